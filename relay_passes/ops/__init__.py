@@ -1,0 +1,6 @@
+"""Relax operators that TVM lacks, registered from Python as ``relax.odt.*``.
+
+Each has a type rule and a lowering to TE; importing this package registers them all.
+"""
+
+from . import convolution, masks, quantized, update  # noqa: F401

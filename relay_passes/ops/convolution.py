@@ -1,0 +1,87 @@
+"""The two gradients of a convolution, in the form that needs no temporary.
+
+TVM's own rule tiles the adjoint by the number of input channels, megabytes for a small layer.
+Layouts: activations NCHW, weights OIHW; ``padding`` is (top, left, bottom, right).
+"""
+
+from __future__ import annotations
+
+from tvm import relax, te, tirx
+
+from .registry import call, register
+
+
+def conv2d_input_grad(adjoint, weight, shape, conv_attrs) -> relax.Call:
+    """dL/dx of ``y = conv2d(x, weight)``; `adjoint` is dL/dy, `shape` that of x."""
+    return call("conv2d_input_grad", adjoint, weight, shape=list(shape), **geometry(conv_attrs))
+
+
+def conv2d_weight_grad(adjoint, data, shape, conv_attrs) -> relax.Call:
+    """dL/dweight of ``y = conv2d(data, weight)``; `shape` is that of the weight."""
+    return call("conv2d_weight_grad", adjoint, data, shape=list(shape), **geometry(conv_attrs))
+
+
+def geometry(attrs) -> dict:
+    """strides, padding, dilation and groups of a relax.nn.conv2d as plain integers."""
+    lists = {key: [int(n) for n in getattr(attrs, key)] for key in ("strides", "padding", "dilation")}
+    return {**lists, "groups": int(attrs.groups)}
+
+
+def _float_of_shape(expr):
+    return relax.TensorType([int(n) for n in expr.attrs["shape"]], "float32")
+
+
+@register("conv2d_input_grad", _float_of_shape)
+def _input_grad(attrs, adjoint, weight):
+    """dx[n,c,h,w] = sum over o,i,j of dy[n,o,(h+top-i*di)/sh,(w+left-j*dj)/sw] * w[o,c,i,j]."""
+    _, _, out_height, out_width = (int(n) for n in adjoint.shape)
+    outputs, inputs_per_group, height, width = (int(n) for n in weight.shape)
+    outputs_per_group = outputs // attrs["groups"]
+    (stride_h, stride_w), (dilation_h, dilation_w) = attrs["strides"], attrs["dilation"]
+    top, left = attrs["padding"][:2]
+    o = te.reduce_axis((0, outputs_per_group), "o")
+    i = te.reduce_axis((0, height), "i")
+    j = te.reduce_axis((0, width), "j")
+
+    def element(n, c, h, w):
+        channel = c // inputs_per_group * outputs_per_group + o
+        row, column = h + top - i * dilation_h, w + left - j * dilation_w
+        inside = _conditions(row, stride_h, out_height) + _conditions(column, stride_w, out_width)
+        tap = adjoint[n, channel, row // stride_h, column // stride_w]
+        zero = tirx.const(0, "float32")
+        tap = tirx.if_then_else(tirx.all(*inside), tap, zero) if inside else tap
+        return te.sum(tap * weight[channel, c % inputs_per_group, i, j], axis=[o, i, j])
+
+    return te.compute(attrs["shape"], element, name="input_grad")
+
+
+def _conditions(position, stride, extent):
+    """Where ``position / stride`` is a whole output coordinate in [0, extent)."""
+    if stride == 1:
+        return [position >= 0, position < extent]
+    return [position >= 0, position < extent * stride, tirx.indexmod(position, stride) == 0]
+
+
+@register("conv2d_weight_grad", _float_of_shape)
+def _weight_grad(attrs, adjoint, data):
+    """dw[o,c,i,j] = sum over n,h,w of dy[n,o,h,w] * x[n,g+c,h*sh+i*di-top,w*sw+j*dj-left]."""
+    batch, outputs, out_height, out_width = (int(n) for n in adjoint.shape)
+    _, _, height, width = (int(n) for n in data.shape)
+    (stride_h, stride_w), (dilation_h, dilation_w) = attrs["strides"], attrs["dilation"]
+    top, left = attrs["padding"][:2]
+    inputs_per_group = attrs["shape"][1]
+    outputs_per_group = outputs // attrs["groups"]
+    n = te.reduce_axis((0, batch), "n")
+    h = te.reduce_axis((0, out_height), "h")
+    w = te.reduce_axis((0, out_width), "w")
+
+    def element(o, c, i, j):
+        row = h * stride_h + i * dilation_h - top
+        column = w * stride_w + j * dilation_w - left
+        channel = o // outputs_per_group * inputs_per_group + c
+        inside = [row >= 0, row < height, column >= 0, column < width]
+        zero = tirx.const(0, "float32")
+        tap = tirx.if_then_else(tirx.all(*inside), data[n, channel, row, column], zero)
+        return te.sum(adjoint[n, o, h, w] * tap, axis=[n, h, w])
+
+    return te.compute(attrs["shape"], element, name="weight_grad")

@@ -1,0 +1,74 @@
+"""Stochastic gradient descent, in place, in the real domain.
+
+With s the scale, ``W = s * W_q``: ``W <- W - lr * dL/dW`` is ``W_q <- W_q - lr * (dL/dW) / s``,
+which is the paper's quantization-aware scaling (Lin et al. 2022, eq. 4). Codes are rounded
+stochastically, without bias, and saturate.
+"""
+
+from __future__ import annotations
+
+from tvm import relax, te, tirx
+
+from .registry import call, register
+
+
+def sgd_update(parameter, gradient, learning_rate) -> relax.Call:
+    """float32: ``parameter - learning_rate * gradient``; `learning_rate` is a 0-d tensor."""
+    return call("sgd_update", parameter, gradient, learning_rate)
+
+
+def sgd_update_codes(codes, gradient, learning_rate, seed, inverse_scale, *, limit, salt):
+    """Codes of the updated parameter.
+
+    `inverse_scale` is a vector along axis 0 (1 / s, 0 where s is 0). `seed` is a 0-d uint32
+    tensor, different at every step; with `salt`, one number a parameter, and the element's index
+    it decides the rounding, so that no order of execution changes it. Codes stay
+    within ``-limit - 1 ... limit``.
+    """
+    return call(
+        "sgd_update_codes",
+        codes,
+        gradient,
+        learning_rate,
+        seed,
+        inverse_scale,
+        limit=limit,
+        salt=salt,
+    )
+
+
+def _like_first(expr):
+    return expr.args[0].ty
+
+
+@register("sgd_update", _like_first)
+def _update(_attrs, parameter, gradient, learning_rate):
+    return te.compute(
+        parameter.shape, lambda *i: parameter(*i) - learning_rate() * gradient(*i), name="updated"
+    )
+
+
+@register("sgd_update_codes", _like_first)
+def _update_codes(attrs, codes, gradient, learning_rate, seed, inverse_scale):
+    shape = [int(n) for n in codes.shape]
+
+    def flat(index):
+        position = index[0]
+        for axis, extent in zip(index[1:], shape[1:], strict=True):
+            position = position * extent + axis
+        return position
+
+    def element(*i):
+        step = gradient(*i) * learning_rate() * inverse_scale[i[0]]
+        new_code = tirx.call_pure_extern(
+            "int32",
+            "odt_update_code",
+            codes(*i).astype("int32"),
+            step,
+            tirx.const(attrs["limit"], "int32"),
+            seed() + tirx.const(attrs["salt"], "uint32"),
+            flat(i).astype("uint32"),
+        )
+        return new_code.astype(codes.dtype)
+
+    return te.compute(shape, element, name="updated")

@@ -1,0 +1,279 @@
+"""Rebuild an imported Relax function in canonical form (see `Model`).
+
+One walk over the bindings re-emits each operator. A tensor is carried as a physical variable plus
+the permutation that gives the source's logical axes, so that transposes cost nothing until an
+operator insists on an order; NHWC networks become NCHW this way without a single copy. Constants
+stay numpy until an operator reads them, which is where they become named parameters.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import tvm
+from tvm import relax
+
+from relay_passes.graph import bindings_of, constant, consumers_of, dtype_of, op_name, shape_of
+
+from ..errors import OdtError
+from ..model import Model, TensorSpec
+from .parameters import Parameter
+
+NHWC = (0, 2, 3, 1)  # logical NHWC axis -> physical NCHW axis
+
+
+@dataclass(frozen=True)
+class Value:
+    """Physical variable; logical axis i lies at physical axis perm[i].
+
+    Physical axes that no logical one uses have length 1 (a pooled 1xCx1x1 read as 1xC).
+    """
+
+    var: relax.Expr
+    perm: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Codes:
+    """How an int8 variable was made: its codes stand for ``(q - zero_point) * scale``."""
+
+    real: relax.Expr | None
+    scale: float
+    zero_point: int
+
+
+class Canonicalizer:
+    """State of one walk. Handlers live in `operators.py`, keyed by operator name."""
+
+    def __init__(self, name: str, function: relax.Function, parameters: dict, handlers: dict):
+        self.name = name
+        self.function = function
+        self.handlers = handlers
+        self.consumers = consumers_of(function)
+        self.builder = relax.BlockBuilder()
+        self.env: dict = {var: Parameter(n, v) for var, (n, v) in parameters.items()}
+        self.values: dict[str, np.ndarray] = {}  # emitted parameters
+        self.parameter_vars: dict[str, relax.Var] = {}
+        self.codes: dict[relax.Expr, Codes] = {}
+        self.decoded: dict[relax.Expr, tuple] = {}  # real -> (codes, scale, zero point)
+        self.linear: dict[relax.Expr, tuple[str, str | None]] = {}  # output -> (weight, bias)
+        self.linear_count = 0
+
+    # -- reading operands ---------------------------------------------------------------------
+
+    def read(self, expr):
+        """The `Value` or `Parameter` behind an operand of the source function."""
+        if isinstance(expr, relax.Var):
+            return self.env[expr]
+        value = constant(expr)
+        if value is None:
+            raise OdtError(f"{self.name}: an operand of kind {type(expr).__name__} is unsupported")
+        return Parameter(None, value)
+
+    def scalar(self, expr, what: str):
+        """Value of an operand that must be one number (a scale, a zero point)."""
+        value = self.read(expr)
+        if not isinstance(value, Parameter) or value.value.size != 1:
+            raise OdtError(f"{what} must be one constant number; per-channel is for weights only")
+        return value.value.reshape(()).item()
+
+    def physical(self, value: Value, perm: tuple[int, ...] | None = None) -> relax.Expr:
+        """Variable whose axes lie as `perm` says (default: logical order)."""
+        perm = perm or tuple(range(len(value.perm)))
+        var, source = value.var, value.perm
+        shape = shape_of(var)
+        if len(source) < len(shape):
+            kept = sorted(source)
+            extents = [shape[p] for p in kept]
+            var = self.emit_moved(var, lambda v: relax.op.reshape(v, extents))
+            source = tuple(kept.index(p) for p in source)
+        if source == perm:
+            return var
+        axes = [0] * len(perm)
+        for logical, target in enumerate(perm):
+            axes[target] = source[logical]
+        return self.emit_moved(var, lambda v: relax.op.permute_dims(v, axes))
+
+    def tensor(self, expr, perm=None) -> relax.Expr:
+        """An operand as a variable in the order `perm`, whatever it was."""
+        value = self.read(expr)
+        if isinstance(value, Parameter):
+            value = Value(self.emit_parameter(value), tuple(range(value.value.ndim)))
+        return self.physical(value, perm)
+
+    # -- emitting -----------------------------------------------------------------------------
+
+    def emit(self, expr: relax.Expr) -> relax.Var:
+        return self.builder.emit(expr)
+
+    def emit_moved(self, source: relax.Expr, move) -> relax.Var:
+        """Emit ``move(source)``, a pure data movement.
+
+        Where `source` is decoded from int8 codes the codes move, a quarter of the bytes.
+        """
+        if source in self.decoded:
+            codes, scale, zero_point = self.decoded[source]
+            return self.emit_dequantize(self.emit_moved(codes, move), scale, zero_point)
+        var = self.emit(move(source))
+        if source in self.codes:
+            codes = self.codes[source]
+            self.codes[var] = Codes(None, codes.scale, codes.zero_point)
+        return var
+
+    def emit_quantize(self, real: relax.Expr, scale: float, zero_point: int) -> relax.Var:
+        expr = relax.op.quantize(
+            real,
+            relax.const(scale, "float32"),
+            relax.const(zero_point, "int8"),
+            axis=0,
+            out_dtype="int8",
+        )
+        var = self.emit(expr)
+        self.codes[var] = Codes(real, scale, zero_point)
+        return var
+
+    def emit_dequantize(self, codes: relax.Expr, scale: float, zero_point: int) -> relax.Var:
+        self.codes.setdefault(codes, Codes(None, scale, zero_point))
+        expr = relax.op.dequantize(
+            codes,
+            relax.const(scale, "float32"),
+            relax.const(zero_point, "int8"),
+            axis=0,
+            out_dtype="float32",
+        )
+        var = self.emit(expr)
+        self.decoded[var] = (codes, scale, zero_point)
+        return var
+
+    def emit_parameter(self, parameter: Parameter, fallback: str = "constant") -> relax.Expr:
+        """Declare a parameter of the canonical function; quantized ones are dequantized."""
+        name = self._unique(parameter, fallback)
+        if name not in self.parameter_vars:
+            value = np.ascontiguousarray(parameter.value)
+            ty = relax.TensorType(value.shape, str(value.dtype))
+            self.parameter_vars[name] = relax.Var(name, ty)
+            self.values[name] = value
+        var = self.parameter_vars[name]
+        if parameter.scale is None:
+            return var
+        zero = relax.const(0, "int8" if parameter.value.dtype == np.int8 else "int32")
+        return self.emit(
+            relax.op.dequantize(
+                var, relax.const(parameter.channel_scale()), zero, axis=0, out_dtype="float32"
+            )
+        )
+
+    def _unique(self, parameter: Parameter, fallback: str) -> str:
+        name = parameter.name or fallback
+        candidate, count = name, 1
+        while candidate in self.values and not np.array_equal(
+            self.values[candidate], parameter.value
+        ):
+            count += 1
+            candidate = f"{name}_{count}"
+        return candidate
+
+    # -- the walk -----------------------------------------------------------------------------
+
+    def run(self, input_var: relax.Var) -> Model:
+        with self.builder.function("main", private=False):
+            with self.builder.dataflow():
+                source = self._declare_input(input_var)
+                for binding in bindings_of(self.function):
+                    if binding.var not in self.env:
+                        self._binding(binding)
+                output = self.builder.emit_output(self._output())
+            parameters = [source, *self.parameter_vars.values()]
+            self.builder.emit_func_output(output, parameters)
+        module = relax.transform.DeadCodeElimination()(self.builder.get())
+        codes = self.codes.get(source)
+        spec = TensorSpec(
+            shape_of(source),
+            dtype_of(source),
+            codes.scale if codes else None,
+            codes.zero_point if codes else None,
+        )
+        return Model(self.name, module, self.values, spec)
+
+    def _declare_input(self, input_var: relax.Var) -> relax.Var:
+        """Let an int8 network take int8 samples: hoist the input's quantize to the host.
+
+        A float32 sample of 128x128x3 is 192 KB, its codes are 48 KB.
+        """
+        shape, dtype = shape_of(input_var), dtype_of(input_var)
+        readers = self.consumers.get(input_var, [])
+        hoisted = len(readers) == 1 and op_name(readers[0].value) == "relax.quantize"
+        if hoisted or dtype == "uint8":
+            dtype = "int8"
+        if dtype not in ("float32", "int8"):
+            raise OdtError(
+                f"{self.name}: the input is {dtype}; float32, int8 and uint8 can be compiled"
+            )
+        source = relax.Var(input_var.name, relax.TensorType(shape, dtype))
+        value = Value(source, tuple(range(len(shape))))
+        self.env[input_var] = value
+        if hoisted:
+            scale, zero_point = self.quantization(readers[0].value)
+            self.codes[source] = Codes(None, scale, zero_point)
+            self.env[readers[0].var] = value
+        return source
+
+    def quantization(self, call: relax.Call) -> tuple[float, int]:
+        """Scale and int8 zero point of an activation's quantize or dequantize.
+
+        uint8 codes become int8 codes: ``q_int8 = q_uint8 - 128``, the real value is the same.
+        """
+        where = f"{self.name}: the scale of {op_name(call)}"
+        scale = self.scalar(call.args[1], where)
+        zero_point = int(self.scalar(call.args[2], where))
+        unsigned = "uint8" in (dtype_of(call.args[0]), str(call.attrs.out_dtype))
+        return scale, zero_point - 128 if unsigned else zero_point
+
+    def _binding(self, binding: relax.VarBinding):
+        value, var = binding.value, binding.var
+        if isinstance(value, relax.Var):
+            self.env[var] = self.env[value]
+            return
+        if isinstance(value, relax.TupleGetItem) and value.tuple_value in self.env:
+            self.env[var] = self.env[value.tuple_value]  # batch_norm: its first field
+            return
+        if constant(value) is not None:
+            self.env[var] = Parameter(None, constant(value))
+            return
+        name = op_name(value)
+        handler = self.handlers.get(name)
+        if handler is None:
+            kind = name.removeprefix("relax.") or type(value).__name__
+            raise OdtError(
+                f'{self.name}: operator "{kind}" (giving {var.name}) cannot be compiled for '
+                f"training; supported are {', '.join(sorted(_short(h) for h in self.handlers))}."
+            )
+        self.env[var] = handler(self, value)
+
+    def _output(self) -> relax.Expr:
+        """Float logits: a trailing softmax and quantize are part of the loss, not of the model."""
+        result = self.function.body.body
+        if isinstance(result, relax.Tuple) or isinstance(result.ty, relax.TupleType):
+            raise OdtError(f"{self.name}: the model has several outputs; exactly one is supported")
+        producers = {b.var: b.value for b in bindings_of(self.function)}
+        while isinstance(producers.get(result), relax.Var):
+            result = producers[result]
+        # below a softmax, or an outermost quantize, lies what the loss wants
+        stripped = result
+        while op_name(producers.get(stripped)) in ("relax.quantize", "relax.dequantize"):
+            stripped = producers[stripped].args[0]
+        if op_name(producers.get(stripped)) in ("relax.nn.softmax", "relax.nn.log_softmax"):
+            result = producers[stripped].args[0]
+        value = self.read(result)
+        if isinstance(value, Parameter):
+            raise OdtError(f"{self.name}: the output does not depend on the input")
+        var = self.physical(value)
+        if dtype_of(var) == "int8":
+            codes = self.codes[var]
+            var = self.emit_dequantize(var, codes.scale, codes.zero_point)
+        return var
+
+
+def _short(name: str) -> str:
+    return name.removeprefix("relax.").removeprefix("nn.")

@@ -1,0 +1,91 @@
+"""ONNX (float32, or int8 in QDQ form) through TVM's own importer."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+from ..errors import OdtError
+from ..model import Model
+from .canonicalize import Canonicalizer
+from .operators import HANDLERS
+
+
+def load_onnx(path: Path) -> Model:
+    """Read an .onnx file. Raises OdtError for anything that cannot be compiled."""
+    import onnx
+    from google.protobuf.message import DecodeError
+
+    try:
+        proto = onnx.load(str(path))
+        onnx.checker.check_model(proto)
+    except (DecodeError, onnx.checker.ValidationError, OSError) as error:
+        raise OdtError(f"{path.name}: not a valid ONNX file ({_first_line(error)})") from None
+    if not proto.graph.node:
+        raise OdtError(f"{path.name}: not a valid ONNX file (it holds no operators)")
+    shapes = _static_input(path.name, proto)
+    function = _import(path.name, proto, shapes)
+    inputs = int(function.attrs["num_input"])
+    values = [value.numpy() for value in function.attrs.get("params", [])]
+    if inputs != 1:
+        raise OdtError(f"{path.name}: the model has {inputs} inputs; exactly one is supported")
+    names = {_sanitized(i.name): i.name for i in proto.graph.initializer}
+    parameters = {
+        var: (names.get(_sanitized(var.name), var.name), value)
+        for var, value in zip(function.params[inputs:], values, strict=True)
+    }
+    canonicalizer = Canonicalizer(path.stem, function, parameters, HANDLERS)
+    return canonicalizer.run(function.params[0])
+
+
+def _import(name: str, proto, shapes):
+    import tvm
+    from tvm.relax.frontend.onnx import from_onnx
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            module = from_onnx(proto, shape_dict=shapes, keep_params_in_input=True)
+    except (tvm.error.OpNotImplemented, NotImplementedError) as error:
+        raise OdtError(f"{name}: {_first_line(error)}") from None
+    except Exception as error:  # TVM's importer raises many types for a malformed graph
+        raise OdtError(f"{name}: TVM could not import it ({_first_line(error)})") from None
+    return module["main"]
+
+
+def _static_input(name: str, proto) -> dict[str, list[int]]:
+    """Shape of each input; a free batch axis becomes 1, any other free axis is refused."""
+    initializers = {i.name for i in proto.graph.initializer}
+    shapes = {}
+    for graph_input in proto.graph.input:
+        if graph_input.name in initializers:
+            continue
+        dims = graph_input.type.tensor_type.shape.dim
+        shape = [d.dim_value if d.HasField("dim_value") else 0 for d in dims]
+        if shape and shape[0] == 0:
+            shape[0] = 1
+        if not shape or 0 in shape:
+            raise OdtError(
+                f'{name}: input "{graph_input.name}" has the dynamic shape {_dims(dims)}; memory '
+                "is planned at compile time, so every axis but the batch must be a number."
+            )
+        if shape[0] != 1:
+            raise OdtError(
+                f'{name}: input "{graph_input.name}" has batch {shape[0]}; training runs one '
+                "sample a step. Export the model with batch 1."
+            )
+        shapes[graph_input.name] = shape
+    return shapes
+
+
+def _dims(dims) -> str:
+    return "(" + ", ".join(str(d.dim_value or d.dim_param or "?") for d in dims) + ")"
+
+
+def _sanitized(name: str) -> str:
+    return "".join(ch if ch.isalnum() else "_" for ch in name)
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return (lines[-1] if lines else type(error).__name__)[:200]

@@ -1,0 +1,53 @@
+"""Parameters while a model is being imported: numpy values that carry their quantization along."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ..errors import OdtError
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A constant tensor of the source model.
+
+    ``scale`` is None for a plain tensor; for a quantized one it has the shape of ``value``
+    (broadcast), so that reshape and transpose treat both alike and need no axis bookkeeping.
+    """
+
+    name: str | None
+    value: np.ndarray
+    scale: np.ndarray | None = None
+
+    @staticmethod
+    def quantized(name, value, scale, zero_point, axis) -> Parameter:
+        """Attach a per-tensor or per-axis scale; weights must be symmetric (zero point 0)."""
+        if np.any(np.asarray(zero_point) != 0):
+            raise OdtError(
+                f"parameter {name or 'of shape ' + str(value.shape)} has a zero point other than "
+                "0; only symmetric weights can be trained. Quantize the weights symmetrically."
+            )
+        scale = np.asarray(scale, np.float32)
+        if scale.size > 1:
+            shape = [1] * value.ndim
+            shape[axis] = scale.size
+            scale = scale.reshape(shape)
+        return Parameter(name, value, np.broadcast_to(scale, value.shape))
+
+    def map(self, function) -> Parameter:
+        """Apply a pure data movement (reshape, transpose) to value and scale."""
+        scale = None if self.scale is None else function(self.scale)
+        return replace(self, value=function(self.value), scale=scale)
+
+    def channel_scale(self) -> np.ndarray:
+        """Scale along axis 0, a scalar array when it is the same everywhere."""
+        rows = self.scale.reshape(self.scale.shape[0], -1)
+        if not np.all(rows == rows[:, :1]):
+            raise OdtError(
+                f"parameter {self.name}: its scales do not run along the output channels; only "
+                "per-tensor and per-output-channel quantization is supported."
+            )
+        per_channel = np.ascontiguousarray(rows[:, 0])
+        return per_channel[0] if np.all(per_channel == per_channel[0]) else per_channel

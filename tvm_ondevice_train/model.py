@@ -1,0 +1,81 @@
+"""A model in the one representation that everything behind the frontend reads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import tvm
+from tvm import relax
+
+from relay_passes.graph import bindings_of, consumers_of
+
+from .scheme import Layer
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """Shape, dtype and (for int8) affine quantization of the model's input.
+
+    ``real = (code - zero_point) * scale``; ``scale`` is None for float32.
+    """
+
+    shape: tuple[int, ...]
+    dtype: str
+    scale: float | None = None
+    zero_point: int | None = None
+
+
+@dataclass(frozen=True)
+class Model:
+    """A trained network as canonical Relax.
+
+    ``module["main"]`` takes the input (in the source model's own layout, batch 1) and every
+    parameter by name, and returns float32 logits or values. Activations are NCHW, convolution
+    weights OIHW, a fully connected layer is a 1x1 convolution. Int8 parts stay
+    dequantize -> float op -> quantize (QDQ). ``parameters`` holds the value of each parameter as
+    stored: int8 weights, int32 biases, float32 otherwise.
+    """
+
+    name: str
+    module: tvm.IRModule
+    parameters: dict[str, np.ndarray]
+    input: TensorSpec
+
+    @property
+    def output_shape(self) -> tuple[int, ...]:
+        return tuple(int(d) for d in self.module["main"].ret_ty.shape)
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """Every convolution or fully connected layer in execution order, with its parameters."""
+        function = self.module["main"]
+        producers = {b.var: b.value for b in bindings_of(function)}
+        consumers = consumers_of(function)
+        return tuple(
+            _layer(binding, producers, consumers)
+            for binding in bindings_of(function)
+            if isinstance(binding.value, relax.Call)
+            and getattr(binding.value.op, "name", "") in ("relax.nn.conv2d", "relax.matmul")
+        )
+
+
+def _layer(binding, producers, consumers) -> Layer:
+    weight = _parameter_behind(binding.value.args[1], producers)
+    bias = None
+    users = consumers.get(binding.var, [])
+    if len(users) == 1 and getattr(users[0].value.op, "name", "") == "relax.add":
+        other = [a for a in users[0].value.args if not a.same_as(binding.var)]
+        bias = _parameter_behind(other[0], producers) if other else None
+    name = weight.removesuffix(".weight") if weight else binding.var.name
+    return Layer(name=name, weight=weight, bias=bias)
+
+
+def _parameter_behind(expr, producers) -> str | None:
+    """Name of the parameter that reaches `expr` through dequantize and reshape, if one does."""
+    while expr in producers:
+        value = producers[expr]
+        if getattr(value.op, "name", "") not in ("relax.dequantize", "relax.reshape"):
+            return None
+        expr = value.args[0]
+    return expr.name if isinstance(expr, relax.Var) else None
