@@ -33,8 +33,8 @@ class SparseBackward:
 
     Parameters
     ----------
-    trained : names of the parameters to train, or anything whose ``parameters`` holds them
-        (an `UpdateScheme`).
+    trained : names of the parameters to train, or an object whose ``trained`` gives them (an
+        `UpdateScheme`).
 
     Examples
     --------
@@ -59,7 +59,7 @@ class SparseBackward:
     """
 
     def __init__(self, trained):
-        self.trained = set(getattr(trained, "parameters", trained))
+        self.trained = set(getattr(trained, "trained", trained))
 
     def transform_module(self, module: tvm.IRModule, _context) -> tvm.IRModule:
         function = module[LOSS]

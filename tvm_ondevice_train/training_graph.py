@@ -45,7 +45,9 @@ def replace_head(model: Model, classes: int, seed: int = 0) -> Model:
             total = builder.emit(relax.op.add(column, bias))
             output = builder.emit_output(relax.op.reshape(total, (1, classes)))
         builder.emit_func_output(output)
-    return _without_unused(Model(model.name, builder.get(), {**model.parameters, **values}, model.input))
+    return _without_unused(
+        Model(model.name, builder.get(), {**model.parameters, **values}, model.input)
+    )
 
 
 def _classifier(model: Model, function):

@@ -23,7 +23,9 @@ def conv2d_weight_grad(adjoint, data, shape, conv_attrs) -> relax.Call:
 
 def geometry(attrs) -> dict:
     """strides, padding, dilation and groups of a relax.nn.conv2d as plain integers."""
-    lists = {key: [int(n) for n in getattr(attrs, key)] for key in ("strides", "padding", "dilation")}
+    lists = {
+        key: [int(n) for n in getattr(attrs, key)] for key in ("strides", "padding", "dilation")
+    }
     return {**lists, "groups": int(attrs.groups)}
 
 

@@ -26,7 +26,7 @@ def positive_mask(data) -> relax.Call:
 
 def masked(mask, adjoint) -> relax.Call:
     """`adjoint` where the mask is true, else 0."""
-    return relax.op.where(mask, adjoint, relax.const(0.0, "float32"))
+    return call("masked", mask, adjoint)
 
 
 def _bool_like(expr):
@@ -53,6 +53,14 @@ def _interval(attrs, data):
 @register("positive_mask", _bool_like)
 def _positive(_attrs, data):
     return te.compute(data.shape, lambda *i: data(*i) > tirx.const(0, "float32"), name="mask")
+
+
+@register("masked", lambda expr: expr.args[1].ty)
+def _masked(_attrs, mask, adjoint):
+    zero = tirx.const(0, "float32")
+    return te.compute(
+        adjoint.shape, lambda *i: tirx.Select(mask(*i), adjoint(*i), zero), name="masked"
+    )
 
 
 def requantized_code(value, multiplier, zero_point: int):

@@ -44,7 +44,9 @@ def register(name: str, infer):
 
 def call(name: str, *operands, **attrs) -> relax.Call:
     """``relax.odt.<name>(*operands)`` with compile-time attributes."""
-    return relax.Call(Op.get(PREFIX + name), list(operands), tvm.ir.make_node("ir.DictAttrs", **attrs))
+    return relax.Call(
+        Op.get(PREFIX + name), list(operands), tvm.ir.make_node("ir.DictAttrs", **attrs)
+    )
 
 
 def attributes(expr: relax.Call) -> dict:

@@ -1,0 +1,35 @@
+# Each target does one thing and sets up what it needs first; `make help` lists them.
+.DEFAULT_GOAL := test
+.NOTPARALLEL:
+.PHONY: setup demo test test-all lint bench clean help
+
+bin := .venv/bin
+
+setup: .venv/demo.stamp .venv/test.stamp ## everything that the other targets need
+
+demo: .venv/demo.stamp ## train a small network on an emulated Cortex-M7
+	$(bin)/python tutorials/01_train_on_a_microcontroller.py
+
+test: .venv/test.stamp ## all tests but the slow ones (the default)
+	$(bin)/python -m pytest -n 2 -m "not slow"
+
+test-all: .venv/test.stamp ## all tests
+	$(bin)/python -m pytest -n 2
+
+lint: .venv/lint.stamp ## ruff's checks and its format
+	$(bin)/ruff check
+	$(bin)/ruff format --check
+
+bench: .venv/test.stamp ## every benchmark
+	set -e; for script in $(sort $(wildcard benchmarks/*.py)); do $(bin)/python $$script; done
+
+clean: ## remove what building and testing left; .venv stays
+	rm -rf build dist *.egg-info .hypothesis .pytest_cache .ruff_cache
+	find . -path ./.venv -prune -o -name __pycache__ -exec rm -rf {} +
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' Makefile
+
+.venv/%.stamp: setup.py scripts/setup.sh
+	scripts/setup.sh $*
+	touch $@

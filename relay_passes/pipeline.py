@@ -1,0 +1,41 @@
+"""The one ordered list of passes from a QDQ function to scheduled kernels."""
+
+from __future__ import annotations
+
+import tvm
+from tvm import relax
+
+from .fuse_prologue import FusePrologue
+from .lower_qdq import LowerQDQ
+from .schedule import DefaultSchedule
+
+
+def lowering(fuse: bool = True) -> tvm.transform.Pass:
+    """QDQ Relax, with or without a backward, to `call_tir` of scheduled PrimFuncs.
+
+    A reshape stays a reshape: it moves no byte and becomes another name for the same buffer.
+
+    Parameters
+    ----------
+    fuse : False keeps one kernel for each operator, so that every tensor can be looked at.
+    """
+    return tvm.transform.Sequential(
+        [
+            # integer operators where the codes allow it, everything else stays float32
+            LowerQDQ(),
+            relax.transform.CanonicalizeBindings(),
+            relax.transform.DeadCodeElimination(),
+            # operators to TIR
+            relax.transform.LegalizeOps(skip_ops=["relax.reshape"]),
+            relax.transform.AnnotateTIROpPattern(),
+            # fewer kernels: first what a kernel reads, then what follows it
+            *(
+                [FusePrologue(), relax.transform.FuseOps(), relax.transform.FuseTIR()]
+                if fuse
+                else []
+            ),
+            relax.transform.DeadCodeElimination(),
+            # one loop nest a kernel
+            DefaultSchedule(),
+        ]
+    )

@@ -1,0 +1,134 @@
+/*
+ * odt_protocol: a host drives a training device over a byte stream.
+ *
+ * The host sends one request frame and waits for one reply frame. A frame is
+ *
+ *     offset  bytes
+ *          0      4  magic, the characters "ODT1"
+ *          4      1  type
+ *          5      4  length L of the payload, little-endian
+ *          9      L  payload
+ *      9 + L      4  CRC-32 (the one of zlib and Ethernet) of bytes 4 .. 9 + L - 1
+ *
+ * A reply has the type of its request with ODT_REPLY set, or is an ODT_ERROR
+ * frame whose payload is one negative int32: a code of `enum odt_error` (the
+ * model refused, nothing was trained) or of `enum odt_protocol_error` (the
+ * frame was bad). After a bad frame the server skips to the next magic; it
+ * answers one error however many bytes it skips, and never waits for bytes
+ * that a valid frame of that type would not have.
+ *
+ *     request         payload                   reply payload
+ *     ODT_HELLO       -                         odt_hello_t
+ *     ODT_TRAIN       sample, target            float loss
+ *     ODT_PREDICT     sample                    float output[ODT_OUTPUT_ELEMENTS]
+ *     ODT_GET_PARAMS  -                         odt_params_t
+ *     ODT_PUT_PARAMS  uint32 offset, bytes      -
+ *     ODT_SET_LR      float learning rate       -
+ *     ODT_SET_SEED    uint32 seed               -
+ *     ODT_STATS       -                         odt_stats_t
+ *     ODT_EXIT        -                         -, then odt_serve() returns
+ *
+ * A sample is read straight into odt_input(), so it never exists twice. Numbers
+ * travel as they lie in memory: host and device are both little-endian.
+ * ODT_PUT_PARAMS is staged in the arena, at most ODT_ARENA_BYTES at a time, and
+ * changes the parameters only once its CRC has been found right.
+ *
+ * No malloc, no global state: everything lies in what the caller passes in.
+ */
+#ifndef ODT_PROTOCOL_H
+#define ODT_PROTOCOL_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "model.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define ODT_PROTOCOL_VERSION 1u
+
+enum odt_frame_type {
+    ODT_HELLO = 1,
+    ODT_TRAIN = 2,
+    ODT_PREDICT = 3,
+    ODT_GET_PARAMS = 4,
+    ODT_PUT_PARAMS = 5,
+    ODT_SET_LR = 6,
+    ODT_SET_SEED = 7,
+    ODT_STATS = 8,
+    ODT_EXIT = 9,
+    ODT_REPLY = 0x80, /* set in the type of every reply */
+    ODT_ERROR = 0xff  /* the reply to a request that failed */
+};
+
+/* Errors of the protocol; they leave the numbers above -16 to the model. */
+enum odt_protocol_error {
+    ODT_ERR_SYNC = -16,   /* bytes that are not the magic stood where a frame should begin */
+    ODT_ERR_TYPE = -17,   /* unknown frame type */
+    ODT_ERR_LENGTH = -18, /* wrong payload length for this frame type */
+    ODT_ERR_CRC = -19,    /* the payload or the header was damaged on the way */
+    ODT_ERR_RANGE = -20,  /* ODT_PUT_PARAMS beyond the end of odt_params_t */
+    ODT_ERR_IO = -21      /* the stream ended in the middle of a frame, or cannot be written */
+};
+
+/* What the device is: the reply to ODT_HELLO. */
+typedef struct odt_hello {
+    uint32_t version;      /* ODT_PROTOCOL_VERSION */
+    uint32_t model_hash;   /* ODT_MODEL_HASH */
+    uint32_t input_bytes;  /* of one sample */
+    uint32_t target_bytes; /* of one label or target vector */
+    uint32_t output_bytes; /* of one prediction */
+    uint32_t params_bytes; /* sizeof(odt_params_t) */
+    uint32_t chunk_bytes;  /* the most that one ODT_PUT_PARAMS may carry */
+} odt_hello_t;
+
+/* What the device uses: the reply to ODT_STATS. */
+typedef struct odt_stats {
+    uint32_t steps;          /* training steps since odt_init() */
+    uint32_t stack_used;     /* bytes, high-water mark since reset; 0: this port cannot tell */
+    uint32_t stack_reserved; /* bytes; 0: this port cannot tell */
+    uint32_t arena_bytes;    /* ODT_ARENA_BYTES */
+    uint32_t state_bytes;    /* sizeof(odt_t): parameters, generator, learning rate */
+    uint32_t static_bytes;   /* .data and .bss without odt_t; 0: this port cannot tell */
+} odt_stats_t;
+
+/* The stream and the memory account: what a port has to supply. */
+typedef struct odt_io {
+    /* Handed to each function below; may be NULL. */
+    void *context;
+
+    /* Reads exactly `bytes`, waiting as long as it takes. 0, or negative at the end. */
+    int (*read)(void *context, void *data, size_t bytes);
+
+    /* Writes exactly `bytes` and hands them on at once. 0, or negative on failure. */
+    int (*write)(void *context, const void *data, size_t bytes);
+
+    /* Fills in stack_used, stack_reserved and static_bytes. NULL: all three stay 0. */
+    void (*account)(void *context, odt_stats_t *stats);
+} odt_io_t;
+
+/* Room for what a request or reply carries beside the sample. Needs no initialisation. */
+typedef struct odt_message {
+    odt_target_t target[ODT_TARGET_ELEMENTS];
+    float output[ODT_OUTPUT_ELEMENTS];
+} odt_message_t;
+
+/* Serves requests until ODT_EXIT or the end of the stream.
+ *
+ * io       the stream, see above
+ * odt      a model that odt_init() has accepted, with an arena of ODT_ARENA_BYTES
+ * message  scratch, owned by the caller
+ *
+ * Returns ODT_OK, or ODT_ERR_IO when the stream broke in the middle of a frame. */
+int odt_serve(const odt_io_t *io, odt_t *odt, odt_message_t *message);
+
+/* CRC-32 of `bytes` at `data`, continuing from `crc` (0 to begin). */
+uint32_t odt_crc32(uint32_t crc, const void *data, size_t bytes);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,279 @@
+#include "odt_protocol.h"
+
+#include <string.h>
+
+#include "odt_marks.h"
+
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "odt_protocol: numbers are sent as they lie in memory, which must be little-endian"
+#endif
+
+#define MAGIC 0x3154444fu /* "ODT1" */
+#define SAMPLE_BYTES ((uint32_t)(ODT_INPUT_ELEMENTS * sizeof(odt_input_t)))
+
+/* One server and the frame it is reading. */
+typedef struct connection {
+    const odt_io_t *io;
+    odt_t *odt;
+    odt_message_t *message;
+    int in_sync;     /* 0 after a bad frame, until the next magic: no second error meanwhile */
+    uint32_t crc;    /* of the frame so far */
+    uint8_t type;    /* of the frame */
+    uint32_t length; /* of its payload */
+} connection_t;
+
+uint32_t odt_crc32(uint32_t crc, const void *data, size_t bytes)
+{
+    /* A nibble at a time: 64 bytes of table instead of 1024, four times as fast as bit by bit. */
+    static const uint32_t table[16] = {
+        0x00000000u, 0x1db71064u, 0x3b6e20c8u, 0x26d930acu, 0x76dc4190u, 0x6b6b51f4u,
+        0x4db26158u, 0x5005713cu, 0xedb88320u, 0xf00f9344u, 0xd6d6a3e8u, 0xcb61b38cu,
+        0x9b64c2b0u, 0x86d3d2d4u, 0xa00ae278u, 0xbdbdf21cu,
+    };
+    const uint8_t *byte = (const uint8_t *)data;
+    crc = ~crc;
+    for (size_t i = 0; i < bytes; i++) {
+        crc ^= byte[i];
+        crc = (crc >> 4) ^ table[crc & 15u];
+        crc = (crc >> 4) ^ table[crc & 15u];
+    }
+    return ~crc;
+}
+
+static int read_bytes(connection_t *c, void *data, size_t bytes)
+{
+    return c->io->read(c->io->context, data, bytes) == 0 ? ODT_OK : ODT_ERR_IO;
+}
+
+static int write_bytes(connection_t *c, const void *data, size_t bytes)
+{
+    return c->io->write(c->io->context, data, bytes) == 0 ? ODT_OK : ODT_ERR_IO;
+}
+
+/* Writes one frame. */
+static int send(connection_t *c, int type, const void *payload, uint32_t length)
+{
+    const uint32_t magic = MAGIC;
+    uint8_t header[9];
+    memcpy(header, &magic, 4);
+    header[4] = (uint8_t)type;
+    memcpy(header + 5, &length, 4);
+
+    uint32_t crc = odt_crc32(0, header + 4, 5);
+    int status = write_bytes(c, header, sizeof header);
+    if (status == ODT_OK && length > 0) {
+        crc = odt_crc32(crc, payload, length);
+        status = write_bytes(c, payload, length);
+    }
+    return status == ODT_OK ? write_bytes(c, &crc, sizeof crc) : status;
+}
+
+static int reply(connection_t *c, const void *payload, uint32_t length)
+{
+    return send(c, c->type | ODT_REPLY, payload, length);
+}
+
+static int send_error(connection_t *c, int code)
+{
+    const int32_t payload = code;
+    return send(c, ODT_ERROR, &payload, sizeof payload);
+}
+
+/* Reads the next part of the payload. */
+static int receive(connection_t *c, void *data, size_t bytes)
+{
+    const int status = read_bytes(c, data, bytes);
+    if (status == ODT_OK) c->crc = odt_crc32(c->crc, data, bytes);
+    return status;
+}
+
+/* Reads the checksum that ends a frame. */
+static int finish(connection_t *c)
+{
+    uint32_t crc;
+    const int status = read_bytes(c, &crc, sizeof crc);
+    if (status != ODT_OK) return status;
+    return crc == c->crc ? ODT_OK : ODT_ERR_CRC;
+}
+
+/* Finds the next magic and reads the header behind it. Reports the end of the stream before a
+ * frame has begun through *ended. */
+static int read_header(connection_t *c, int *ended)
+{
+    uint32_t window = 0;
+    uint8_t header[5];
+    uint8_t byte;
+    *ended = read_bytes(c, &byte, 1) != ODT_OK;
+    if (*ended) return ODT_OK;
+    window = (uint32_t)byte << 24;
+    for (unsigned seen = 1; seen < 4 || window != MAGIC; seen++) {
+        if (seen == 4 && c->in_sync) {
+            c->in_sync = 0;
+            if (send_error(c, ODT_ERR_SYNC) != ODT_OK) return ODT_ERR_IO;
+        }
+        if (read_bytes(c, &byte, 1) != ODT_OK) return ODT_ERR_IO;
+        window = window >> 8 | (uint32_t)byte << 24;
+    }
+    if (read_bytes(c, header, sizeof header) != ODT_OK) return ODT_ERR_IO;
+    c->in_sync = 1;
+    c->crc = odt_crc32(0, header, sizeof header);
+    c->type = header[0];
+    memcpy(&c->length, header + 1, 4);
+    return ODT_OK;
+}
+
+/* Whether a frame of this type may have this length. */
+static int check_length(const connection_t *c)
+{
+    uint32_t expected;
+    switch (c->type) {
+    case ODT_TRAIN: expected = SAMPLE_BYTES + (uint32_t)sizeof c->message->target; break;
+    case ODT_PREDICT: expected = SAMPLE_BYTES; break;
+    case ODT_SET_LR: expected = sizeof(float); break;
+    case ODT_SET_SEED: expected = sizeof(uint32_t); break;
+    case ODT_HELLO:
+    case ODT_GET_PARAMS:
+    case ODT_STATS:
+    case ODT_EXIT: expected = 0; break;
+    case ODT_PUT_PARAMS:
+        return c->length > 4 && c->length - 4 <= ODT_ARENA_BYTES ? ODT_OK : ODT_ERR_LENGTH;
+    default: return ODT_ERR_TYPE;
+    }
+    return c->length == expected ? ODT_OK : ODT_ERR_LENGTH;
+}
+
+static int serve_hello(connection_t *c)
+{
+    const odt_hello_t hello = {
+        .version = ODT_PROTOCOL_VERSION,
+        .model_hash = ODT_MODEL_HASH,
+        .input_bytes = SAMPLE_BYTES,
+        .target_bytes = sizeof c->message->target,
+        .output_bytes = sizeof c->message->output,
+        .params_bytes = sizeof(odt_params_t),
+        .chunk_bytes = ODT_ARENA_BYTES,
+    };
+    const int status = finish(c);
+    return status == ODT_OK ? reply(c, &hello, sizeof hello) : status;
+}
+
+static int serve_train(connection_t *c)
+{
+    float loss = 0.0f;
+    odt_input_t *input = odt_input(c->odt);
+    int status = receive(c, input, SAMPLE_BYTES);
+    if (status == ODT_OK) status = receive(c, c->message->target, sizeof c->message->target);
+    if (status == ODT_OK) status = finish(c);
+    if (status != ODT_OK) return status;
+
+    odt_mark_train_begin();
+    status = odt_train_step(c->odt, input, c->message->target, &loss);
+    odt_mark_train_end();
+    return status < 0 ? status : reply(c, &loss, sizeof loss);
+}
+
+static int serve_predict(connection_t *c)
+{
+    odt_input_t *input = odt_input(c->odt);
+    int status = receive(c, input, SAMPLE_BYTES);
+    if (status == ODT_OK) status = finish(c);
+    if (status != ODT_OK) return status;
+
+    odt_mark_predict_begin();
+    status = odt_predict(c->odt, input, c->message->output);
+    odt_mark_predict_end();
+    return status < 0 ? status : reply(c, c->message->output, sizeof c->message->output);
+}
+
+static int serve_get_params(connection_t *c)
+{
+    const int status = finish(c);
+    return status == ODT_OK ? reply(c, &c->odt->params, sizeof c->odt->params) : status;
+}
+
+static int serve_put_params(connection_t *c)
+{
+    uint32_t offset = 0;
+    const uint32_t bytes = c->length - (uint32_t)sizeof offset;
+    int status = receive(c, &offset, sizeof offset);
+    if (status == ODT_OK) status = receive(c, c->odt->arena, bytes);
+    if (status == ODT_OK) status = finish(c);
+    if (status != ODT_OK) return status;
+    if (bytes > sizeof(odt_params_t) || offset > sizeof(odt_params_t) - bytes) return ODT_ERR_RANGE;
+    memcpy((uint8_t *)&c->odt->params + offset, c->odt->arena, bytes);
+    return reply(c, NULL, 0);
+}
+
+static int serve_set_learning_rate(connection_t *c)
+{
+    float learning_rate;
+    int status = receive(c, &learning_rate, sizeof learning_rate);
+    if (status == ODT_OK) status = finish(c);
+    if (status == ODT_OK) status = odt_set_learning_rate(c->odt, learning_rate);
+    return status < 0 ? status : reply(c, NULL, 0);
+}
+
+static int serve_set_seed(connection_t *c)
+{
+    uint32_t seed;
+    int status = receive(c, &seed, sizeof seed);
+    if (status == ODT_OK) status = finish(c);
+    if (status == ODT_OK) status = odt_set_seed(c->odt, seed);
+    return status < 0 ? status : reply(c, NULL, 0);
+}
+
+static int serve_stats(connection_t *c)
+{
+    odt_stats_t stats = {
+        .steps = c->odt->steps,
+        .arena_bytes = ODT_ARENA_BYTES,
+        .state_bytes = sizeof(odt_t),
+    };
+    const int status = finish(c);
+    if (status != ODT_OK) return status;
+    if (c->io->account != NULL) c->io->account(c->io->context, &stats);
+    return reply(c, &stats, sizeof stats);
+}
+
+static int serve_exit(connection_t *c)
+{
+    const int status = finish(c);
+    return status == ODT_OK ? reply(c, NULL, 0) : status;
+}
+
+/* Reads the rest of one frame and answers it. */
+static int serve_frame(connection_t *c)
+{
+    const int status = check_length(c);
+    if (status != ODT_OK) return status;
+    switch (c->type) {
+    case ODT_HELLO: return serve_hello(c);
+    case ODT_TRAIN: return serve_train(c);
+    case ODT_PREDICT: return serve_predict(c);
+    case ODT_GET_PARAMS: return serve_get_params(c);
+    case ODT_PUT_PARAMS: return serve_put_params(c);
+    case ODT_SET_LR: return serve_set_learning_rate(c);
+    case ODT_SET_SEED: return serve_set_seed(c);
+    case ODT_STATS: return serve_stats(c);
+    default: return serve_exit(c);
+    }
+}
+
+int odt_serve(const odt_io_t *io, odt_t *odt, odt_message_t *message)
+{
+    connection_t c = {.io = io, .odt = odt, .message = message, .in_sync = 1};
+    for (;;) {
+        int ended;
+        int status = read_header(&c, &ended);
+        if (ended || status != ODT_OK) return status;
+
+        status = serve_frame(&c);
+        if (status == ODT_OK && c.type == ODT_EXIT) return ODT_OK;
+        if (status == ODT_ERR_IO) return status;
+        if (status == ODT_OK) continue;
+
+        /* A damaged frame may have swallowed part of the next one: look for a magic. */
+        if (status <= ODT_ERR_SYNC && status != ODT_ERR_RANGE) c.in_sync = 0;
+        if (send_error(&c, status) != ODT_OK) return ODT_ERR_IO;
+    }
+}

@@ -1,0 +1,82 @@
+#include "model.h"
+
+#include <string.h>
+
+/* e^x for x <= 0: the Taylor series on x / 1024, squared ten times. */
+static float exp_negative(float x)
+{
+    float y = x < -80.0f ? -80.0f : x;
+    y *= 1.0f / 1024.0f;
+    y = 1.0f + y * (1.0f + y * (0.5f + y * (1.0f / 6.0f)));
+    for (int i = 0; i < 10; i++) y *= y;
+    return y;
+}
+
+/* Natural logarithm of x in [1e-35, 1] by Newton's method on exp_negative. */
+static float log_below_one(float x)
+{
+    float y = 0.0f;
+    for (int i = 0; i < 100; i++) y += x / exp_negative(y) - 1.0f > 1.0f ? 1.0f : x / exp_negative(y) - 1.0f;
+    return y;
+}
+
+int odt_init(odt_t *odt, void *arena, size_t arena_bytes)
+{
+    if (odt == NULL || arena == NULL) return ODT_ERR_NULL;
+    if (arena_bytes < ODT_ARENA_BYTES) return ODT_ERR_ARENA;
+    memset(odt, 0, sizeof *odt);
+    odt->learning_rate = 0.01f;
+    odt->arena = (uint8_t *)arena;
+    return ODT_OK;
+}
+
+int odt_set_learning_rate(odt_t *odt, float learning_rate)
+{
+    if (!(learning_rate >= 0.0f && learning_rate < 1e6f)) return ODT_ERR_LEARNING_RATE;
+    odt->learning_rate = learning_rate;
+    return ODT_OK;
+}
+
+int odt_set_seed(odt_t *odt, uint32_t seed)
+{
+    odt->seed = seed;
+    return ODT_OK;
+}
+
+odt_input_t *odt_input(odt_t *odt)
+{
+    return (odt_input_t *)odt->arena;
+}
+
+int odt_predict(odt_t *odt, const odt_input_t *input, float *output)
+{
+    for (uint32_t c = 0; c < ODT_OUTPUT_ELEMENTS; c++) {
+        float sum = odt->params.bias[c];
+        for (uint32_t i = 0; i < ODT_INPUT_ELEMENTS; i++)
+            sum += odt->params.weight[c * ODT_INPUT_ELEMENTS + i] * (float)input[i] * 0.0078125f;
+        output[c] = sum;
+    }
+    return ODT_OK;
+}
+
+int odt_train_step(odt_t *odt, const odt_input_t *input, const odt_target_t *target, float *loss)
+{
+    float p[ODT_OUTPUT_ELEMENTS];
+    float sum = 0.0f;
+    float top;
+    if (*target < 0 || *target >= (int32_t)ODT_OUTPUT_ELEMENTS) return ODT_ERR_LABEL;
+    odt_predict(odt, input, p);
+    top = p[0];
+    for (uint32_t c = 1; c < ODT_OUTPUT_ELEMENTS; c++) top = p[c] > top ? p[c] : top;
+    for (uint32_t c = 0; c < ODT_OUTPUT_ELEMENTS; c++) sum += p[c] = exp_negative(p[c] - top);
+    for (uint32_t c = 0; c < ODT_OUTPUT_ELEMENTS; c++) p[c] /= sum;
+    *loss = -log_below_one(p[*target] < 1e-30f ? 1e-30f : p[*target]);
+    for (uint32_t c = 0; c < ODT_OUTPUT_ELEMENTS; c++) {
+        const float d = (p[c] - (c == (uint32_t)*target ? 1.0f : 0.0f)) * odt->learning_rate;
+        odt->params.bias[c] -= d;
+        for (uint32_t i = 0; i < ODT_INPUT_ELEMENTS; i++)
+            odt->params.weight[c * ODT_INPUT_ELEMENTS + i] -= d * (float)input[i] * 0.0078125f;
+    }
+    odt->steps++;
+    return ODT_OK;
+}

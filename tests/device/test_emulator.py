@@ -1,0 +1,129 @@
+"""What only an emulated board can show: instruction counts, budgets, faults."""
+
+import pytest
+from fake_project import edited, fake_project, samples
+
+from tvm_ondevice_train.device import Session, build, sizes, toolchain
+from tvm_ondevice_train.errors import OdtError
+
+
+def counts_of(directory, steps=5):
+    x, y = samples(steps)
+    with Session(directory) as device:
+        for pair in zip(x, y, strict=True):
+            device.train(*pair)
+            device.predict(pair[0])
+    return device.counts
+
+
+def with_code(code, before="    odt->steps++;"):
+    """The fake model with one more statement at the end of its training step."""
+    return edited(model_c=(before, f"    {code}\n{before}"))
+
+
+def first_step(directory):
+    x, y = samples(1)
+    with Session(directory) as device:
+        return device.train(x[0], y[0])
+
+
+def test_instruction_counts_repeat(tmp_path):
+    directory = fake_project(tmp_path / "project", "mps2-an500")
+    first = counts_of(directory)
+    assert first == counts_of(directory)
+    assert first["train"][0] == first["predict"][0] == 5
+    assert first["train"][1] > first["predict"][1] > 5 * 640  # at least one a weight
+
+
+@pytest.mark.parametrize("board", ["mps2-an500", "mps2-an386", "mps3-an547"])
+def test_instruction_counts_are_exact(board, tmp_path):
+    def instructions(iterations):
+        loop = (
+            f'__asm__ volatile("movw r3, #{iterations}\\n 1: subs r3, r3, #1\\n nop\\n bne 1b"'
+            ' ::: "r3", "cc");'
+        )
+        directory = fake_project(tmp_path / str(iterations), board, with_code(loop))
+        return counts_of(directory, 1)["train"][1]
+
+    assert instructions(5000) - instructions(1000) == 3 * 4000
+
+
+def test_the_host_counts_nothing(tmp_path):
+    assert counts_of(fake_project(tmp_path / "project")) == {}
+
+
+@pytest.mark.parametrize(
+    ("board", "sram_bytes"),
+    [("mps2-an500", 262144), ("mps2-an386", 262144), ("mps3-an547", 262144), ("mps2-an500", 99968)],
+)
+def test_an_access_past_the_sram_budget_faults_and_one_before_it_does_not(
+    board, sram_bytes, tmp_path
+):
+    end = (0x21000000 if board == "mps3-an547" else 0x20000000) + sram_bytes
+    budget = {"sram_bytes": sram_bytes}
+    inside = with_code(f"*(volatile uint32_t *)(uintptr_t){end - 4}u = 1;")
+    first_step(fake_project(tmp_path / "inside", board, inside, **budget))
+
+    outside = with_code(f"*(volatile uint32_t *)(uintptr_t){end}u = 1;")
+    directory = fake_project(tmp_path / "outside", board, outside, **budget)
+    with pytest.raises(OdtError, match=f"MemManage at address {end:#x}: beyond the SRAM budget"):
+        first_step(directory)
+
+
+@pytest.mark.parametrize("board", ["mps2-an500", "mps2-an386", "mps3-an547"])
+def test_a_stack_overflow_faults(board, tmp_path):
+    deep = "volatile char deep[6000]; for (int i = 5999; i >= 0; i--) deep[i] = 0;"
+    directory = fake_project(tmp_path / "project", board, with_code(deep), stack_bytes=4096)
+    with pytest.raises(OdtError, match=r"stack overflow.*exit status 70"):
+        first_step(directory)
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ('__asm__ volatile("udf #0");', "UsageFault"),
+        ("*(volatile uint32_t *)(uintptr_t)16u = 1;", "write to flash"),
+        ("*(volatile uint32_t *)(uintptr_t)0x40004000u = 1;", "outside flash and SRAM"),
+        ("((void (*)(void))(uintptr_t)0x20000101u)();", "MemManage"),
+    ],
+)
+def test_a_fault_says_what_it_was(code, message, tmp_path):
+    with pytest.raises(OdtError, match=message):
+        first_step(fake_project(tmp_path / "project", "mps2-an500", with_code(code)))
+
+
+def test_sram_that_overflows_does_not_link(tmp_path):
+    files = edited(model_h=("#define ODT_ARENA_BYTES 4096u", "#define ODT_ARENA_BYTES 300000u"))
+    with pytest.raises(OdtError, match=r"exceeds the budget of mps2-an500: SRAM by \d+ bytes;"):
+        build(fake_project(tmp_path / "project", "mps2-an500", files))
+
+
+def test_flash_that_overflows_does_not_link(tmp_path):
+    directory = fake_project(tmp_path / "project", "mps2-an500", flash_bytes=2048)
+    with pytest.raises(OdtError, match=r"exceeds the budget of mps2-an500: flash by \d+ bytes;"):
+        build(directory)
+
+
+def test_a_compile_error_is_one_line(tmp_path):
+    files = edited(model_c=("#include <string.h>", "#error no model\n#include <string.h>"))
+    with pytest.raises(OdtError, match="^build: model.c:3:.*no model$"):
+        build(fake_project(tmp_path / "project", files=files))
+
+
+def test_sizes_account_for_all_of_sram(tmp_path):
+    elf = build(fake_project(tmp_path / "project", "mps2-an500"), "-Werror")
+    found = sizes(elf)
+    assert (found.arena_bytes, found.state_bytes, found.stack_bytes) == (4096, 2616, 8192)
+    assert 2000 < found.flash_bytes < 12000
+    assert 40 <= found.other_bytes < 200
+
+
+def test_a_missing_tool_names_its_package(monkeypatch):
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(OdtError, match="qemu-system-arm not found; install it: apt install"):
+        toolchain.find_tool("qemu-system-arm")
+
+
+def test_a_directory_that_is_no_project_is_refused(tmp_path):
+    with pytest.raises(OdtError, match="is not a project"):
+        build(tmp_path)

@@ -1,0 +1,277 @@
+"""The command line: what is passed on, what is shown, and one line for every mistake."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import tvm_ondevice_train
+from tvm_ondevice_train.cli import main
+from tvm_ondevice_train.errors import OdtError
+
+ROOT = Path(__file__).resolve().parent.parent
+REPORT = {
+    "model": "kws",
+    "scheme": "bias:2",
+    "peak_sram_bytes": 131072,
+    "arena_bytes": 100000,
+    "arena_lower_bound_bytes": 99984,
+    "trainable_state_bytes": 20000,
+    "stack_bytes": 8192,
+    "flash_bytes": 524288,
+    "macs_forward": 2656768,
+    "macs_backward": 123456,
+    "trained_parameters": {"w": {"shape": [4, 64]}, "b": {"shape": [4]}},
+}
+RESULT = {
+    "losses": [2.5, 1.25, 0.5],
+    "accuracy_before": 0.5,
+    "accuracy_after": 0.925,
+    "error_before": None,
+    "peak_sram_bytes": 123456,
+    "instructions_per_step": 7654321,
+    "wall_seconds": 1.5,
+}
+
+
+class FakeCompiled:
+    report = REPORT
+
+    def __init__(self):
+        self.saved = None
+
+    def save(self, directory, platform):
+        self.saved = directory, platform
+
+
+@pytest.fixture
+def compiler(monkeypatch):
+    """Replaces `tvm_ondevice_train.compile`; `calls` holds its arguments."""
+
+    class Compiler:
+        calls = []
+        compiled = FakeCompiled()
+        error = None
+
+        def __call__(self, model, **options):
+            self.calls.append((model, options))
+            if self.error:
+                raise self.error
+            return self.compiled
+
+    fake = Compiler()
+    fake.calls = []
+    monkeypatch.setitem(vars(tvm_ondevice_train), "compile", fake)
+    return fake
+
+
+@pytest.fixture
+def model(tmp_path):
+    path = tmp_path / "kws.tflite"
+    path.write_bytes(b"model")
+    return str(path)
+
+
+@pytest.fixture
+def runner(monkeypatch):
+    """Replaces `run_project`, reports three steps; the list holds its arguments."""
+    calls = []
+
+    def run_project(directory, data, *, on_progress, **options):
+        calls.append((directory, data, options))
+        for step, loss in enumerate(RESULT["losses"], 1):
+            on_progress(step, 3, loss)
+        return RESULT
+
+    monkeypatch.setattr("tvm_ondevice_train.run.run_project", run_project)
+    return calls
+
+
+def refused(capsys, arguments) -> str:
+    """The one line on stderr of a refused command line."""
+    assert main(arguments) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith("ondevice-train: error: ")
+    assert printed.err.count("\n") == 1
+    return printed.err
+
+
+def test_compile_passes_every_option_on(compiler, model, capsys):
+    options = "--classes 4 --scheme bias:2 --loss mse --lr 0.5 --board mps2-an386"
+    budget = "--sram 128KB --flash 0.5MB --platform host"
+    assert main(["compile", model, "-o", "project", *options.split(), *budget.split()]) == 0
+    expected = {
+        "classes": 4,
+        "scheme": "bias:2",
+        "loss": "mse",
+        "learning_rate": 0.5,
+        "board": "mps2-an386",
+        "sram_bytes": 131072,
+        "flash_bytes": 524288,
+    }
+    assert compiler.calls == [(model, expected)]
+    assert compiler.compiled.saved == ("project", "host")
+
+
+@pytest.mark.parametrize("board, platform", [("mps2-an500", "baremetal"), ("host", "host")])
+def test_the_platform_follows_the_board(compiler, model, board, platform):
+    assert main(["compile", model, "-o", "project", "--board", board]) == 0
+    assert compiler.compiled.saved == ("project", platform)
+
+
+def test_compile_shows_the_memory_account_beside_the_budget(compiler, model, capsys):
+    assert main(["compile", model, "-o", "out/project"]) == 0
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    for row in (
+        "kws on mps2-an500 bytes budget used",
+        "arena 100,000",
+        "trainable state 20,000",
+        "stack (bound) 8,192",
+        "static data 2,880",
+        "SRAM 131,072 262,144 50%",
+        "flash 524,288 1,048,576 50%",
+        "arena, lower bound 99,984 bytes",
+        "forward 2,656,768 MACs",
+        "trained by bias:2 260 values, 2 parameters",
+    ):
+        assert row.split() in rows
+    assert rows[-1][-1] == str(Path("out/project/report.json"))
+
+
+def test_run_passes_every_option_on(runner, tmp_path):
+    data = tmp_path / "data.npz"
+    data.write_bytes(b"")
+    options = "--steps 3 --eval --lr 0.1 --seed 7".split()
+    assert main(["run", str(tmp_path), "--data", str(data), *options]) == 0
+    expected = {"steps": 3, "epochs": None, "evaluate": True, "learning_rate": 0.1, "seed": 7}
+    assert runner == [(str(tmp_path), str(data), expected)]
+
+
+def test_run_prints_lines_without_a_terminal(runner, model, tmp_path, capsys):
+    assert main(["run", str(tmp_path), "--data", model]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:3] == [f"step {i}/3  loss {x:.4f}" for i, x in enumerate(RESULT["losses"], 1)]
+    rows = [line.split() for line in lines]
+    assert "accuracy after 92.5%".split() in rows
+    assert "peak SRAM, measured 123,456 bytes".split() in rows
+    assert not any("squared" in line for line in lines)
+
+
+def test_run_draws_a_bar_on_a_terminal(runner, model, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert main(["run", str(tmp_path), "--data", model]) == 0
+    shown = capsys.readouterr().out
+    assert "training" in shown and "3/3" in shown and "loss 0.5000" in shown
+    assert "step 1/3" not in shown
+
+
+def test_boards_lists_the_table(capsys):
+    assert main(["boards"]) == 0
+    shown = capsys.readouterr().out
+    assert "mps2-an386" in shown and "cortex-m7" in shown and "256 KB" in shown
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ("--sram 256XB", "'256XB' is not a size in bytes"),
+        ("--sram -1", "'-1' is not a size"),
+        ("--sram 0", "'0' is not a size"),
+        ("--flash 1.5", "'1.5' is not a size"),
+        ("--sram 64MB", "sram_bytes"),
+        ("--lr 0", "'0' is not a finite number above 0"),
+        ("--lr -0.1", "not a finite number"),
+        ("--lr nan", "not a finite number"),
+        ("--lr inf", "not a finite number"),
+        ("--lr fast", "'fast' is not a finite number"),
+        ("--classes 0", "--classes"),
+        ("--loss hinge", "'hinge' is not one of"),
+        ("--board tpu", "'tpu'"),
+        ("--platform zephyr", "'zephyr' is not one of"),
+        ("--unknown", "No such option"),
+    ],
+)
+def test_a_wrong_option_of_compile_is_refused(compiler, model, capsys, options, message):
+    line = refused(capsys, ["compile", model, "-o", "project", *options.split()])
+    assert message in line
+    assert compiler.calls == []
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ("--steps 0", "--steps"),
+        ("--steps -3", "--steps"),
+        ("--steps 1.5", "--steps"),
+        ("--epochs 0", "--epochs"),
+        ("--seed -1", "--seed"),
+        ("--seed 4294967296", "--seed"),
+        ("--lr nan", "not a finite number"),
+    ],
+)
+def test_a_wrong_option_of_run_is_refused(runner, model, tmp_path, capsys, options, message):
+    assert message in refused(capsys, ["run", str(tmp_path), "--data", model, *options.split()])
+    assert runner == []
+
+
+@pytest.mark.parametrize(
+    "text, size_bytes",
+    [("1", 1), ("256KB", 262144), ("256kib", 262144), ("1 MB", 1048576), ("1.5K", 1536)],
+)
+def test_sizes(compiler, model, text, size_bytes):
+    assert main(["compile", model, "-o", "project", "--sram", text]) == 0
+    assert compiler.calls[0][1]["sram_bytes"] == size_bytes
+
+
+def test_a_mistake_that_the_compiler_finds_is_one_line(compiler, model, capsys):
+    compiler.error = OdtError("budget: needs 300 KB\nof 256 KB")
+    line = refused(capsys, ["compile", model, "-o", "project"])
+    assert line == "ondevice-train: error: budget: needs 300 KB of 256 KB\n"
+    assert compiler.compiled.saved is None
+
+
+def test_a_directory_that_is_no_project_is_refused(model, tmp_path, capsys):
+    (tmp_path / "empty").mkdir()
+    assert "empty" in refused(capsys, ["run", str(tmp_path / "empty"), "--data", model])
+
+
+def test_an_unknown_command_is_refused(capsys):
+    assert "'teach'" in refused(capsys, ["teach"])
+
+
+def test_an_interrupt_ends_with_130(compiler, model, capsys):
+    compiler.error = KeyboardInterrupt()
+    assert main(["compile", model, "-o", "project"]) == 130
+    assert capsys.readouterr().err.strip() == "ondevice-train: interrupted"
+
+
+def test_without_arguments_the_help_is_shown(capsys):
+    assert main([]) == 0
+    assert "Usage: ondevice-train" in capsys.readouterr().out
+
+
+def test_the_module_exits_with_the_code_of_the_command_line():
+    program = [sys.executable, "-m", "tvm_ondevice_train"]
+    missing = [*program, "compile", "missing.onnx", "-o", "project"]
+    done = subprocess.run(missing, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr.startswith("ondevice-train: error: ") and done.stderr.count("\n") == 1
+    assert "missing.onnx" in done.stderr
+
+
+def test_help_waits_for_no_heavy_import():
+    heavy = {"tvm", "numpy", "onnx", "rich", "jinja2"}
+    program = (
+        "import sys; from tvm_ondevice_train.cli import main; main(['compile', '--help']); "
+        f"sys.exit(sorted({heavy!r} & set(sys.modules)) or 0)"
+    )
+    times = []
+    for _ in range(3):
+        started = time.monotonic()
+        done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True)
+        times.append(time.monotonic() - started)
+        assert done.returncode == 0, done.stderr
+    assert min(times) < 1.0

@@ -1,0 +1,324 @@
+"""Print one lowered PrimFunc as a C99 function.
+
+TVM has a C code generator, but it prints floats with 7 digits (not enough to be the same number
+again), a byte for each boolean, and no `const`. Lowered kernels use few kinds of nodes, so printing
+them here costs little and makes the C exact, smaller and readable. Boolean tensors are packed, one
+bit an element.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from dataclasses import dataclass
+
+from tvm import tirx
+from tvm.ir import Call
+
+from ..errors import OdtError
+
+C_TYPES = {
+    "float32": "float",
+    "int8": "int8_t",
+    "uint8": "uint8_t",
+    "int16": "int16_t",
+    "int32": "int32_t",
+    "uint32": "uint32_t",
+    "int64": "int64_t",
+    "bool": "uint8_t",
+}
+_SIZES = {"float32": 4, "int8": 1, "uint8": 1, "int16": 2, "int32": 4, "uint32": 4, "int64": 8}
+_BINARY = {
+    "Add": "+",
+    "Sub": "-",
+    "Mul": "*",
+    "Div": "/",
+    "Mod": "%",
+    "EQ": "==",
+    "NE": "!=",
+    "LT": "<",
+    "LE": "<=",
+    "GT": ">",
+    "GE": ">=",
+    "And": "&&",
+    "Or": "||",
+}
+_OPERATORS = {
+    "bitwise_and": "&",
+    "bitwise_or": "|",
+    "bitwise_xor": "^",
+    "shift_left": "<<",
+    "shift_right": ">>",
+}
+# functions that must give the same bits on every target: runtime/c/include/odt_math.h
+_FUNCTIONS = {
+    "exp": "odt_expf",
+    "log": "odt_logf",
+    "tanh": "odt_tanhf",
+    "sqrt": "odt_sqrtf",
+    "fabs": "odt_fabsf",
+    "round": "odt_nearbyintf",
+    "nearbyint": "odt_nearbyintf",
+    "rint": "odt_nearbyintf",
+    "floor": "odt_floorf",
+}
+STACK_SCRATCH_BYTES = 64  # larger scratch is the memory plan's
+
+
+@dataclass(frozen=True)
+class CKernel:
+    """One C function. ``text`` holds the placeholder ``@NAME@`` where its name goes."""
+
+    text: str
+    parameters: tuple[tuple[str, bool], ...]  # (C type, read only)
+    workspace_bytes: int
+    macs: int
+
+
+def tensor_bytes(shape, dtype: str) -> int:
+    """Bytes of a tensor in C; booleans are packed eight to a byte."""
+    elements = math.prod(shape)
+    return (elements + 7) // 8 if dtype == "bool" else elements * _SIZES[dtype]
+
+
+def float_literal(value: float) -> str:
+    """The shortest C literal that is this float32 again."""
+    single = struct.unpack("f", struct.pack("f", value))[0]
+    if math.isinf(single) or math.isnan(single):
+        raise OdtError(f"a constant of the model is {single}; only finite numbers can be compiled")
+    for digits in range(1, 10):
+        text = f"{single:.{digits}g}"
+        if struct.pack("f", float(text)) == struct.pack("f", single):
+            break
+    return text + ("f" if any(c in text for c in ".e") else ".0f")
+
+
+def print_kernel(function: tirx.PrimFunc, inputs: int) -> CKernel:
+    """Print `function`, whose first `inputs` parameters are read and whose others are written."""
+    return _Printer(function, inputs).kernel()
+
+
+class _Printer:
+    def __init__(self, function: tirx.PrimFunc, inputs: int):
+        self.function, self.inputs = function, inputs
+        self.names: dict = {}  # Var -> C name
+        self.bits: dict = {}  # buffer Var -> packed boolean
+        self.scalars: set = set()
+        self.used: set[str] = set()
+        self.lines: list[str] = []
+        self.workspace_bytes = 0
+        self.macs = 0
+        self.trips = [1]  # iterations of the loops around the statement
+
+    def kernel(self) -> CKernel:
+        parameters, arguments, comments = [], [], []
+        for index, var in enumerate(self.function.params):
+            dtype = str(var.ty.dtype)
+            read = index < self.inputs
+            name = f"in{index}" if read else f"out{index - self.inputs}"
+            self.names[var], self.bits[var] = self._unique(name), dtype == "bool"
+            parameters.append((C_TYPES[dtype], read))
+            arguments.append(f"{'const ' if read else ''}{C_TYPES[dtype]} *{name}")
+            shape = "x".join(str(int(n)) for n in var.ty.shape) or "scalar"
+            comments.append(f"{name} {dtype} {shape}")
+        self._statement(self.function.body, 1)
+        if self.workspace_bytes:
+            arguments.append("uint8_t *workspace")
+        body = "\n".join(self.lines)
+        head = "/* " + "; ".join(comments) + " */\n"
+        text = f"{head}static void @NAME@({', '.join(arguments)}) {{\n{body}\n}}\n"
+        return CKernel(text, tuple(parameters), self.workspace_bytes, self.macs)
+
+    def _unique(self, name: str) -> str:
+        name = "".join(c if c.isalnum() else "_" for c in name)
+        candidate, count = name, 1
+        while candidate in self.used:
+            count += 1
+            candidate = f"{name}_{count}"
+        self.used.add(candidate)
+        return candidate
+
+    def _line(self, depth: int, text: str):
+        self.lines.append("  " * depth + text)
+
+    # -- statements -----------------------------------------------------------------------------
+
+    def _statement(self, node, depth: int):
+        getattr(self, "_" + type(node).__name__, self._unknown)(node, depth)
+
+    def _unknown(self, node, *_):
+        name = node.op.name if isinstance(node, Call) else type(node).__name__
+        raise OdtError(f"no C for the operation {name}; this operator cannot be compiled yet")
+
+    def _SeqStmt(self, node, depth):
+        for child in node.seq:
+            self._statement(child, depth)
+
+    def _DeclBuffer(self, node, _depth):
+        source = node.data
+        while isinstance(source, Call):
+            source = source.args[0]
+        self.names[node.buffer] = self.names[source]
+        self.bits[node.buffer] = self.bits[source]
+        if source in self.scalars:
+            self.scalars.add(node.buffer)
+
+    def _AllocBuffer(self, node, depth):
+        buffer, dtype = node.buffer, str(node.buffer.ty.dtype)
+        elements = math.prod(int(n) for n in buffer.ty.shape)
+        name = self._unique(_short(buffer.name))
+        self.names[buffer], self.bits[buffer] = name, dtype == "bool" and elements > 1
+        ctype = C_TYPES[dtype]
+        size = tensor_bytes([elements], dtype)
+        if elements == 1:
+            self.scalars.add(buffer)
+            self._line(depth, f"{ctype} {name};")
+        elif size <= STACK_SCRATCH_BYTES:
+            self._line(depth, f"{ctype} {name}[{elements}];")
+        else:
+            offset = self.workspace_bytes
+            self._line(depth, f"{ctype} *{name} = ({ctype} *)(void *)(workspace + {offset});")
+            self.workspace_bytes += (size + 15) // 16 * 16
+
+    def _For(self, node, depth):
+        name = self._unique(_short(node.loop_var.name))
+        self.names[node.loop_var] = name
+        start, extent = self._expr(node.min), int(node.extent)
+        end = str(int(node.min) + extent) if start.isdigit() else f"{start} + {extent}"
+        self._line(depth, f"for (int32_t {name} = {start}; {name} < {end}; ++{name}) {{")
+        self.trips.append(self.trips[-1] * extent)
+        self._statement(node.body, depth + 1)
+        self.trips.pop()
+        self._line(depth, "}")
+        self.used.discard(name)
+
+    def _IfThenElse(self, node, depth):
+        self._line(depth, f"if ({self._expr(node.condition)}) {{")
+        self._statement(node.then_case, depth + 1)
+        if node.else_case is not None:
+            self._line(depth, "} else {")
+            self._statement(node.else_case, depth + 1)
+        self._line(depth, "}")
+
+    def _BufferStore(self, node, depth):
+        self._count(node)
+        name, index = self.names[node.buffer], self._expr(node.indices[0])
+        value = _bare(self._expr(node.value))
+        if node.buffer in self.scalars:
+            self._line(depth, f"{name} = {value};")
+        elif self.bits[node.buffer]:
+            self._line(depth, f"odt_bit_write({name}, {_bare(index)}, {value});")
+        else:
+            self._line(depth, f"{name}[{_bare(index)}] = {value};")
+
+    def _Bind(self, node, depth):
+        name = self._unique(_short(node.var.name))
+        self.names[node.var] = name
+        self._line(
+            depth,
+            f"const {C_TYPES[str(node.var.ty.dtype)]} {name} = {_bare(self._expr(node.value))};",
+        )
+
+    def _AttrStmt(self, node, depth):
+        self._statement(node.body, depth)
+
+    def _Evaluate(self, _node, _depth):
+        """A value without effect."""
+
+    def _count(self, store):
+        """Count ``a = a + ... * ...`` as one multiply-accumulate."""
+        value = store.value
+        if type(value).__name__ == "Add" and type(value.a).__name__ == "TensorLoad":
+            if value.a.source.same_as(store.buffer) and _has_product(value.b):
+                self.macs += self.trips[-1]
+
+    # -- expressions ----------------------------------------------------------------------------
+
+    def _expr(self, node) -> str:
+        kind = type(node).__name__
+        if kind in _BINARY:
+            return f"({self._expr(node.a)} {_BINARY[kind]} {self._expr(node.b)})"
+        return getattr(self, "_expr_" + kind, self._unknown)(node)
+
+    def _expr_Var(self, node):
+        return self.names[node]
+
+    def _expr_IntImm(self, node):
+        value, dtype = int(node.value), str(node.ty.dtype)
+        if dtype == "uint32":
+            return f"{value & 0xFFFFFFFF}u"
+        if dtype == "int32" and value == -(2**31):
+            return "INT32_MIN"
+        return str(value) if value >= 0 else f"({value})"
+
+    def _expr_FloatImm(self, node):
+        text = float_literal(float(node.value))
+        return f"({text})" if text.startswith("-") else text
+
+    def _expr_Cast(self, node):
+        return f"({C_TYPES[str(node.ty.dtype)]}){self._expr(node.value)}"
+
+    def _expr_Not(self, node):
+        return f"(!{self._expr(node.a)})"
+
+    def _expr_Select(self, node):
+        return self._ternary(node.condition, node.true_value, node.false_value)
+
+    def _ternary(self, condition, yes, no):
+        return f"({self._expr(condition)} ? {self._expr(yes)} : {self._expr(no)})"
+
+    def _expr_Max(self, node):
+        return self._extremum("max", node)
+
+    def _expr_Min(self, node):
+        return self._extremum("min", node)
+
+    def _extremum(self, which: str, node):
+        dtype = str(node.ty.dtype)
+        suffix = "f" if dtype == "float32" else "i"
+        return f"odt_{which}{suffix}({_bare(self._expr(node.a))}, {_bare(self._expr(node.b))})"
+
+    def _expr_TensorLoad(self, node):
+        name = self.names[node.source]
+        if node.source in self.scalars:
+            return name
+        index = _bare(self._expr(node.indices[0]))
+        return f"odt_bit_read({name}, {index})" if self.bits[node.source] else f"{name}[{index}]"
+
+    def _expr_Call(self, node):
+        name = node.op.name.split(".")[-1]  # "tirx.exp", "prim.if_then_else"
+        if name in _OPERATORS:
+            left, right = (self._expr(a) for a in node.args)
+            return f"({left} {_OPERATORS[name]} {right})"
+        if name == "if_then_else":
+            return self._ternary(*node.args)
+        function, arguments = _FUNCTIONS.get(name), node.args
+        if name in ("call_pure_extern", "call_extern"):
+            function, arguments = str(node.args[0].value), node.args[1:]
+            function = _FUNCTIONS.get(function.removesuffix("f"), function)
+        if function is None:
+            self._unknown(node)
+        return f"{function}({', '.join(_bare(self._expr(a)) for a in arguments)})"
+
+
+def _short(name: str) -> str:
+    """Fusion appends ``_intermediate`` once a level."""
+    return name.replace("_intermediate", "") or "value"
+
+
+def _has_product(node) -> bool:
+    if type(node).__name__ == "Mul":
+        return True
+    return type(node).__name__ == "Cast" and _has_product(node.value)
+
+
+def _bare(text: str) -> str:
+    """Drop the parentheses around a whole expression."""
+    if not (text.startswith("(") and text.endswith(")")):
+        return text
+    depth = 0
+    for position, char in enumerate(text):
+        depth += (char == "(") - (char == ")")
+        if depth == 0 and position < len(text) - 1:
+            return text
+    return text[1:-1]

@@ -1,0 +1,108 @@
+"""Where everything of a compiled model lies: arena plans, trained parameters, constants."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..memory_plan import Buffer, MemoryPlan, check_plan, plan
+from ..program import Program, Tensor, rename_constants
+
+ARENA_ALIGN = 16
+
+
+@dataclass(frozen=True)
+class PlannedProgram:
+    """A program with the arena offset of each of its temporaries and of its input."""
+
+    program: Program
+    buffers: tuple[Buffer, ...]
+    plan: MemoryPlan
+
+    def offset(self, tensor: Tensor) -> int | None:
+        """Arena offset in bytes; None for a tensor that lies elsewhere."""
+        return self.plan.offsets.get(tensor.name)
+
+
+def plan_program(program: Program) -> PlannedProgram:
+    """Live ranges of `program`, and the smallest arena that holds them."""
+    buffers = live_ranges(program)
+    planned = plan(buffers)
+    check_plan(buffers, planned)
+    return PlannedProgram(program, buffers, planned)
+
+
+def live_ranges(program: Program) -> tuple[Buffer, ...]:
+    """One buffer for each temporary, the input, and each op's workspace.
+
+    The input lies in the arena too: its bytes are used again once the first layer has read it.
+    Results live to the end.
+    """
+    ranges: dict[str, list] = {}
+    for index, op in enumerate(program.ops):
+        for tensor in (*op.inputs, *op.outputs):
+            if tensor.role in ("temporary", "input"):
+                entry = ranges.setdefault(tensor.name, [tensor, index, index])
+                entry[2] = index
+    for tensor in program.results:
+        if tensor.name in ranges:
+            ranges[tensor.name][2] = len(program.ops) - 1
+    buffers = [
+        Buffer(name, tensor.size_bytes, 0 if tensor.role == "input" else first, last, ARENA_ALIGN)
+        for name, (tensor, first, last) in ranges.items()
+    ]
+    for index, op in enumerate(program.ops):
+        if op.kernel.workspace_bytes:
+            size = op.kernel.workspace_bytes
+            buffers.append(Buffer(workspace_name(index), size, index, index, ARENA_ALIGN))
+    return tuple(buffers)
+
+
+def workspace_name(index: int) -> str:
+    return f"workspace of op {index}"
+
+
+@dataclass(frozen=True)
+class ParameterSlot:
+    """A trained parameter in ``odt_params_t``: byte offset, C field, value at the start."""
+
+    name: str
+    field: str
+    offset: int
+    value: np.ndarray
+
+
+def parameter_slots(values: dict[str, np.ndarray], trained) -> tuple[ParameterSlot, ...]:
+    """Trained parameters, four-byte elements first so that nothing is padded."""
+    ordered = sorted(trained, key=lambda name: -values[name].itemsize)
+    slots, offset, fields = [], 0, set()
+    for name in ordered:
+        slots.append(ParameterSlot(name, identifier(name, fields), offset, values[name]))
+        offset += values[name].nbytes
+    return tuple(slots)
+
+
+def identifier(name: str, taken: set[str]) -> str:
+    """A C identifier for `name` that is not in `taken`, which it joins."""
+    base = "".join(c if c.isalnum() and c.isascii() else "_" for c in name)
+    base = f"p_{base}" if not base[:1].isalpha() else base
+    candidate, count = base, 1
+    while candidate in taken:
+        count += 1
+        candidate = f"{base}_{count}"
+    taken.add(candidate)
+    return candidate
+
+
+def merge_constants(*programs: Program) -> tuple[tuple[Program, ...], dict[str, np.ndarray]]:
+    """The programs with constants of equal bytes under one name, and those constants."""
+    merged: dict[tuple, tuple[str, np.ndarray]] = {}
+    renamed = []
+    for program in programs:
+        names = {}
+        for name, value in program.constants.items():
+            key = (str(value.dtype), value.tobytes())
+            names[name] = merged.setdefault(key, (f"constant_{len(merged)}", value))[0]
+        renamed.append(rename_constants(program, names))
+    return tuple(renamed), dict(merged.values())

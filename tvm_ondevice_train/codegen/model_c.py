@@ -1,0 +1,190 @@
+"""model.h, model.c and model_data.h from planned programs: C99, no malloc, no TVM."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..program import Op, Tensor
+from .c_printer import C_TYPES, float_literal
+from .layout import ARENA_ALIGN, ParameterSlot, PlannedProgram, identifier, workspace_name
+from .render import render
+
+
+@dataclass(frozen=True)
+class Source:
+    """Everything that the C of one model is made from."""
+
+    name: str
+    train: PlannedProgram
+    predict: PlannedProgram
+    frozen: Mapping[str, np.ndarray]
+    slots: tuple[ParameterSlot, ...]
+    constants: Mapping[str, np.ndarray]
+    input_name: str
+    input_shape: tuple[int, ...]
+    input_dtype: str
+    output_shape: tuple[int, ...]
+    target: Tensor
+    learning_rate: float
+    classes: int | None
+
+    @property
+    def arena_bytes(self) -> int:
+        total = max(p.plan.total_bytes for p in (self.train, self.predict))
+        return (total + ARENA_ALIGN - 1) // ARENA_ALIGN * ARENA_ALIGN
+
+
+def generate(source: Source) -> dict[str, str]:
+    """File name -> text. The same source gives the same bytes."""
+    return _Generator(source).files()
+
+
+class _Generator:
+    def __init__(self, source: Source):
+        self.source = source
+        taken: set[str] = set()
+        self.arrays = {
+            name: identifier(name, taken) for name in (*source.frozen, *source.constants)
+        }
+        self.fields = {slot.name: slot.field for slot in source.slots}
+        self.kernels: dict[str, str] = {}  # text of a kernel -> its C name
+        self.kernel_names: set[str] = set()
+
+    def files(self) -> dict[str, str]:
+        source = self.source
+        calls = {
+            "train_calls": self._calls(source.train),
+            "predict_calls": self._calls(source.predict),
+        }
+        data = self._data()
+        facts = {
+            "source": source,
+            "data_hash": f"0x{zlib.crc32(data.encode()):08x}u",
+            "arena_align": ARENA_ALIGN,
+            "input_ctype": C_TYPES[source.input_dtype],
+            "target_ctype": C_TYPES[source.target.dtype],
+            "input_elements": int(np.prod(source.input_shape)),
+            "output_elements": int(np.prod(source.output_shape)),
+            "target_elements": int(np.prod(source.target.shape)),
+            "slots": [_slot(slot) for slot in source.slots],
+            "learning_rate": float_literal(source.learning_rate),
+            "arena_maps": [
+                (title, arena_map(planned))
+                for title, planned in (("training", source.train), ("predicting", source.predict))
+            ],
+            "kernels": [text.replace("@NAME@", name) for text, name in self.kernels.items()],
+            "train_input": source.train.plan.offsets.get(source.input_name, 0),
+            "predict_input": source.predict.plan.offsets.get(source.input_name, 0),
+            "loss_offset": source.train.offset(source.train.program.results[0]),
+            "output_offset": source.predict.offset(source.predict.program.results[0]),
+            **calls,
+        }
+        return {
+            "model.h": render("model.h", facts),
+            "model.c": render("model.c", facts),
+            "model_data.h": data,
+        }
+
+    # -- kernel calls ---------------------------------------------------------------------------
+
+    def _calls(self, planned: PlannedProgram) -> list[str]:
+        return [self._call(planned, index, op) for index, op in enumerate(planned.program.ops)]
+
+    def _call(self, planned, index: int, op: Op) -> str:
+        arguments = [
+            self._argument(planned, tensor, ctype, read_only)
+            for tensor, (ctype, read_only) in zip(
+                (*op.inputs, *op.outputs), op.kernel.parameters, strict=True
+            )
+        ]
+        if op.kernel.workspace_bytes:
+            arguments.append(f"arena + {planned.plan.offsets[workspace_name(index)]}")
+        return f"{self._kernel(op)}({', '.join(arguments)}); /* {op.name} */"
+
+    def _kernel(self, op: Op) -> str:
+        """Name of the kernel's one copy: equal text is one function."""
+        if op.kernel.text not in self.kernels:
+            self.kernels[op.kernel.text] = identifier(op.kind, self.kernel_names)
+        return self.kernels[op.kernel.text]
+
+    def _argument(self, planned, tensor: Tensor, ctype: str, read_only: bool) -> str:
+        if tensor.name in self.fields and tensor.role == "parameter":
+            return f"odt->params.{self.fields[tensor.name]}"
+        if tensor.role in ("parameter", "constant"):
+            return self.arrays[tensor.name]
+        if tensor.role == "target":
+            return "target"
+        if tensor.role == "learning_rate":
+            return "&odt->learning_rate"
+        if tensor.role == "seed":
+            return "&seed"
+        const = "const " if read_only else ""
+        return f"({const}{ctype} *)(void *)(arena + {planned.offset(tensor)})"
+
+    # -- constant data --------------------------------------------------------------------------
+
+    def _data(self) -> str:
+        source = self.source
+        used = {
+            tensor.name
+            for planned in (source.train, source.predict)
+            for op in planned.program.ops
+            for tensor in op.inputs
+        }
+        arrays = [
+            _array(self.arrays[name], value)
+            for name, value in (*source.frozen.items(), *source.constants.items())
+            if name in used
+        ]
+        initial = [_array(f"initial_{slot.field}", slot.value) for slot in source.slots]
+        return render("model_data.h", {"source": source, "arrays": arrays + initial})
+
+
+def _slot(slot: ParameterSlot) -> dict:
+    return {
+        "ctype": C_TYPES[str(slot.value.dtype)],
+        "field": slot.field,
+        "elements": slot.value.size,
+        "name": slot.name,
+        "shape": "x".join(str(n) for n in slot.value.shape),
+    }
+
+
+def _array(name: str, value: np.ndarray) -> str:
+    flat = value.reshape(-1)
+    if value.dtype == np.float32:
+        items = [float_literal(float(v)) for v in flat]
+    else:
+        items = ["INT32_MIN" if v == -(2**31) else str(int(v)) for v in flat]
+    lines, line = [], ""
+    for item in items:
+        if len(line) + len(item) > 96:
+            lines.append(line.rstrip())
+            line = ""
+        line += f"{item}, "
+    lines.append(line.rstrip(", "))
+    body = "\n  ".join(lines)
+    return f"static const {C_TYPES[str(value.dtype)]} {name}[{flat.size}] = {{\n  {body}\n}};\n"
+
+
+def arena_map(planned: PlannedProgram) -> list[str]:
+    """One line a buffer: offset, bytes, live range, shape, what wrote it first."""
+    shapes = {
+        t.name: (t, op.name)
+        for op in reversed(planned.program.ops)
+        for t in (*op.inputs, *op.outputs)
+        if t.name in planned.plan.offsets
+    }
+    lines = []
+    for buffer in sorted(planned.buffers, key=lambda b: (b.first, planned.plan.offsets[b.name])):
+        tensor, writer = shapes.get(buffer.name, (None, ""))
+        what = f"{tensor.dtype} {'x'.join(map(str, tensor.shape))}" if tensor else "scratch"
+        lines.append(
+            f"{planned.plan.offsets[buffer.name]:8d} {buffer.size_bytes:8d}  ops "
+            f"{buffer.first:3d}..{buffer.last:<3d}  {buffer.name:<6} {what}  {writer}".rstrip()
+        )
+    return lines

@@ -1,0 +1,17 @@
+"""Jinja2 templates of the generated C, in `templates/`."""
+
+from __future__ import annotations
+
+
+def render(name: str, facts: dict) -> str:
+    """Text of ``templates/<name>.j2`` with `facts` filled in."""
+    import jinja2  # late: `ondevice-train --help` must not wait for it
+
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("tvm_ondevice_train.codegen"),
+        undefined=jinja2.StrictUndefined,
+        keep_trailing_newline=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template(f"{name}.j2").render(facts)

@@ -1,0 +1,105 @@
+"""Build a project with its own Makefile, and account for what came out."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import OdtError
+from .toolchain import find_tool, run_tool
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What an ELF file occupies, in bytes.
+
+    `flash_bytes` counts code, constants and the initial values of data. RAM is arena, state
+    (odt_t: trained parameters and generator), `other_bytes` of static data, and the reserved stack.
+    """
+
+    flash_bytes: int
+    arena_bytes: int
+    state_bytes: int
+    other_bytes: int
+    stack_bytes: int
+
+
+def load_report(directory: str | Path) -> dict:
+    """The report.json of a project; OdtError if `directory` is not a project."""
+    path = Path(directory) / "report.json"
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError:
+        raise OdtError(
+            f"build: {directory} is not a project (no report.json); make one with "
+            f"`ondevice-train compile`"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise OdtError(f"build: cannot read {path}: {error}") from None
+
+
+def build(directory: str | Path, extra: str = "") -> Path:
+    """Build the project in `directory` and return its program, an ELF file.
+
+    `extra` are more compiler flags, for what is not built yet. OdtError says in one line what a
+    compiler or linker refused; a program too large for its board is one such case.
+    """
+    directory = Path(directory)
+    report = load_report(directory)
+    baremetal = report["platform"] == "baremetal"
+    find_tool("arm-none-eabi-gcc" if baremetal else "gcc")
+    result = run_tool(["make", "-s", "-C", str(directory), f"EXTRA={extra}"])
+    if result.returncode:
+        raise OdtError(f"build: {_reason(result.stderr or result.stdout, report['board'])}")
+    return directory / "build" / ("firmware.elf" if baremetal else "firmware")
+
+
+def _reason(text: str, board: str) -> str:
+    """The one line that matters of what make, compiler and linker printed."""
+    overflows = re.findall(r"region [`'](\w+)' overflowed by (\d+) bytes", text)
+    if overflows:
+        names = {"RAM": "SRAM", "FLASH": "flash"}  # the regions of link.ld
+        parts = [f"{names[region]} by {amount} bytes" for region, amount in overflows]
+        return (
+            f"the program exceeds the budget of {board}: {' and '.join(parts)}; use a smaller "
+            f"scheme or model, or a larger budget"
+        )
+    lines = text.strip().splitlines() or ["make failed without a message"]
+    return next((line for line in lines if re.search(r"\b(error|undefined)\b", line)), lines[-1])
+
+
+def sizes(elf: str | Path) -> Sizes:
+    """Account for a bare-metal ELF file that `build` made."""
+    from elftools.elf.elffile import ELFFile
+
+    with open(elf, "rb") as file:
+        image = ELFFile(file)
+        sections = {s.name: s for s in image.iter_sections() if s["sh_flags"] & 2}  # SHF_ALLOC
+        flash = sum(s["sh_size"] for s in sections.values() if s["sh_type"] != "SHT_NOBITS")
+        state = _symbol(image, "odt_state")["st_size"]
+    static = sum(sections[name]["sh_size"] for name in (".data", ".bss") if name in sections)
+    return Sizes(
+        flash_bytes=flash,
+        arena_bytes=sections[".arena"]["sh_size"],
+        state_bytes=state,
+        other_bytes=static - state,
+        stack_bytes=sections[".stack"]["sh_size"],
+    )
+
+
+def symbol_address(elf: str | Path, name: str) -> int:
+    """The address of function `name`, without the Thumb bit."""
+    from elftools.elf.elffile import ELFFile
+
+    with open(elf, "rb") as file:
+        return _symbol(ELFFile(file), name)["st_value"] & ~1
+
+
+def _symbol(image, name: str):
+    symbols = image.get_section_by_name(".symtab").iter_symbols()
+    found = next((s for s in symbols if s.name.split(".")[0] == name), None)
+    if found is None:
+        raise OdtError(f"build: the program has no symbol {name}; was it built by this project?")
+    return found

@@ -1,0 +1,135 @@
+"""Start a built project, as a process or in QEMU, and move bytes to and from it.
+
+Both kinds talk through their standard input and output: the bare-metal port opens the emulator's
+own by semihosting. So there is one way to send, to receive, to time out and to notice an end.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+from ..boards import board as find_board
+from ..errors import OdtError
+from .build import load_report, symbol_address
+from .toolchain import find_tool, run_tool
+
+_KINDS = ("train", "predict")  # the pairs of marker functions in odt_marks.h
+_PLUGIN_SOURCE = Path(__file__).with_name("count_plugin.c")
+
+
+class Running:
+    """A started program. Not for more than one thread."""
+
+    def __init__(self, command: list[str], counts: Path | None):
+        self._counts = counts
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
+        pipe = subprocess.PIPE
+        self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=self._log)
+        self._in = self._process.stdin.fileno()
+        self._out = self._process.stdout.fileno()
+        os.set_blocking(self._in, False)
+
+    def write(self, data: bytes, timeout: float) -> None:
+        """Send all of `data`; OdtError if the program ends or takes longer than `timeout` s."""
+        deadline = time.monotonic() + timeout
+        rest = memoryview(data)
+        while rest:
+            self._wait(self._in, select.POLLOUT, deadline)
+            try:
+                rest = rest[os.write(self._in, rest) :]
+            except BrokenPipeError:
+                self._stopped()
+
+    def read(self, count: int, timeout: float) -> bytes:
+        """Receive exactly `count` bytes; errors as for `write`."""
+        deadline = time.monotonic() + timeout
+        data = bytearray()
+        while len(data) < count:
+            self._wait(self._out, select.POLLIN, deadline)
+            part = os.read(self._out, count - len(data))
+            if not part:
+                self._stopped()
+            data += part
+        return bytes(data)
+
+    def close(self) -> dict[str, tuple[int, int]]:
+        """End the program; per kind, (regions, guest instructions), or {} on the host."""
+        if self._process.stdin.closed:
+            return {}
+        self._process.stdin.close()  # the end of its input ends it
+        try:
+            self._process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._process.stdout.close()
+        self._log.close()
+        if self._counts is None or not self._counts.exists():
+            return {}
+        rows = (line.split() for line in self._counts.read_text().splitlines())
+        return {name: (int(regions), int(total)) for name, regions, total in rows}
+
+    def _wait(self, file: int, event: int, deadline: float) -> None:
+        poll = select.poll()
+        poll.register(file, event)
+        left = deadline - time.monotonic()
+        if left <= 0 or not poll.poll(left * 1000):
+            self._process.kill()
+            self._process.wait()
+            raise OdtError("device: no answer in time; it was stopped. Allow a longer timeout")
+
+    def _stopped(self) -> None:
+        """Raise what the program said before it ended."""
+        status = self._process.wait()
+        self._log.seek(0)
+        lines = self._log.read().decode(errors="replace").strip().splitlines()
+        message = next((line for line in lines if line.startswith("odt: ")), None)
+        message = (message or (lines[-1] if lines else "no message")).removeprefix("odt: ")
+        raise OdtError(f"device: the program stopped: {message} (exit status {status})")
+
+
+def launch(directory: str | Path, program: Path) -> Running:
+    """Start `program`, built from the project in `directory`."""
+    report = load_report(directory)
+    if report["platform"] == "host":
+        return Running([str(program)], counts=None)
+    counts = program.with_name("counts.txt")
+    counts.unlink(missing_ok=True)
+    return Running(_qemu_command(report["board"], program, counts), counts)
+
+
+def _qemu_command(board_name: str, program: Path, counts: Path) -> list[str]:
+    plugin = _build_plugin(program.parent)
+    arguments = [f"file={_escape(plugin)}", f"out={_escape(counts)}"]
+    for kind in _KINDS:
+        begin, end = (symbol_address(program, f"odt_mark_{kind}_{at}") for at in ("begin", "end"))
+        arguments.append(f"{kind}={begin:x}:{end:x}")
+    return [
+        find_tool("qemu-system-arm"),
+        *("-machine", find_board(board_name).qemu_machine),
+        *("-display", "none", "-monitor", "none", "-serial", "none"),
+        *("-semihosting-config", "enable=on,target=native"),
+        *("-plugin", ",".join(arguments)),
+        *("-kernel", str(program)),
+    ]
+
+
+def _escape(path: Path) -> str:
+    """A path as QEMU's option lists want it."""
+    return str(path.resolve()).replace(",", ",,")
+
+
+def _build_plugin(directory: Path) -> Path:
+    """Compile the counting plugin into the build directory; it must match this machine's QEMU."""
+    plugin = directory / "count_plugin.so"
+    if not plugin.exists():
+        flags = ["-std=c99", "-O2", "-shared", "-fPIC"]
+        result = run_tool(["gcc", *flags, str(_PLUGIN_SOURCE), "-o", str(plugin)])
+        if result.returncode:
+            raise OdtError(f"device: cannot build the counting plugin: {result.stderr.strip()}")
+    return plugin

@@ -1,0 +1,79 @@
+"""Samples and targets in the form that the device reads."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from ..errors import OdtError
+
+
+def sample_shape(report: dict) -> tuple[int, ...]:
+    """The shape of one sample, without the batch axis."""
+    return tuple(report["input"]["shape"][1:])
+
+
+def encode_inputs(x: np.ndarray, report: dict, name: str = "x") -> np.ndarray:
+    """Samples `x` (N, ...) in the model's dtype; real values are quantized if it is int8.
+
+    Raises OdtError that calls the array `name` for a wrong shape or dtype, and for values that are
+    not finite.
+    """
+    spec = report["input"]
+    shape = sample_shape(report)
+    if x.shape[1:] != shape:
+        raise OdtError(
+            f"data: {name} has shape {x.shape}; the model takes (N, {', '.join(map(str, shape))})"
+        )
+    if x.dtype == np.int8 and spec["dtype"] == "int8":
+        return np.ascontiguousarray(x)
+    if not np.issubdtype(x.dtype, np.floating):
+        allowed = "float32 or int8" if spec["dtype"] == "int8" else "float32"
+        raise OdtError(f"data: {name} is {x.dtype}; the model takes {allowed}")
+    if not np.isfinite(x).all():
+        raise OdtError(f"data: {name} holds NaN or infinity in sample {_first_bad(x)}")
+    x = np.ascontiguousarray(x, np.float32)
+    if spec["dtype"] == "float32":
+        return x
+    q = np.rint(x / np.float32(spec["scale"])) + spec["zero_point"]
+    return np.clip(q, -128, 127).astype(np.int8)
+
+
+def decode_inputs(x: np.ndarray, report: dict) -> np.ndarray:
+    """Encoded samples as float32 in the real domain."""
+    spec = report["input"]
+    if spec["dtype"] == "float32":
+        return x
+    return (x.astype(np.float32) - spec["zero_point"]) * np.float32(spec["scale"])
+
+
+def encode_targets(y: np.ndarray, report: dict, name: str = "y") -> np.ndarray:
+    """Targets `y` as int32 class indices (N,), or as float32 (N, elements); errors as above."""
+    if report["target"]["kind"] == "label":
+        return _encode_labels(y, report["classes"], name)
+    elements = math.prod(report["target"]["shape"])
+    if not np.issubdtype(y.dtype, np.floating):
+        raise OdtError(f"data: {name} is {y.dtype}; this model learns float32 values")
+    if math.prod(y.shape[1:]) != elements:
+        raise OdtError(f"data: {name} has shape {y.shape}; the model learns {elements} values each")
+    if not np.isfinite(y).all():
+        raise OdtError(f"data: {name} holds NaN or infinity in sample {_first_bad(y)}")
+    return np.ascontiguousarray(y, np.float32).reshape(len(y), elements)
+
+
+def _encode_labels(y: np.ndarray, classes: int, name: str) -> np.ndarray:
+    if y.ndim != 1 or not np.issubdtype(y.dtype, np.integer):
+        raise OdtError(
+            f"data: {name} is {y.dtype} of shape {y.shape}; labels are integers of shape (N,)"
+        )
+    wrong = np.flatnonzero((y < 0) | (y >= classes))
+    if wrong.size:
+        raise OdtError(
+            f"data: {name}[{wrong[0]}] is {y[wrong[0]]}; the model has classes 0 to {classes - 1}"
+        )
+    return np.ascontiguousarray(y, np.int32)
+
+
+def _first_bad(values: np.ndarray) -> int:
+    return int(np.flatnonzero(~np.isfinite(values.reshape(len(values), -1)).all(axis=1))[0])

@@ -1,0 +1,151 @@
+"""What the command line shows: tables, a progress bar on a terminal, plain lines elsewhere.
+
+rich is imported where it is used, so that `ondevice-train --help` does not wait for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from math import prod
+
+PLAIN_LINES = 20  # how many loss lines a run prints where there is no terminal
+
+
+def print_memory(report: Mapping, board) -> None:
+    """The memory account of a compiled project, beside the budget of `board`."""
+    parts = {
+        "arena": report["arena_bytes"],
+        "trainable state": report["trainable_state_bytes"],
+        "stack (bound)": report["stack_bytes"],
+    }
+    parts["static data"] = report["peak_sram_bytes"] - sum(parts.values())
+    table = _table(f"{report['model']} on {board.name}", "bytes", "budget", "used")
+    for name, size_bytes in parts.items():
+        table.add_row(f"  {name}", _number(size_bytes))
+    table.add_row("SRAM", *_share(report["peak_sram_bytes"], board.sram_bytes))
+    table.add_row("flash", *_share(report["flash_bytes"], board.flash_bytes))
+    _console().print(table, "")
+
+    trained = report["trained_parameters"].values()
+    elements = sum(prod(parameter["shape"]) for parameter in trained)
+    forward, backward = report["macs_forward"], report["macs_backward"]
+    facts = {
+        "arena, lower bound": f"{_number(report['arena_lower_bound_bytes'])} bytes",
+        "forward": f"{_number(forward)} MACs",
+        "backward": f"{_number(backward)} MACs",
+        f"trained by {report['scheme']}": f"{_number(elements)} values, {len(trained)} parameters",
+    }
+    _print_facts(facts)
+
+
+def print_run(result: Mapping) -> None:
+    """What a training run measured; figures that its platform cannot give are left out."""
+    steps, first, last = len(result["losses"]), result["losses"][0], result["losses"][-1]
+    facts = {"steps": _number(steps), "loss, first and last step": f"{first:.4f}, {last:.4f}"}
+    for name, key, form in (
+        ("accuracy before", "accuracy_before", "{:.1%}"),
+        ("accuracy after", "accuracy_after", "{:.1%}"),
+        ("squared error before", "error_before", "{:.4g}"),
+        ("squared error after", "error_after", "{:.4g}"),
+        ("peak SRAM, measured", "peak_sram_bytes", "{:,} bytes"),
+        ("stack, within it", "stack_bytes", "{:,} bytes"),
+        ("flash", "flash_bytes", "{:,} bytes"),
+        ("guest instructions per step", "instructions_per_step", "{:,}"),
+        ("guest instructions forward", "instructions_forward", "{:,}"),
+        ("time", "wall_seconds", "{:.1f} s"),
+    ):
+        if result.get(key) is not None:
+            facts[name] = form.format(result[key])
+    _print_facts(facts)
+
+
+def print_boards(boards: Iterable) -> None:
+    """One row a board."""
+    table = _table("board", "CPU", "SRAM", "flash", "has", "description")
+    for row in boards:
+        extensions = " ".join(name for name in ("fpu", "dsp", "mve") if getattr(row, name))
+        sizes = _kib(row.sram_bytes), _kib(row.flash_bytes)
+        table.add_row(row.name, row.cpu, *sizes, extensions, row.description)
+    _console().print(table)
+
+
+@contextmanager
+def status(text: str) -> Iterator[None]:
+    """A spinner beside `text` while the block runs; nothing where there is no terminal."""
+    console = _console()
+    if console.is_terminal:
+        with console.status(text):
+            yield
+    else:
+        yield
+
+
+@contextmanager
+def losses() -> Iterator[Callable[[int, int, float], None]]:
+    """A function `show(step, steps, loss)` to call after each training step, counted from 1."""
+    console = _console()
+    if not console.is_terminal:
+        yield lambda step, steps, loss: _plain(console, step, steps, loss)
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.progress import TimeRemainingColumn as Remaining
+
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Remaining()
+    with Progress(*columns, TextColumn("{task.fields[loss]}"), console=console) as bar:
+        task = bar.add_task("starting", total=None, loss="")
+
+        def show(step: int, steps: int, loss: float) -> None:
+            text = f"loss {loss:.4f}"
+            bar.update(task, description="training", completed=step, total=steps, loss=text)
+
+        yield show
+
+
+def _plain(console, step: int, steps: int, loss: float) -> None:
+    """Some of the losses, the first and the last among them, a line each."""
+    every = -(-steps // PLAIN_LINES)
+    if step == 1 or step == steps or step % every == 0:
+        console.print(f"step {step}/{steps}  loss {loss:.4f}")
+
+
+def _console():
+    """A console that prints names as they are: no markup, no guessed highlighting."""
+    from rich.console import Console
+
+    return Console(markup=False, highlight=False)
+
+
+def _table(*headings: str):
+    """An empty table; columns of bytes are set to the right."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for heading in headings:
+        right = heading in ("bytes", "budget", "used", "SRAM", "flash")
+        table.add_column(heading, justify="right" if right else "left")
+    return table
+
+
+def _print_facts(facts: Mapping[str, str]) -> None:
+    """Name and value, a line each."""
+    width = max(map(len, facts))
+    console = _console()
+    for name, value in facts.items():
+        console.print(f"{name:{width}}  {value}")
+
+
+def _share(used_bytes: int, budget_bytes: int | None) -> tuple[str, str, str]:
+    """The cells of a sum: bytes, budget, and the share of the budget that is used."""
+    if budget_bytes is None:
+        return _number(used_bytes), "none", ""
+    return _number(used_bytes), _number(budget_bytes), f"{used_bytes / budget_bytes:.0%}"
+
+
+def _number(value: int | None) -> str:
+    return "" if value is None else f"{value:,}"
+
+
+def _kib(value: int | None) -> str:
+    return "" if value is None else f"{value // 1024:,} KB"

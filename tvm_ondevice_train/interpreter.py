@@ -1,0 +1,90 @@
+"""Run a program kernel by kernel on this computer, with every tensor in a buffer of its own.
+
+The same C kernels as the device's, without the arena: what the arena's plan cannot disturb, and
+what makes every intermediate visible. The tests compare it with other implementations.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import math
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from .device.toolchain import run_tool
+from .program import Program, Tensor
+from .project import runtime_dir
+
+FLAGS = ("-std=c99", "-O2", "-ffp-contract=off", "-shared", "-fPIC", "-Wall", "-Werror")
+
+
+class Interpreter:
+    """Kernels of `program`, compiled once; `run` gives every tensor that they wrote."""
+
+    def __init__(self, program: Program, parameters: dict[str, np.ndarray]):
+        self.program = program
+        self.parameters = {name: np.array(value) for name, value in parameters.items()}
+        texts = list(dict.fromkeys(op.kernel.text for op in program.ops))
+        self.names = {text: f"kernel_{index}" for index, text in enumerate(texts)}
+        self._directory = tempfile.TemporaryDirectory()
+        self.library = self._build(texts)
+
+    def _build(self, texts) -> ctypes.CDLL:
+        source = Path(self._directory.name) / "kernels.c"
+        functions = [
+            text.replace("static void @NAME@", f"void {self.names[text]}") for text in texts
+        ]
+        source.write_text('#include "odt_kernels.h"\n' + "\n".join(functions))
+        library = source.with_suffix(".so")
+        include = f"-I{runtime_dir() / 'include'}"
+        run_tool(["gcc", *FLAGS, include, str(source), "-o", str(library)])
+        return ctypes.CDLL(str(library))
+
+    def run(self, **leaves: np.ndarray) -> dict[str, np.ndarray]:
+        """Values of all tensors after one pass; parameters updated in place are kept.
+
+        leaves: input, target, learning_rate and seed by role. Booleans come back unpacked.
+        """
+        values = {
+            **self.parameters,
+            **{name: np.array(v) for name, v in self.program.constants.items()},
+        }
+        for op in self.program.ops:
+            for tensor in op.inputs:
+                if tensor.role in leaves and tensor.name not in values:
+                    values[tensor.name] = np.array(leaves[tensor.role], tensor.dtype, order="C")
+            for tensor in op.outputs:
+                values.setdefault(tensor.name, np.zeros(_stored_shape(tensor), _stored(tensor)))
+            self._call(op, values)
+        return {name: _unpacked(value, self._tensor(name)) for name, value in values.items()}
+
+    def _call(self, op, values):
+        arrays = [values[t.name] for t in (*op.inputs, *op.outputs)]
+        if op.kernel.workspace_bytes:
+            arrays.append(np.zeros(op.kernel.workspace_bytes, np.uint8))
+        pointers = [array.ctypes.data_as(ctypes.c_void_p) for array in arrays]
+        getattr(self.library, self.names[op.kernel.text])(*pointers)
+
+    def _tensor(self, name: str) -> Tensor | None:
+        for op in self.program.ops:
+            for tensor in op.outputs:
+                if tensor.name == name and tensor.role == "temporary":
+                    return tensor
+        return None
+
+
+def _stored(tensor: Tensor) -> str:
+    return "uint8" if tensor.dtype == "bool" else tensor.dtype
+
+
+def _stored_shape(tensor: Tensor):
+    return tensor.size_bytes if tensor.dtype == "bool" else tensor.shape
+
+
+def _unpacked(value: np.ndarray, tensor: Tensor | None) -> np.ndarray:
+    if tensor is None or tensor.dtype != "bool":
+        return value
+    bits = np.unpackbits(value, bitorder="little")[: math.prod(tensor.shape)]
+    return bits.astype(bool).reshape(tensor.shape)

@@ -1,0 +1,214 @@
+"""A lowered Relax function as a straight list of kernel calls over named tensors."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import tvm
+from tvm import relax, tirx
+
+from relay_passes.graph import bindings_of, constant, dtype_of, op_name, shape_of
+from relay_passes.schedule import lower_to_loops
+
+from .codegen.c_printer import CKernel, print_kernel, tensor_bytes
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """One buffer. ``role``: input, target, learning_rate, seed, parameter, constant, temporary."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    role: str
+
+    @property
+    def size_bytes(self) -> int:
+        return tensor_bytes(self.shape, self.dtype)
+
+
+@dataclass(frozen=True)
+class Op:
+    """One kernel call; one with ``in_place`` writes its only output over a parameter."""
+
+    name: str
+    kind: str
+    kernel: CKernel
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+    in_place: bool = False
+
+
+@dataclass(frozen=True)
+class Program:
+    """Ops in execution order, the values of the constants, and the tensors that are results."""
+
+    ops: tuple[Op, ...]
+    constants: dict[str, np.ndarray] = field(repr=False)
+    results: tuple[Tensor, ...] = ()
+
+    @property
+    def macs(self) -> int:
+        return sum(op.kernel.macs for op in self.ops)
+
+
+def extract(module: tvm.IRModule, roles: dict[str, str]) -> Program:
+    """Read ``module["main"]``, lowered by `relay_passes.lowering`, as a `Program`.
+
+    Parameters
+    ----------
+    roles : role of each leading argument by name; the other arguments are parameters.
+
+    A result named in the attribute ``trained_parameters`` is stored over that parameter, after
+    every other op that reads it.
+    """
+    return _Extraction(module, roles).program()
+
+
+class _Extraction:
+    def __init__(self, module: tvm.IRModule, roles: dict[str, str]):
+        self.module = module
+        self.function = module["main"]
+        self.roles = roles
+        self.kernels = _print_kernels(module)
+        self.tensors: dict = {}  # Relax variable -> Tensor, or tuple of Tensors
+        self.constants: dict[str, np.ndarray] = {}
+        self.constant_names: dict = {}
+        self.ops: list[Op] = []
+        self.count = 0
+
+    def program(self) -> Program:
+        function = self.function
+        for var in function.params:
+            role = self.roles.get(var.name, "parameter")
+            self.tensors[var] = Tensor(var.name, shape_of(var), dtype_of(var), role)
+        self.values = {b.var: b.value for b in bindings_of(function)}
+        self.overwritten = self._updates()
+        for binding in bindings_of(function):
+            self._binding(binding)
+        results = tuple(self.tensors[f] for f in self._results())
+        return Program(tuple(_updates_early(self.ops)), self.constants, results)
+
+    def _results(self) -> list:
+        result = self.function.body.body
+        value = self.values.get(result, result)
+        return list(value.fields) if isinstance(value, relax.Tuple) else [result]
+
+    def _updates(self) -> dict:
+        """Variable of each new parameter value -> the parameter whose bytes it takes."""
+        names = (self.function.attrs or {}).get("trained_parameters")
+        if names is None:
+            return {}
+        fields = self._results()
+        parameters = {var.name: self.tensors[var] for var in self.function.params}
+        return {var: parameters[str(name)] for var, name in zip(fields[1:], names, strict=True)}
+
+    def _binding(self, binding):
+        var, value = binding.var, binding.value
+        if isinstance(value, relax.Tuple):
+            self.tensors[var] = tuple(self._operand(f) for f in value.fields)
+        elif isinstance(value, relax.TupleGetItem):
+            self.tensors[var] = self.tensors[value.tuple_value][value.index]
+        elif isinstance(value, relax.Var):
+            self.tensors[var] = self.tensors[value]
+        elif op_name(value) == "relax.reshape":
+            self.tensors[var] = self._operand(value.args[0])
+        else:
+            self._call(var, value)
+
+    def _call(self, var, value):
+        gvar, operands = value.args[0], value.args[1]
+        inputs = tuple(self._operand(f) for f in operands.fields)
+        if isinstance(var.ty, relax.TupleType):
+            outputs = tuple(self._temporary(ty) for ty in var.ty.fields)
+            self.tensors[var] = outputs
+        else:
+            outputs = (self.overwritten.get(var) or self._temporary(var.ty),)
+            self.tensors[var] = outputs[0]
+        kind = kind_of(gvar.name_hint)
+        name = _op_name(kind, inputs, len(self.ops))
+        kernel = self.kernels[gvar.name_hint, len(inputs)]
+        self.ops.append(Op(name, kind, kernel, inputs, outputs, var in self.overwritten))
+
+    def _temporary(self, ty) -> Tensor:
+        self.count += 1
+        shape = tuple(int(d) for d in ty.shape)
+        return Tensor(f"t{self.count}", shape, str(ty.dtype), "temporary")
+
+    def _operand(self, expr) -> Tensor:
+        if expr in self.tensors:
+            return self.tensors[expr]
+        value = constant(expr)
+        key = (str(value.dtype), value.tobytes())
+        name = self.constant_names.setdefault(key, f"constant{len(self.constant_names)}")
+        self.constants[name] = np.ascontiguousarray(value)
+        return Tensor(name, tuple(value.shape), str(value.dtype), "constant")
+
+
+def _print_kernels(module) -> dict:
+    """C of each PrimFunc, by its name and number of inputs."""
+    primitives = {g: f for g, f in module.functions_items() if isinstance(f, tirx.PrimFunc)}
+    lowered = lower_to_loops(tvm.IRModule(primitives))
+    kernels = {}
+    for binding in bindings_of(module["main"]):
+        if op_name(binding.value) != "relax.call_tir":
+            continue
+        name, inputs = binding.value.args[0].name_hint, len(binding.value.args[1].fields)
+        if (name, inputs) not in kernels:
+            kernels[name, inputs] = print_kernel(lowered[name], inputs)
+    return kernels
+
+
+def kind_of(kernel_name: str) -> str:
+    """``fused_dequantize1_conv2d2`` -> ``dequantize_conv2d``."""
+    words = re.sub(r"(?<=[a-z_])\d+(?=_|$)", "", re.sub(r"conv2d", "conv#d", kernel_name))
+    words = words.replace("conv#d", "conv2d").replace("fused_", "").replace("tir_", "")
+    return words.replace("te_", "").strip("_")
+
+
+def _op_name(kind: str, inputs, index: int) -> str:
+    """Named after the layer whose weight the op reads, else after its kind and position."""
+    for tensor in inputs:
+        if tensor.role == "parameter":
+            return f"{re.sub(r'[.](weight|bias)$', '', tensor.name)}:{kind}"
+    return f"{index}:{kind}"
+
+
+def _updates_early(ops: list[Op]) -> list[Op]:
+    """Run each in-place update as soon as its gradient exists and nobody else reads the parameter.
+
+    Its gradient and what that was computed from die there, not at the end of the step.
+    """
+    waiting = [op for op in ops if op.in_place]
+    remaining = [op for op in ops if not op.in_place]
+    produced = {t.name for op in ops for t in op.outputs if t.role == "temporary"}
+    ordered: list[Op] = []
+    available: set[str] = set()
+    for position, op in enumerate(remaining):
+        ordered.append(op)
+        available |= {t.name for t in op.outputs}
+        later = remaining[position + 1 :]
+        for update in [u for u in waiting if _ready(u, available, produced, later)]:
+            ordered.append(update)
+            waiting.remove(update)
+    return ordered + waiting
+
+
+def _ready(update: Op, available, produced, later) -> bool:
+    if any(t.name in produced and t.name not in available for t in update.inputs):
+        return False
+    target = update.outputs[0].name
+    return all(t.name != target for op in later for t in op.inputs)
+
+
+def rename_constants(program: Program, names: dict[str, str]) -> Program:
+    """The same program with its constants under other names."""
+
+    def renamed(tensor: Tensor) -> Tensor:
+        return replace(tensor, name=names[tensor.name]) if tensor.role == "constant" else tensor
+
+    ops = tuple(replace(op, inputs=tuple(renamed(t) for t in op.inputs)) for op in program.ops)
+    constants = {names[n]: v for n, v in program.constants.items()}
+    return Program(ops, constants, program.results)

@@ -1,0 +1,5 @@
+"""The training passes. The IR is Relax: Relay left TVM in 0.20; the name is kept for its users."""
+
+from relay_passes import DefaultSchedule, FusePrologue, LowerQDQ, SparseBackward, lowering
+
+__all__ = ["DefaultSchedule", "FusePrologue", "LowerQDQ", "SparseBackward", "lowering"]

@@ -1,0 +1,153 @@
+"""What a compiled model needs: the account that `report.json` holds, and the budget check."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from relay_passes.graph import bindings_of, constant, op_name
+
+from .boards import Board
+from .codegen.layout import PlannedProgram
+from .codegen.model_c import Source
+from .errors import OdtError
+from .model import Model
+
+STACK_BYTES = 4096  # reserved by the linker script; `run` measures what is used
+STATE_HEADER_BYTES = 16  # odt_t: learning rate, seed, steps, pointer to the arena
+CODE_BYTES_PER_KERNEL = 600  # estimate; the linker decides when the project is built
+CODE_BYTES_RUNTIME = 6000
+
+
+def make_report(
+    model: Model, scheme: str, source: Source, board: Board, loss: str, classes: int | None
+) -> dict:
+    """The static account and everything that the host needs to talk to the device."""
+    parameter_bytes = sum(slot.value.nbytes for slot in source.slots)
+    state_bytes = parameter_bytes + STATE_HEADER_BYTES
+    outputs, targets = int(np.prod(source.output_shape)), int(np.prod(source.target.shape))
+    static_bytes = 4 * (outputs + targets) + 8  # the protocol's one output and one target
+    bound = max(p.plan.lower_bound_bytes for p in (source.train, source.predict))
+    forward, step = source.predict.program.macs, source.train.program.macs
+    return {
+        "model": model.name,
+        "scheme": scheme,
+        "board": board.name,
+        "loss": loss,
+        "learning_rate": source.learning_rate,
+        "classes": source.classes,
+        "new_head": classes is not None,
+        "peak_sram_bytes": source.arena_bytes + state_bytes + static_bytes + STACK_BYTES,
+        "arena_bytes": source.arena_bytes,
+        "arena_lower_bound_bytes": bound,
+        "trainable_state_bytes": state_bytes,
+        "static_bytes": static_bytes,
+        "stack_bytes": STACK_BYTES,
+        "sram_budget_bytes": board.sram_bytes,
+        "flash_bytes": _flash_bytes(source),
+        "flash_budget_bytes": board.flash_bytes,
+        "macs_forward": forward,
+        "macs_backward": step - forward,
+        "input": {
+            "shape": list(model.input.shape),
+            "dtype": model.input.dtype,
+            "scale": model.input.scale,
+            "zero_point": model.input.zero_point,
+        },
+        "output": {"shape": list(source.output_shape)},
+        "target": {
+            "kind": "label" if source.classes else "values",
+            "shape": list(source.target.shape),
+        },
+        "trained_parameters": _trained(model, source),
+        "ops": _ops(source.train),
+    }
+
+
+def _flash_bytes(source: Source) -> int:
+    """Constants to the byte, code by estimate."""
+    constants = [*source.frozen.values(), *source.constants.values()]
+    data = sum(v.nbytes for v in constants) + sum(slot.value.nbytes for slot in source.slots)
+    programs = (source.train.program, source.predict.program)
+    kernels = {op.kernel.text for program in programs for op in program.ops}
+    return data + CODE_BYTES_RUNTIME + CODE_BYTES_PER_KERNEL * len(kernels)
+
+
+def _trained(model: Model, source: Source) -> dict:
+    scales = parameter_scales(model)
+    return {
+        slot.name: {
+            "shape": list(slot.value.shape),
+            "dtype": str(slot.value.dtype),
+            "offset": slot.offset,
+            "trained_channels": "all",
+            "scale": np.atleast_1d(scales[slot.name]).tolist() if slot.name in scales else None,
+        }
+        for slot in source.slots
+    }
+
+
+def parameter_scales(model: Model) -> dict[str, np.ndarray]:
+    """Scale of each quantized parameter: a scalar, or one for each output channel."""
+    scales = {}
+    for binding in bindings_of(model.module["main"]):
+        if op_name(binding.value) == "relax.dequantize":
+            source = getattr(binding.value.args[0], "name", None)
+            if source in model.parameters:
+                scales[source] = constant(binding.value.args[1])
+    return scales
+
+
+def _ops(planned: PlannedProgram) -> list[dict]:
+    def places(tensors):
+        return [{"tensor": t.name, "offset": planned.offset(t)} for t in tensors]
+
+    return [
+        {
+            "name": op.name,
+            "kind": op.kind,
+            "inputs": places(op.inputs),
+            "outputs": places(op.outputs),
+            "macs": op.kernel.macs,
+        }
+        for op in planned.program.ops
+    ]
+
+
+def check_budget(report: dict, source: Source, board: Board) -> None:
+    """Refuse what does not fit, saying by how much and what sets the peak."""
+    if board.sram_bytes is not None and report["peak_sram_bytes"] > board.sram_bytes:
+        excess = report["peak_sram_bytes"] - board.sram_bytes
+        raise OdtError(
+            f"{report['model']}: needs {report['peak_sram_bytes']:,} bytes of SRAM, "
+            f"{excess:,} more than the {board.sram_bytes:,} of {board.name}: arena "
+            f"{report['arena_bytes']:,} ({_peak(source)}), trained parameters and state "
+            f"{report['trainable_state_bytes']:,}, stack and static data "
+            f"{report['stack_bytes'] + report['static_bytes']:,}. Train less (--scheme), or use a "
+            "board with more SRAM (--board, --sram)."
+        )
+    if board.flash_bytes is not None and report["flash_bytes"] > board.flash_bytes:
+        excess = report["flash_bytes"] - board.flash_bytes
+        raise OdtError(
+            f"{report['model']}: needs about {report['flash_bytes']:,} bytes of flash, {excess:,} "
+            f"more than the {board.flash_bytes:,} of {board.name}. Use a smaller model, or a board "
+            "with more flash (--board, --flash)."
+        )
+
+
+def _peak(source: Source) -> str:
+    """The op at which most bytes are live, and its largest buffers."""
+    planned = max((source.train, source.predict), key=lambda p: p.plan.total_bytes)
+    index = planned.plan.peak_op
+    op = planned.program.ops[index]
+    live = [b for b in planned.buffers if b.first <= index <= b.last]
+    largest = sorted(live, key=lambda b: -b.size_bytes)[:3]
+    tensors = {t.name: t for o in planned.program.ops for t in (*o.inputs, *o.outputs)}
+    parts = [f"{b.size_bytes:,} for {_describe(tensors.get(b.name))}" for b in largest]
+    return f"its peak is set by {op.name}: {', '.join(parts)}"
+
+
+def _describe(tensor) -> str:
+    if tensor is None:
+        return "scratch"
+    what = "the input" if tensor.role == "input" else tensor.dtype
+    return f"{what} {'x'.join(map(str, tensor.shape))}"
