@@ -11,7 +11,7 @@ from tvm import relax
 from .graph import bindings_of, constant, consumers_of, dtype_of, op_name, shape_of
 from .ops.convolution import geometry
 from .ops.masks import INT8_MAX, INT8_MIN
-from .ops.quantized import MAX_TAPS, UNBOUNDED
+from .ops.quantized import INT32_MAX, MAX_TAPS, fixed_point
 from .ops.registry import call
 
 MASKS = ("relax.odt.code_range_mask", "relax.odt.interval_mask", "relax.odt.positive_mask")
@@ -166,14 +166,19 @@ class _Lowering:
         bias_codes = self._bias(bias, scale, shape_of(real)[1])
         if bias_codes is None or taps > MAX_TAPS:
             return None
-        multiplier = np.broadcast_to(scale / epilogue.scale, (shape_of(real)[1],))
+        scale = np.broadcast_to(scale, (shape_of(real)[1],))
+        multiplier, shift = fixed_point(scale / epilogue.scale)
+        bounds = epilogue.bounds(scale) if epilogue.active else ()
         return call(
             "qconv2d",
             data[0],
             weight.args[0],
             bias_codes,
-            relax.const(multiplier.astype(np.float32)),
+            relax.const(multiplier),
+            relax.const(shift),
+            *(relax.const(bound.astype(np.int32)) for bound in bounds),
             input_zero_point=data[2],
+            wide=bool(np.any(shift < 31)),
             **geometry(conv.attrs),
             **epilogue.attributes(shape_of(real)),
         )
@@ -196,15 +201,23 @@ class _Lowering:
         shapes = {shape_of(arg) for arg in self.values[real].args}
         if left is None or right is None or len(shapes) != 1:
             return None
+        # one shift for both, two bits below the limit: the sum of two products stays in int64
+        scales = np.array([left[1], right[1]], np.float64)
+        shift = int(np.clip(29 - np.frexp(scales.max() / epilogue.scale)[1], 1, 60))
+        multipliers = np.rint(np.ldexp(scales / epilogue.scale, shift)).astype(int)
+        low, high = epilogue.bounds(np.ldexp(epilogue.scale, -shift), limit=2**62)
         return call(
             "qadd",
             left[0],
             right[0],
-            left_scale=left[1],
+            left_multiplier=int(multipliers[0]),
             left_zero_point=left[2],
-            right_scale=right[1],
+            right_multiplier=int(multipliers[1]),
             right_zero_point=right[2],
-            scale=epilogue.scale,
+            shift=shift,
+            activation=epilogue.active,
+            acc_low=int(low),
+            acc_high=int(high),
             **epilogue.attributes(shape_of(real)),
         ), []
 
@@ -214,12 +227,20 @@ class _Lowering:
         axes = [int(a) for a in mean.attrs.axis or ()]
         if data is None or axes != [2, 3] or not mean.attrs.keepdims:
             return None
+        _, _, height, width = shape_of(mean.args[0])
+        scale = data[1] / (height * width)
+        multiplier, shift = fixed_point(np.array([scale / epilogue.scale]))
+        low, high = epilogue.bounds(scale)
         return call(
             "qmean",
             data[0],
-            input_scale=data[1],
             input_zero_point=data[2],
-            scale=epilogue.scale,
+            multiplier=int(multiplier[0]),
+            shift=int(shift[0]),
+            wide=bool(shift[0] < 31),
+            activation=epilogue.active,
+            acc_low=int(low),
+            acc_high=int(high),
             **epilogue.attributes(shape_of(real)),
         ), []
 
@@ -229,32 +250,41 @@ class _Epilogue:
 
     def __init__(self, scale: float, zero_point: int):
         self.scale, self.zero_point = scale, zero_point
-        self.positive = False
-        self.low, self.high = -UNBOUNDED, UNBOUNDED
+        self.low, self.high = -np.inf, np.inf  # in the real domain
+        self.open_low = False  # a ReLU's gradient is 0 at 0 itself
+
+    @property
+    def active(self) -> bool:
+        return bool(np.isfinite(self.low) or np.isfinite(self.high))
 
     def absorb(self, activation: relax.Call):
-        if op_name(activation) == "relax.nn.relu":
-            self.positive = True
-            return
-        low, high = (float(bound.value) for bound in activation.args[1:3])
+        low, high = 0.0, np.inf
+        if op_name(activation) == "relax.clip":
+            low, high = (float(bound.value) for bound in activation.args[1:3])
+        elif self.low < 0.0:
+            self.open_low = True
         self.low, self.high = max(self.low, low), min(self.high, high)
 
+    def bounds(self, scale, limit: int = INT32_MAX) -> tuple[np.ndarray, np.ndarray]:
+        """Least and greatest accumulator of that scale for which the gradient passes."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            low = np.nan_to_num(np.ceil(np.float64(self.low) / scale), nan=0.0)
+            high = np.nan_to_num(np.floor(np.float64(self.high) / scale), nan=0.0)
+        low = low + 1 if self.open_low else low
+        return tuple(np.clip(b, -limit, limit).astype(np.int64) for b in (low, high))
+
     def attributes(self, shape) -> dict:
-        low = max(self.low, 0.0) if self.positive else self.low
         return {
             "shape": list(shape),
             "zero_point": self.zero_point,
-            "low": self._code(low),
+            "low": self._code(self.low),
             "high": self._code(self.high),
-            "positive": self.positive,
-            "real_low": self.low / self.scale if self.low > -UNBOUNDED else -UNBOUNDED,
-            "real_high": self.high / self.scale if self.high < UNBOUNDED else UNBOUNDED,
             "mask": False,
         }
 
     def _code(self, real: float) -> int:
-        scaled = np.clip(real / self.scale, -1e6, 1e6)
-        return int(np.clip(np.rint(scaled) + self.zero_point, INT8_MIN, INT8_MAX))
+        code = np.rint(np.clip(real / self.scale, -1e6, 1e6)) + self.zero_point
+        return int(np.clip(code, INT8_MIN, INT8_MAX))
 
 
 def _with_mask(lowered: relax.Call) -> relax.Call:

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import math
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from relay_passes import SparseBackward, lowering
-from relay_passes.ops.quantized import BIAS_LIMIT
 
 from .boards import DEFAULT_BOARD, Board
 from .boards import board as find_board
@@ -85,7 +82,6 @@ def compile(
     model = model if isinstance(model, Model) else load(model)
     if classes is not None:
         model = replace_head(model, classes, seed)
-    model = replace(model, parameters=_within_limits(model.parameters))
     chosen = resolve(scheme, model.layers)
     train, predict = build_programs(model, chosen, loss)
     source = _source(model, chosen, train, predict, loss, learning_rate)
@@ -103,14 +99,6 @@ def build_programs(
     forward = lowering(fuse)(model.module)
     input_role = {model.module["main"].params[0].name: "input"}
     return extract(step, {**input_role, **TRAIN_ROLES}), extract(forward, input_role)
-
-
-def _within_limits(parameters: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """int32 biases inside the range that no accumulator can carry out of int32."""
-    return {
-        name: np.clip(value, -BIAS_LIMIT - 1, BIAS_LIMIT) if value.dtype == np.int32 else value
-        for name, value in parameters.items()
-    }
 
 
 def _source(model, scheme, train, predict, loss, learning_rate) -> Source:

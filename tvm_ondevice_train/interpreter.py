@@ -36,10 +36,12 @@ class Interpreter:
         functions = [
             text.replace("static void @NAME@", f"void {self.names[text]}") for text in texts
         ]
-        source.write_text('#include "odt_kernels.h"\n' + "\n".join(functions))
+        source.write_text('#include "odt_kernels.h"\n#include "odt_requantize.h"\n' + "\n".join(functions))
         library = source.with_suffix(".so")
         include = f"-I{runtime_dir() / 'include'}"
-        run_tool(["gcc", *FLAGS, include, str(source), "-o", str(library)])
+        built = run_tool(["gcc", *FLAGS, include, str(source), "-o", str(library)])
+        if built.returncode:
+            raise RuntimeError(f"the generated kernels do not compile: {built.stderr[:2000]}")
         return ctypes.CDLL(str(library))
 
     def run(self, **leaves: np.ndarray) -> dict[str, np.ndarray]:

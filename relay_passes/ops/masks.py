@@ -36,8 +36,12 @@ def _bool_like(expr):
 @register("code_range_mask", _bool_like)
 def _code_range(attrs, data):
     def element(*index):
-        code = requantized_code(data(*index), 1.0 / attrs["scale"], attrs["zero_point"])
-        return tirx.all(code >= INT8_MIN, code <= INT8_MAX)
+        code = tirx.round(data(*index) / tirx.const(attrs["scale"], "float32"))
+        low, high = (
+            tirx.const(float(bound - attrs["zero_point"]), "float32")
+            for bound in (INT8_MIN, INT8_MAX)
+        )
+        return tirx.all(code >= low, code <= high)
 
     return te.compute(data.shape, element, name="mask")
 
@@ -61,14 +65,3 @@ def _masked(_attrs, mask, adjoint):
     return te.compute(
         adjoint.shape, lambda *i: tirx.Select(mask(*i), adjoint(*i), zero), name="masked"
     )
-
-
-def requantized_code(value, multiplier, zero_point: int):
-    """``round_half_even(value * multiplier) + zero_point`` as int32, not clamped to int8.
-
-    The one definition of rounding for every target (runtime/c/include/odt_kernels.h): a float32
-    product, as ONNX Runtime forms it. Values beyond the int8 range stay beyond it.
-    """
-    if isinstance(multiplier, float):
-        multiplier = tirx.const(multiplier, "float32")
-    return tirx.call_pure_extern("int32", "odt_round", value * multiplier) + zero_point

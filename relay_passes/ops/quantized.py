@@ -1,24 +1,40 @@
 """Integer operators: int8 in, int32 accumulators, int8 out, a gradient mask where one is wanted.
 
-Each computes ``code = round(acc * multiplier) + zero_point`` and ``y = clamp(code, low, high)``.
-With ``mask`` it also gives the boolean tensor of where the gradient passes: the code lies in the
-int8 range and, for a ReLU (``positive``) or a clip (``real_low``, ``real_high``, in units of the
-output scale) between the layer and its quantize, inside that too.
+Each computes ``code = round(acc * multiplier / 2**shift) + zero_point`` (rounded half to even, see
+runtime/c/include/odt_requantize.h) and ``y = clamp(code, low, high)``. With ``mask`` it also gives
+the boolean tensor of where the gradient passes: the code lies in the int8 range and, for a ReLU or
+a clip between the layer and its quantize, the accumulator inside the activation's bounds.
 """
 
 from __future__ import annotations
 
+import numpy as np
 from tvm import relax, te, tirx
 
-from .masks import INT8_MAX, INT8_MIN, requantized_code
+from .masks import INT8_MAX, INT8_MIN
 from .registry import register
 
 # Biases stay within +-BIAS_LIMIT and no accumulator has more than MAX_TAPS products of 255 * 128,
 # so that their sum cannot leave int32: overflow is undefined behaviour in C. Published int8 models
 # do hold biases at the ends of int32, in channels that are dead.
+INT32_MAX = 2**31 - 1
 BIAS_LIMIT = 2**30 - 1
 MAX_TAPS = 2**30 // (255 * 128)
-UNBOUNDED = 1e30
+
+
+def fixed_point(factor: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """int32 multiplier in [2^30, 2^31) and shift with ``factor = multiplier / 2**shift``.
+
+    Factors below 2^-31 cannot move any int32 accumulator by half a code; they become 0.
+    """
+    mantissa, exponent = np.frexp(np.asarray(factor, np.float64))
+    multiplier = np.rint(np.ldexp(mantissa, 31)).astype(np.int64)
+    carried = multiplier == 2**31
+    multiplier[carried] //= 2
+    shift = 31 - exponent - carried
+    tiny = shift > 62
+    multiplier[tiny] = 0
+    return multiplier.astype(np.int32), np.clip(shift, 1, 62).astype(np.int32)
 
 
 def _outputs(expr):
@@ -29,14 +45,13 @@ def _outputs(expr):
     return relax.TupleType([codes, relax.TensorType(shape, "bool")])
 
 
-def _requantize(attrs, value, multiplier):
-    """Codes, and the mask if wanted, of ``value(*index) * multiplier(*index)``."""
+def _finish(attrs, rounded, inside):
+    """Codes, and the mask if wanted.
+
+    ``rounded(*i)`` is the code less the zero point; ``inside(*i)`` are the activation's conditions.
+    """
     shape = attrs["shape"]
-    code = te.compute(
-        shape,
-        lambda *i: requantized_code(value(*i), multiplier(*i), attrs["zero_point"]),
-        name="code",
-    )
+    code = te.compute(shape, lambda *i: rounded(*i) + attrs["zero_point"], name="code")
     low, high = attrs["low"], attrs["high"]
     y = te.compute(
         shape, lambda *i: te.max(te.min(code(*i), high), low).astype("int8"), name="quantized"
@@ -45,22 +60,23 @@ def _requantize(attrs, value, multiplier):
         return y
 
     def passes(*i):
-        conditions = [code(*i) >= INT8_MIN, code(*i) <= INT8_MAX]
-        if attrs["positive"]:
-            conditions.append(value(*i) > 0)
-        scaled = value(*i) * multiplier(*i)
-        if attrs["real_low"] > -UNBOUNDED:
-            conditions.append(scaled >= tirx.const(attrs["real_low"], "float32"))
-        if attrs["real_high"] < UNBOUNDED:
-            conditions.append(scaled <= tirx.const(attrs["real_high"], "float32"))
-        return tirx.all(*conditions)
+        return tirx.all(code(*i) >= INT8_MIN, code(*i) <= INT8_MAX, *inside(*i))
 
     return y, te.compute(shape, passes, name="mask")
 
 
+def _requantize(attrs, acc, multiplier, shift):
+    function = "odt_requantize_wide" if attrs["wide"] else "odt_requantize"
+    return tirx.call_pure_extern("int32", function, acc, multiplier, shift)
+
+
 @register("qconv2d", _outputs)
-def _qconv2d(attrs, data, weight, bias, multiplier):
-    """acc[n,o,h,w] = bias[o] + sum over c,i,j of (x - input_zero_point) * w[o,c,i,j]."""
+def _qconv2d(attrs, data, weight, bias, multiplier, shift, *bounds):
+    """acc[n,o,h,w] = bias[o] + sum over c,i,j of (x - input_zero_point) * w[o,c,i,j].
+
+    multiplier, shift : int32, one for each output channel.
+    bounds : for an activation the least and the greatest accumulator that it passes.
+    """
     _, _, height, width = (int(n) for n in data.shape)
     outputs, inputs_per_group, kernel_h, kernel_w = (int(n) for n in weight.shape)
     outputs_per_group = outputs // attrs["groups"]
@@ -81,26 +97,44 @@ def _qconv2d(attrs, data, weight, bias, multiplier):
 
     acc = te.compute(attrs["shape"], element, name="acc")
 
-    def total(n, o, h, w):
-        return acc[n, o, h, w] + bias[o]
+    def rounded(n, o, h, w):
+        return _requantize(attrs, acc[n, o, h, w] + bias[o], multiplier[o], shift[o])
 
-    return _requantize(attrs, _as_float(total), lambda n, o, h, w: multiplier[o])
+    def inside(n, o, h, w):
+        total = acc[n, o, h, w] + bias[o]
+        return [total >= bounds[0][o], total <= bounds[1][o]] if bounds else []
+
+    return _finish(attrs, rounded, inside)
 
 
 @register("qadd", _outputs)
 def _qadd(attrs, left, right):
-    """(a - za) * sa/sy + (b - zb) * sb/sy."""
-    scales = [tirx.const(attrs[key], "float32") for key in ("left_scale", "right_scale")]
-    zeros = [attrs[key] for key in ("left_zero_point", "right_zero_point")]
+    """((a - za) * left_multiplier + (b - zb) * right_multiplier) / 2**shift."""
 
-    def value(*i):
+    def total(*i):
         a, b = (
-            (t(*i).astype("int32") - zero).astype("float32") * scale
-            for t, zero, scale in zip((left, right), zeros, scales, strict=True)
+            t(*i).astype("int32") - attrs[f"{side}_zero_point"]
+            for t, side in ((left, "left"), (right, "right"))
         )
-        return a + b
+        multipliers = [attrs["left_multiplier"], attrs["right_multiplier"]]
+        return tirx.call_pure_extern(
+            "int64", "odt_scaled_sum", a, multipliers[0], b, multipliers[1]
+        )
 
-    return _requantize(attrs, value, lambda *i: tirx.const(1.0 / attrs["scale"], "float32"))
+    def rounded(*i):
+        return tirx.call_pure_extern(
+            "int32",
+            "odt_narrow",
+            tirx.call_pure_extern("int64", "odt_shift_round", total(*i), attrs["shift"]),
+        )
+
+    def inside(*i):
+        if not attrs["activation"]:
+            return []
+        bounds = [tirx.const(attrs[key], "int64") for key in ("acc_low", "acc_high")]
+        return [total(*i) >= bounds[0], total(*i) <= bounds[1]]
+
+    return _finish(attrs, rounded, inside)
 
 
 @register("qmean", _outputs)
@@ -114,9 +148,13 @@ def _qmean(attrs, data):
         return te.sum(tap, axis=[i, j])
 
     acc = te.compute(attrs["shape"], element, name="acc")
-    factor = attrs["input_scale"] / (attrs["scale"] * height * width)
-    return _requantize(attrs, _as_float(acc), lambda *i: tirx.const(factor, "float32"))
 
+    def rounded(*i):
+        return _requantize(attrs, acc(*i), attrs["multiplier"], attrs["shift"])
 
-def _as_float(value):
-    return lambda *i: value(*i).astype("float32")
+    def inside(*i):
+        if not attrs["activation"]:
+            return []
+        return [acc(*i) >= attrs["acc_low"], acc(*i) <= attrs["acc_high"]]
+
+    return _finish(attrs, rounded, inside)

@@ -42,6 +42,11 @@ _BINARY = {
     "GE": ">=",
     "And": "&&",
     "Or": "||",
+    "LShift": "<<",
+    "RShift": ">>",
+    "BitwiseAnd": "&",
+    "BitwiseOr": "|",
+    "BitwiseXor": "^",
 }
 _OPERATORS = {
     "bitwise_and": "&",

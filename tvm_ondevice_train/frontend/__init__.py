@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ..errors import OdtError
 from ..model import Model
+from .dead_channels import condition_dead_channels
 
 
 def load(path) -> Model:
@@ -19,9 +20,9 @@ def load(path) -> Model:
     if path.suffix == ".onnx":
         from .onnx import load_onnx
 
-        return load_onnx(path)
+        return condition_dead_channels(load_onnx(path))
     if path.suffix == ".tflite":
         from .tflite import load_tflite
 
-        return load_tflite(path)
+        return condition_dead_channels(load_tflite(path))
     raise OdtError(f'{path}: unknown kind of model "{path.suffix}"; .onnx and .tflite can be read')

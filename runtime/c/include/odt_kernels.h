@@ -1,0 +1,140 @@
+/*
+ * odt_kernels: the small operations that generated kernels are made of.
+ *
+ * The same bits on every target, at every optimisation level; odt_math.h says under which
+ * compiler options. No function has undefined behaviour for any argument within the range
+ * that its comment gives.
+ */
+#ifndef ODT_KERNELS_H
+#define ODT_KERNELS_H
+
+#include <stdint.h>
+
+#include "odt_math.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/// Extrema ///
+
+/* The larger and the smaller of two integers. */
+static inline int32_t odt_maxi(int32_t a, int32_t b)
+{
+    return a > b ? a : b;
+}
+
+static inline int32_t odt_mini(int32_t a, int32_t b)
+{
+    return a < b ? a : b;
+}
+
+/* The larger and the smaller of two numbers; b if either is NaN or both are zeros. */
+static inline float odt_maxf(float a, float b)
+{
+    return a > b ? a : b;
+}
+
+static inline float odt_minf(float a, float b)
+{
+    return a < b ? a : b;
+}
+
+/// Quantization ///
+
+/* odt_round() saturates here: far beyond int8, and a zero point can still be added. */
+#define ODT_ROUND_MIN (-4194304)
+#define ODT_ROUND_MAX 4194303
+
+/* The integer nearest to x, ties to even, within ODT_ROUND_MIN ... ODT_ROUND_MAX; 0 for NaN.
+ *
+ * On Arm with an FPU two instructions do this: a conversion, which takes NaN for 0, and a
+ * saturation to 23 bits. Compilers find neither. */
+static inline int32_t odt_round(float x)
+{
+#if defined(__ARM_FEATURE_SAT) && defined(__ARM_FP) && (__ARM_FP & 4)
+    int32_t rounded;
+    __asm__("vcvtr.s32.f32 %0, %1" : "=t"(rounded) : "t"(x));
+    __asm__("ssat %0, #23, %1" : "=r"(rounded) : "r"(rounded));
+    return rounded;
+#else
+    float clamped = x < (float)ODT_ROUND_MIN ? (float)ODT_ROUND_MIN : x;
+    clamped = clamped > (float)ODT_ROUND_MAX ? (float)ODT_ROUND_MAX : clamped;
+    /* In [2^23, 2^24] floats are integers: adding 1.5 * 2^23 rounds, and the integer stands in
+     * the low bits of the sum. */
+    const uint32_t sum = odt_bits_of(clamped + 12582912.0f);
+    return x == x ? (int32_t)(sum - 0x4b400000u) : 0;
+#endif
+}
+
+/// Packed booleans ///
+
+/* Element `index` >= 0 of a boolean tensor, 0 or 1: bit index % 8 of byte index / 8. */
+static inline int odt_bit_read(const uint8_t *bits, int32_t index)
+{
+    const uint32_t i = (uint32_t)index;
+    return bits[i >> 3] >> (i & 7u) & 1;
+}
+
+/* Sets element `index` >= 0 to whether `value` is not 0; the other seven of its byte stay. */
+static inline void odt_bit_write(uint8_t *bits, int32_t index, int value)
+{
+    const uint32_t i = (uint32_t)index;
+    const uint32_t others = bits[i >> 3] & ~(1u << (i & 7u));
+    bits[i >> 3] = (uint8_t)(others | (uint32_t)(value != 0) << (i & 7u));
+}
+
+/// Update ///
+
+/* A random number, uniform over all uint32 and a function of its arguments alone, so no order
+ * of execution changes it: Weyl's sequence of golden-ratio steps from `seed`, number `index`
+ * of it mixed until every bit depends on all. Streams of seeds less than 2^15 apart share no
+ * member among their first 2^16. Constants of the mixing: lowbias32 by C. Wellons. */
+static inline uint32_t odt_random(uint32_t seed, uint32_t index)
+{
+    uint32_t x = seed + index * 0x9e3779b9u;
+    x ^= x >> 16;
+    x *= 0x7feb352du;
+    x ^= x >> 15;
+    x *= 0x846ca68bu;
+    return x ^ x >> 16;
+}
+
+/* One of the two integers around x, with the probabilities that make its mean x: for x = 2.25
+ * it is 3 for a quarter of the random numbers. The mean is exact to 2^-32.
+ *
+ * x       clamped to +-2^30; NaN counts as 0
+ * random  uniform over all uint32 */
+static inline int32_t odt_round_randomly(float x, uint32_t random)
+{
+    float magnitude = odt_fabsf(x);
+    int32_t whole;
+    uint32_t fraction; /* in units of 2^-32 */
+    if (!(magnitude < 1073741824.0f)) magnitude = x == x ? 1073741824.0f : 0.0f;
+    whole = (int32_t)magnitude;
+    fraction = (uint32_t)((magnitude - (float)whole) * 4294967296.0f); /* difference is exact */
+    whole += random < fraction;
+    return odt_bits_of(x) & ODT_SIGN ? -whole : whole;
+}
+
+/* The code of a weight after a step of gradient descent: code - step, stochastically rounded
+ * and saturated to [-limit - 1, limit].
+ *
+ * code   any; of the weight before
+ * step   in units of the weight's scale, any: clamped to +-2^30; NaN counts as 0
+ * limit  0 ... 2^30 - 1; 127 for int8
+ * seed   the same for all elements of one tensor in one step
+ * index  of the element in its tensor */
+static inline int32_t odt_update_code(int32_t code, float step, int32_t limit, uint32_t seed,
+                                      uint32_t index)
+{
+    const int32_t rounded = odt_round_randomly(step, odt_random(seed, index));
+    /* Clamped before the subtraction, which then cannot overflow. */
+    return odt_mini(odt_maxi(code, rounded - limit - 1), rounded + limit) - rounded;
+}
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

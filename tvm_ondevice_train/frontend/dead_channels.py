@@ -1,0 +1,73 @@
+"""Biases at the ends of int32, made harmless without changing what the network computes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import tvm
+from tvm import relax
+
+from relay_passes.graph import bindings_of, constant, op_name
+from relay_passes.ops.quantized import BIAS_LIMIT
+
+from ..model import Model
+
+
+def condition_dead_channels(model: Model) -> Model:
+    """Requantize output channels whose int32 bias lies beyond +-BIAS_LIMIT.
+
+    Post-training quantization gives a channel whose weights are (almost) zero a scale near zero,
+    and its bias then saturates int32: adding the accumulator overflows. Multiplying both scales by
+    2^k and dividing the codes by 2^k keeps the real bias to 2^-30 and gives the sum room; the
+    weights of such a channel are below a millionth of its bias.
+    """
+    values, scales = dict(model.parameters), _scales(model)
+    changed = {}
+    for layer in model.layers:
+        if layer.bias is None or values[layer.bias].dtype != np.int32:
+            continue
+        shift = _shifts(values[layer.bias])
+        if not shift.any():
+            continue
+        for name in (layer.weight, layer.bias):
+            factor = np.ldexp(1.0, shift)
+            column = factor.reshape(-1, *[1] * (values[name].ndim - 1))
+            values[name] = np.rint(values[name] / column).astype(values[name].dtype)
+            changed[name] = (np.asarray(scales[name], np.float64) * factor).astype(np.float32)
+    if not changed:
+        return model
+    return replace(model, module=_with_scales(model.module, changed), parameters=values)
+
+
+def _shifts(bias: np.ndarray) -> np.ndarray:
+    """Powers of two that bring each bias inside the limit; 0 for all that are."""
+    excess = np.abs(bias.astype(np.float64)) / BIAS_LIMIT
+    return np.where(excess > 1, np.ceil(np.log2(np.maximum(excess, 1))), 0).astype(int)
+
+
+def _scales(model: Model) -> dict[str, np.ndarray]:
+    return {
+        binding.value.args[0].name: constant(binding.value.args[1])
+        for binding in bindings_of(model.module["main"])
+        if op_name(binding.value) == "relax.dequantize"
+    }
+
+
+def _with_scales(module: tvm.IRModule, scales: dict[str, np.ndarray]) -> tvm.IRModule:
+    """The module with other scales in the dequantize of the named parameters."""
+    function = module["main"]
+    builder = relax.BlockBuilder()
+    with builder.function("main", function.params):
+        with builder.dataflow():
+            for binding in bindings_of(function):
+                value = binding.value
+                if op_name(value) == "relax.dequantize" and value.args[0].name in scales:
+                    data, _, zero_point = value.args
+                    scale = relax.const(scales[data.name])
+                    call = relax.Call(value.op, [data, scale, zero_point], value.attrs)
+                    binding = relax.VarBinding(binding.var, builder.normalize(call))
+                builder.emit_normalized(binding)
+            output = builder.emit_output(function.body.body)
+        builder.emit_func_output(output)
+    return builder.get()
