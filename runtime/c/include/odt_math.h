@@ -192,7 +192,7 @@ static inline float odt_tanhf(float x)
     return x + x * (square * p);
 }
 
-/* 1 / (1 + e^-x), error <= 2 ulp; 0 below -87.33654. */
+/* 1 / (1 + e^-x), error <= 2.5 ulp; 0 below -87.33654. */
 static inline float odt_sigmoidf(float x)
 {
     if (x < -87.3365402f) return 0.0f;
