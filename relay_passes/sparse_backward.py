@@ -64,9 +64,10 @@ class SparseBackward:
     def transform_module(self, module: tvm.IRModule, _context) -> tvm.IRModule:
         function = module[LOSS]
         trained = _trained_parameters(function, self.trained)
-        leaves = _real_leaves(function, trained)
-        differentiated = _differentiate(_open_leaves(function, leaves), leaves)
-        step = _append_updates(function, differentiated, trained, leaves)
+        dequantized = {p: b for p in trained if (b := _dequantize_of(function, p)) is not None}
+        opened = _open_leaves(function, dequantized)
+        differentiated = _differentiate(function, opened, trained, dequantized)
+        step = _append_updates(function, differentiated, trained, dequantized)
         return relax.transform.DeadCodeElimination()(tvm.IRModule({LOSS: step}))
 
 
@@ -80,36 +81,33 @@ def _trained_parameters(function, names) -> list[relax.Var]:
     return [p for p in function.params[2:] if p.name in names]
 
 
-def _real_leaves(function, trained) -> dict[relax.Var, relax.Var]:
-    """For each trained parameter the float32 variable to differentiate: itself or its dequantize."""
-    leaves = {}
-    for parameter in trained:
-        readers = [b for b in bindings_of(function) if parameter in variables_in(b.value)]
-        if not readers:
-            raise ValueError(f'SparseBackward: parameter "{parameter.name}" is never used.')
-        if dtype_of(parameter) == "float32":
-            leaves[parameter] = parameter
-        elif len(readers) == 1 and op_name(readers[0].value) == "relax.dequantize":
-            leaves[parameter] = readers[0].var
-        else:
-            raise ValueError(
-                f'SparseBackward: parameter "{parameter.name}" is {dtype_of(parameter)} and not '
-                "read through one dequantize; only float32 and quantized parameters train."
-            )
-    return leaves
+def _dequantize_of(function, parameter) -> relax.VarBinding | None:
+    """The binding that decodes a quantized parameter; None for a float32 one."""
+    readers = [b for b in bindings_of(function) if parameter in variables_in(b.value)]
+    if not readers:
+        raise ValueError(f'SparseBackward: parameter "{parameter.name}" is never used.')
+    if dtype_of(parameter) == "float32":
+        return None
+    if len(readers) != 1 or op_name(readers[0].value) != "relax.dequantize":
+        raise ValueError(
+            f'SparseBackward: parameter "{parameter.name}" is {dtype_of(parameter)} and not '
+            "read through one dequantize; only float32 and quantized parameters train."
+        )
+    return readers[0]
 
 
-def _open_leaves(function, leaves) -> relax.Function:
-    """Make the dequantized parameters arguments: the function that `Gradient` can differentiate."""
-    opened = [leaf for parameter, leaf in leaves.items() if not leaf.same_as(parameter)]
-    arguments = {leaf: relax.Var(leaf.name, leaf.ty) for leaf in opened}
+def _open_leaves(function, dequantized) -> relax.Function:
+    """Make each decoded parameter an argument: the function that `Gradient` can differentiate.
+
+    The new arguments follow the others, in the order of `dequantized`.
+    """
+    leaves = {b.var: relax.Var(f"{p.name}.real", b.var.ty) for p, b in dequantized.items()}
     builder = relax.BlockBuilder()
-    renamed = _Renamer(arguments)
-    params = [*function.params, *arguments.values()]
-    with builder.function(LOSS, params):
+    renamed = _Renamer(leaves)
+    with builder.function(LOSS, [*function.params, *leaves.values()]):
         with builder.dataflow():
             for binding in bindings_of(function):
-                if binding.var not in arguments:
+                if binding.var not in leaves:
                     renamed.vars[binding.var] = builder.emit(renamed(binding.value))
             output = builder.emit_output(renamed(function.body.body))
         builder.emit_func_output(output)
@@ -135,33 +133,34 @@ class _Renamer:
         return expr
 
 
-def _differentiate(function, leaves) -> relax.Function:
-    """``(..., leaves...) -> (loss, (gradient of each leaf...))``."""
-    arguments = {p.name: p for p in function.params}
-    require = [arguments[leaf.name] for leaf in leaves.values()]
-    module = relax.transform.Gradient(LOSS, require)(tvm.IRModule({LOSS: function}))
+def _differentiate(function, opened, trained, dequantized) -> relax.Function:
+    """``(..., leaves...) -> (loss, (gradient of each trained parameter...))``."""
+    arguments = dict(zip(function.params, opened.params[: len(function.params)], strict=True))
+    leaves = dict(zip(dequantized, opened.params[len(function.params) :], strict=True))
+    require = [leaves.get(parameter, arguments[parameter]) for parameter in trained]
+    module = relax.transform.Gradient(LOSS, require)(tvm.IRModule({LOSS: opened}))
     return module[LOSS + "_adjoint"]
 
 
-def _append_updates(source, differentiated, trained, leaves) -> relax.Function:
+def _append_updates(function, differentiated, trained, dequantized) -> relax.Function:
     """Bind the leaves to dequantize again, add the optimizer, return the new parameters."""
-    count = len(source.params)
+    count = len(function.params)
     learning_rate = relax.Var("learning_rate", relax.TensorType((), "float32"))
     seed = relax.Var("seed", relax.TensorType((), "uint32"))
-    params = [*source.params[:2], learning_rate, seed, *source.params[2:]]
-    dequantize = {b.var.name: b.value for b in bindings_of(source)}
-    renamed = _Renamer(dict(zip(differentiated.params[:count], source.params, strict=True)))
+    params = [*function.params[:2], learning_rate, seed, *function.params[2:]]
+    renamed = _Renamer(dict(zip(differentiated.params[:count], function.params, strict=True)))
     builder = relax.BlockBuilder()
     with builder.function(LOSS, params):
         with builder.dataflow():
-            for leaf in differentiated.params[count:]:
-                renamed.vars[leaf] = builder.emit(dequantize[leaf.name])
+            leaves = differentiated.params[count:]
+            for leaf, binding in zip(leaves, dequantized.values(), strict=True):
+                renamed.vars[leaf] = builder.emit(binding.value)
             for binding in bindings_of(differentiated):
                 renamed.vars[binding.var] = builder.emit(renamed(binding.value))
             loss, gradients = _results(differentiated, renamed)
             updated = [
                 builder.emit_output(
-                    _update(parameter, gradient, learning_rate, seed, dequantize, leaves)
+                    _update(parameter, gradient, learning_rate, seed, dequantized.get(parameter))
                 )
                 for parameter, gradient in zip(trained, gradients, strict=True)
             ]
@@ -181,10 +180,10 @@ def _results(differentiated, renamed):
     return renamed(loss), [renamed(g) for g in gradients.fields]
 
 
-def _update(parameter, gradient, learning_rate, seed, dequantize, leaves) -> relax.Call:
-    if dtype_of(parameter) == "float32":
+def _update(parameter, gradient, learning_rate, seed, dequantized) -> relax.Call:
+    if dequantized is None:
         return sgd_update(parameter, gradient, learning_rate)
-    scale = np.asarray(constant(dequantize[leaves[parameter].name].args[1]), np.float64)
+    scale = np.asarray(constant(dequantized.value.args[1]), np.float64)
     channels = shape_of(parameter)[0]
     with np.errstate(divide="ignore"):
         inverse = np.where(scale > np.finfo(np.float32).tiny, 1.0 / scale, 0.0)

@@ -10,7 +10,8 @@
  * the rounding mode as it is after reset: to nearest, ties to even.
  *
  * Functions compute no result below FLT_MIN (1.2e-38), it is 0, and take a subnormal
- * argument apart by integer operations, so an FPU may flush subnormal numbers. An invalid argument gives the one NaN ODT_NAN; odt_fabsf, odt_floorf and odt_nearbyintf
+ * argument apart by integer operations, so an FPU may flush subnormal numbers. What is
+ * not a number gives the one NaN ODT_NAN; only odt_fabsf, odt_floorf and odt_nearbyintf
  * hand a NaN on as it is.
  *
  * Errors are given in ulp: the distance between float32 numbers at the exact result.
