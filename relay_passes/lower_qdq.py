@@ -258,11 +258,13 @@ class _Epilogue:
         return bool(np.isfinite(self.low) or np.isfinite(self.high))
 
     def absorb(self, activation: relax.Call):
-        low, high = 0.0, np.inf
-        if op_name(activation) == "relax.clip":
+        low, high, is_relu = 0.0, np.inf, op_name(activation) == "relax.nn.relu"
+        if not is_relu:
             low, high = (float(bound.value) for bound in activation.args[1:3])
-        elif self.low < 0.0:
-            self.open_low = True
+        if low > self.low:
+            self.open_low = is_relu
+        elif low == self.low:
+            self.open_low |= is_relu
         self.low, self.high = max(self.low, low), min(self.high, high)
 
     def bounds(self, scale, limit: int = INT32_MAX) -> tuple[np.ndarray, np.ndarray]:

@@ -15,6 +15,7 @@ from tvm.relax.op.grad import no_grad
 from .graph import constant, shape_of
 from .ops.convolution import conv2d_input_grad, conv2d_weight_grad
 from .ops.masks import code_range_mask, interval_mask, masked, positive_mask
+from .ops.pooling import max_pool2d_input_grad
 
 _OVERRIDE = 20  # TVM registers its own rules at level 10
 
@@ -55,3 +56,9 @@ def conv2d_grad(_var, call, adjoint, _builder):
         conv2d_input_grad(adjoint, weight, shape_of(data), call.attrs),
         conv2d_weight_grad(adjoint, data, shape_of(weight), call.attrs),
     ]
+
+
+@register_gradient("relax.nn.max_pool2d", level=_OVERRIDE)
+def max_pool2d_grad(_var, call, adjoint, _builder):
+    """`[adjoint of each window at the window's first maximum]`, see `ops.pooling`."""
+    return [max_pool2d_input_grad(adjoint, call.args[0], call.attrs)]

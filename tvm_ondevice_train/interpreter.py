@@ -14,17 +14,23 @@ from pathlib import Path
 import numpy as np
 
 from .device.toolchain import run_tool
-from .program import Program, Tensor
+from .program import Op, Program, Tensor
 from .project import runtime_dir
 
 FLAGS = ("-std=c99", "-O2", "-ffp-contract=off", "-shared", "-fPIC", "-Wall", "-Werror")
 
 
 class Interpreter:
-    """Kernels of `program`, compiled once; `run` gives every tensor that they wrote."""
+    """Kernels of `program`, compiled once; `run` gives every tensor that they wrote.
 
-    def __init__(self, program: Program, parameters: dict[str, np.ndarray]):
+    flags: further ones for gcc, a sanitizer for example.
+    """
+
+    def __init__(
+        self, program: Program, parameters: dict[str, np.ndarray], flags: tuple[str, ...] = ()
+    ):
         self.program = program
+        self.flags = (*FLAGS, *flags)
         self.parameters = {name: np.array(value) for name, value in parameters.items()}
         texts = list(dict.fromkeys(op.kernel.text for op in program.ops))
         self.names = {text: f"kernel_{index}" for index, text in enumerate(texts)}
@@ -39,7 +45,7 @@ class Interpreter:
         source.write_text('#include "odt_kernels.h"\n#include "odt_requantize.h"\n' + "\n".join(functions))
         library = source.with_suffix(".so")
         include = f"-I{runtime_dir() / 'include'}"
-        built = run_tool(["gcc", *FLAGS, include, str(source), "-o", str(library)])
+        built = run_tool(["gcc", *self.flags, include, str(source), "-o", str(library)])
         if built.returncode:
             raise RuntimeError(f"the generated kernels do not compile: {built.stderr[:2000]}")
         return ctypes.CDLL(str(library))
@@ -61,6 +67,18 @@ class Interpreter:
                 values.setdefault(tensor.name, np.zeros(_stored_shape(tensor), _stored(tensor)))
             self._call(op, values)
         return {name: _unpacked(value, self._tensor(name)) for name, value in values.items()}
+
+    def run_op(self, op: Op, values: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """What one op of the program makes of its inputs, by name; nothing is changed.
+
+        values: of the op's inputs by name; constants and parameters that it lacks are our own.
+        """
+        known = {**self.parameters, **self.program.constants, **values}
+        local = {t.name: np.array(known[t.name], t.dtype, order="C") for t in op.inputs}
+        for tensor in op.outputs:
+            local.setdefault(tensor.name, np.zeros(_stored_shape(tensor), _stored(tensor)))
+        self._call(op, local)
+        return {tensor.name: _unpacked(local[tensor.name], tensor) for tensor in op.outputs}
 
     def _call(self, op, values):
         arrays = [values[t.name] for t in (*op.inputs, *op.outputs)]

@@ -63,6 +63,8 @@ def run_project(
 ) -> dict:
     """Build and start the project, stream `data` to it, write `run.json` and return its content.
 
+    The trained parameters, as the device stores them, are left in `learned.npz` by name.
+
     One epoch in shuffled order unless `steps` or `epochs` say otherwise; `seed` sets the order and
     the device's rounding. `on_progress(step, steps, loss)` is called after every step. With
     `evaluate`, accuracy is measured before and after on the test set, or on `x` if there is none;
@@ -85,6 +87,7 @@ def run_project(
         after = _evaluate(device, loaded, report) if evaluate else {}
         device.predict_encoded(loaded.x[0])  # so that a prediction is counted in every run
         stats = device.stats()
+        learned = device.parameters()
     result = {
         "losses": losses,
         "steps": total,
@@ -93,8 +96,16 @@ def run_project(
         **_costs(report, stats, device.counts, program),
         "wall_seconds": time.monotonic() - started,
     }
+    _write_learned(Path(directory) / "learned.npz", learned)
     _write_json(Path(directory) / "run.json", result)
     return result
+
+
+def _write_learned(path: Path, parameters: dict[str, np.ndarray]) -> None:
+    temporary = path.with_name(f".{path.name}")
+    with temporary.open("wb") as file:
+        np.savez(file, **parameters)
+    os.replace(temporary, path)
 
 
 def _read_npz(path: Path) -> dict[str, np.ndarray]:

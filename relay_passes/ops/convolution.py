@@ -48,7 +48,7 @@ def _input_grad(attrs, adjoint, weight):
     def element(n, c, h, w):
         channel = c // inputs_per_group * outputs_per_group + o
         row, column = h + top - i * dilation_h, w + left - j * dilation_w
-        inside = _conditions(row, stride_h, out_height) + _conditions(column, stride_w, out_width)
+        inside = window_conditions(row, stride_h, out_height) + window_conditions(column, stride_w, out_width)
         tap = adjoint[n, channel, row // stride_h, column // stride_w]
         zero = tirx.const(0, "float32")
         tap = tirx.if_then_else(tirx.all(*inside), tap, zero) if inside else tap
@@ -57,8 +57,8 @@ def _input_grad(attrs, adjoint, weight):
     return te.compute(attrs["shape"], element, name="input_grad")
 
 
-def _conditions(position, stride, extent):
-    """Where ``position / stride`` is a whole output coordinate in [0, extent)."""
+def window_conditions(position, stride, extent):
+    """Where ``position / stride`` is a whole output coordinate in [0, extent): a list of tests."""
     if stride == 1:
         return [position >= 0, position < extent]
     return [position >= 0, position < extent * stride, tirx.indexmod(position, stride) == 0]

@@ -60,6 +60,7 @@ _FUNCTIONS = {
     "exp": "odt_expf",
     "log": "odt_logf",
     "tanh": "odt_tanhf",
+    "sigmoid": "odt_sigmoidf",
     "sqrt": "odt_sqrtf",
     "fabs": "odt_fabsf",
     "round": "odt_nearbyintf",

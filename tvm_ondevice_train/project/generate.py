@@ -15,7 +15,7 @@ from ..errors import OdtError
 from .runtime import PLATFORMS, runtime_files
 
 _COMMON_CFLAGS = "-std=c99 -O3 -ffp-contract=off -ffunction-sections -fdata-sections"
-_MADE_LATER = {"build", "run.json"}  # what building and running add to a project
+_MADE_LATER = {"build", "run.json", "learned.npz"}  # what building and running add to a project
 
 
 def generate_project(
