@@ -10,9 +10,11 @@ ROOT = Path(__file__).resolve().parent
 
 DEMO = ["onnxruntime", "scikit-learn"]
 LINT = ["ruff"]
+TUNE = ["xgboost", "psutil", "cloudpickle"]  # what TVM's MetaSchedule wants
 TEST = [
     *DEMO,
     *LINT,
+    *TUNE,
     "pytest",
     "pytest-xdist",
     "hypothesis",
@@ -20,7 +22,6 @@ TEST = [
     "torch==2.13.0",  # exact: an open range takes a build with gigabytes of CUDA packages
     "onnxscript",
     "ai-edge-litert",
-    "matplotlib",
 ]
 
 
@@ -54,13 +55,10 @@ setup(
         "numpy",
         "onnx",
         "tflite",
-        "xgboost-cpu",  # the same module as xgboost, without its 0.5 GB of GPU libraries
-        "psutil",
-        "cloudpickle",
         "click>=8.2",
         "rich",
         "jinja2",
         "pyelftools",
     ],
-    extras_require={"demo": DEMO, "lint": LINT, "test": TEST},
+    extras_require={"demo": DEMO, "lint": LINT, "test": TEST, "tune": TUNE},
 )

@@ -8,7 +8,6 @@ Importing this module registers the rules with `relax.transform.Gradient`.
 
 from __future__ import annotations
 
-from tvm import relax
 from tvm.relax.op.base import register_gradient
 from tvm.relax.op.grad import no_grad
 

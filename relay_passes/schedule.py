@@ -1,4 +1,4 @@
-"""The default schedule of a kernel: one loop nest, sums in a register, nothing stored in between."""
+"""The default schedule of a kernel: one loop nest, sums in a register, nothing stored between."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def lower_to_loops(module: tvm.IRModule) -> tvm.IRModule:
         s_tir.transform.StmtSimplify(),
         s_tir.transform.LowerOpaqueBlock(),
         tirx.transform.FlattenBuffer(),
-        tirx.transform.ForceNarrowIndexToInt32(),
+        tirx.transform.NarrowDataType(32),
         tirx.transform.StmtSimplify(),
         tirx.transform.RemoveNoOp(),
         tirx.transform.BindTarget(tvm.target.Target("c")),

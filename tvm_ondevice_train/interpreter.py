@@ -42,7 +42,8 @@ class Interpreter:
         functions = [
             text.replace("static void @NAME@", f"void {self.names[text]}") for text in texts
         ]
-        source.write_text('#include "odt_kernels.h"\n#include "odt_requantize.h"\n' + "\n".join(functions))
+        headers = ("odt_kernels.h", "odt_requantize.h")
+        source.write_text("\n".join([*(f'#include "{h}"' for h in headers), *functions]))
         library = source.with_suffix(".so")
         include = f"-I{runtime_dir() / 'include'}"
         built = run_tool(["gcc", *self.flags, include, str(source), "-o", str(library)])

@@ -130,6 +130,7 @@ class _Extraction:
         kind = kind_of(gvar.name_hint)
         name = _op_name(kind, inputs, len(self.ops))
         kernel = self.kernels[gvar.name_hint, len(inputs)]
+        inputs = tuple(inputs[index] for index in kernel.reads)
         self.ops.append(Op(name, kind, kernel, inputs, outputs, var in self.overwritten))
 
     def _temporary(self, ty) -> Tensor:
@@ -163,9 +164,9 @@ def _print_kernels(module) -> dict:
 
 def kind_of(kernel_name: str) -> str:
     """``fused_dequantize1_conv2d2`` -> ``dequantize_conv2d``."""
-    words = re.sub(r"(?<=[a-z_])\d+(?=_|$)", "", re.sub(r"conv2d", "conv#d", kernel_name))
-    words = words.replace("conv#d", "conv2d").replace("fused_", "").replace("tir_", "")
-    return words.replace("te_", "").strip("_")
+    words = kernel_name.replace("conv2d", "conv#d").replace("pool2d", "pool#d")
+    words = re.sub(r"\d+(?=_|$)", "", words).replace("#", "2")
+    return re.sub(r"(^|(?<=_))(fused|tir|te)_", "", words)
 
 
 def _op_name(kind: str, inputs, index: int) -> str:

@@ -12,7 +12,7 @@ from .codegen.model_c import Source
 from .errors import OdtError
 from .model import Model
 
-STACK_BYTES = 4096  # reserved by the linker script; `run` measures what is used
+STACK_BYTES = 2048  # reserved by the linker script; `run` measures what is used
 STATE_HEADER_BYTES = 16  # odt_t: learning rate, seed, steps, pointer to the arena
 CODE_BYTES_PER_KERNEL = 600  # estimate; the linker decides when the project is built
 CODE_BYTES_RUNTIME = 6000

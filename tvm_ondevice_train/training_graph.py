@@ -51,14 +51,14 @@ def replace_head(model: Model, classes: int, seed: int = 0) -> Model:
 
 
 def _classifier(model: Model, function):
-    """The last linear layer, if only bias, quantization and reshapes separate it from the output."""
+    """The last linear layer, if only bias, quantization and reshapes follow it."""
     layers = [b for b in bindings_of(function) if op_name(b.value) == "relax.nn.conv2d"]
     if not layers:
         raise OdtError(f"{model.name}: there is no classifier layer that classes could replace")
     last = layers[-1]
     if shape_of(last.var)[2:] != (1, 1) or shape_of(last.value.args[0])[2:] != (1, 1):
         raise OdtError(
-            f"{model.name}: the last layer gives a map of shape {shape_of(last.var)}, not a vector; "
+            f"{model.name}: the last layer gives a map of shape {shape_of(last.var)}, no vector; "
             "classes can only replace a classifier. Train the model's own output instead."
         )
     consumers, frontier = consumers_of(function), [last.var]

@@ -48,7 +48,8 @@ def _input_grad(attrs, adjoint, weight):
     def element(n, c, h, w):
         channel = c // inputs_per_group * outputs_per_group + o
         row, column = h + top - i * dilation_h, w + left - j * dilation_w
-        inside = window_conditions(row, stride_h, out_height) + window_conditions(column, stride_w, out_width)
+        inside = window_conditions(row, stride_h, out_height)
+        inside += window_conditions(column, stride_w, out_width)
         tap = adjoint[n, channel, row // stride_h, column // stride_w]
         zero = tirx.const(0, "float32")
         tap = tirx.if_then_else(tirx.all(*inside), tap, zero) if inside else tap

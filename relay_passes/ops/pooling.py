@@ -19,7 +19,7 @@ def max_pool2d_input_grad(adjoint, data, attrs) -> relax.Call:
     return call("max_pool2d_input_grad", adjoint, data, **geometry)
 
 
-@register("max_pool2d_input_grad", lambda expr: expr.args[1].ty)
+@register("max_pool2d_input_grad", lambda expr: relax.TensorType(expr.args[1].ty.shape, "float32"))
 def _input_grad(attrs, adjoint, data):
     """dx[n,c,h,w] = sum of dy over the windows whose first maximum lies at (h, w)."""
     height, width = attrs["pool_size"]
@@ -50,7 +50,7 @@ def _first_maximum(attrs, shape, data):
     top, left = attrs["padding"][:2]
     _, _, in_height, in_width = (int(n) for n in data.shape)
     i, j = te.reduce_axis((0, height), "i"), te.reduce_axis((0, width), "j")
-    lowest = tirx.min_value("float32")
+    lowest = tirx.min_value(data.dtype)
 
     def better(best, tap):
         wins = tap[1] > best[1]

@@ -9,6 +9,7 @@ bit an element.
 from __future__ import annotations
 
 import math
+import re
 import struct
 from dataclasses import dataclass
 
@@ -76,6 +77,7 @@ class CKernel:
     """One C function. ``text`` holds the placeholder ``@NAME@`` where its name goes."""
 
     text: str
+    reads: tuple[int, ...]  # which inputs of the PrimFunc are arguments; the others do not matter
     parameters: tuple[tuple[str, bool], ...]  # (C type, read only)
     workspace_bytes: int
     macs: int
@@ -117,23 +119,29 @@ class _Printer:
         self.trips = [1]  # iterations of the loops around the statement
 
     def kernel(self) -> CKernel:
-        parameters, arguments, comments = [], [], []
         for index, var in enumerate(self.function.params):
-            dtype = str(var.ty.dtype)
-            read = index < self.inputs
-            name = f"in{index}" if read else f"out{index - self.inputs}"
-            self.names[var], self.bits[var] = self._unique(name), dtype == "bool"
+            name = f"in{index}" if index < self.inputs else f"out{index - self.inputs}"
+            self.names[var], self.bits[var] = self._unique(name), str(var.ty.dtype) == "bool"
+        self._statement(self.function.body, 1)
+        body = "\n".join(self.lines)
+        reads = tuple(
+            index
+            for index, var in enumerate(self.function.params[: self.inputs])
+            if re.search(rf"\b{self.names[var]}\b", body)
+        )
+        parameters, arguments, comments = [], [], []
+        for index in (*reads, *range(self.inputs, len(self.function.params))):
+            var, read = self.function.params[index], index < self.inputs
+            name, dtype = self.names[var], str(var.ty.dtype)
             parameters.append((C_TYPES[dtype], read))
             arguments.append(f"{'const ' if read else ''}{C_TYPES[dtype]} *{name}")
             shape = "x".join(str(int(n)) for n in var.ty.shape) or "scalar"
             comments.append(f"{name} {dtype} {shape}")
-        self._statement(self.function.body, 1)
         if self.workspace_bytes:
             arguments.append("uint8_t *workspace")
-        body = "\n".join(self.lines)
         head = "/* " + "; ".join(comments) + " */\n"
         text = f"{head}static void @NAME@({', '.join(arguments)}) {{\n{body}\n}}\n"
-        return CKernel(text, tuple(parameters), self.workspace_bytes, self.macs)
+        return CKernel(text, reads, tuple(parameters), self.workspace_bytes, self.macs)
 
     def _unique(self, name: str) -> str:
         name = "".join(c if c.isalnum() else "_" for c in name)

@@ -9,20 +9,37 @@ from ..model import Model
 from .dead_channels import condition_dead_channels
 
 
-def load(path) -> Model:
-    """Read a trained model: ``.onnx`` (float32, or int8 QDQ) or ``.tflite`` (float32, full int8).
+def load(source) -> Model:
+    """Read a trained model.
+
+    source : a path to an .onnx file (float32, or int8/uint8 in QDQ form), a .tflite file (float32,
+        or full int8) or a .pt2 file (float32), or a `torch.export.ExportedProgram`.
 
     Raises OdtError, in one line, for a file that is missing, corrupt or cannot be compiled.
     """
-    path = Path(path)
+    return condition_dead_channels(_read(source))
+
+
+def _read(source) -> Model:
+    if hasattr(source, "graph_signature"):
+        from .torch import load_exported_program
+
+        return load_exported_program(source)
+    path = Path(source)
     if not path.is_file():
         raise OdtError(f"{path}: no such file")
     if path.suffix == ".onnx":
         from .onnx import load_onnx
 
-        return condition_dead_channels(load_onnx(path))
+        return load_onnx(path)
     if path.suffix == ".tflite":
         from .tflite import load_tflite
 
-        return condition_dead_channels(load_tflite(path))
-    raise OdtError(f'{path}: unknown kind of model "{path.suffix}"; .onnx and .tflite can be read')
+        return load_tflite(path)
+    if path.suffix == ".pt2":
+        from .torch import load_pt2
+
+        return load_pt2(path)
+    raise OdtError(
+        f'{path}: unknown kind of model "{path.suffix}"; .onnx, .tflite and .pt2 can be read'
+    )

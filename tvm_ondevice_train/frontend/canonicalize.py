@@ -11,7 +11,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import tvm
 from tvm import relax
 
 from relay_passes.graph import bindings_of, constant, consumers_of, dtype_of, op_name, shape_of
@@ -20,6 +19,7 @@ from ..errors import OdtError
 from ..model import Model, TensorSpec
 from .parameters import Parameter
 
+_AFTER_SOFTMAX = ("relax.quantize", "relax.dequantize", "relax.reshape", "relax.squeeze")
 NHWC = (0, 2, 3, 1)  # logical NHWC axis -> physical NCHW axis
 
 
@@ -55,6 +55,7 @@ class Canonicalizer:
         self.env: dict = {var: Parameter(n, v) for var, (n, v) in parameters.items()}
         self.values: dict[str, np.ndarray] = {}  # emitted parameters
         self.parameter_vars: dict[str, relax.Var] = {}
+        self.parameter_reads: dict[str, relax.Expr] = {}  # as floats, one dequantize each
         self.codes: dict[relax.Expr, Codes] = {}
         self.decoded: dict[relax.Expr, tuple] = {}  # real -> (codes, scale, zero point)
         self.linear: dict[relax.Expr, tuple[str, str | None]] = {}  # output -> (weight, bias)
@@ -154,15 +155,17 @@ class Canonicalizer:
             ty = relax.TensorType(value.shape, str(value.dtype))
             self.parameter_vars[name] = relax.Var(name, ty)
             self.values[name] = value
+        if name not in self.parameter_reads:
+            self.parameter_reads[name] = self._decoded_parameter(name, parameter)
+        return self.parameter_reads[name]
+
+    def _decoded_parameter(self, name: str, parameter: Parameter) -> relax.Expr:
         var = self.parameter_vars[name]
         if parameter.scale is None:
             return var
         zero = relax.const(0, "int8" if parameter.value.dtype == np.int8 else "int32")
-        return self.emit(
-            relax.op.dequantize(
-                var, relax.const(parameter.channel_scale()), zero, axis=0, out_dtype="float32"
-            )
-        )
+        scale = relax.const(parameter.channel_scale())
+        return self.emit(relax.op.dequantize(var, scale, zero, axis=0, out_dtype="float32"))
 
     def _unique(self, parameter: Parameter, fallback: str) -> str:
         name = parameter.name or fallback
@@ -235,8 +238,12 @@ class Canonicalizer:
         if isinstance(value, relax.Var):
             self.env[var] = self.env[value]
             return
-        if isinstance(value, relax.TupleGetItem) and value.tuple_value in self.env:
-            self.env[var] = self.env[value.tuple_value]  # batch_norm: its first field
+        if isinstance(value, relax.Tuple):
+            self.env[var] = tuple(self.read(field) for field in value.fields)
+            return
+        if isinstance(value, relax.TupleGetItem):
+            whole = self.env[value.tuple_value]  # of batch_norm only the first field is kept
+            self.env[var] = whole[value.index] if isinstance(whole, tuple) else whole
             return
         if constant(value) is not None:
             self.env[var] = Parameter(None, constant(value))
@@ -253,15 +260,20 @@ class Canonicalizer:
 
     def _output(self) -> relax.Expr:
         """Float logits: a trailing softmax and quantize are part of the loss, not of the model."""
-        result = self.function.body.body
-        if isinstance(result, relax.Tuple) or isinstance(result.ty, relax.TupleType):
-            raise OdtError(f"{self.name}: the model has several outputs; exactly one is supported")
         producers = {b.var: b.value for b in bindings_of(self.function)}
-        while isinstance(producers.get(result), relax.Var):
-            result = producers[result]
+        result = self.function.body.body
+        while isinstance(producers.get(result, result), relax.Tuple | relax.Var):
+            value = producers.get(result, result)
+            if isinstance(value, relax.Tuple) and len(value.fields) != 1:
+                count = len(value.fields)
+                raise OdtError(f"{self.name}: the model has {count} outputs; one is supported")
+            following = value.fields[0] if isinstance(value, relax.Tuple) else value
+            if following.same_as(result):
+                break
+            result = following
         # below a softmax, or an outermost quantize, lies what the loss wants
         stripped = result
-        while op_name(producers.get(stripped)) in ("relax.quantize", "relax.dequantize"):
+        while op_name(producers.get(stripped)) in _AFTER_SOFTMAX:
             stripped = producers[stripped].args[0]
         if op_name(producers.get(stripped)) in ("relax.nn.softmax", "relax.nn.log_softmax"):
             result = producers[stripped].args[0]

@@ -20,7 +20,7 @@ def load_onnx(path: Path) -> Model:
         proto = onnx.load(str(path))
         onnx.checker.check_model(proto)
     except (DecodeError, onnx.checker.ValidationError, OSError) as error:
-        raise OdtError(f"{path.name}: not a valid ONNX file ({_first_line(error)})") from None
+        raise OdtError(f"{path.name}: not a valid ONNX file ({first_line(error)})") from None
     if not proto.graph.node:
         raise OdtError(f"{path.name}: not a valid ONNX file (it holds no operators)")
     shapes = _static_input(path.name, proto)
@@ -47,9 +47,9 @@ def _import(name: str, proto, shapes):
             warnings.simplefilter("ignore")
             module = from_onnx(proto, shape_dict=shapes, keep_params_in_input=True)
     except (tvm.error.OpNotImplemented, NotImplementedError) as error:
-        raise OdtError(f"{name}: {_first_line(error)}") from None
+        raise OdtError(f"{name}: {first_line(error)}") from None
     except Exception as error:  # TVM's importer raises many types for a malformed graph
-        raise OdtError(f"{name}: TVM could not import it ({_first_line(error)})") from None
+        raise OdtError(f"{name}: TVM could not import it ({first_line(error)})") from None
     return module["main"]
 
 
@@ -86,6 +86,6 @@ def _sanitized(name: str) -> str:
     return "".join(ch if ch.isalnum() else "_" for ch in name)
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return (lines[-1] if lines else type(error).__name__)[:200]

@@ -43,6 +43,8 @@ def quantize(c: Canonicalizer, call):
         codes = np.clip(np.rint(data.value / np.float32(scale)) + zero_point, -128, 127)
         return Parameter.quantized(data.name, codes.astype(np.int8), scale, zero_point, 0)
     var = data.var
+    if c.decoded.get(var, ())[1:] == (scale, zero_point):
+        return replace(data, var=c.decoded[var][0])  # decoded and encoded alike: the same codes
     if dtype_of(var) == "int8":  # requantize: codes to codes of another scale
         var = c.emit_dequantize(var, c.codes[var].scale, c.codes[var].zero_point)
     return replace(data, var=c.emit_quantize(var, scale, zero_point))
@@ -346,7 +348,6 @@ def _pool(c: Canonicalizer, call):
     whole = [int(n) for n in attrs.pool_size] == list(shape_of(data)[2:])
     if average and whole and not any(int(p) for p in attrs.padding):
         return Value(_on_reals(c, data, lambda v: relax.op.mean(v, [2, 3], True)), perm)
-    operator = relax.op.nn.avg_pool2d if average else relax.op.nn.max_pool2d
     options = {
         "pool_size": attrs.pool_size,
         "strides": attrs.strides,
@@ -355,7 +356,10 @@ def _pool(c: Canonicalizer, call):
         "ceil_mode": attrs.ceil_mode,
         "count_include_pad": attrs.count_include_pad,
     }
-    return Value(_on_reals(c, data, lambda v: operator(v, **options)), perm)
+    if average:
+        return Value(_on_reals(c, data, lambda v: relax.op.nn.avg_pool2d(v, **options)), perm)
+    # a maximum of codes is the code of the maximum: no need to decode
+    return Value(c.emit_moved(data, lambda v: relax.op.nn.max_pool2d(v, **options)), perm)
 
 
 for _name in ("nn.max_pool2d", "nn.avg_pool2d"):
@@ -411,3 +415,9 @@ def dropout(c: Canonicalizer, call):
 @handles("shape_of")
 def shape_of_tensor(c: Canonicalizer, call):
     return Parameter(None, np.asarray(shape_of(call.args[0]), np.int64))
+
+
+@handles("zeros_like")
+def zeros_like(_c: Canonicalizer, call):
+    """PyTorch's importer pairs a max pool with indices that nobody reads."""
+    return Parameter(None, np.zeros(shape_of(call), np.float32))

@@ -11,7 +11,7 @@ from relay_passes.graph import shape_of
 from ..errors import OdtError
 from ..model import Model
 from .canonicalize import Canonicalizer
-from .onnx import _first_line
+from .onnx import first_line
 from .operators import HANDLERS
 
 
@@ -43,8 +43,8 @@ def _import(path: Path):
             warnings.simplefilter("ignore")
             return from_tflite(tflite.Model.GetRootAsModel(data, 0))["main"]
     except (tvm.error.OpNotImplemented, NotImplementedError) as error:
-        raise OdtError(f"{path.name}: {_first_line(error)}") from None
+        raise OdtError(f"{path.name}: {first_line(error)}") from None
     except (struct.error, IndexError, TypeError, MemoryError):
         raise OdtError(f"{path.name}: the file is truncated or corrupt") from None
     except Exception as error:  # TVM's importer raises many types for a malformed graph
-        raise OdtError(f"{path.name}: TVM could not import it ({_first_line(error)})") from None
+        raise OdtError(f"{path.name}: TVM could not import it ({first_line(error)})") from None

@@ -17,9 +17,10 @@ static inline int64_t odt_shift_round(int64_t value, int32_t shift) {
   return is_tie ? rounded & ~(int64_t)1 : rounded;
 }
 
-/* Clamp to int32: codes far outside int8 stay outside it. */
+/* Clamp to +-2^30: codes far outside int8 stay outside it, and a zero point can still be added. */
 static inline int32_t odt_narrow(int64_t value) {
-  return value > INT32_MAX ? INT32_MAX : value < INT32_MIN ? INT32_MIN : (int32_t)value;
+  const int32_t limit = (int32_t)1 << 30;
+  return value > limit ? limit : value < -limit ? -limit : (int32_t)value;
 }
 
 /* `acc * multiplier / 2^shift` for a factor below 1 (shift 31 or more, multiplier below 2^31): the

@@ -1,0 +1,112 @@
+"""Which producers `FusePrologue` recomputes inside their readers."""
+
+import numpy as np
+import pytest
+import tiny
+import tvm
+from tvm import relax
+
+from relay_passes import FusePrologue, lowering
+
+DATA = ((1, 2, 4, 4), "int8")
+WEIGHT = ((2, 2, 3, 3), "float32")
+
+
+def legalized(parameters, body):
+    passes = [relax.transform.LegalizeOps(), relax.transform.AnnotateTIROpPattern()]
+    return tvm.transform.Sequential(passes)(tiny.module(parameters, body))
+
+
+def calls(module) -> list[tuple[str, list[str]]]:
+    """Kernel and names of its operands, in execution order."""
+    bindings = module["main"].body.blocks[0].bindings
+    found = [b.value for b in bindings if isinstance(b.value, relax.Call)]
+    return [
+        (c.args[0].name_hint, [getattr(f, "name", "") for f in c.args[1].fields]) for c in found
+    ]
+
+
+def two_readers(emit, x, w):
+    real = emit(tiny.dequantize(x, 0.5))
+    convolved = emit(relax.op.nn.conv2d(real, w, padding=1))
+    return [convolved, emit(relax.op.nn.max_pool2d(real))]
+
+
+def chain(emit, x, w):
+    moved = emit(relax.op.permute_dims(emit(tiny.dequantize(x, 0.5)), [0, 1, 3, 2]))
+    return emit(relax.op.nn.conv2d(moved, w, padding=1))
+
+
+def broadcast(emit, x, w):
+    wide = emit(relax.op.broadcast_to(w, (2, 2, 3, 3)))
+    return emit(relax.op.multiply(wide, wide))
+
+
+@pytest.mark.parametrize(
+    "body, expected",
+    [
+        (
+            two_readers,
+            [("fused_dequantize_conv2d", ["x", "w"]), ("fused_dequantize_max_pool2d", ["x"])],
+        ),
+        (chain, [("fused_dequantize_transpose_conv2d", ["x", "w"])]),
+    ],
+)
+def test_expanding_producers_are_recomputed_in_every_reader(body, expected):
+    fused = FusePrologue()(legalized({"x": DATA, "w": WEIGHT}, body))
+    assert calls(fused) == expected
+
+
+def test_an_operand_broadcast_for_one_reader_is_never_stored():
+    fused = FusePrologue()(legalized({"x": DATA, "w": ((2, 1, 1, 1), "float32")}, broadcast))
+    assert calls(fused) == [("fused_broadcast_to_multiply", ["w"])]
+
+
+def expensive(emit, x, w):
+    return emit(relax.op.nn.conv2d(emit(relax.op.exp(w)), emit(relax.op.exp(w))))
+
+
+def reduction(emit, x, w):
+    pooled = emit(relax.op.nn.conv2d(w, w))
+    return emit(relax.op.exp(pooled))
+
+
+def result_only(emit, x, w):
+    return emit(tiny.dequantize(x, 0.5))
+
+
+@pytest.mark.parametrize("body", [reduction, result_only, expensive])
+def test_reductions_expensive_maths_and_results_are_left_alone(body):
+    module = legalized({"x": DATA, "w": WEIGHT}, body)
+    fused = FusePrologue()(module)
+    assert calls(fused) == calls(module)
+
+
+def test_a_producer_that_shrinks_its_operands_is_stored():
+    """Two float32 operands for one float32 result: recomputing would keep both alive."""
+    parameters = {"x": WEIGHT, "w": WEIGHT}
+
+    def body(emit, x, w):
+        return emit(relax.op.nn.conv2d(emit(relax.op.add(x, w)), w))
+
+    module = legalized(parameters, body)
+    assert calls(FusePrologue()(module)) == calls(module)
+
+
+@pytest.mark.parametrize("body", [two_readers, chain])
+def test_fusion_changes_no_bit(body):
+    generator = np.random.default_rng(0)
+    values = {
+        "x": generator.integers(-128, 128, DATA[0], dtype=np.int8),
+        "w": generator.normal(size=WEIGHT[0]).astype(np.float32),
+    }
+    module = tiny.module({"x": DATA, "w": WEIGHT}, body)
+    for fused, plain in zip(
+        tiny.run(module, fuse=True, **values), tiny.run(module, fuse=False, **values), strict=True
+    ):
+        np.testing.assert_array_equal(fused, plain)
+
+
+def test_fusion_needs_no_more_kernels_than_operators():
+    module = tiny.module({"x": DATA, "w": WEIGHT}, chain)
+    assert len(calls(lowering(fuse=True)(module))) == 1 < len(calls(lowering(fuse=False)(module)))

@@ -1,0 +1,20 @@
+"""Models, golden values and data sets that lie beside the checkout, for whoever has them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+def shared_path(relative: str) -> Path:
+    """Path of ``../shared/<relative>``; where it is missing the test is skipped.
+
+    .ci/run reads the reason: with ../shared present no test may skip for want of it.
+    """
+    path = SHARED / relative
+    if not path.exists():
+        pytest.skip(f"shared/{relative} is missing")
+    return path

@@ -1,0 +1,45 @@
+"""PyTorch's `torch.export.ExportedProgram` (float32) through TVM's own importer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..errors import OdtError
+from ..model import Model
+from .canonicalize import Canonicalizer
+from .onnx import first_line
+from .operators import HANDLERS
+
+
+def load_pt2(path: Path) -> Model:
+    """Read a file written by ``torch.export.save``. Raises OdtError for what cannot be compiled."""
+    try:
+        import torch
+    except ImportError:
+        raise OdtError(f"{path.name}: reading .pt2 needs PyTorch; pip install torch") from None
+    try:
+        program = torch.export.load(path)
+    except Exception as error:  # torch.export raises many types for a file that is not its own
+        raise OdtError(f"{path.name}: not a torch.export file ({first_line(error)})") from None
+    return load_exported_program(program, path.stem)
+
+
+def load_exported_program(program, name: str = "model") -> Model:
+    """A `torch.export.ExportedProgram` in evaluation mode, batch 1; parameters keep their names."""
+    from tvm.relax.frontend.torch import from_exported_program
+
+    try:
+        module = from_exported_program(program, keep_params_as_input=True)
+    except Exception as error:  # TVM's importer raises many types for what it cannot import
+        raise OdtError(f"{name}: TVM could not import it ({first_line(error)})") from None
+    function = module["main"]
+    inputs = int(function.attrs["num_input"])
+    if inputs != 1:
+        raise OdtError(f"{name}: the model has {inputs} inputs; exactly one is supported")
+    names = dict(program.graph_signature.inputs_to_parameters)
+    values = [value.numpy() for value in function.attrs.get("params", [])]
+    parameters = {
+        var: (names.get(var.name, var.name), value)
+        for var, value in zip(function.params[1:], values, strict=True)
+    }
+    return Canonicalizer(name, function, parameters, HANDLERS).run(function.params[0])
