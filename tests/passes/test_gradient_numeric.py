@@ -10,7 +10,7 @@ from tvm import relax
 
 from relay_passes import SparseBackward
 
-few_examples = settings(max_examples=8, deadline=None, derandomize=True)
+few_examples = settings(max_examples=10, deadline=None, derandomize=True)
 seeds = st.integers(0, 2**32 - 1)
 
 
@@ -114,6 +114,56 @@ def test_conv2d(convolution, seed):
 )
 def test_conv2d_corner(data, weight, attrs):
     check_convolution(data, weight, {**attrs, "dilation": [1, 1]})
+
+
+@st.composite
+def poolings(draw):
+    """A shape and the attributes of a max pool of which no window lies in the padding alone."""
+    pool = [draw(st.integers(1, 3)) for _ in range(2)]
+    dilation = [draw(st.integers(1, 2)) for _ in range(2)]
+    reach = [(p - 1) * d + 1 for p, d in zip(pool, dilation, strict=True)]
+    size = [r + draw(st.integers(0, 3)) for r in reach]
+    padding = [draw(st.integers(0, (p - 1) // 2)) for p in (*pool, *pool)]
+    strides = [draw(st.integers(1, 3)) for _ in range(2)]
+    attrs = {"strides": strides, "padding": padding, "dilation": dilation}
+    return (1, draw(st.integers(1, 3)), *size), {"pool_size": pool, **attrs}
+
+
+def max_pool(x, attrs):
+    top, left, bottom, right = attrs["padding"]
+    x = torch.nn.functional.pad(x, (left, right, top, bottom), value=-torch.inf)
+    options = {"stride": attrs["strides"], "dilation": attrs["dilation"]}
+    return torch.nn.functional.max_pool2d(x, attrs["pool_size"], **options)
+
+
+@few_examples
+@given(poolings(), seeds)
+def test_max_pool2d(pooling, seed):
+    shape, attrs = pooling
+    values = np.random.default_rng(seed).permutation(np.prod(shape)).reshape(shape)  # no ties
+
+    check(
+        lambda emit, x: emit(relax.op.nn.max_pool2d(x, **attrs)),
+        lambda x: max_pool(x, attrs),
+        values / 16 - 2,
+    )
+
+
+@few_examples
+@given(poolings(), seeds)
+def test_max_pool2d_of_codes_gives_ties_to_the_first_as_pytorch_does(pooling, seed):
+    shape, attrs = pooling
+    values = np.random.default_rng(seed).integers(-130, -124, shape) * 0.5
+
+    def operator(emit, x):
+        codes = emit(tiny.quantize(x, 0.5))
+        return emit(tiny.dequantize(emit(relax.op.nn.max_pool2d(codes, **attrs)), 0.5))
+
+    def reference(x):
+        codes = torch.fake_quantize_per_tensor_affine(x.to(torch.float32), 0.5, 0, -128, 127)
+        return max_pool(codes, attrs)
+
+    check(operator, reference, values, differences=False)
 
 
 def away_from(points, shape, seed):

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..program import Op, Tensor
+from ..render import render
 from .c_printer import C_TYPES, float_literal
 from .layout import ARENA_ALIGN, ParameterSlot, PlannedProgram, identifier, workspace_name
-from .render import render
 
 
 @dataclass(frozen=True)
@@ -84,8 +84,8 @@ class _Generator:
             **calls,
         }
         return {
-            "model.h": render("model.h", facts),
-            "model.c": render("model.c", facts),
+            "model.h": render(__package__, "model.h", facts),
+            "model.c": render(__package__, "model.c", facts),
             "model_data.h": data,
         }
 
@@ -141,7 +141,7 @@ class _Generator:
             if name in used
         ]
         initial = [_array(f"initial_{slot.field}", slot.value) for slot in source.slots]
-        return render("model_data.h", {"source": source, "arrays": arrays + initial})
+        return render(__package__, "model_data.h", {"source": source, "arrays": arrays + initial})
 
 
 def _slot(slot: ParameterSlot) -> dict:

@@ -12,6 +12,7 @@ from pathlib import Path
 from ..boards import Board
 from ..boards import board as find_board
 from ..errors import OdtError
+from ..render import render
 from .runtime import PLATFORMS, runtime_files
 
 _COMMON_CFLAGS = "-std=c99 -O3 -ffp-contract=off -ffunction-sections -fdata-sections"
@@ -96,10 +97,10 @@ def _contents(
         "cflags": " ".join([*(board.cflags if baremetal else ()), _COMMON_CFLAGS]),
         "ldflags": _ldflags(baremetal),
     }
-    contents["Makefile"] = _render("Makefile", facts)
-    contents["README.md"] = _render("README.md", facts)
+    contents["Makefile"] = render(__package__, "Makefile", facts)
+    contents["README.md"] = render(__package__, "README.md", facts)
     if baremetal:
-        contents["link.ld"] = _render("link.ld", facts)
+        contents["link.ld"] = render(__package__, "link.ld", facts)
     return contents
 
 
@@ -108,18 +109,6 @@ def _ldflags(baremetal: bool) -> str:
         return "-Wl,--gc-sections"
     # newlib-nano for memcpy and memset; no start files and no system calls: they are ours.
     return "-nostartfiles --specs=nano.specs -T link.ld -Wl,--gc-sections -Wl,-Map=build/map.txt"
-
-
-def _render(name: str, facts: dict) -> str:
-    import jinja2  # late: `ondevice-train --help` must not wait for it
-
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("tvm_ondevice_train.project"),
-        undefined=jinja2.StrictUndefined,
-        keep_trailing_newline=True,
-        trim_blocks=True,
-    )
-    return environment.get_template(f"{name}.j2").render(facts)
 
 
 def _write_atomically(contents: Mapping[str, str], directory: Path) -> None:

@@ -1,14 +1,14 @@
-"""Jinja2 templates of the generated C, in `templates/`."""
+"""Jinja2 templates of the generated files: those of a package lie in its `templates/`."""
 
 from __future__ import annotations
 
 
-def render(name: str, facts: dict) -> str:
-    """Text of ``templates/<name>.j2`` with `facts` filled in."""
+def render(package: str, name: str, facts: dict) -> str:
+    """Text of ``<package>/templates/<name>.j2`` with `facts` filled in."""
     import jinja2  # late: `ondevice-train --help` must not wait for it
 
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("tvm_ondevice_train.codegen"),
+        loader=jinja2.PackageLoader(package),
         undefined=jinja2.StrictUndefined,
         keep_trailing_newline=True,
         trim_blocks=True,
