@@ -13,8 +13,9 @@ from tvm.relax.op.grad import no_grad
 
 from .graph import constant, shape_of
 from .ops.convolution import conv2d_input_grad, conv2d_weight_grad
+from .ops.loss import negative_log_likelihood_grad
 from .ops.masks import code_range_mask, interval_mask, masked, positive_mask
-from .ops.pooling import max_pool2d_input_grad
+from .ops.pooling import avg_pool2d_input_grad, max_pool2d_input_grad
 
 _OVERRIDE = 20  # TVM registers its own rules at level 10
 
@@ -61,3 +62,17 @@ def conv2d_grad(_var, call, adjoint, _builder):
 def max_pool2d_grad(_var, call, adjoint, _builder):
     """`[adjoint of each window at the window's first maximum]`, see `ops.pooling`."""
     return [max_pool2d_input_grad(adjoint, call.args[0], call.attrs)]
+
+
+@register_gradient("relax.nn.avg_pool2d", level=_OVERRIDE)
+def avg_pool2d_grad(_var, call, adjoint, _builder):
+    """`[adjoint of each window, divided by its number of taps]`, see `ops.pooling`."""
+    return [avg_pool2d_input_grad(adjoint, call.args[0], call.attrs)]
+
+
+@register_gradient("relax.odt.negative_log_likelihood")
+def negative_log_likelihood_gradient(_var, call, adjoint, _builder):
+    """`[-adjoint at the label, else 0]`."""
+    log_probabilities, label = call.args
+    classes = shape_of(log_probabilities)[1]
+    return [negative_log_likelihood_grad(adjoint, label, classes), no_grad(label)]

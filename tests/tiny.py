@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import tvm
-from tvm import relax
+from tvm import relax, te
 
 from relay_passes import lowering
+from relay_passes.graph import bindings_of, op_name
 from tvm_ondevice_train.interpreter import Interpreter
+from tvm_ondevice_train.model import Model, TensorSpec
 from tvm_ondevice_train.program import extract
 
 
@@ -47,6 +49,20 @@ def dequantize(codes, scale, zero_point: int = 0, dtype: str = "int8"):
     )
 
 
+def kernel(source: te.Tensor, result: te.Tensor) -> tvm.IRModule:
+    """``main(x)`` that calls one kernel: `result`, computed from the placeholder `source`."""
+    dtype, shape = str(result.dtype), [int(n) for n in result.shape]
+    variable = relax.Var("x", relax.TensorType([int(n) for n in source.shape], str(source.dtype)))
+    builder = relax.BlockBuilder()
+    with builder.function("main", [variable]):
+        with builder.dataflow():
+            primitive = builder.add_func(te.create_prim_func([source, result]), "kernel")
+            call = relax.call_tir(primitive, (variable,), out_ty=relax.TensorType(shape, dtype))
+            output = builder.emit_output(call)
+        builder.emit_func_output(output)
+    return builder.get()
+
+
 def run(lowerable: tvm.IRModule, fuse: bool = False, **values: np.ndarray) -> list[np.ndarray]:
     """Results of ``main`` for the named arguments, computed by its C kernels."""
     program = extract(lowering(fuse)(lowerable), {})
@@ -66,10 +82,47 @@ def gradients(differentiated: tvm.IRModule, **values: np.ndarray) -> dict[str, n
     }
 
 
-def op_names(function_or_module) -> list[str]:
+def op_names(module: tvm.IRModule) -> list[str]:
     """Short operator names of ``main`` in execution order."""
-    from relay_passes.graph import bindings_of, op_name
-
-    function = getattr(function_or_module, "__getitem__", lambda _: function_or_module)("main")
-    names = [op_name(b.value) for b in bindings_of(function)]
+    names = [op_name(b.value) for b in bindings_of(module["main"])]
     return [n.removeprefix("relax.") for n in names if n]
+
+
+def network(quantized: bool = False, names=("conv", "head"), name: str = "net") -> Model:
+    """A model: 3x3 convolution, ReLU, mean, dense head of 3 outputs; input (1, 2, 6, 6).
+
+    quantized: the convolution is int8 and so is the input. names: of the two layers.
+    """
+    generator = np.random.default_rng(0)
+    conv, head = names
+    values = {
+        f"{conv}.weight": generator.integers(-127, 128, (4, 2, 3, 3), dtype=np.int8),
+        f"{conv}.bias": generator.integers(-99, 99, 4, dtype=np.int32),
+        f"{head}.weight": generator.normal(size=(3, 4, 1, 1)).astype(np.float32),
+        f"{head}.bias": np.zeros(3, np.float32),
+    }
+    if not quantized:
+        values = {
+            n: v.astype(np.float32) / (1 if n.startswith(head) else 100) for n, v in values.items()
+        }
+    op = relax.op
+
+    def with_bias(emit, data, weight, bias):
+        column = emit(op.reshape(bias, (1, -1, 1, 1)))
+        return emit(op.add(emit(op.nn.conv2d(data, weight)), column))
+
+    def body(emit, x, weight, bias, head_weight, head_bias):
+        if quantized:
+            x, weight = emit(dequantize(x, 0.1)), emit(dequantize(weight, 0.01))
+            bias = emit(dequantize(bias, 0.001, dtype="int32"))
+        y = emit(op.nn.relu(with_bias(emit, x, weight, bias)))
+        if quantized:
+            y = emit(dequantize(emit(quantize(y, 0.05, -128)), 0.05, -128))
+        y = with_bias(emit, emit(op.mean(y, [2, 3], True)), head_weight, head_bias)
+        return op.reshape(y, (1, 3))
+
+    dtype = "int8" if quantized else "float32"
+    source = {"x": ((1, 2, 6, 6), dtype)}
+    main = module({**source, **{n: (v.shape, str(v.dtype)) for n, v in values.items()}}, body)
+    spec = TensorSpec((1, 2, 6, 6), dtype, 0.1 if quantized else None, 0 if quantized else None)
+    return Model(name, main, values, spec)

@@ -26,7 +26,7 @@ import tvm_ondevice_train as odt
 from tvm_ondevice_train import display
 
 SEED = 0
-PRETRAIN_EPOCHS = 10
+PRETRAIN_EPOCHS = 20
 ADAPT_EPOCHS = 5
 
 

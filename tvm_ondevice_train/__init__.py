@@ -1,6 +1,8 @@
 """Train neural networks on microcontrollers: a model file in, a training step in C out."""
 
+import sys
 from importlib import import_module
+from types import ModuleType
 
 _HOMES = {
     "CompiledModel": "compile",
@@ -21,6 +23,16 @@ def __getattr__(name):
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     module = import_module(f".{_HOMES[name]}", __name__)
-    # the submodules `compile` and `relay` are bound by the import; put the public name over them
     globals()[name] = module if name == "relay" else getattr(module, name)
     return globals()[name]
+
+
+class _Package(ModuleType):
+    """Keeps `compile` the function: importing the submodule of that name would bind the module."""
+
+    def __setattr__(self, name, value):
+        is_submodule = name == "compile" and isinstance(value, ModuleType)
+        super().__setattr__(name, value.compile if is_submodule else value)
+
+
+sys.modules[__name__].__class__ = _Package

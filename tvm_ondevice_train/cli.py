@@ -131,7 +131,10 @@ def compile_command(
     \b
     ondevice-train compile kws.tflite -o project --classes 4 --scheme bias:3 --sram 128KB
     """
+    from tvm_ondevice_train.project import check_replaceable
+
     target = find_board(board, sram, flash)
+    check_replaceable(directory)  # now: compiling may take a minute
     with display.status(f"compiling {Path(model).name}"):
         import tvm_ondevice_train
 

@@ -8,7 +8,7 @@ import numpy as np
 import tvm
 from tvm import relax
 
-from relay_passes.graph import bindings_of, consumers_of
+from relay_passes.graph import bindings_of, consumers_of, op_name
 
 from .scheme import Layer
 
@@ -55,8 +55,7 @@ class Model:
         return tuple(
             _layer(binding, producers, consumers)
             for binding in bindings_of(function)
-            if isinstance(binding.value, relax.Call)
-            and getattr(binding.value.op, "name", "") in ("relax.nn.conv2d", "relax.matmul")
+            if op_name(binding.value) in ("relax.nn.conv2d", "relax.matmul")
         )
 
 
@@ -64,7 +63,7 @@ def _layer(binding, producers, consumers) -> Layer:
     weight = _parameter_behind(binding.value.args[1], producers)
     bias = None
     users = consumers.get(binding.var, [])
-    if len(users) == 1 and getattr(users[0].value.op, "name", "") == "relax.add":
+    if len(users) == 1 and op_name(users[0].value) == "relax.add":
         other = [a for a in users[0].value.args if not a.same_as(binding.var)]
         bias = _parameter_behind(other[0], producers) if other else None
     name = weight.removesuffix(".weight") if weight else binding.var.name
@@ -75,7 +74,7 @@ def _parameter_behind(expr, producers) -> str | None:
     """Name of the parameter that reaches `expr` through dequantize and reshape, if one does."""
     while expr in producers:
         value = producers[expr]
-        if getattr(value.op, "name", "") not in ("relax.dequantize", "relax.reshape"):
+        if op_name(value) not in ("relax.dequantize", "relax.reshape"):
             return None
         expr = value.args[0]
     return expr.name if isinstance(expr, relax.Var) else None

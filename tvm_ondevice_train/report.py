@@ -7,7 +7,7 @@ import numpy as np
 from relay_passes.graph import bindings_of, constant, op_name
 
 from .boards import Board
-from .codegen.layout import PlannedProgram
+from .codegen.layout import ARENA_ALIGN, PlannedProgram
 from .codegen.model_c import Source
 from .errors import OdtError
 from .model import Model
@@ -26,6 +26,7 @@ def make_report(
     state_bytes = parameter_bytes + STATE_HEADER_BYTES
     outputs, targets = int(np.prod(source.output_shape)), int(np.prod(source.target.shape))
     static_bytes = 4 * (outputs + targets) + 8  # the protocol's one output and one target
+    static_bytes += -(state_bytes + static_bytes) % ARENA_ALIGN  # the arena comes behind them
     bound = max(p.plan.lower_bound_bytes for p in (source.train, source.predict))
     forward, step = source.predict.program.macs, source.train.program.macs
     return {

@@ -104,6 +104,8 @@ def resolve(spec: str | os.PathLike | UpdateScheme, layers: tuple[Layer, ...]) -
         return _checked(spec, layers)
     if isinstance(spec, os.PathLike) or spec.endswith(".json"):
         return _checked(UpdateScheme.load(spec), layers)
+    if not layers:
+        raise OdtError("scheme: the model has no convolution or fully connected layer to train")
     *before, head = layers
     counted = re.fullmatch(r"(last|bias):(.*)", spec)
     if spec == "full":

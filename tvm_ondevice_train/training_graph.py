@@ -7,6 +7,7 @@ import tvm
 from tvm import relax
 
 from relay_passes.graph import bindings_of, consumers_of, op_name, shape_of
+from relay_passes.ops.loss import negative_log_likelihood
 
 from .errors import OdtError
 from .model import Model
@@ -119,7 +120,7 @@ def loss_module(model: Model, loss: str) -> tvm.IRModule:
 
 def _cross_entropy(builder, logits, target):
     log_probabilities = builder.emit(relax.op.nn.log_softmax(logits, axis=-1))
-    return relax.op.nn.nll_loss(log_probabilities, target, reduction="mean")
+    return negative_log_likelihood(log_probabilities, target)
 
 
 def _mse(builder, prediction, target):

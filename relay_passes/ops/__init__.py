@@ -3,4 +3,4 @@
 Each has a type rule and a lowering to TE; importing this package registers them all.
 """
 
-from . import convolution, masks, pooling, quantized, update  # noqa: F401
+from . import convolution, loss, masks, pooling, quantized, update  # noqa: F401

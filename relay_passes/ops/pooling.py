@@ -1,22 +1,28 @@
-"""The gradient of max pooling, with ties decided as PyTorch decides them.
+"""Gradients of pooling.
 
-TVM's rule keeps a 64-bit index for each output and breaks ties its own way; ties are common behind
-a ReLU, where whole windows are zero.
+Max: ties are decided as PyTorch decides them. TVM's rule keeps a 64-bit index for each output and
+breaks ties its own way; ties are common behind a ReLU, where whole windows are zero.
+Average: TVM's rule divides by the wrong count where `ceil_mode` lets a window leave the input.
 """
 
 from __future__ import annotations
 
+import numpy as np
 from tvm import relax, te, tirx
 
+from ..graph import shape_of
 from .convolution import window_conditions
 from .registry import call, register
 
 
 def max_pool2d_input_grad(adjoint, data, attrs) -> relax.Call:
     """dL/dx of ``y = max_pool2d(x)``: each window's adjoint goes to its first maximum."""
+    return call("max_pool2d_input_grad", adjoint, data, **_geometry(attrs))
+
+
+def _geometry(attrs) -> dict[str, list[int]]:
     names = ("pool_size", "strides", "padding", "dilation")
-    geometry = {name: [int(n) for n in getattr(attrs, name)] for name in names}
-    return call("max_pool2d_input_grad", adjoint, data, **geometry)
+    return {name: [int(n) for n in getattr(attrs, name)] for name in names}
 
 
 @register("max_pool2d_input_grad", lambda expr: relax.TensorType(expr.args[1].ty.shape, "float32"))
@@ -65,3 +71,49 @@ def _first_maximum(attrs, shape, data):
         return reducer((i * width + j, value), axis=[i, j])
 
     return te.compute(shape, window, name="maximum")[0]
+
+
+def avg_pool2d_input_grad(adjoint, data, attrs) -> relax.Call:
+    """dL/dx of ``y = avg_pool2d(x)``: each window's adjoint is shared out evenly to its taps."""
+    geometry = _geometry(attrs)
+    top, left, bottom, right = geometry["padding"]
+    counted = [(top, bottom), (left, right)] if attrs.count_include_pad else [(0, 0), (0, 0)]
+    shares = []
+    for axis, border in enumerate(counted):
+        extents = [shape_of(tensor)[2 + axis] for tensor in (adjoint, data)]
+        names = ("pool_size", "strides", "padding", "dilation")
+        taps = _taps(*extents, *(geometry[name][axis] for name in names), border)
+        shares.append(relax.const((1 / np.maximum(taps, 1)).astype(np.float32)))
+    shape = list(shape_of(data))
+    return call("avg_pool2d_input_grad", adjoint, *shares, shape=shape, **geometry)
+
+
+def _taps(windows, extent, size, stride, before, dilation, border) -> np.ndarray:
+    """How many taps of each window along one axis count: those in the input and its border."""
+    position = np.arange(windows)[:, None] * stride - before + np.arange(size) * dilation
+    return np.sum((position >= -border[0]) & (position < extent + border[1]), axis=1)
+
+
+def _float_of_shape(expr):
+    return relax.TensorType([int(n) for n in expr.attrs["shape"]], "float32")
+
+
+@register("avg_pool2d_input_grad", _float_of_shape)
+def _average_input_grad(attrs, adjoint, row_share, column_share):
+    """dx[n,c,h,w] = sum of dy * share over the windows that hold (h, w)."""
+    height, width = attrs["pool_size"]
+    (stride_h, stride_w), (dilation_h, dilation_w) = attrs["strides"], attrs["dilation"]
+    top, left = attrs["padding"][:2]
+    _, _, out_height, out_width = (int(n) for n in adjoint.shape)
+    i, j = te.reduce_axis((0, height), "i"), te.reduce_axis((0, width), "j")
+
+    def element(n, c, h, w):
+        row, column = h + top - i * dilation_h, w + left - j * dilation_w
+        oh, ow = tirx.indexdiv(row, stride_h), tirx.indexdiv(column, stride_w)
+        inside = window_conditions(row, stride_h, out_height)
+        inside += window_conditions(column, stride_w, out_width)
+        share = adjoint[n, c, oh, ow] * row_share[oh] * column_share[ow]
+        zero = tirx.const(0, "float32")
+        return te.sum(tirx.if_then_else(tirx.all(*inside), share, zero), axis=[i, j])
+
+    return te.compute(attrs["shape"], element, name="input_grad")

@@ -36,7 +36,9 @@ class Comparison:
 
     def __str__(self):
         most = sorted(self.operators.items(), key=lambda item: -item[1])[:3]
-        return f"{self.differing} of {self.elements} codes differ, by {self.largest}; most in {most}"
+        return (
+            f"{self.differing} of {self.elements} codes differ, by {self.largest}; most in {most}"
+        )
 
 
 def integer_operators(program) -> list:

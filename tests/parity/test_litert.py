@@ -64,6 +64,15 @@ def samples(realistic) -> list[np.ndarray]:
     return [np.asarray(sample, np.int8)[None] for sample in (*noise, *realistic)]
 
 
+def litert(path, resolver: OpResolverType) -> LiteRT:
+    """The reference, without a delegate, so that every tensor can be read."""
+    reference = LiteRT(
+        str(path), experimental_preserve_all_tensors=True, experimental_op_resolver_type=resolver
+    )
+    reference.allocate_tensors()
+    return reference
+
+
 def litert_codes(reference: LiteRT, sample: np.ndarray) -> list[np.ndarray]:
     """What each of `OPERATORS` gives, as (1, C, ...)."""
     reference.set_tensor(reference.get_input_details()[0]["index"], sample)
@@ -78,10 +87,7 @@ def litert_codes(reference: LiteRT, sample: np.ndarray) -> list[np.ndarray]:
 def compare(name: str, resolver: OpResolverType, flags=()) -> Comparison:
     path = shared_path(f"models/mlperf_tiny/{name}.tflite")
     ours = predictor(path, flags)
-    reference = LiteRT(
-        str(path), experimental_preserve_all_tensors=True, experimental_op_resolver_type=resolver
-    )
-    reference.allocate_tensors()
+    reference = litert(path, resolver)
     operators = integer_operators(ours.program)
     found = Comparison()
     for sample in samples(REALISTIC[name]()):
@@ -113,8 +119,7 @@ def test_convolutions_with_the_rounding_of_litert(name):
 def test_float_outputs():
     path = shared_path("models/mlperf_tiny/vww_96_float.tflite")
     ours = predictor(path)
-    reference = LiteRT(str(path), experimental_preserve_all_tensors=True)
-    reference.allocate_tensors()
+    reference = litert(path, OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES)
     logits = next(
         op["outputs"][0]
         for op in reference._get_ops_details()

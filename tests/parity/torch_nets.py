@@ -27,6 +27,13 @@ class Branches(nn.Module):
         return torch.cat([self.left(x), self.right(x)], 1)
 
 
+class Gated(nn.Sequential):
+    """x * gate(x), as in squeeze-and-excitation."""
+
+    def forward(self, x):
+        return x * super().forward(x)
+
+
 class Normalized(nn.Module):
     """A convolution that is read twice, so that its batch norm cannot be folded into it."""
 
@@ -92,14 +99,14 @@ def branching_cnn() -> nn.Module:
     wide = nn.Sequential(nn.Conv2d(6, 4, (1, 5), padding=(0, 2)), nn.ReLU())
     tall = nn.Sequential(nn.Conv2d(6, 6, (5, 1), padding=(2, 0), bias=False), nn.ReLU())
     return nn.Sequential(
-        nn.Conv2d(3, 6, (3, 2), stride=(2, 1), padding=(0, 1)),
+        nn.Conv2d(3, 6, (3, 2), stride=(1, 2), padding=(0, 1)),
         nn.Tanh(),
         Branches(wide, tall),
         nn.AvgPool2d(2),
         nn.Conv2d(10, 4, 3),
         nn.SiLU(),
         nn.Flatten(),
-        nn.Linear(4 * 1 * 6, 5),
+        nn.Linear(12, 5),
     )
 
 
@@ -111,11 +118,29 @@ def pooling_cnn() -> nn.Module:
         nn.MaxPool2d(3, stride=2, padding=1),
         nn.Conv2d(4, 6, 3, padding=1),
         nn.ReLU(),
-        nn.AvgPool2d(3, stride=2, padding=1),
+        nn.AvgPool2d(3, stride=1, padding=1, count_include_pad=False),
+        nn.AvgPool2d(3, stride=2, padding=1, ceil_mode=True),
         nn.Conv2d(6, 6, 1),
-        nn.MaxPool2d((2, 3), stride=(1, 2)),
+        nn.MaxPool2d((2, 3), stride=(1, 2), ceil_mode=True),
         nn.Flatten(),
-        nn.Linear(18, 5),
+        nn.Linear(36, 5),
+    )
+
+
+def gated_cnn() -> nn.Module:
+    """A product of two activations, hard swish, and one layer's weights used twice."""
+    gate = nn.AdaptiveAvgPool2d(1), nn.Conv2d(6, 3, 1), nn.ReLU(), nn.Conv2d(3, 6, 1), nn.Sigmoid()
+    shared = nn.Conv2d(6, 6, 3, padding=1)
+    return nn.Sequential(
+        nn.Conv2d(3, 6, 3, padding=1),
+        nn.Hardswish(),
+        shared,
+        nn.ReLU(),
+        shared,
+        Gated(*gate),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(6, 5),
     )
 
 

@@ -4,67 +4,16 @@ import numpy as np
 import pytest
 import tiny
 import torch
+from gradient_check import check, close, compute
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tvm import relax
 
 from relay_passes import SparseBackward
+from relay_passes.ops.loss import negative_log_likelihood
 
 few_examples = settings(max_examples=10, deadline=None, derandomize=True)
 seeds = st.integers(0, 2**32 - 1)
-
-
-def check(operator, reference, *arrays: np.ndarray, differences: bool = True):
-    """Gradients of ``sum(operator(*arrays) * weights)`` are those of `reference`.
-
-    operator(emit, *variables) emits Relax; reference(*tensors) is the same in PyTorch.
-    """
-    arrays = [np.asarray(array, np.float32) for array in arrays]
-    tensors = [torch.tensor(a, dtype=torch.float64, requires_grad=True) for a in arrays]
-    shape = tuple(reference(*tensors).shape)
-    weights = np.random.default_rng(0).normal(size=shape).astype(np.float32)
-
-    def loss(*operands):
-        return (reference(*operands) * torch.tensor(weights, dtype=torch.float64)).sum()
-
-    loss(*tensors).backward()
-    names = [f"p{index}" for index in range(len(arrays))]
-    computed = compute(operator, names, arrays, weights)
-    for index, (name, tensor) in enumerate(zip(names, tensors, strict=True)):
-        close(computed[name], tensor.grad.numpy())
-        if differences:
-            close(computed[name], central_differences(loss, tensors, index))
-
-
-def compute(operator, names, arrays, weights) -> dict[str, np.ndarray]:
-    def body(emit, _x, target, *variables):
-        result = operator(emit, *variables)
-        return emit(relax.op.sum(emit(relax.op.multiply(result, target))))
-
-    leading = {"x": ((1,), "float32"), "target": (weights.shape, "float32")}
-    parameters = {n: (a.shape, "float32") for n, a in zip(names, arrays, strict=True)}
-    step = SparseBackward(set(names))(tiny.module({**leading, **parameters}, body))
-    values = dict(zip(names, arrays, strict=True))
-    return tiny.gradients(step, x=np.zeros(1, np.float32), target=weights, **values)
-
-
-def central_differences(loss, tensors, index, step=1e-4) -> np.ndarray:
-    operands = [t.detach().clone() for t in tensors]
-    flat = operands[index].view(-1)
-    result = np.empty(flat.numel())
-    for position in range(flat.numel()):
-        start = flat[position].item()
-        flat[position] = start + step
-        above = loss(*operands).item()
-        flat[position] = start - step
-        result[position] = (above - loss(*operands).item()) / (2 * step)
-        flat[position] = start
-    return result.reshape(operands[index].shape)
-
-
-def close(computed, expected):
-    assert computed.shape == expected.shape
-    np.testing.assert_allclose(computed, expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())
 
 
 @st.composite
@@ -164,6 +113,37 @@ def test_max_pool2d_of_codes_gives_ties_to_the_first_as_pytorch_does(pooling, se
         return max_pool(codes, attrs)
 
     check(operator, reference, values, differences=False)
+
+
+@few_examples
+@given(poolings(), seeds, st.booleans())
+def test_avg_pool2d(pooling, seed, count_include_pad):
+    shape, attrs = pooling
+    attrs = {**attrs, "dilation": [1, 1], "padding": attrs["padding"][:2] * 2}
+    attrs["count_include_pad"] = count_include_pad
+
+    def reference(x):
+        options = {"stride": attrs["strides"], "padding": attrs["padding"][:2]}
+        options["count_include_pad"] = count_include_pad
+        return torch.nn.functional.avg_pool2d(x, attrs["pool_size"], **options)
+
+    values = np.random.default_rng(seed).normal(size=shape)
+    check(lambda emit, x: emit(relax.op.nn.avg_pool2d(x, **attrs)), reference, values)
+
+
+@pytest.mark.parametrize("label", [0, 2, 4])
+def test_cross_entropy(label):
+    logits = np.array([[1.0, -2.0, 3.0, 0.5, -9.0]], np.float32)
+
+    def body(emit, _x, target, w):
+        return emit(negative_log_likelihood(emit(relax.op.nn.log_softmax(w)), target))
+
+    parameters = {"x": ((1,), "float32"), "target": ((1,), "int32"), "w": ((1, 5), "float32")}
+    step = SparseBackward({"w"})(tiny.module(parameters, body))
+    computed = tiny.gradients(step, target=np.array([label], np.int32), w=logits)
+    tensor = torch.tensor(logits, dtype=torch.float64, requires_grad=True)
+    torch.nn.functional.cross_entropy(tensor, torch.tensor([label])).backward()
+    close(computed["w"], tensor.grad.numpy())
 
 
 def away_from(points, shape, seed):

@@ -8,6 +8,8 @@ from tvm import relax, te, tirx
 from tvm.s_tir import Schedule
 
 from relay_passes import DefaultSchedule, lowering
+from relay_passes.schedule import lower_to_loops
+from tvm_ondevice_train.codegen.c_printer import print_kernel
 
 X = te.placeholder((4, 8), "float32", "x")
 
@@ -78,9 +80,6 @@ def test_elementwise_blocks_vanish_and_sums_split_into_start_and_step(build, blo
 )
 def test_a_sum_is_kept_in_a_register(build):
     """No kernel of one spatial nest has scratch: its accumulator is one C variable."""
-    from relay_passes.schedule import lower_to_loops
-    from tvm_ondevice_train.codegen.c_printer import print_kernel
-
     kernel = print_kernel(lower_to_loops(scheduled(build()))["main"], inputs=1)
     accumulators = [line for line in kernel.text.splitlines() if line.strip().startswith("float ")]
     assert any("[" not in line for line in accumulators)
@@ -108,16 +107,7 @@ def test_scheduling_changes_no_result(build):
         rows_over_their_sum: x / x.sum(1, keepdims=True),
         total: x.sum(),
     }[build]
-    kernel = te.create_prim_func([X, build()]).with_attr("global_symbol", "kernel")
-    builder = relax.BlockBuilder()
-    source = relax.Var("x", relax.TensorType((4, 8), "float32"))
-    with builder.function("main", [source]):
-        with builder.dataflow():
-            ty = relax.TensorType(expected.shape, "float32")
-            call = relax.call_tir(builder.add_func(kernel, "kernel"), (source,), out_ty=ty)
-            result = builder.emit_output(call)
-        builder.emit_func_output(result)
-    np.testing.assert_allclose(tiny.run(builder.get(), x=x)[0], expected, rtol=1e-6)
+    np.testing.assert_allclose(tiny.run(tiny.kernel(X, build()), x=x)[0], expected, rtol=1e-6)
 
 
 def test_a_scheduled_kernel_and_a_relax_function_are_left_alone():

@@ -69,6 +69,7 @@ _FUNCTIONS = {
     "rint": "odt_nearbyintf",
     "floor": "odt_floorf",
 }
+_NOT_YET = "this operator cannot be compiled yet"
 STACK_SCRATCH_BYTES = 64  # larger scratch is the memory plan's
 
 
@@ -161,8 +162,7 @@ class _Printer:
         getattr(self, "_" + type(node).__name__, self._unknown)(node, depth)
 
     def _unknown(self, node, *_):
-        name = node.op.name if isinstance(node, Call) else type(node).__name__
-        raise OdtError(f"no C for the operation {name}; this operator cannot be compiled yet")
+        raise OdtError(f"no C for the operation {type(node).__name__}; {_NOT_YET}")
 
     def _SeqStmt(self, node, depth):
         for child in node.seq:
@@ -310,8 +310,8 @@ class _Printer:
         if name in ("call_pure_extern", "call_extern"):
             function, arguments = str(node.args[0].value), node.args[1:]
             function = _FUNCTIONS.get(function.removesuffix("f"), function)
-        if function is None:
-            self._unknown(node)
+        if function is None or not function.startswith("odt_"):
+            raise OdtError(f"no C for the function {function or name}; {_NOT_YET}")
         return f"{function}({', '.join(_bare(self._expr(a)) for a in arguments)})"
 
 

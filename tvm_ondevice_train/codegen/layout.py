@@ -10,6 +10,22 @@ from ..memory_plan import Buffer, MemoryPlan, check_plan, plan
 from ..program import Program, Tensor, rename_constants
 
 ARENA_ALIGN = 16
+# what a parameter or a kernel must not be called in C: keywords of C and C++, names that the
+# generated code uses itself, and library functions that compilers know without a header
+_RESERVED = frozenset(
+    """
+    alignas alignof and asm auto bitand bitor bool break case catch char class compl const constexpr
+    continue decltype default delete do double else enum explicit export extern false float for
+    friend goto if inline int long mutable namespace new noexcept not nullptr operator or private
+    protected public register restrict return short signed sizeof static static_assert struct switch
+    template this throw true try typedef typeid typename union unsigned using virtual void volatile
+    wchar_t while xor
+    arena arena_bytes destination input learning_rate loss odt output params place_input seed target
+    abs ceil cos erf exp floor index labs log main memcpy memmove memset pow printf round sin sqrt
+    tan tanh
+    """.split()
+)
+_RESERVED_PREFIXES = ("odt_", "ODT_", "initial_", "INT", "UINT")
 
 
 @dataclass(frozen=True)
@@ -86,7 +102,8 @@ def parameter_slots(values: dict[str, np.ndarray], trained) -> tuple[ParameterSl
 def identifier(name: str, taken: set[str]) -> str:
     """A C identifier for `name` that is not in `taken`, which it joins."""
     base = "".join(c if c.isalnum() and c.isascii() else "_" for c in name)
-    base = f"p_{base}" if not base[:1].isalpha() else base
+    if not base[:1].isalpha() or base in _RESERVED or base.startswith(_RESERVED_PREFIXES):
+        base = f"p_{base}"
     candidate, count = base, 1
     while candidate in taken:
         count += 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -45,14 +45,13 @@ def generate(source: Source) -> dict[str, str]:
 
 class _Generator:
     def __init__(self, source: Source):
-        self.source = source
-        taken: set[str] = set()
+        self.source = replace(source, name=plain(source.name))
+        self.taken: set[str] = set()  # names at file scope
         self.arrays = {
-            name: identifier(name, taken) for name in (*source.frozen, *source.constants)
+            name: identifier(name, self.taken) for name in (*source.frozen, *source.constants)
         }
         self.fields = {slot.name: slot.field for slot in source.slots}
         self.kernels: dict[str, str] = {}  # text of a kernel -> its C name
-        self.kernel_names: set[str] = set()
 
     def files(self) -> dict[str, str]:
         source = self.source
@@ -103,12 +102,12 @@ class _Generator:
         ]
         if op.kernel.workspace_bytes:
             arguments.append(f"arena + {planned.plan.offsets[workspace_name(index)]}")
-        return f"{self._kernel(op)}({', '.join(arguments)}); /* {op.name} */"
+        return f"{self._kernel(op)}({', '.join(arguments)}); /* {plain(op.name)} */"
 
     def _kernel(self, op: Op) -> str:
         """Name of the kernel's one copy: equal text is one function."""
         if op.kernel.text not in self.kernels:
-            self.kernels[op.kernel.text] = identifier(op.kind, self.kernel_names)
+            self.kernels[op.kernel.text] = identifier(op.kind, self.taken)
         return self.kernels[op.kernel.text]
 
     def _argument(self, planned, tensor: Tensor, ctype: str, read_only: bool) -> str:
@@ -144,12 +143,18 @@ class _Generator:
         return render(__package__, "model_data.h", {"source": source, "arrays": arrays + initial})
 
 
+def plain(text: str) -> str:
+    """`text` as it may stand in a comment or a string of C; a model's names can be anything."""
+    legal = (c if c.isascii() and c.isprintable() and c not in '*?"\\' else "_" for c in text)
+    return "".join(legal)
+
+
 def _slot(slot: ParameterSlot) -> dict:
     return {
         "ctype": C_TYPES[str(slot.value.dtype)],
         "field": slot.field,
         "elements": slot.value.size,
-        "name": slot.name,
+        "name": plain(slot.name),
         "shape": "x".join(str(n) for n in slot.value.shape),
     }
 
@@ -185,6 +190,7 @@ def arena_map(planned: PlannedProgram) -> list[str]:
         what = f"{tensor.dtype} {'x'.join(map(str, tensor.shape))}" if tensor else "scratch"
         lines.append(
             f"{planned.plan.offsets[buffer.name]:8d} {buffer.size_bytes:8d}  ops "
-            f"{buffer.first:3d}..{buffer.last:<3d}  {buffer.name:<6} {what}  {writer}".rstrip()
+            f"{buffer.first:3d}..{buffer.last:<3d}  "
+            + plain(f"{buffer.name:<6} {what}  {writer}".rstrip())
         )
     return lines

@@ -10,6 +10,8 @@ from pathlib import Path
 from ..errors import OdtError
 from .toolchain import find_tool, run_tool
 
+_NEEDED = {"board", "platform", "input", "output", "target", "trained_parameters"}
+
 
 @dataclass(frozen=True)
 class Sizes:
@@ -30,7 +32,7 @@ def load_report(directory: str | Path) -> dict:
     """The report.json of a project; OdtError if `directory` is not a project."""
     path = Path(directory) / "report.json"
     try:
-        return json.loads(path.read_text())
+        report = json.loads(path.read_text())
     except FileNotFoundError:
         raise OdtError(
             f"build: {directory} is not a project (no report.json); make one with "
@@ -38,6 +40,9 @@ def load_report(directory: str | Path) -> dict:
         ) from None
     except (OSError, ValueError) as error:
         raise OdtError(f"build: cannot read {path}: {error}") from None
+    if not isinstance(report, dict) or not _NEEDED <= set(report):
+        raise OdtError(f"build: {path} is not a project's report; compile the project again")
+    return report
 
 
 def build(directory: str | Path, extra: str = "") -> Path:

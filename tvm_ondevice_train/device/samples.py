@@ -31,9 +31,7 @@ def encode_inputs(x: np.ndarray, report: dict, name: str = "x") -> np.ndarray:
     if not np.issubdtype(x.dtype, np.floating):
         allowed = "float32 or int8" if spec["dtype"] == "int8" else "float32"
         raise OdtError(f"data: {name} is {x.dtype}; the model takes {allowed}")
-    if not np.isfinite(x).all():
-        raise OdtError(f"data: {name} holds NaN or infinity in sample {_first_bad(x)}")
-    x = np.ascontiguousarray(x, np.float32)
+    x = _finite_float32(x, name)
     if spec["dtype"] == "float32":
         return x
     q = np.rint(x / np.float32(spec["scale"])) + spec["zero_point"]
@@ -57,9 +55,16 @@ def encode_targets(y: np.ndarray, report: dict, name: str = "y") -> np.ndarray:
         raise OdtError(f"data: {name} is {y.dtype}; this model learns float32 values")
     if math.prod(y.shape[1:]) != elements:
         raise OdtError(f"data: {name} has shape {y.shape}; the model learns {elements} values each")
-    if not np.isfinite(y).all():
-        raise OdtError(f"data: {name} holds NaN or infinity in sample {_first_bad(y)}")
-    return np.ascontiguousarray(y, np.float32).reshape(len(y), elements)
+    return _finite_float32(y, name).reshape(len(y), elements)
+
+
+def _finite_float32(values: np.ndarray, name: str) -> np.ndarray:
+    """`values` as float32, in which a number of a wider type can become infinite."""
+    with np.errstate(over="ignore"):
+        values = np.ascontiguousarray(values, np.float32)
+    if not np.isfinite(values).all():
+        raise OdtError(f"data: {name} holds NaN or infinity in sample {_first_bad(values)}")
+    return values
 
 
 def _encode_labels(y: np.ndarray, classes: int, name: str) -> np.ndarray:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import os
+from contextlib import contextmanager
 from pathlib import Path
 
 from ..errors import OdtError
@@ -17,7 +20,26 @@ def load(source) -> Model:
 
     Raises OdtError, in one line, for a file that is missing, corrupt or cannot be compiled.
     """
-    return condition_dead_channels(_read(source))
+    with _quiet():
+        try:
+            return condition_dead_channels(_read(source))
+        except OdtError as error:
+            message = str(error)
+        gc.collect()  # what TVM had half built: it warns as it goes
+    raise OdtError(message)
+
+
+@contextmanager
+def _quiet():
+    """Nothing on standard error: TVM's importers print warnings, also when they are given up."""
+    kept = os.dup(2)
+    try:
+        with open(os.devnull, "w") as nothing:
+            os.dup2(nothing.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def _read(source) -> Model:

@@ -46,8 +46,12 @@ class Codes:
 class Canonicalizer:
     """State of one walk. Handlers live in `operators.py`, keyed by operator name."""
 
-    def __init__(self, name: str, function: relax.Function, parameters: dict, handlers: dict):
+    def __init__(
+        self, name: str, function: relax.Function, parameters: dict, handlers: dict, locate=None
+    ):
+        """`locate` gives an operator's place in the source file by its name, or None."""
         self.name = name
+        self.locate = locate or (lambda kind: None)
         self.function = function
         self.handlers = handlers
         self.consumers = consumers_of(function)
@@ -56,6 +60,8 @@ class Canonicalizer:
         self.values: dict[str, np.ndarray] = {}  # emitted parameters
         self.parameter_vars: dict[str, relax.Var] = {}
         self.parameter_reads: dict[str, relax.Expr] = {}  # as floats, one dequantize each
+        self.parameter_names: dict[relax.Expr, str] = {}  # of those reads, and of reshaped ones
+        self.shared_parameters: set[str] = set()  # read by several layers
         self.codes: dict[relax.Expr, Codes] = {}
         self.decoded: dict[relax.Expr, tuple] = {}  # real -> (codes, scale, zero point)
         self.linear: dict[relax.Expr, tuple[str, str | None]] = {}  # output -> (weight, bias)
@@ -155,8 +161,11 @@ class Canonicalizer:
             ty = relax.TensorType(value.shape, str(value.dtype))
             self.parameter_vars[name] = relax.Var(name, ty)
             self.values[name] = value
-        if name not in self.parameter_reads:
+        if name in self.parameter_reads:
+            self.shared_parameters.add(name)
+        else:
             self.parameter_reads[name] = self._decoded_parameter(name, parameter)
+            self.parameter_names[self.parameter_reads[name]] = name
         return self.parameter_reads[name]
 
     def _decoded_parameter(self, name: str, parameter: Parameter) -> relax.Expr:
@@ -248,15 +257,24 @@ class Canonicalizer:
         if constant(value) is not None:
             self.env[var] = Parameter(None, constant(value))
             return
-        name = op_name(value)
-        handler = self.handlers.get(name)
+        handler = self.handlers.get(op_name(value))
         if handler is None:
-            kind = name.removeprefix("relax.") or type(value).__name__
             raise OdtError(
-                f'{self.name}: operator "{kind}" (giving {var.name}) cannot be compiled for '
+                f"{self.name}: {self._described(binding)} cannot be compiled for "
                 f"training; supported are {', '.join(sorted(_short(h) for h in self.handlers))}."
             )
-        self.env[var] = handler(self, value)
+        try:
+            self.env[var] = handler(self, value)
+        except OdtError:
+            raise
+        except (ValueError, TypeError, RuntimeError) as error:  # TVM's type rules, damaged shapes
+            reason = " ".join(str(error).split())[:200]
+            raise OdtError(f"{self.name}: {self._described(binding)}: {reason}") from error
+
+    def _described(self, binding: relax.VarBinding) -> str:
+        kind = _short(op_name(binding.value)) or type(binding.value).__name__
+        place = self.locate(kind) or f"giving {binding.var.name}"
+        return f'operator "{kind}" ({place})'
 
     def _output(self) -> relax.Expr:
         """Float logits: a trailing softmax and quantize are part of the loss, not of the model."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import warnings
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 
 from ..errors import OdtError
@@ -19,8 +22,9 @@ def load_onnx(path: Path) -> Model:
     try:
         proto = onnx.load(str(path))
         onnx.checker.check_model(proto)
-    except (DecodeError, onnx.checker.ValidationError, OSError) as error:
-        raise OdtError(f"{path.name}: not a valid ONNX file ({first_line(error)})") from None
+    except (DecodeError, UnicodeDecodeError, onnx.checker.ValidationError, OSError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise OdtError(f"{path.name}: not a valid ONNX file ({reason})") from None
     if not proto.graph.node:
         raise OdtError(f"{path.name}: not a valid ONNX file (it holds no operators)")
     shapes = _static_input(path.name, proto)
@@ -34,7 +38,9 @@ def load_onnx(path: Path) -> Model:
         var: (names.get(_sanitized(var.name), var.name), value)
         for var, value in zip(function.params[inputs:], values, strict=True)
     }
-    canonicalizer = Canonicalizer(path.stem, function, parameters, HANDLERS)
+    canonicalizer = Canonicalizer(
+        path.stem, function, parameters, HANDLERS, locate=lambda kind: _nodes(proto, kind)
+    )
     return canonicalizer.run(function.params[0])
 
 
@@ -42,15 +48,29 @@ def _import(name: str, proto, shapes):
     import tvm
     from tvm.relax.frontend.onnx import from_onnx
 
+    from .onnx_clip import clip_is_one_operator
+
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), redirect_stdout(StringIO()), clip_is_one_operator():
             warnings.simplefilter("ignore")
             module = from_onnx(proto, shape_dict=shapes, keep_params_in_input=True)
     except (tvm.error.OpNotImplemented, NotImplementedError) as error:
-        raise OdtError(f"{name}: {first_line(error)}") from None
+        kinds = re.split(r"[\s,]+", first_line(error).rpartition(":")[2])
+        places = [f" ({place})" for kind in kinds if (place := _nodes(proto, kind))]
+        raise OdtError(f"{name}: {first_line(error)}{''.join(places)}") from None
     except Exception as error:  # TVM's importer raises many types for a malformed graph
         raise OdtError(f"{name}: TVM could not import it ({first_line(error)})") from None
     return module["main"]
+
+
+def _nodes(proto, kind: str) -> str | None:
+    """Which nodes of the file are of `kind`, an operator's name in ONNX or Relax; None if none."""
+    plain = kind.replace("_", "").lower()
+    names = [n.name or n.output[0] for n in proto.graph.node if n.op_type.lower() == plain]
+    if not names:
+        return None
+    more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+    return f'node "{names[0]}"{more}'
 
 
 def _static_input(name: str, proto) -> dict[str, list[int]]:

@@ -136,7 +136,7 @@ def _binary(c: Canonicalizer, call):
         variables = [c.physical(operand) for operand in operands]
         perm = tuple(range(max(len(o.perm) for o in operands)))
     var = c.emit(operator(*variables))
-    _remember_bias(c, call, left, right, var)
+    _remember_bias(c, call, operands, var)
     return Value(var, perm)
 
 
@@ -168,7 +168,11 @@ def _broadcast(c: Canonicalizer, parameter: Parameter, other: Value, call) -> Va
     if len(long_axes) <= 1 and parameter.value.dtype != np.int64:
         flat = lifted.map(lambda a: a.reshape(-1))
         var = c.emit_parameter(flat, _bias_name(c, call))
-        return Value(c.emit(relax.op.reshape(var, shape)) if len(shape) != 1 else var, perm)
+        if len(shape) == 1:
+            return Value(var, perm)
+        reshaped = c.emit(relax.op.reshape(var, shape))
+        c.parameter_names[reshaped] = c.parameter_names[var]
+        return Value(reshaped, perm)
     return Value(c.emit_parameter(lifted), perm)
 
 
@@ -187,13 +191,13 @@ def _bias_name(c: Canonicalizer, call) -> str:
     return c.linear[linear][0].removesuffix(".weight") + ".bias"
 
 
-def _remember_bias(c: Canonicalizer, call, left, right, var):
+def _remember_bias(c: Canonicalizer, call, operands, var):
     linear = _linear_operand(c, call)
-    parameter = right if isinstance(right, Parameter) else left
-    if linear is not None and op_name(call) == "relax.add" and isinstance(parameter, Parameter):
+    names = [c.parameter_names[o.var] for o in operands if o.var in c.parameter_names]
+    if linear is not None and op_name(call) == "relax.add" and names:
         weight, bias = c.linear[linear]
         if bias is None:
-            c.linear[var] = (weight, list(c.values)[-1])
+            c.linear[var] = (weight, names[0])
 
 
 # -- linear layers ------------------------------------------------------------------------------
@@ -218,25 +222,19 @@ def conv2d(c: Canonicalizer, call):
         # a depthwise kernel stored as (1, C*M): the multiplier lies on the input axis
         weight = weight.map(lambda a: a.reshape(-1, 1, *a.shape[2:]))
     data = c.tensor(call.args[0], perm)
+    parameter = c.emit_parameter(weight, _weight_name(c, "conv"))
     var = c.emit(
         relax.op.nn.conv2d(
             data,
-            c.emit_parameter(weight, _weight_name(c, "conv")),
+            parameter,
             strides=attrs.strides,
             padding=attrs.padding,
             dilation=attrs.dilation,
             groups=groups,
         )
     )
-    c.linear[var] = (_last_parameter(c, weight), None)
+    c.linear[var] = (c.parameter_names[parameter], None)
     return Value(var, perm)
-
-
-def _last_parameter(c: Canonicalizer, parameter: Parameter) -> str:
-    """Name under which a parameter was declared just now or, if shared, before."""
-    if parameter.name in c.values:
-        return parameter.name
-    return list(c.values)[-1]
 
 
 @handles("matmul")
@@ -249,10 +247,10 @@ def matmul(c: Canonicalizer, call):
         return _identity(c.emit(relax.op.matmul(*operands)))
     weight = weight.map(lambda a: np.ascontiguousarray(a.T)[:, :, None, None])
     inputs = weight.value.shape[1]
-    column = _reshaped(c, c.read(call.args[0]), (1, inputs, 1, 1))
+    column = c.physical(_reshaped(c, c.read(call.args[0]), (1, inputs, 1, 1)))
     parameter = c.emit_parameter(weight, _weight_name(c, "dense"))
-    var = c.emit(relax.op.nn.conv2d(column.var, parameter))
-    c.linear[var] = (_last_parameter(c, weight), None)
+    var = c.emit(relax.op.nn.conv2d(column, parameter))
+    c.linear[var] = (c.parameter_names[parameter], None)
     if len(shape) == 2:
         return Value(var, (0, 1))
     return _reshaped(c, Value(var, (0, 1, 2, 3)), shape_of(call))
@@ -271,8 +269,7 @@ def batch_norm(c: Canonicalizer, call):
     axis = data.perm[int(call.attrs.axis)]
     shape = [1] * len(data.perm)
     shape[axis] = factor.size
-    foldable = len(c.consumers.get(call.args[0], [])) == 1 and data.var in c.linear
-    if foldable:
+    if len(c.consumers.get(call.args[0], [])) == 1 and _foldable(c, data.var, factor.size):
         weight, bias = c.linear[data.var]
         rows = factor.reshape(-1, 1, 1, 1)
         c.values[weight] = (c.values[weight] * rows).astype(np.float32)
@@ -287,6 +284,15 @@ def batch_norm(c: Canonicalizer, call):
     bias = c.emit_parameter(Parameter(None, shift.astype(np.float32)), name)
     var = c.emit(relax.op.add(var, c.emit(relax.op.reshape(bias, shape))))
     return replace(data, var=var)
+
+
+def _foldable(c: Canonicalizer, var, channels: int) -> bool:
+    """Whether `var` is a float32 layer's output, whose parameters are that layer's alone."""
+    names = [name for name in c.linear.get(var, ()) if name is not None]
+    biases = [c.values[name].shape for name in names[1:]]
+    own = not c.shared_parameters.intersection(names)
+    floats = all(c.values[name].dtype == np.float32 for name in names)
+    return bool(names) and own and floats and all(shape == (channels,) for shape in biases)
 
 
 # -- shape and pooling --------------------------------------------------------------------------

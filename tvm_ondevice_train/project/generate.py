@@ -36,7 +36,7 @@ def generate_project(
     board = find_board(board) if isinstance(board, str) else board
     _check(board, platform, stack_bytes)
     directory = Path(directory).resolve()
-    _check_replaceable(directory)
+    check_replaceable(directory)
     report = {**report, "board": board.name, "platform": platform, "stack_bytes": stack_bytes}
     contents = _contents(files, report, board, platform, stack_bytes)
     try:
@@ -59,8 +59,9 @@ def _check(board: Board, platform: str, stack_bytes: int) -> None:
         )
 
 
-def _check_replaceable(directory: Path) -> None:
+def check_replaceable(directory: str | Path) -> None:
     """Refuse to replace anything but an absent or empty directory or an earlier project."""
+    directory = Path(directory)
     if not directory.exists():
         return
     if not directory.is_dir():

@@ -1,0 +1,47 @@
+"""The negative log-likelihood of one class.
+
+TVM's `nll_loss` compares 64-bit labels, which its passes narrow in one process and not in the next
+(the C would change with it), and its gradient takes an operand that it does not read.
+"""
+
+from __future__ import annotations
+
+from tvm import relax, te, tirx
+
+from .registry import call, register
+
+_ZERO = tirx.const(0, "float32")
+
+
+def negative_log_likelihood(log_probabilities, label) -> relax.Call:
+    """``-log_probabilities[0, label[0]]``, a scalar; (1, classes) float32 and (1,) int32."""
+    return call("negative_log_likelihood", log_probabilities, label)
+
+
+def negative_log_likelihood_grad(adjoint, label, classes: int) -> relax.Call:
+    """dL/dlog_probabilities, (1, classes): minus the scalar `adjoint` at the label, 0 elsewhere."""
+    return call("negative_log_likelihood_grad", adjoint, label, classes=classes)
+
+
+@register("negative_log_likelihood", lambda _: relax.TensorType((), "float32"))
+def _loss(_attrs, log_probabilities, label):
+    k = te.reduce_axis((0, int(log_probabilities.shape[1])), "k")
+    return te.compute(
+        (), lambda: te.sum(_at(label, k, -log_probabilities[0, k]), axis=k), name="loss"
+    )
+
+
+def _row(expr):
+    return relax.TensorType((1, int(expr.attrs["classes"])), "float32")
+
+
+@register("negative_log_likelihood_grad", _row)
+def _loss_grad(attrs, adjoint, label):
+    return te.compute(
+        (1, attrs["classes"]), lambda _, k: _at(label, k, -adjoint()), name="loss_grad"
+    )
+
+
+def _at(label, k, value):
+    """`value` where class `k` is the label, else 0."""
+    return tirx.Select(tirx.Cast("int32", k) == label[0], value, _ZERO)

@@ -1,0 +1,104 @@
+"""Live ranges, parameter slots, constants, and the names that they get in C."""
+
+import numpy as np
+import pytest
+
+from tvm_ondevice_train.codegen.c_printer import CKernel
+from tvm_ondevice_train.codegen.layout import (
+    identifier,
+    live_ranges,
+    merge_constants,
+    parameter_slots,
+    plan_program,
+)
+from tvm_ondevice_train.memory_plan import check_plan
+from tvm_ondevice_train.program import Op, Program, Tensor
+
+
+def temporary(name, elements=4, role="temporary"):
+    return Tensor(name, (elements,), "float32", role)
+
+
+def op(inputs, outputs, workspace_bytes=0):
+    kernel = CKernel("", tuple(range(len(inputs))), (), workspace_bytes, 0)
+    return Op("0:op", "op", kernel, tuple(inputs), tuple(outputs))
+
+
+def test_buffers_live_from_the_first_op_to_the_last_that_needs_them():
+    """The input from the start, a result to the end, a workspace during its op alone."""
+    x, w = temporary("x", 100, "input"), temporary("w", 8, "parameter")
+    a, b, c, result = (temporary(name) for name in "abcr")
+    program = Program(
+        (op([w], [b]), op([x, b], [a]), op([a], [result], 33), op([a, b], [c]), op([c], [])),
+        {},
+        (result,),
+    )
+    ranges = {buffer.name: (buffer.first, buffer.last) for buffer in live_ranges(program)}
+    assert ranges == {
+        "x": (0, 1),
+        "b": (0, 3),
+        "a": (1, 3),
+        "r": (2, 4),
+        "c": (3, 4),
+        "workspace of op 2": (2, 2),
+    }
+    planned = plan_program(program)
+    check_plan(planned.buffers, planned.plan)
+    assert planned.offset(w) is None and planned.offset(x) == planned.plan.offsets["x"]
+
+
+def test_a_result_that_a_later_op_reads_too_lives_to_the_end():
+    a, b = temporary("a"), temporary("b")
+    program = Program((op([], [a]), op([a], [b]), op([b], [])), {}, (a,))
+    assert {n.name: n.last for n in live_ranges(program)} == {"a": 2, "b": 2}
+
+
+def test_trained_parameters_lie_without_padding_widest_first():
+    values = {
+        "a.weight": np.zeros((3, 1), np.int8),
+        "a.bias": np.zeros(3, np.int32),
+        "frozen": np.zeros(9, np.float32),
+        "b.weight": np.zeros(5, np.int8),
+        "head": np.zeros((2, 2), np.float32),
+    }
+    slots = parameter_slots(values, ["a.weight", "a.bias", "b.weight", "head"])
+    assert [(s.name, s.offset) for s in slots] == [
+        ("a.bias", 0),
+        ("head", 12),
+        ("a.weight", 28),
+        ("b.weight", 31),
+    ]
+    assert [s.field for s in slots] == ["a_bias", "head", "a_weight", "b_weight"]
+
+
+@pytest.mark.parametrize(
+    "names, expected",
+    [
+        (["a.b", "a_b", "a/b"], ["a_b", "a_b_2", "a_b_3"]),
+        (["a_b", "a.b", "a_b_2"], ["a_b", "a_b_2", "a_b_2_2"]),
+        (["1x", "_x", "é", ""], ["p_1x", "p__x", "p__", "p_"]),
+        (["a b\n*/", "int", "class"], ["a_b___", "p_int", "p_class"]),
+        (["arena", "odt_init", "initial_w"], ["p_arena", "p_odt_init", "p_initial_w"]),
+    ],
+)
+def test_identifiers_are_legal_and_apart(names, expected):
+    taken = set()
+    found = [identifier(name, taken) for name in names]
+    assert len(set(found)) == len(found) and set(found) <= taken
+    for name, wanted in zip(found, expected, strict=True):
+        assert name == wanted and name.isidentifier() and name.isascii()
+
+
+def constants_program(**values):
+    tensors = [Tensor(n, v.shape, str(v.dtype), "constant") for n, v in values.items()]
+    return Program((op(tensors, [temporary("t")]),), values, ())
+
+
+def test_equal_constants_of_two_programs_are_one():
+    one = constants_program(a=np.arange(4, dtype=np.int32), b=np.ones(2, np.float32))
+    two = constants_program(a=np.ones(2, np.float32), b=np.ones(2, np.int32))
+    (first, second), merged = merge_constants(one, two)
+    names = [[t.name for t in program.ops[0].inputs] for program in (first, second)]
+    assert names == [["constant_0", "constant_1"], ["constant_1", "constant_2"]]
+    assert [v.tolist() for v in merged.values()] == [[0, 1, 2, 3], [1, 1], [1, 1]]
+    assert set(first.constants) == set(names[0]) and set(second.constants) == set(names[1])

@@ -1,0 +1,141 @@
+"""The memory account of a report against the program that was built and what it used."""
+
+import re
+
+import numpy as np
+import pytest
+from tiny_models import SHARED, compiled, model
+
+import tvm_ondevice_train as odt
+from tvm_ondevice_train.codegen.layout import workspace_name
+from tvm_ondevice_train.device import Session, build, sizes
+from tvm_ondevice_train.errors import OdtError
+from tvm_ondevice_train.memory_plan import check_plan
+
+MCUNET = "mcunet_int8/mcunet-5fps.onnx"
+TINY = [
+    ("cnn", "full", None),
+    ("cnn_int8", "full", None),
+    ("cnn_int8", "head", 5),
+    ("autoencoder", "full", None),
+]
+REAL = [
+    ("mlperf_tiny/kws_ref_model.tflite", "full", None),
+    ("mlperf_tiny/vww_96_int8.tflite", "bias:4", 5),
+    (MCUNET, "head", 10),
+    (MCUNET, "bias:12", 10),
+    ("mcunet_int8/proxyless-w0.3.onnx", "last:6", 10),
+]
+needs_models = pytest.mark.skipif(
+    not (SHARED / "models").is_dir(), reason="shared/models is not beside the checkout"
+)
+MODELS = [*TINY, *(pytest.param(*case, marks=needs_models) for case in REAL)]
+ALL_SRAM = 4 << 20
+
+
+def roomy(kind, scheme, classes):
+    return compiled(kind, scheme, classes=classes, sram_bytes=ALL_SRAM)
+
+
+def one_step(device):
+    """A training step and a prediction on a sample of zeros."""
+    spec, target = device.report["input"], device.report["target"]
+    x = np.zeros(spec["shape"][1:], spec["dtype"])
+    y = 0 if target["kind"] == "label" else np.zeros(target["shape"][1:], np.float32)
+    device.train(x, y)
+    device.predict(x)
+    return device.stats()
+
+
+@pytest.mark.parametrize(("kind", "scheme", "classes"), MODELS)
+def test_the_report_bounds_what_the_device_uses(kind, scheme, classes, tmp_path):
+    compiled_model = roomy(kind, scheme, classes)
+    report, project = compiled_model.report, compiled_model.save(tmp_path / "project")
+    found = sizes(build(project))
+    assert found.arena_bytes == report["arena_bytes"]
+    assert found.state_bytes == report["trainable_state_bytes"]
+    assert found.other_bytes <= report["static_bytes"]
+    assert found.stack_bytes == report["stack_bytes"]
+    # The estimate of the code is the linker's to refine; it must err to the safe side, a little.
+    assert found.flash_bytes <= report["flash_bytes"] <= 1.15 * found.flash_bytes + 6000
+    with Session(project) as device:
+        stats = one_step(device)
+    assert stats["stack_used"] < stats["stack_reserved"]
+    parts = ("arena_bytes", "state_bytes", "static_bytes", "stack_used")
+    peak = sum(stats[part] for part in parts)
+    # Unused stack and the arena's alignment are all that the account may have too much.
+    spare = stats["stack_reserved"] - stats["stack_used"] + 32
+    assert report["peak_sram_bytes"] - spare <= peak <= report["peak_sram_bytes"]
+
+
+@pytest.mark.parametrize(("kind", "scheme", "classes"), MODELS)
+def test_no_buffer_is_overwritten_while_it_is_needed(kind, scheme, classes):
+    """The planner's own checker, and one that knows no live ranges: it replays the program."""
+    source = roomy(kind, scheme, classes).source
+    for planned in (source.train, source.predict):
+        check_plan(planned.buffers, planned.plan)
+        assert planned.plan.total_bytes <= source.arena_bytes
+        replay(planned, source)
+
+
+def replay(planned, source):
+    """Each op marks the bytes that it writes, and finds what it reads as its writer left it."""
+    arena = np.full(source.arena_bytes, "", object)
+
+    def span(name, size_bytes):
+        offset = planned.plan.offsets[name]
+        assert offset + size_bytes <= source.arena_bytes
+        return slice(offset, offset + size_bytes)
+
+    def in_arena(tensors):
+        return [t for t in tensors if t.role in ("temporary", "input")]
+
+    inputs = [t for op in planned.program.ops for t in op.inputs if t.role == "input"]
+    arena[span(inputs[0].name, inputs[0].size_bytes)] = inputs[0].name
+    for index, op in enumerate(planned.program.ops):
+        for tensor in in_arena(op.outputs):
+            arena[span(tensor.name, tensor.size_bytes)] = tensor.name
+        if op.kernel.workspace_bytes:
+            name = workspace_name(index)
+            arena[span(name, op.kernel.workspace_bytes)] = name
+        # after the writes, so that an op whose result lies over its own operand is found too
+        for tensor in in_arena((*op.inputs, *op.outputs)):
+            assert (arena[span(tensor.name, tensor.size_bytes)] == tensor.name).all(), op.name
+    for tensor in in_arena(planned.program.results):
+        assert (arena[span(tensor.name, tensor.size_bytes)] == tensor.name).all()
+
+
+def refusal(kind, **options) -> str:
+    with pytest.raises(OdtError) as caught:
+        odt.compile(model(kind), **options)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(("kind", "scheme", "classes"), TINY)
+def test_the_smallest_budget_that_compiles_links_and_runs(kind, scheme, classes, tmp_path):
+    report = roomy(kind, scheme, classes).report
+    peak, loss = report["peak_sram_bytes"], report["loss"]
+    options = {"scheme": scheme, "classes": classes, "loss": loss}
+    project = odt.compile(model(kind), sram_bytes=peak, **options).save(tmp_path / "project")
+    with Session(project) as device:
+        assert one_step(device)["steps"] == 1
+    assert f" {peak:,} bytes of SRAM, 1 more than" in refusal(kind, sram_bytes=peak - 1, **options)
+    assert "of flash" in refusal(kind, flash_bytes=8000, **options)
+
+
+@needs_models
+@pytest.mark.parametrize(
+    ("net", "scheme", "budget"),
+    [("mcunet-5fps", "last:20", 256 << 10), ("mbv2-w0.35", "head", 192 << 10)],
+)
+def test_a_model_that_does_not_fit_says_what_sets_the_peak_and_by_how_much(net, scheme, budget):
+    kind = f"mcunet_int8/{net}.onnx"
+    message = refusal(kind, scheme=scheme, classes=10, sram_bytes=budget)
+    compiled_model = roomy(kind, scheme, 10)
+    found = re.search(r"needs ([\d,]+) bytes of SRAM, ([\d,]+) more than the ([\d,]+)", message)
+    peak, excess, named = (int(number.replace(",", "")) for number in found.groups())
+    assert (peak, named) == (compiled_model.report["peak_sram_bytes"], budget)
+    assert peak - excess == budget
+    op = re.search(r"its peak is set by (\S+): ([\d,]+) for", message)[1]
+    assert op in {entry["name"] for entry in compiled_model.report["ops"]}

@@ -1,0 +1,131 @@
+"""A lowered function as a list of kernel calls."""
+
+import numpy as np
+import pytest
+import tiny
+from tvm import relax
+
+from relay_passes import SparseBackward, lowering
+from tvm_ondevice_train.compile import TRAIN_ROLES, build_programs
+from tvm_ondevice_train.interpreter import Interpreter
+from tvm_ondevice_train.program import extract, kind_of
+from tvm_ondevice_train.scheme import resolve
+from tvm_ondevice_train.training_graph import loss_module
+
+
+@pytest.fixture(scope="module", params=[(q, f) for q in (False, True) for f in (False, True)])
+def programs(request):
+    quantized, fuse = request.param
+    model = tiny.network(quantized)
+    return model, build_programs(model, resolve("full", model.layers), "cross_entropy", fuse)
+
+
+def test_an_update_runs_after_every_other_reader_of_its_parameter(programs):
+    """In place: what reads the parameter later would read the new value."""
+    _, (train, _) = programs
+    updates = {op.outputs[0].name: index for index, op in enumerate(train.ops) if op.in_place}
+    assert set(updates) == {"conv.weight", "conv.bias", "head.weight", "head.bias"}
+    for name, index in updates.items():
+        assert all(name not in [t.name for t in op.inputs] for op in train.ops[index + 1 :])
+        assert train.ops[index].outputs[0].role == "parameter"
+
+
+def test_an_update_runs_as_soon_as_it_may(programs):
+    """The head's gradient dies before the backward of the convolution begins."""
+    _, (train, _) = programs
+    order = [op.outputs[0].name for op in train.ops if op.in_place]
+    assert set(order[:2]) == {"head.weight", "head.bias"}
+    assert not train.ops[-2].in_place or set(order[2:]) == {"conv.weight", "conv.bias"}
+
+
+def test_every_tensor_is_written_before_it_is_read(programs):
+    _, both = programs
+    for program in both:
+        written = set()
+        for op in program.ops:
+            reads = {t.name for t in op.inputs if t.role == "temporary"}
+            assert reads <= written
+            written |= {t.name for t in op.outputs}
+        assert {t.name for t in program.results if t.role == "temporary"} <= written
+        assert all(op.in_place or op.outputs[0].role == "temporary" for op in program.ops)
+
+
+def test_roles_constants_and_macs(programs):
+    model, (train, predict) = programs
+    roles = {t.name: t.role for op in train.ops for t in op.inputs if t.role != "temporary"}
+    assert {roles[n] for n in ("x", "target", "learning_rate")} == {
+        "input",
+        "target",
+        "learning_rate",
+    }
+    assert all(roles.get(name) == "parameter" for name in model.parameters)
+    constants = {n for n, role in roles.items() if role == "constant"}
+    assert constants <= set(train.constants)
+    conv, head = 4 * 4 * 4 * 2 * 9, 3 * 4
+    assert conv + head <= predict.macs <= conv + head + 64  # a fused mean scales what it sums
+    assert train.macs >= 2 * conv + 2 * head
+
+
+def test_learning_rate_zero_changes_nothing_and_another_one_everything(programs):
+    model, (train, _) = programs
+    x = np.random.default_rng(0).integers(-50, 50, model.input.shape).astype(model.input.dtype)
+    leaves = {"input": x, "target": np.array([1], np.int32), "seed": np.uint32(5)}
+    interpreter = Interpreter(train, model.parameters)
+    for rate in (0.0, 1.0):
+        tensors = interpreter.run(**leaves, learning_rate=np.float32(rate))
+        same = {n: np.array_equal(tensors[n], v) for n, v in model.parameters.items()}
+        assert all(same.values()) if rate == 0 else not any(same.values())
+
+
+def test_a_reshape_is_another_name_for_the_same_bytes(programs):
+    _, both = programs
+    assert not any("reshape" in op.kind for program in both for op in program.ops)
+
+
+def test_one_constant_for_equal_bytes():
+    def body(emit, x):
+        ones = [relax.const(np.ones(4, np.float32)) for _ in range(2)]
+        return emit(relax.op.multiply(emit(relax.op.add(x, ones[0])), ones[1]))
+
+    module = lowering(fuse=False)(tiny.module({"x": ((4,), "float32")}, body))
+    program = extract(module, {"x": "input"})
+    assert len(program.constants) == 1
+    assert [t.role for t in program.ops[0].inputs] == ["input", "constant"]
+
+
+def test_a_parameter_read_by_two_layers_is_updated_after_both():
+    def body(emit, x, target, w):
+        y = emit(relax.op.nn.conv2d(emit(relax.op.nn.relu(emit(relax.op.nn.conv2d(x, w)))), w))
+        return emit(relax.op.sum(emit(relax.op.multiply(y, target))))
+
+    image = ((1, 2, 3, 3), "float32")
+    module = tiny.module({"x": image, "target": image, "w": ((2, 2, 1, 1), "float32")}, body)
+    program = extract(lowering()(SparseBackward({"w"})(module)), {"x": "input", **TRAIN_ROLES})
+    readers = [i for i, op in enumerate(program.ops) if "w" in [t.name for t in op.inputs]]
+    (update,) = [i for i, op in enumerate(program.ops) if op.in_place]
+    assert len(readers) >= 3 and update == max(readers)
+
+
+@pytest.mark.parametrize(
+    "name, kind",
+    [
+        ("fused_dequantize1_conv2d2", "dequantize_conv2d"),
+        ("fused_fused_dequantize_conv2d_add3_relu", "dequantize_conv2d_add_relu"),
+        ("conv2d_weight_grad12", "conv2d_weight_grad"),
+        ("max_pool2d", "max_pool2d"),
+        ("qconv2d7", "qconv2d"),
+        ("tir_sigmoid", "sigmoid"),
+    ],
+)
+def test_kind_of_a_kernel(name, kind):
+    assert kind_of(name) == kind
+
+
+def test_ops_are_named_after_their_layer(programs):
+    model, (train, predict) = programs
+    named = [op.name.split(":")[0] for op in predict.ops]
+    assert "conv" in named and "head" in named
+    assert len({op.name for op in train.ops if op.name[0].isdigit()}) == sum(
+        op.name[0].isdigit() for op in train.ops
+    )
+    assert loss_module(model, "mse")["main"].params[1].name == "target"

@@ -1,0 +1,123 @@
+"""What report.json holds, and what is said of a model that does not fit."""
+
+import importlib
+import json
+import re
+
+import pytest
+import tiny
+
+import tvm_ondevice_train as odt
+from tvm_ondevice_train.errors import OdtError
+
+KEYS = {
+    "model",
+    "scheme",
+    "board",
+    "peak_sram_bytes",
+    "arena_bytes",
+    "arena_lower_bound_bytes",
+    "trainable_state_bytes",
+    "flash_bytes",
+    "macs_forward",
+    "macs_backward",
+    "trained_parameters",
+    "ops",
+}
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["float32", "int8"])
+def compiled(request):
+    return odt.compile(tiny.network(request.param), scheme="full", board="mps2-an500")
+
+
+def test_keys_and_the_sum_of_the_static_account(compiled):
+    report = json.loads(json.dumps(compiled.report))
+    assert report == compiled.report
+    assert set(report) >= KEYS
+    parts = ("arena_bytes", "trainable_state_bytes", "static_bytes", "stack_bytes")
+    assert report["peak_sram_bytes"] == sum(report[part] for part in parts)
+    assert 0 < report["arena_lower_bound_bytes"] <= report["arena_bytes"]
+    assert report["macs_forward"] > 0 and report["macs_backward"] > 0
+    source = compiled.source
+    values = [slot.value for slot in source.slots]
+    assert report["trainable_state_bytes"] >= sum(value.nbytes for value in values)
+
+
+def test_trained_parameters_as_they_lie_in_the_state(compiled):
+    trained = compiled.report["trained_parameters"]
+    assert set(trained) == {"conv.weight", "conv.bias", "head.weight", "head.bias"}
+    for slot in compiled.source.slots:
+        entry = trained[slot.name]
+        assert entry["shape"] == list(slot.value.shape) and entry["offset"] == slot.offset
+        assert entry["dtype"] == str(slot.value.dtype)
+        assert entry["trained_channels"] == "all"
+        assert (entry["scale"] is None) == (slot.value.dtype == "float32")
+
+
+def test_ops_carry_their_offsets_and_macs(compiled):
+    ops, plan = compiled.report["ops"], compiled.source.train.plan
+    assert len(ops) == len(compiled.source.train.program.ops)
+    assert all(set(op) == {"name", "kind", "inputs", "outputs", "macs"} for op in ops)
+    places = {t["tensor"]: t["offset"] for op in ops for t in op["inputs"] + op["outputs"]}
+    assert {n: o for n, o in places.items() if o is not None} == {
+        name: offset for name, offset in plan.offsets.items() if "workspace" not in name
+    }
+    macs = compiled.report["macs_forward"] + compiled.report["macs_backward"]
+    assert sum(op["macs"] for op in ops) == macs
+
+
+def test_a_part_of_the_parameters_reports_that_part():
+    model = tiny.network(names=("conv", "old"))
+    report = odt.compile(model, scheme="head", board="host", classes=6).report
+    assert set(report["trained_parameters"]) == {"head.weight", "head.bias"}
+    assert report["trainable_state_bytes"] == 6 * 4 * 4 + 6 * 4 + 16
+    assert report["classes"] == 6 and report["new_head"] and report["scheme"] == "head"
+
+
+@pytest.mark.parametrize("missing", [1, 1000])
+def test_too_little_sram_is_said_with_the_amount_and_the_op_at_the_peak(missing):
+    model = tiny.network()
+    fits = odt.compile(model, scheme="full").report["peak_sram_bytes"]
+    odt.compile(model, scheme="full", sram_bytes=fits)
+    with pytest.raises(OdtError) as caught:
+        odt.compile(model, scheme="full", sram_bytes=fits - missing)
+    text = str(caught.value)
+    assert text.startswith(f"net: needs {fits:,} bytes of SRAM, {missing:,} more than the ")
+    peak = re.search(r"its peak is set by (\S+): ([\d,]+) for ", text)
+    compiled = odt.compile(model, scheme="full", board="host")
+    planned = max(
+        (compiled.source.train, compiled.source.predict), key=lambda p: p.plan.total_bytes
+    )
+    assert peak[1] == planned.program.ops[planned.plan.peak_op].name
+    assert "\n" not in text
+
+
+def test_too_little_flash_is_said_with_the_amount():
+    needed = odt.compile(tiny.network()).report["flash_bytes"]
+    odt.compile(tiny.network(), flash_bytes=needed)
+    with pytest.raises(OdtError, match=f"about {needed:,} bytes of flash, 10 more than the"):
+        odt.compile(tiny.network(), flash_bytes=needed - 10)
+
+
+def test_importing_the_submodule_leaves_compile_the_function():
+    submodule = importlib.import_module("tvm_ondevice_train.compile")
+    odt.compile = submodule  # what the import system does when it is the first import
+    assert odt.compile is submodule.compile
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"learning_rate": -0.1}, "it must be 0 or more, and finite"),
+        ({"learning_rate": float("nan")}, "it must be 0 or more, and finite"),
+        ({"learning_rate": float("inf")}, "it must be 0 or more, and finite"),
+        ({"board": "teapot"}, "teapot"),
+        ({"scheme": "last:9"}, "last:9"),
+        ({"loss": "hinge"}, "hinge"),
+        ({"classes": 1}, "classes is 1"),
+    ],
+)
+def test_options_that_mean_nothing(options, message):
+    with pytest.raises(OdtError, match=re.escape(message)):
+        odt.compile(tiny.network(), **options)

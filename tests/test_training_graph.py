@@ -1,0 +1,102 @@
+"""The fresh head and the loss: what they add to a model, and what they refuse."""
+
+import numpy as np
+import pytest
+import tiny
+from tvm import relax
+
+from tvm_ondevice_train.errors import OdtError
+from tvm_ondevice_train.model import Model, TensorSpec
+from tvm_ondevice_train.training_graph import loss_module, replace_head
+
+
+def model_of(body, shape=(1, 4), **values) -> Model:
+    types = {n: (v.shape, str(v.dtype)) for n, v in values.items()}
+    module = tiny.module({"x": (shape, "float32"), **types}, body)
+    return Model("net", module, values, TensorSpec(shape, "float32"))
+
+
+def without_layers(emit, x):
+    return emit(relax.op.nn.relu(x))
+
+
+def map_output(emit, x, w):
+    return emit(relax.op.nn.conv2d(x, w))
+
+
+def activation_last(emit, x, w):
+    return emit(relax.op.tanh(emit(relax.op.nn.conv2d(x, w))))
+
+
+WEIGHT = np.ones((2, 1, 1, 1), np.float32)
+
+
+@pytest.mark.parametrize("quantized", [False, True])
+def test_a_fresh_head_replaces_the_classifier_alone(quantized):
+    model = tiny.network(quantized, names=("conv", "old"))
+    changed = replace_head(model, 7, seed=3)
+    assert changed.output_shape == (1, 7)
+    assert list(changed.parameters) == ["conv.weight", "conv.bias", "head.weight", "head.bias"]
+    assert changed.parameters["head.weight"].shape == (7, 4, 1, 1)
+    assert changed.parameters["head.weight"].dtype == np.float32
+    assert not changed.parameters["head.bias"].any()
+    assert [layer.name for layer in changed.layers] == ["conv", "head"]
+    for name in ("conv.weight", "conv.bias"):
+        np.testing.assert_array_equal(changed.parameters[name], model.parameters[name])
+    again, other = replace_head(model, 7, seed=3), replace_head(model, 7, seed=4)
+    weights = [m.parameters["head.weight"] for m in (changed, again, other)]
+    assert (weights[0] == weights[1]).all() and (weights[0] != weights[2]).any()
+
+
+def test_a_head_whose_name_is_taken_gets_another():
+    changed = replace_head(tiny.network(names=("head", "old")), 2)
+    assert [layer.name for layer in changed.layers] == ["head", "new_head"]
+
+
+@pytest.mark.parametrize("classes", [1, 0, -3, True, 2.0, "2"])
+def test_too_few_classes_or_no_number(classes):
+    with pytest.raises(OdtError, match="a classifier needs an integer of at least 2"):
+        replace_head(tiny.network(), classes)
+
+
+@pytest.mark.parametrize(
+    "model, message",
+    [
+        (model_of(without_layers), "there is no classifier layer"),
+        (model_of(map_output, (1, 1, 3, 3), w=WEIGHT), r"a map of shape \(1, 2, 3, 3\)"),
+        (model_of(activation_last, (1, 1, 1, 1), w=WEIGHT), "relax.tanh follows the last layer"),
+    ],
+)
+def test_a_model_without_classifier(model, message):
+    with pytest.raises(OdtError, match=message):
+        replace_head(model, 5)
+
+
+@pytest.mark.parametrize(
+    "model, loss, message",
+    [
+        (tiny.network(), "hinge", 'unknown loss "hinge"; known are cross_entropy, mse'),
+        (model_of(without_layers, (1, 1)), "cross_entropy", r"found \(1, 1\)"),
+        (model_of(without_layers, (1, 2, 3)), "cross_entropy", r"found \(1, 2, 3\)"),
+    ],
+)
+def test_a_loss_that_does_not_fit_the_output(model, loss, message):
+    with pytest.raises(OdtError, match=message):
+        loss_module(model, loss)
+
+
+def test_values_of_the_losses():
+    logits = np.array([[1.0, -2.0, 0.5, 3.0]], np.float32)
+
+    def identity(emit, x):
+        return emit(relax.op.multiply(x, relax.const(1.0)))
+
+    model = model_of(identity)
+    (entropy,) = tiny.run(
+        loss_module(model, "cross_entropy"), x=logits, target=np.array([2], np.int32)
+    )
+    expected = np.log(np.exp(logits.astype(float)).sum()) - 0.5
+    np.testing.assert_allclose(entropy, expected, rtol=1e-6)
+    target = np.array([[0.0, 1.0, 2.0, 3.0]], np.float32)
+    (squares,) = tiny.run(loss_module(model, "mse"), x=logits, target=target)
+    np.testing.assert_allclose(squares, ((logits - target) ** 2).mean(), rtol=1e-6)

@@ -1,0 +1,55 @@
+"""ONNX Clip (ReLU6, hard tanh) as ``relax.clip``.
+
+TVM's importer makes two calls of a kernel out of it, which have no gradient.
+"""
+
+from __future__ import annotations
+
+import math
+from contextlib import contextmanager
+
+import numpy as np
+from tvm import relax
+from tvm.relax.frontend.onnx import onnx_frontend
+
+from relay_passes.graph import constant
+
+_LARGEST = float(np.finfo(np.float32).max)
+
+
+class Clip(onnx_frontend.OnnxOpConverter):
+    """Clip with constant bounds: attributes before opset 11, operands since."""
+
+    @classmethod
+    def _impl_v1(cls, _builder, inputs, attributes, _parameters):
+        return _clip(inputs[0], attributes.get("min"), attributes.get("max"))
+
+    @classmethod
+    def _impl_v11(cls, _builder, inputs, _attributes, parameters):
+        return _clip(inputs[0], _number(inputs[1], parameters), _number(inputs[2], parameters))
+
+
+def _number(bound, parameters) -> float | None:
+    if bound is None:
+        return None
+    value = constant(onnx_frontend.get_constant(bound, parameters))
+    if value is None:
+        raise NotImplementedError("Clip: its bounds must be constants")
+    return float(value)
+
+
+def _clip(data, low, high):
+    """A bound that is missing, or NaN as ONNX has it, is none."""
+    low = -_LARGEST if low is None or math.isnan(low) else max(low, -_LARGEST)
+    high = _LARGEST if high is None or math.isnan(high) else min(high, _LARGEST)
+    return relax.op.clip(data, low, high)
+
+
+@contextmanager
+def clip_is_one_operator():
+    """While it lasts TVM's ONNX importer converts Clip as above."""
+    theirs, onnx_frontend.Clip = onnx_frontend.Clip, Clip
+    try:
+        yield
+    finally:
+        onnx_frontend.Clip = theirs
