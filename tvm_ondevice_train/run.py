@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import time
 import zipfile
@@ -169,6 +170,11 @@ def _train(
             losses.append(device.train_encoded(data.x[index], data.y[index]))
         except DeviceError as error:
             raise OdtError(f"run: step {step} of {steps}, sample {index}: {error}") from None
+        if not math.isfinite(losses[-1]):
+            raise OdtError(
+                f"run: the loss of step {step} of {steps} is {losses[-1]}; training diverged, "
+                f"use a smaller learning rate (--lr)"
+            )
         if on_progress is not None:
             on_progress(step, steps, losses[-1])
     return losses

@@ -279,6 +279,15 @@ def test_steps_and_epochs_together_are_refused(project, refused, tmp_path):
     assert "not both" in refused("run", project, *options)
 
 
+def test_training_that_diverges_stops_with_one_line(tmp_path, capfd):
+    project = compiled("cnn", "full").save(tmp_path / "project", "host")
+    np.savez(tmp_path / "data.npz", x=X, y=Y)
+    options = ["--data", str(tmp_path / "data.npz"), "--steps", "50", "--lr", "1e30"]
+    assert main(["run", str(project), *options]) == 2
+    assert "use a smaller learning rate" in one_line(capfd.readouterr().err)
+    assert not (project / "run.json").exists()
+
+
 def test_a_project_that_is_none_is_refused(refused, tmp_path):
     np.savez(tmp_path / "data.npz", x=X, y=Y)
     (tmp_path / "project").mkdir()
