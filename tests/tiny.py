@@ -8,9 +8,9 @@ from tvm import relax, te
 
 from relay_passes import lowering
 from relay_passes.graph import bindings_of, op_name
+from tvm_ondevice_train.codegen.program import extract
 from tvm_ondevice_train.interpreter import Interpreter
 from tvm_ondevice_train.model import Model, TensorSpec
-from tvm_ondevice_train.program import extract
 
 
 def module(parameters: dict, body) -> tvm.IRModule:

@@ -13,10 +13,10 @@ from .boards import DEFAULT_BOARD, Board
 from .boards import board as find_board
 from .codegen.layout import merge_constants, parameter_slots, plan_program
 from .codegen.model_c import Source, generate
+from .codegen.program import Program, extract
 from .errors import OdtError
 from .frontend import load
 from .model import Model
-from .program import Program, extract
 from .project import generate_project
 from .report import check_budget, make_report
 from .scheme import UpdateScheme, resolve

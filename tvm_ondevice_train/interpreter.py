@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
+from .codegen.program import Op, Program, Tensor
 from .device.toolchain import run_tool
-from .program import Op, Program, Tensor
 from .project import runtime_dir
 
 FLAGS = ("-std=c99", "-O2", "-ffp-contract=off", "-shared", "-fPIC", "-Wall", "-Werror")

@@ -11,8 +11,8 @@ from tvm import te, tirx
 
 from relay_passes import lowering
 from tvm_ondevice_train.codegen.c_printer import float_literal, tensor_bytes
+from tvm_ondevice_train.codegen.program import extract
 from tvm_ondevice_train.errors import OdtError
-from tvm_ondevice_train.program import extract
 
 X = te.placeholder((4, 8), "float32", "x")
 CODES = te.placeholder((40,), "int32", "x")

@@ -11,8 +11,8 @@ from tvm_ondevice_train.codegen.layout import (
     parameter_slots,
     plan_program,
 )
+from tvm_ondevice_train.codegen.program import Op, Program, Tensor
 from tvm_ondevice_train.memory_plan import check_plan
-from tvm_ondevice_train.program import Op, Program, Tensor
 
 
 def temporary(name, elements=4, role="temporary"):

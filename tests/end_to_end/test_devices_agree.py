@@ -26,7 +26,9 @@ REAL = [
     (KWS, "last:3", 4),
     (VWW, "last:3", None),
     (VWW, "bias:4", 5),
-    *((net, scheme, 10) for net in MCUNET for scheme in ("head", "bias:4")),
+    *((net, "bias:4", 10) for net in MCUNET),
+    (MCUNET[0], "head", 10),
+    *(pytest.param(net, "head", 10, marks=pytest.mark.slow) for net in MCUNET[1:]),
 ]
 needs_models = pytest.mark.skipif(
     not (SHARED / "models").is_dir(), reason="shared/models is not beside the checkout"

@@ -24,7 +24,6 @@ REAL = [
     ("mlperf_tiny/vww_96_int8.tflite", "bias:4", 5),
     (MCUNET, "head", 10),
     (MCUNET, "bias:12", 10),
-    ("mcunet_int8/proxyless-w0.3.onnx", "last:6", 10),
 ]
 needs_models = pytest.mark.skipif(
     not (SHARED / "models").is_dir(), reason="shared/models is not beside the checkout"

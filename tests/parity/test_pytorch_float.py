@@ -16,7 +16,7 @@ from tvm_ondevice_train.frontend import load
 from tvm_ondevice_train.interpreter import Interpreter
 from tvm_ondevice_train.scheme import ALL, UpdateScheme
 
-IMAGE, VECTOR = (1, 3, 12, 12), (1, 20)
+IMAGE, SERIES, VECTOR = (1, 3, 12, 12), (1, 3, 32), (1, 20)
 CASES = {  # network -> shape of a sample, loss
     torch_nets.residual_cnn: (IMAGE, "cross_entropy"),
     torch_nets.separable_cnn: (IMAGE, "cross_entropy"),
@@ -24,6 +24,7 @@ CASES = {  # network -> shape of a sample, loss
     torch_nets.pooling_cnn: (IMAGE, "cross_entropy"),
     torch_nets.gated_cnn: (IMAGE, "cross_entropy"),
     torch_nets.batch_norm_cnn: (IMAGE, "cross_entropy"),
+    torch_nets.one_dimensional_cnn: (SERIES, "cross_entropy"),
     torch_nets.sigmoid_mlp: (VECTOR, "cross_entropy"),
     torch_nets.autoencoder: (VECTOR, "mse"),
 }
@@ -71,7 +72,7 @@ class Reference:
         self.net = copy.deepcopy(case.net)
         self.function = LOSSES[case.loss]
         modules = list(self.net.modules())
-        linear = [m for m in modules if isinstance(m, (nn.Conv2d, nn.Linear))]
+        linear = [m for m in modules if isinstance(m, (nn.Conv1d, nn.Conv2d, nn.Linear))]
         affine = [m for m in modules if isinstance(m, torch_nets.Affine)]
         parameters = [p for m in (*linear, *affine) for p in m.parameters()]
         self.parameters = dict(zip(case.trained, parameters, strict=True))

@@ -8,6 +8,8 @@ import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+_NORMS = nn.BatchNorm1d | nn.BatchNorm2d
+
 
 class Residual(nn.Sequential):
     """relu(x + body(x))."""
@@ -158,6 +160,24 @@ def batch_norm_cnn() -> nn.Module:
     )
 
 
+def one_dimensional_cnn() -> nn.Module:
+    """Convolutions over time, as for motion or sound; an ELU and a leaky ReLU among them."""
+    return nn.Sequential(
+        nn.Conv1d(3, 8, 5, stride=2, padding=2),
+        nn.LeakyReLU(0.1),
+        nn.MaxPool1d(2),
+        nn.Conv1d(8, 8, 3, padding=1, groups=8, bias=False),
+        nn.BatchNorm1d(8),
+        nn.ELU(),
+        nn.AvgPool1d(2),
+        nn.Conv1d(8, 6, 1),
+        nn.Hardswish(),
+        nn.AdaptiveAvgPool1d(1),
+        nn.Flatten(),
+        nn.Linear(6, 5),
+    )
+
+
 def sigmoid_mlp() -> nn.Module:
     layers = nn.Linear(20, 16), nn.Sigmoid(), nn.Linear(16, 12, bias=False), nn.Tanh()
     return nn.Sequential(*layers, nn.Linear(12, 5))
@@ -171,7 +191,7 @@ def autoencoder() -> nn.Module:
 def randomized(net: nn.Module) -> nn.Module:
     """`net` for evaluation, its batch norms with statistics as after training."""
     for module in net.modules():
-        if isinstance(module, nn.BatchNorm2d):
+        if isinstance(module, _NORMS):
             nn.init.uniform_(module.weight, 0.5, 1.5)
             nn.init.normal_(module.bias, 0, 0.3)
             module.running_mean.normal_(0, 0.3)
@@ -186,7 +206,7 @@ def folded(net: nn.Module) -> nn.Module:
         if isinstance(module, nn.Sequential):
             for index in range(1, len(module)):
                 conv, bn = module[index - 1], module[index]
-                if isinstance(conv, nn.Conv2d) and isinstance(bn, nn.BatchNorm2d):
+                if isinstance(conv, nn.Conv1d | nn.Conv2d) and isinstance(bn, _NORMS):
                     module[index - 1], module[index] = fuse_conv_bn_eval(conv, bn), nn.Identity()
         for name, child in module.named_children():
             if isinstance(child, nn.BatchNorm2d):

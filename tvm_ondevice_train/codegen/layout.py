@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..memory_plan import Buffer, MemoryPlan, check_plan, plan
-from ..program import Program, Tensor, rename_constants
+from .program import Program, Tensor, rename_constants
 
 ARENA_ALIGN = 16
 # what a parameter or a kernel must not be called in C: keywords of C and C++, names that the

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..program import Op, Tensor
 from ..render import render
 from .c_printer import C_TYPES, float_literal
 from .layout import ARENA_ALIGN, ParameterSlot, PlannedProgram, identifier, workspace_name
+from .program import Op, Tensor
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ..errors import OdtError
 from ..model import Model
+from .check import check_model
 from .dead_channels import condition_dead_channels
 
 
@@ -22,7 +23,7 @@ def load(source) -> Model:
     """
     with _quiet():
         try:
-            return condition_dead_channels(_read(source))
+            return check_model(condition_dead_channels(_read(source)))
         except OdtError as error:
             message = str(error)
         gc.collect()  # what TVM had half built: it warns as it goes

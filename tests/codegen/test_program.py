@@ -6,9 +6,9 @@ import tiny
 from tvm import relax
 
 from relay_passes import SparseBackward, lowering
+from tvm_ondevice_train.codegen.program import extract, kind_of
 from tvm_ondevice_train.compile import TRAIN_ROLES, build_programs
 from tvm_ondevice_train.interpreter import Interpreter
-from tvm_ondevice_train.program import extract, kind_of
 from tvm_ondevice_train.scheme import resolve
 from tvm_ondevice_train.training_graph import loss_module
 

@@ -12,7 +12,7 @@ from tvm import relax, tirx
 from relay_passes.graph import bindings_of, constant, dtype_of, op_name, shape_of
 from relay_passes.schedule import lower_to_loops
 
-from .codegen.c_printer import CKernel, print_kernel, tensor_bytes
+from .c_printer import CKernel, print_kernel, tensor_bytes
 
 
 @dataclass(frozen=True)
