@@ -49,6 +49,23 @@ def two_outputs(path: Path) -> Path:
     return path
 
 
+def empty_result(path: Path) -> Path:
+    """The convolution's window is wider than the image."""
+    wide = helper.make_node("Conv", ["x", "w"], ["y"], dilations=[1, 100])
+    return write(path, [wide], {"x": (1, 3, 8, 8)})
+
+
+def zero_scale(path: Path) -> Path:
+    constants = [
+        numpy_helper.from_array(np.float32(0), "scale"),
+        numpy_helper.from_array(np.int8(0), "zero_point"),
+    ]
+    nodes = [CONV]
+    for kind, source, result in (("Quantize", "c", "q"), ("Dequantize", "q", "y")):
+        nodes.append(helper.make_node(f"{kind}Linear", [source, "scale", "zero_point"], [result]))
+    return write(path, nodes, {"x": (1, 3, 8, 8)}, [WEIGHT, *constants])
+
+
 def missing_external_data(path: Path) -> Path:
     """A file whose weights were left behind when it was copied."""
     model = onnx.load(unsupported(path, "Relu"))
