@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,6 +60,11 @@ class Model:
         )
 
 
+def layer_name(parameter: str) -> str:
+    """The layer that a parameter belongs to by its name: ``conv1.weight`` -> ``conv1``."""
+    return re.sub(r"[._](weight|bias|kernel)(_quantized)?$", "", parameter)
+
+
 def _layer(binding, producers, consumers) -> Layer:
     weight = _parameter_behind(binding.value.args[1], producers)
     bias = None
@@ -66,7 +72,7 @@ def _layer(binding, producers, consumers) -> Layer:
     if len(users) == 1 and op_name(users[0].value) == "relax.add":
         other = [a for a in users[0].value.args if not a.same_as(binding.var)]
         bias = _parameter_behind(other[0], producers) if other else None
-    name = weight.removesuffix(".weight") if weight else binding.var.name
+    name = layer_name(weight) if weight else binding.var.name
     return Layer(name=name, weight=weight, bias=bias)
 
 

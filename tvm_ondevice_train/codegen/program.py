@@ -12,6 +12,7 @@ from tvm import relax, tirx
 from relay_passes.graph import bindings_of, constant, dtype_of, op_name, shape_of
 from relay_passes.schedule import lower_to_loops
 
+from ..model import layer_name
 from .c_printer import CKernel, print_kernel, tensor_bytes
 
 
@@ -77,6 +78,7 @@ class _Extraction:
         self.constants: dict[str, np.ndarray] = {}
         self.constant_names: dict = {}
         self.ops: list[Op] = []
+        self.layers: dict[Tensor, str] = {}  # the layer that each temporary belongs to
         self.count = 0
 
     def program(self) -> Program:
@@ -128,10 +130,21 @@ class _Extraction:
             outputs = (self.overwritten.get(var) or self._temporary(var.ty),)
             self.tensors[var] = outputs[0]
         kind = kind_of(gvar.name_hint)
-        name = _op_name(kind, inputs, len(self.ops))
+        name = self._op_name(kind, inputs, outputs)
         kernel = self.kernels[gvar.name_hint, len(inputs)]
         inputs = tuple(inputs[index] for index in kernel.reads)
         self.ops.append(Op(name, kind, kernel, inputs, outputs, var in self.overwritten))
+
+    def _op_name(self, kind: str, inputs, outputs) -> str:
+        """Named after the layer whose parameter the op reads, else after that of its operands."""
+        layers = [
+            layer_name(t.name) if t.role == "parameter" else self.layers[t]
+            for t in sorted(inputs, key=lambda t: t.role != "parameter")
+            if t.role == "parameter" or t in self.layers
+        ]
+        layer = layers[0] if layers else "input"
+        self.layers.update(dict.fromkeys(outputs, layer))
+        return f"{layer}:{kind}"
 
     def _temporary(self, ty) -> Tensor:
         self.count += 1
@@ -167,14 +180,6 @@ def kind_of(kernel_name: str) -> str:
     words = kernel_name.replace("conv2d", "conv#d").replace("pool2d", "pool#d")
     words = re.sub(r"\d+(?=_|$)", "", words).replace("#", "2")
     return re.sub(r"(^|(?<=_))(fused|tir|te)_", "", words)
-
-
-def _op_name(kind: str, inputs, index: int) -> str:
-    """Named after the layer whose weight the op reads, else after its kind and position."""
-    for tensor in inputs:
-        if tensor.role == "parameter":
-            return f"{re.sub(r'[.](weight|bias)$', '', tensor.name)}:{kind}"
-    return f"{index}:{kind}"
 
 
 def _updates_early(ops: list[Op]) -> list[Op]:
