@@ -22,6 +22,7 @@ TEST = [
     "torch==2.13.0",  # exact: an open range takes a build with gigabytes of CUDA packages
     "onnxscript",
     "ai-edge-litert",
+    "pillow",
 ]
 
 
