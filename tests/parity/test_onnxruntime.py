@@ -3,8 +3,8 @@
 Every integer operator gets ONNX Runtime's own inputs, over 4 photographs and 4 samples of noise.
 Measured, never by more than 1, against float32 between the codes and against integer kernels:
 mcunet-5fps 32 and 22 of 6,683,712 codes, mbv2-w0.35 32 and 8 of 7,538,368, proxyless-w0.3 21 and
-8 of 6,390,336, so 1 to 5 in a million. Half of the former lie in the pool, where exact ties are
-common. ONNX Runtime scales in float32, we by an exact 64-bit product. All classes agree,
+8 of 6,390,336, so 1 to 5 in a million. A fifth to a half of the former lie in the pool, where exact
+ties are common. ONNX Runtime scales in float32, we by an exact 64-bit product. All classes agree,
 of the as-published models, too.
 """
 
