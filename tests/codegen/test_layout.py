@@ -20,7 +20,7 @@ def temporary(name, elements=4, role="temporary"):
 
 
 def op(inputs, outputs, workspace_bytes=0):
-    kernel = CKernel("", tuple(range(len(inputs))), (), workspace_bytes, 0)
+    kernel = CKernel("", tuple(range(len(inputs))), (), (), workspace_bytes, 0)
     return Op("0:op", "op", kernel, tuple(inputs), tuple(outputs))
 
 

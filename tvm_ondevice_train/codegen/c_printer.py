@@ -11,10 +11,12 @@ from __future__ import annotations
 import math
 import re
 import struct
+from collections import defaultdict
 from dataclasses import dataclass
 
 from tvm import tirx
 from tvm.ir import Call
+from tvm_ffi import structural_equal
 
 from ..errors import OdtError
 
@@ -80,6 +82,7 @@ class CKernel:
     text: str
     reads: tuple[int, ...]  # which inputs of the PrimFunc are arguments; the others do not matter
     parameters: tuple[tuple[str, bool], ...]  # (C type, read only)
+    in_place: tuple[tuple[int, int], ...]  # (argument, output) that may be the same bytes
     workspace_bytes: int
     macs: int
 
@@ -118,11 +121,16 @@ class _Printer:
         self.workspace_bytes = 0
         self.macs = 0
         self.trips = [1]  # iterations of the loops around the statement
+        self.root: dict = {}  # buffer Var -> the parameter that it is a view of
+        self.loads: dict = defaultdict(list)  # parameter -> (statement, index) of each load
+        self.stores: dict = defaultdict(list)  # parameter -> (statement, index, trips) of each
+        self.statement = 0
 
     def kernel(self) -> CKernel:
         for index, var in enumerate(self.function.params):
             name = f"in{index}" if index < self.inputs else f"out{index - self.inputs}"
             self.names[var], self.bits[var] = self._unique(name), str(var.ty.dtype) == "bool"
+            self.root[var] = var
         self._statement(self.function.body, 1)
         body = "\n".join(self.lines)
         reads = tuple(
@@ -142,7 +150,32 @@ class _Printer:
             arguments.append("uint8_t *workspace")
         head = "/* " + "; ".join(comments) + " */\n"
         text = f"{head}static void @NAME@({', '.join(arguments)}) {{\n{body}\n}}\n"
-        return CKernel(text, reads, tuple(parameters), self.workspace_bytes, self.macs)
+        in_place = self._in_place(reads)
+        return CKernel(text, reads, tuple(parameters), in_place, self.workspace_bytes, self.macs)
+
+    def _in_place(self, reads) -> tuple[tuple[int, int], ...]:
+        """Pairs of an argument and an output that one buffer can hold.
+
+        The output is stored once an element, each element after every load of the argument's
+        element at the same index, and no other element of the argument is loaded there.
+        """
+        params = self.function.params
+        return tuple(
+            (position, output - self.inputs)
+            for position, index in enumerate(reads)
+            for output in range(self.inputs, len(params))
+            if self._may_share(params[index], params[output])
+        )
+
+    def _may_share(self, source, output) -> bool:
+        if self.bits[source] or self.bits[output] or len(self.stores[output]) != 1:
+            return False
+        if _extent(source) != _extent(output):
+            return False
+        ((stored, index, trips),) = self.stores[output]
+        return trips == math.prod(int(n) for n in output.ty.shape) and all(
+            loaded <= stored and structural_equal(at, index) for loaded, at in self.loads[source]
+        )
 
     def _unique(self, name: str) -> str:
         name = "".join(c if c.isalnum() else "_" for c in name)
@@ -173,6 +206,7 @@ class _Printer:
         while isinstance(source, Call):
             source = source.args[0]
         self.names[node.buffer] = self.names[source]
+        self.root[node.buffer] = self.root.get(source)
         self.bits[node.buffer] = self.bits[source]
         if source in self.scalars:
             self.scalars.add(node.buffer)
@@ -216,6 +250,10 @@ class _Printer:
 
     def _BufferStore(self, node, depth):
         self._count(node)
+        self.statement += 1
+        self.stores[self.root.get(node.buffer)].append(
+            (self.statement, node.indices[0], self.trips[-1])
+        )
         name, index = self.names[node.buffer], self._expr(node.indices[0])
         value = _bare(self._expr(node.value))
         if node.buffer in self.scalars:
@@ -293,6 +331,7 @@ class _Printer:
         return f"odt_{which}{suffix}({_bare(self._expr(node.a))}, {_bare(self._expr(node.b))})"
 
     def _expr_TensorLoad(self, node):
+        self.loads[self.root.get(node.source)].append((self.statement, node.indices[0]))
         name = self.names[node.source]
         if node.source in self.scalars:
             return name
@@ -313,6 +352,11 @@ class _Printer:
         if function is None or not function.startswith("odt_"):
             raise OdtError(f"no C for the function {function or name}; {_NOT_YET}")
         return f"{function}({', '.join(_bare(self._expr(a)) for a in arguments)})"
+
+
+def _extent(var) -> int:
+    """Bytes of a parameter."""
+    return tensor_bytes([int(n) for n in var.ty.shape], str(var.ty.dtype))
 
 
 def _short(name: str) -> str:

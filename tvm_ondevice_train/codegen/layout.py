@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..memory_plan import Buffer, MemoryPlan, check_plan, plan
+from .in_place import reuse_in_place
 from .program import Program, Tensor, rename_constants
 
 ARENA_ALIGN = 16
@@ -42,7 +43,11 @@ class PlannedProgram:
 
 
 def plan_program(program: Program) -> PlannedProgram:
-    """Live ranges of `program`, and the smallest arena that holds them."""
+    """Live ranges of `program`, and the smallest arena that holds them.
+
+    Elementwise results first take the place of an operand that nobody reads again.
+    """
+    program = reuse_in_place(program)
     buffers = live_ranges(program)
     planned = plan(buffers)
     check_plan(buffers, planned)
