@@ -40,33 +40,6 @@ static inline float odt_minf(float a, float b)
     return a < b ? a : b;
 }
 
-/// Quantization ///
-
-/* odt_round() saturates here: far beyond int8, and a zero point can still be added. */
-#define ODT_ROUND_MIN (-4194304)
-#define ODT_ROUND_MAX 4194303
-
-/* The integer nearest to x, ties to even, within ODT_ROUND_MIN ... ODT_ROUND_MAX; 0 for NaN.
- *
- * On Arm with an FPU two instructions do this: a conversion, which takes NaN for 0, and a
- * saturation to 23 bits. Compilers find neither. */
-static inline int32_t odt_round(float x)
-{
-#if defined(__ARM_FEATURE_SAT) && defined(__ARM_FP) && (__ARM_FP & 4)
-    int32_t rounded;
-    __asm__("vcvtr.s32.f32 %0, %1" : "=t"(rounded) : "t"(x));
-    __asm__("ssat %0, #23, %1" : "=r"(rounded) : "r"(rounded));
-    return rounded;
-#else
-    float clamped = x < (float)ODT_ROUND_MIN ? (float)ODT_ROUND_MIN : x;
-    clamped = clamped > (float)ODT_ROUND_MAX ? (float)ODT_ROUND_MAX : clamped;
-    /* In [2^23, 2^24] floats are integers: adding 1.5 * 2^23 rounds, and the integer stands in
-     * the low bits of the sum. */
-    const uint32_t sum = odt_bits_of(clamped + 12582912.0f);
-    return x == x ? (int32_t)(sum - 0x4b400000u) : 0;
-#endif
-}
-
 /// Packed booleans ///
 
 /* Element `index` >= 0 of a boolean tensor, 0 or 1: bit index % 8 of byte index / 8. */

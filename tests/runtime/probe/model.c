@@ -43,8 +43,7 @@ int odt_predict(odt_t *odt, const odt_input_t *input, float *output)
         output[5 * n + i] = odt_fabsf(x);
         output[6 * n + i] = odt_floorf(x);
         output[7 * n + i] = odt_nearbyintf(x);
-        output[8 * n + i] = odt_float_of((uint32_t)odt_round(x));
-        output[9 * n + i] = odt_float_of((uint32_t)odt_update_code(5, x, (1 << 30) - 1, 7u, i));
+        output[8 * n + i] = odt_float_of((uint32_t)odt_update_code(5, x, (1 << 30) - 1, 7u, i));
     }
     return ODT_OK;
 }
