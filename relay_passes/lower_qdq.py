@@ -138,10 +138,10 @@ class _Lowering:
         if name == "relax.mean":
             return self._mean(real, epilogue)
         if name == "relax.add":
-            left, right = value.args
-            if op_name(self.values.get(left)) == "relax.nn.conv2d":
-                lowered = self._conv2d(left, right, epilogue)
-                return None if lowered is None else (lowered, [left])
+            for conv, bias in (value.args, reversed(value.args)):
+                if op_name(self.values.get(conv)) == "relax.nn.conv2d":
+                    lowered = self._conv2d(conv, bias, epilogue)
+                    return None if lowered is None else (lowered, [conv])
             return self._add(real, epilogue)
         return None
 

@@ -24,13 +24,14 @@ def canonical(module):
     return tvm.transform.Sequential(passes)(module)
 
 
-def preactivation(emit, x, w, b=None, bias_scale=0.125, **conv):
+def preactivation(emit, x, w, b=None, bias_scale=0.125, bias_first=False, **conv):
     data, weight = emit(tiny.dequantize(x, 0.5, 3)), emit(tiny.dequantize(w, 0.25))
     total = emit(relax.op.nn.conv2d(data, weight, **conv))
     if b is None:
         return total
     bias = emit(tiny.dequantize(b, bias_scale, dtype="int32"))
-    return emit(relax.op.add(total, emit(relax.op.reshape(bias, (1, 3, 1, 1)))))
+    operands = [total, emit(relax.op.reshape(bias, (1, 3, 1, 1)))]
+    return emit(relax.op.add(*(operands[::-1] if bias_first else operands)))
 
 
 def bounds(low: int, high: int):
@@ -81,6 +82,15 @@ def test_convolution_bias_and_activation_become_one_operator(name):
 
     lowered = canonical(LowerQDQ()(tiny.module(LAYER, before)))
     tvm.ir.assert_structural_equal(lowered, canonical(tiny.module(LAYER, after)), True)
+
+
+def test_the_bias_may_be_the_first_operand():
+    def before(emit, x, w, b):
+        return tiny.quantize(preactivation(emit, x, w, b, bias_first=True), 0.25, -10)
+
+    after = canonical(LowerQDQ()(tiny.module(LAYER, before)))
+    expected = tiny.module(LAYER, lambda emit, x, w, b: qconv2d(x, w, b))
+    tvm.ir.assert_structural_equal(after, canonical(expected))
 
 
 def test_masks_of_a_group_become_the_second_result_of_its_operator():
