@@ -65,14 +65,14 @@ def kernel(source: te.Tensor, result: te.Tensor) -> tvm.IRModule:
 
 def run(lowerable: tvm.IRModule, fuse: bool = False, **values: np.ndarray) -> list[np.ndarray]:
     """Results of ``main`` for the named arguments, computed by its C kernels."""
-    program = extract(lowering(fuse)(lowerable), {})
+    program = extract(lowering(fuse)(lowerable))
     tensors = Interpreter(program, values).run()
     return [tensors[t.name] for t in program.results]
 
 
 def gradients(differentiated: tvm.IRModule, **values: np.ndarray) -> dict[str, np.ndarray]:
     """Gradient of each trained parameter, from a module that `SparseBackward` made."""
-    program = extract(lowering(fuse=False)(differentiated), {})
+    program = extract(lowering(fuse=False)(differentiated))
     constants = {"learning_rate": np.float32(0), "seed": np.uint32(0)}
     tensors = Interpreter(program, {**constants, **values}).run()
     return {
@@ -88,10 +88,13 @@ def op_names(module: tvm.IRModule) -> list[str]:
     return [n.removeprefix("relax.") for n in names if n]
 
 
-def network(quantized: bool = False, names=("conv", "head"), name: str = "net") -> Model:
+def network(
+    quantized: bool = False, names=("conv", "head"), name: str = "net", called=None
+) -> Model:
     """A model: 3x3 convolution, ReLU, mean, dense head of 3 outputs; input (1, 2, 6, 6).
 
-    quantized: the convolution is int8 and so is the input. names: of the two layers.
+    quantized: the convolution is int8 and so is the input. names: of the two layers. called:
+    other names for parameters, or for the input x.
     """
     generator = np.random.default_rng(0)
     conv, head = names
@@ -122,7 +125,9 @@ def network(quantized: bool = False, names=("conv", "head"), name: str = "net") 
         return op.reshape(y, (1, 3))
 
     dtype = "int8" if quantized else "float32"
-    source = {"x": ((1, 2, 6, 6), dtype)}
+    called = called or {}
+    values = {called.get(n, n): v for n, v in values.items()}
+    source = {called.get("x", "x"): ((1, 2, 6, 6), dtype)}
     main = module({**source, **{n: (v.shape, str(v.dtype)) for n, v in values.items()}}, body)
     spec = TensorSpec((1, 2, 6, 6), dtype, 0.1 if quantized else None, 0 if quantized else None)
     return Model(name, main, values, spec)

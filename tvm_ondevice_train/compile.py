@@ -22,7 +22,7 @@ from .report import check_budget, make_report
 from .scheme import UpdateScheme, resolve
 from .training_graph import loss_module, replace_head
 
-TRAIN_ROLES = {"target": "target", "learning_rate": "learning_rate", "seed": "seed"}
+STEP_ROLES = ("input", "target", "learning_rate", "seed")
 
 
 @dataclass(frozen=True)
@@ -97,12 +97,11 @@ def build_programs(
     """The training step and the prediction as kernel calls, before memory is planned."""
     step = lowering(fuse)(SparseBackward(scheme)(loss_module(model, loss)))
     forward = lowering(fuse)(model.module)
-    input_role = {model.module["main"].params[0].name: "input"}
-    return extract(step, {**input_role, **TRAIN_ROLES}), extract(forward, input_role)
+    return extract(step, STEP_ROLES), extract(forward, STEP_ROLES[:1])
 
 
 def _source(model, scheme, train, predict, loss, learning_rate) -> Source:
-    (train, predict), constants = merge_constants(train, predict)
+    (train, predict), constants = merge_constants(train, predict, taken=model.parameters)
     trained = [name for name in model.parameters if name in set(scheme.trained)]
     frozen = {name: v for name, v in model.parameters.items() if name not in trained}
     target = next(t for op in train.ops for t in op.inputs if t.role == "target")
@@ -114,7 +113,6 @@ def _source(model, scheme, train, predict, loss, learning_rate) -> Source:
         frozen=frozen,
         slots=parameter_slots(model.parameters, trained),
         constants=constants,
-        input_name=model.module["main"].params[0].name,
         input_shape=model.input.shape,
         input_dtype=model.input.dtype,
         output_shape=model.output_shape,

@@ -20,7 +20,7 @@ ROWS = np.random.default_rng(0).normal(size=(4, 8)).astype(np.float32)
 
 
 def printed(source, result):
-    (op,) = extract(lowering(fuse=False)(tiny.kernel(source, result)), {}).ops
+    (op,) = extract(lowering(fuse=False)(tiny.kernel(source, result))).ops
     return op.kernel
 
 
@@ -73,7 +73,7 @@ def test_booleans_are_packed_eight_to_a_byte(count):
     result = te.compute((count,), lambda i: source[i] > 0, name="positive")
     module = tiny.kernel(source, result)
     np.testing.assert_array_equal(tiny.run(module, x=numbers)[0], numbers > 0)
-    (op,) = extract(lowering(fuse=False)(module), {}).ops
+    (op,) = extract(lowering(fuse=False)(module)).ops
     assert op.outputs[0].size_bytes == (count + 7) // 8
     assert "odt_bit_write(out0, " in op.kernel.text
 

@@ -15,7 +15,7 @@ MAP, KERNEL = ((1, 2, 4, 4), "float32"), ((2, 2, 1, 1), "float32")
 
 def fused(parameters, body):
     """The pairs (argument, output) of the only kernel that `body` gives."""
-    (op,) = extract(lowering()(tiny.module(parameters, body)), {}).ops
+    (op,) = extract(lowering()(tiny.module(parameters, body))).ops
     return {(op.inputs[argument].name, output) for argument, output in op.kernel.in_place}
 
 

@@ -7,9 +7,9 @@ from tvm import relax
 
 from relay_passes import SparseBackward, lowering
 from tvm_ondevice_train.codegen.program import extract, kind_of
-from tvm_ondevice_train.compile import TRAIN_ROLES, build_programs
+from tvm_ondevice_train.compile import STEP_ROLES, build_programs
 from tvm_ondevice_train.interpreter import Interpreter
-from tvm_ondevice_train.scheme import resolve
+from tvm_ondevice_train.scheme import ALL, UpdateScheme, resolve
 from tvm_ondevice_train.training_graph import loss_module
 
 
@@ -88,7 +88,7 @@ def test_one_constant_for_equal_bytes():
         return emit(relax.op.multiply(emit(relax.op.add(x, ones[0])), ones[1]))
 
     module = lowering(fuse=False)(tiny.module({"x": ((4,), "float32")}, body))
-    program = extract(module, {"x": "input"})
+    program = extract(module, ("input",))
     assert len(program.constants) == 1
     assert [t.role for t in program.ops[0].inputs] == ["input", "constant"]
 
@@ -100,7 +100,7 @@ def test_a_parameter_read_by_two_layers_is_updated_after_both():
 
     image = ((1, 2, 3, 3), "float32")
     module = tiny.module({"x": image, "target": image, "w": ((2, 2, 1, 1), "float32")}, body)
-    program = extract(lowering()(SparseBackward({"w"})(module)), {"x": "input", **TRAIN_ROLES})
+    program = extract(lowering()(SparseBackward({"w"})(module)), STEP_ROLES)
     readers = [i for i, op in enumerate(program.ops) if "w" in [t.name for t in op.inputs]]
     (update,) = [i for i, op in enumerate(program.ops) if op.in_place]
     assert len(readers) >= 3 and update == max(readers)
@@ -127,3 +127,23 @@ def test_ops_are_named_after_their_layer(programs):
     assert "conv" in named and "head" in named
     assert {op.name.split(":")[0] for op in train.ops} <= {"conv", "head", "input"}
     assert loss_module(model, "mse")["main"].params[1].name == "target"
+
+
+@pytest.mark.parametrize("quantized", [False, True])
+def test_a_model_may_use_the_names_that_the_program_would_give(quantized):
+    """Temporaries, constants and the step's own arguments keep apart from parameters."""
+    names = {"conv.weight": "t1", "conv.bias": "constant0", "head.weight": "seed", "x": "target"}
+    losses = []
+    for called in ({}, {**names, "head.bias": "learning_rate"}):
+        model = tiny.network(quantized, called=called)
+        scheme = UpdateScheme(dict.fromkeys(model.parameters, ALL))
+        train, _ = build_programs(model, scheme, "cross_entropy")
+        sample = np.arange(72).reshape(model.input.shape) - 36
+        leaves = {"input": sample, "target": [1], "learning_rate": 0.1, "seed": 3}
+        interpreter = Interpreter(train, model.parameters)
+        losses.append([interpreter.run(**leaves)[train.results[0].name].item() for _ in range(3)])
+        arena = {t.name for op in train.ops for t in op.outputs if t.role == "temporary"}
+        assert arena.isdisjoint(model.parameters)
+    same = 1 if quantized else 3  # a parameter's name decides how its codes are rounded
+    assert losses[0][:same] == losses[1][:same]
+    assert all(run[2] < run[0] for run in losses)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import count
 
 import numpy as np
 
@@ -40,6 +41,12 @@ class PlannedProgram:
     def offset(self, tensor: Tensor) -> int | None:
         """Arena offset in bytes; None for a tensor that lies elsewhere."""
         return self.plan.offsets.get(tensor.name)
+
+    @property
+    def input_offset(self) -> int:
+        """Where the sample must lie before the first op; 0 if no op reads it."""
+        tensors = (t for op in self.program.ops for t in op.inputs if t.role == "input")
+        return next((self.plan.offsets[t.name] for t in tensors), 0)
 
 
 def plan_program(program: Program) -> PlannedProgram:
@@ -117,14 +124,22 @@ def identifier(name: str, taken: set[str]) -> str:
     return candidate
 
 
-def merge_constants(*programs: Program) -> tuple[tuple[Program, ...], dict[str, np.ndarray]]:
-    """The programs with constants of equal bytes under one name, and those constants."""
+def merge_constants(
+    *programs: Program, taken=()
+) -> tuple[tuple[Program, ...], dict[str, np.ndarray]]:
+    """The programs with constants of equal bytes under one name, and those constants.
+
+    taken : names that none of them may get.
+    """
+    free = filter(lambda name: name not in taken, (f"constant_{n}" for n in count()))
     merged: dict[tuple, tuple[str, np.ndarray]] = {}
     renamed = []
     for program in programs:
         names = {}
         for name, value in program.constants.items():
             key = (str(value.dtype), value.tobytes())
-            names[name] = merged.setdefault(key, (f"constant_{len(merged)}", value))[0]
+            if key not in merged:
+                merged[key] = (next(free), value)
+            names[name] = merged[key][0]
         renamed.append(rename_constants(program, names))
     return tuple(renamed), dict(merged.values())

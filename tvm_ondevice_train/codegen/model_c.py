@@ -24,7 +24,6 @@ class Source:
     frozen: Mapping[str, np.ndarray]
     slots: tuple[ParameterSlot, ...]
     constants: Mapping[str, np.ndarray]
-    input_name: str
     input_shape: tuple[int, ...]
     input_dtype: str
     output_shape: tuple[int, ...]
@@ -76,8 +75,8 @@ class _Generator:
                 for title, planned in (("training", source.train), ("predicting", source.predict))
             ],
             "kernels": [text.replace("@NAME@", name) for text, name in self.kernels.items()],
-            "train_input": source.train.plan.offsets.get(source.input_name, 0),
-            "predict_input": source.predict.plan.offsets.get(source.input_name, 0),
+            "train_input": source.train.input_offset,
+            "predict_input": source.predict.input_offset,
             "loss_offset": source.train.offset(source.train.program.results[0]),
             "output_offset": source.predict.offset(source.predict.program.results[0]),
             **calls,

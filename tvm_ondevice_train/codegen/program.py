@@ -55,12 +55,12 @@ class Program:
         return sum(op.kernel.macs for op in self.ops)
 
 
-def extract(module: tvm.IRModule, roles: dict[str, str]) -> Program:
+def extract(module: tvm.IRModule, roles: tuple[str, ...] = ()) -> Program:
     """Read ``module["main"]``, lowered by `relay_passes.lowering`, as a `Program`.
 
     Parameters
     ----------
-    roles : role of each leading argument by name; the other arguments are parameters.
+    roles : role of each leading argument; the other arguments are parameters.
 
     A result named in the attribute ``trained_parameters`` is stored over that parameter, after
     every other op that reads it.
@@ -69,7 +69,7 @@ def extract(module: tvm.IRModule, roles: dict[str, str]) -> Program:
 
 
 class _Extraction:
-    def __init__(self, module: tvm.IRModule, roles: dict[str, str]):
+    def __init__(self, module: tvm.IRModule, roles: tuple[str, ...]):
         self.module = module
         self.function = module["main"]
         self.roles = roles
@@ -79,13 +79,17 @@ class _Extraction:
         self.constant_names: dict = {}
         self.ops: list[Op] = []
         self.layers: dict[Tensor, str] = {}  # the layer that each temporary belongs to
+        self.taken: set[str] = set()  # names of tensors; a model may call its own anything
         self.count = 0
 
     def program(self) -> Program:
         function = self.function
-        for var in function.params:
-            role = self.roles.get(var.name, "parameter")
-            self.tensors[var] = Tensor(var.name, shape_of(var), dtype_of(var), role)
+        leading = len(self.roles)
+        self.taken.update(var.name for var in function.params[leading:])
+        for position, var in enumerate(function.params):
+            role = self.roles[position] if position < leading else "parameter"
+            name = self._unique(var.name) if position < leading else var.name
+            self.tensors[var] = Tensor(name, shape_of(var), dtype_of(var), role)
         self.values = {b.var: b.value for b in bindings_of(function)}
         self.overwritten = self._updates()
         for binding in bindings_of(function):
@@ -104,7 +108,7 @@ class _Extraction:
         if names is None:
             return {}
         fields = self._results()
-        parameters = {var.name: self.tensors[var] for var in self.function.params}
+        parameters = {t.name: t for t in self.tensors.values() if t.role == "parameter"}
         return {var: parameters[str(name)] for var, name in zip(fields[1:], names, strict=True)}
 
     def _binding(self, binding):
@@ -149,14 +153,22 @@ class _Extraction:
     def _temporary(self, ty) -> Tensor:
         self.count += 1
         shape = tuple(int(d) for d in ty.shape)
-        return Tensor(f"t{self.count}", shape, str(ty.dtype), "temporary")
+        return Tensor(self._unique(f"t{self.count}"), shape, str(ty.dtype), "temporary")
+
+    def _unique(self, name: str) -> str:
+        while name in self.taken:
+            name += "_"
+        self.taken.add(name)
+        return name
 
     def _operand(self, expr) -> Tensor:
         if expr in self.tensors:
             return self.tensors[expr]
         value = constant(expr)
         key = (str(value.dtype), value.tobytes())
-        name = self.constant_names.setdefault(key, f"constant{len(self.constant_names)}")
+        if key not in self.constant_names:
+            self.constant_names[key] = self._unique(f"constant{len(self.constant_names)}")
+        name = self.constant_names[key]
         self.constants[name] = np.ascontiguousarray(value)
         return Tensor(name, tuple(value.shape), str(value.dtype), "constant")
 
