@@ -76,9 +76,10 @@ class _Fusion:
         group = []
         for var in variables_in(call.args[1]):
             if self._recomputed(var):
-                group += [g for g in self._prologue(self.values[var]) if g not in group]
-                if all(not var.same_as(g[0]) for g in group):
-                    group.append((var, self.values[var]))
+                value = self.values[var]
+                for producer in [*self._prologue(value), (var, value)]:
+                    if not any(producer[0].same_as(known) for known, _ in group):
+                        group.append(producer)
         return group
 
     def _recomputed(self, var) -> bool:
