@@ -28,11 +28,24 @@ def _geometry(attrs) -> dict[str, list[int]]:
 @register("max_pool2d_input_grad", lambda expr: relax.TensorType(expr.args[1].ty.shape, "float32"))
 def _input_grad(attrs, adjoint, data):
     """dx[n,c,h,w] = sum of dy over the windows whose first maximum lies at (h, w)."""
+    first = _first_maximum(attrs, adjoint.shape, data)
+
+    def share(n, c, oh, ow, tap):
+        zero = tirx.const(0, "float32")
+        return tirx.Select(first[n, c, oh, ow] == tap, adjoint[n, c, oh, ow], zero)
+
+    return _over_windows(attrs, adjoint.shape, data.shape, share)
+
+
+def _over_windows(attrs, windows, shape, share):
+    """dx[n,c,h,w] = sum of ``share(n, c, oh, ow, tap)`` over the windows that hold (h, w).
+
+    (oh, ow) is the window's place among `windows` (NCHW), `tap` counts (h, w) in it row by row.
+    """
     height, width = attrs["pool_size"]
     (stride_h, stride_w), (dilation_h, dilation_w) = attrs["strides"], attrs["dilation"]
     top, left = attrs["padding"][:2]
-    first = _first_maximum(attrs, adjoint.shape, data)
-    _, _, out_height, out_width = (int(n) for n in adjoint.shape)
+    _, _, out_height, out_width = (int(n) for n in windows)
     i, j = te.reduce_axis((0, height), "i"), te.reduce_axis((0, width), "j")
 
     def element(n, c, h, w):
@@ -40,13 +53,11 @@ def _input_grad(attrs, adjoint, data):
         oh, ow = tirx.indexdiv(row, stride_h), tirx.indexdiv(column, stride_w)
         inside = window_conditions(row, stride_h, out_height)
         inside += window_conditions(column, stride_w, out_width)
-        inside.append(first[n, c, oh, ow] == i * width + j)
+        part = share(n, c, oh, ow, i * width + j)
         zero = tirx.const(0, "float32")
-        return te.sum(
-            tirx.if_then_else(tirx.all(*inside), adjoint[n, c, oh, ow], zero), axis=[i, j]
-        )
+        return te.sum(tirx.if_then_else(tirx.all(*inside), part, zero), axis=[i, j])
 
-    return te.compute(data.shape, element, name="input_grad")
+    return te.compute(shape, element, name="input_grad")
 
 
 def _first_maximum(attrs, shape, data):
@@ -101,19 +112,8 @@ def _float_of_shape(expr):
 @register("avg_pool2d_input_grad", _float_of_shape)
 def _average_input_grad(attrs, adjoint, row_share, column_share):
     """dx[n,c,h,w] = sum of dy * share over the windows that hold (h, w)."""
-    height, width = attrs["pool_size"]
-    (stride_h, stride_w), (dilation_h, dilation_w) = attrs["strides"], attrs["dilation"]
-    top, left = attrs["padding"][:2]
-    _, _, out_height, out_width = (int(n) for n in adjoint.shape)
-    i, j = te.reduce_axis((0, height), "i"), te.reduce_axis((0, width), "j")
 
-    def element(n, c, h, w):
-        row, column = h + top - i * dilation_h, w + left - j * dilation_w
-        oh, ow = tirx.indexdiv(row, stride_h), tirx.indexdiv(column, stride_w)
-        inside = window_conditions(row, stride_h, out_height)
-        inside += window_conditions(column, stride_w, out_width)
-        share = adjoint[n, c, oh, ow] * row_share[oh] * column_share[ow]
-        zero = tirx.const(0, "float32")
-        return te.sum(tirx.if_then_else(tirx.all(*inside), share, zero), axis=[i, j])
+    def share(n, c, oh, ow, _tap):
+        return adjoint[n, c, oh, ow] * row_share[oh] * column_share[ow]
 
-    return te.compute(attrs["shape"], element, name="input_grad")
+    return _over_windows(attrs, adjoint.shape, attrs["shape"], share)
