@@ -8,6 +8,10 @@ import pytest
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
+needs_models = pytest.mark.skipif(
+    not (SHARED / "models").is_dir(), reason="shared/models is missing"
+)
+
 
 def shared_path(relative: str) -> Path:
     """Path of ``../shared/<relative>``; where it is missing the test is skipped.

@@ -125,8 +125,9 @@ def compile_command(
 ):
     """Turn MODEL into a C project in DIR that runs and trains it.
 
-    MODEL is an .onnx file (float, or int8 QDQ) or a .tflite file (float, or full int8). DIR also
-    gets report.json: the memory account, the trained parameters and every op.
+    MODEL is an .onnx file (float, or int8 QDQ), a .tflite file (float, or full int8) or a .pt2 file
+    of torch.export (float). DIR also gets report.json: the memory account, the trained parameters
+    and every op.
 
     \b
     ondevice-train compile kws.tflite -o project --classes 4 --scheme bias:3 --sram 128KB

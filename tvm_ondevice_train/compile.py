@@ -66,7 +66,7 @@ def compile(
 
     Parameters
     ----------
-    model : a path (.onnx, .tflite) or what `load` gave.
+    model : what `load` takes (.onnx, .tflite, .pt2) or gave.
     classes : outputs of a fresh float32 head in the classifier's place; None keeps the model's own.
     scheme : what trains: "full", "head", "last:K", "bias:K", a scheme file, or an `UpdateScheme`.
     loss : "cross_entropy" (integer labels) or "mse" (values).

@@ -9,7 +9,7 @@ import numpy as np
 import tvm
 from tvm import relax
 
-from relay_passes.graph import bindings_of, consumers_of, op_name
+from relay_passes.graph import bindings_of, constant, consumers_of, op_name
 
 from .scheme import Layer
 
@@ -46,6 +46,20 @@ class Model:
     @property
     def output_shape(self) -> tuple[int, ...]:
         return tuple(int(d) for d in self.module["main"].ret_ty.shape)
+
+    @property
+    def scales(self) -> dict[str, np.ndarray]:
+        """Scale of each quantized parameter: a scalar, or one for each output channel."""
+        decoded = (
+            binding.value.args
+            for binding in bindings_of(self.module["main"])
+            if op_name(binding.value) == "relax.dequantize"
+        )
+        return {
+            data.name: constant(scale)
+            for data, scale, _ in decoded
+            if getattr(data, "name", None) in self.parameters
+        }
 
     @property
     def layers(self) -> tuple[Layer, ...]:

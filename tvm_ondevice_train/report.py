@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from relay_passes.graph import bindings_of, constant, op_name
-
 from .boards import Board
 from .codegen.layout import ARENA_ALIGN, PlannedProgram
 from .codegen.model_c import Source
@@ -74,7 +72,7 @@ def _flash_bytes(source: Source) -> int:
 
 
 def _trained(model: Model, source: Source) -> dict:
-    scales = parameter_scales(model)
+    scales = model.scales
     return {
         slot.name: {
             "shape": list(slot.value.shape),
@@ -85,17 +83,6 @@ def _trained(model: Model, source: Source) -> dict:
         }
         for slot in source.slots
     }
-
-
-def parameter_scales(model: Model) -> dict[str, np.ndarray]:
-    """Scale of each quantized parameter: a scalar, or one for each output channel."""
-    scales = {}
-    for binding in bindings_of(model.module["main"]):
-        if op_name(binding.value) == "relax.dequantize":
-            source = getattr(binding.value.args[0], "name", None)
-            if source in model.parameters:
-                scales[source] = constant(binding.value.args[1])
-    return scales
 
 
 def _ops(planned: PlannedProgram) -> list[dict]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from tvm import relax, te, tirx
 
-from .registry import call, register
+from .registry import call, float_of_shape, register
 
 
 def conv2d_input_grad(adjoint, weight, shape, conv_attrs) -> relax.Call:
@@ -29,11 +29,7 @@ def geometry(attrs) -> dict:
     return {**lists, "groups": int(attrs.groups)}
 
 
-def _float_of_shape(expr):
-    return relax.TensorType([int(n) for n in expr.attrs["shape"]], "float32")
-
-
-@register("conv2d_input_grad", _float_of_shape)
+@register("conv2d_input_grad", float_of_shape)
 def _input_grad(attrs, adjoint, weight):
     """dx[n,c,h,w] = sum over o,i,j of dy[n,o,(h+top-i*di)/sh,(w+left-j*dj)/sw] * w[o,c,i,j]."""
     _, _, out_height, out_width = (int(n) for n in adjoint.shape)
@@ -65,7 +61,7 @@ def window_conditions(position, stride, extent):
     return [position >= 0, position < extent * stride, tirx.indexmod(position, stride) == 0]
 
 
-@register("conv2d_weight_grad", _float_of_shape)
+@register("conv2d_weight_grad", float_of_shape)
 def _weight_grad(attrs, adjoint, data):
     """dw[o,c,i,j] = sum over n,h,w of dy[n,o,h,w] * x[n,g+c,h*sh+i*di-top,w*sw+j*dj-left]."""
     batch, outputs, out_height, out_width = (int(n) for n in adjoint.shape)

@@ -12,7 +12,7 @@ from tvm import relax, te, tirx
 
 from ..graph import shape_of
 from .convolution import window_conditions
-from .registry import call, register
+from .registry import call, float_of_shape, register
 
 
 def max_pool2d_input_grad(adjoint, data, attrs) -> relax.Call:
@@ -105,11 +105,7 @@ def _taps(windows, extent, size, stride, before, dilation, border) -> np.ndarray
     return np.sum((position >= -border[0]) & (position < extent + border[1]), axis=1)
 
 
-def _float_of_shape(expr):
-    return relax.TensorType([int(n) for n in expr.attrs["shape"]], "float32")
-
-
-@register("avg_pool2d_input_grad", _float_of_shape)
+@register("avg_pool2d_input_grad", float_of_shape)
 def _average_input_grad(attrs, adjoint, row_share, column_share):
     """dx[n,c,h,w] = sum of dy * share over the windows that hold (h, w)."""
 

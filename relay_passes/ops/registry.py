@@ -42,6 +42,11 @@ def register(name: str, infer):
     return decorate
 
 
+def float_of_shape(expr: relax.Call) -> relax.Type:
+    """Type rule of an operator whose result is float32 of its attribute ``shape``."""
+    return relax.TensorType([int(n) for n in expr.attrs["shape"]], "float32")
+
+
 def call(name: str, *operands, **attrs) -> relax.Call:
     """``relax.odt.<name>(*operands)`` with compile-time attributes."""
     return relax.Call(

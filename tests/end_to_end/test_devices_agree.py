@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from tiny_models import CLASSES, FEATURES, SHARED, compiled, images
+from shared import needs_models
+from tiny_models import CLASSES, FEATURES, compiled, images
 
 from tvm_ondevice_train.boards import board as find_board
 from tvm_ondevice_train.device import Session
@@ -30,9 +31,6 @@ REAL = [
     (MCUNET[0], "head", 10),
     *(pytest.param(net, "head", 10, marks=pytest.mark.slow) for net in MCUNET[1:]),
 ]
-needs_models = pytest.mark.skipif(
-    not (SHARED / "models").is_dir(), reason="shared/models is not beside the checkout"
-)
 
 
 def compile_case(kind, scheme, classes):

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_models import SHARED, compiled, export_int8
+from shared import needs_models
+from tiny_models import compiled, export_int8
 
 import tvm_ondevice_train as odt
 from tvm_ondevice_train.device.samples import encode_inputs, encode_targets
@@ -28,9 +29,7 @@ MODELS = [
         "mlperf_tiny/kws_ref_model.tflite",
         "full",
         None,
-        marks=pytest.mark.skipif(
-            not (SHARED / "models").is_dir(), reason="shared/models is not beside the checkout"
-        ),
+        marks=needs_models,
     ),
 ]
 every_model = pytest.mark.parametrize(("kind", "scheme", "classes"), MODELS)

@@ -4,7 +4,8 @@ import re
 
 import numpy as np
 import pytest
-from tiny_models import SHARED, compiled, model
+from shared import needs_models
+from tiny_models import compiled, model
 
 import tvm_ondevice_train as odt
 from tvm_ondevice_train.codegen.layout import workspace_name
@@ -25,9 +26,6 @@ REAL = [
     (MCUNET, "head", 10),
     (MCUNET, "bias:12", 10),
 ]
-needs_models = pytest.mark.skipif(
-    not (SHARED / "models").is_dir(), reason="shared/models is not beside the checkout"
-)
 MODELS = [*TINY, *(pytest.param(*case, marks=needs_models) for case in REAL)]
 ALL_SRAM = 4 << 20
 

@@ -8,10 +8,10 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
+from shared import SHARED
 
 import tvm_ondevice_train as odt
 
-SHARED = Path(__file__).resolve().parents[3] / "shared"
 IMAGE = (3, 12, 12)
 FEATURES = 20
 CLASSES = 4

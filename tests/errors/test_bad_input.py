@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import onnx_files
 import pytest
-from tiny_models import CLASSES, IMAGE, SHARED, compiled, export_float, images
+from shared import SHARED, needs_models
+from tiny_models import CLASSES, IMAGE, compiled, export_float, images
 
 from tvm_ondevice_train.cli import main
 
 ROOT = Path(__file__).resolve().parents[2]
 KWS = SHARED / "models/mlperf_tiny/kws_ref_model.tflite"
-needs_models = pytest.mark.skipif(not KWS.exists(), reason="shared/models is not there")
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import numpy as np
 import tvm
 from tvm import relax
 
-from relay_passes.graph import bindings_of, constant, op_name
+from relay_passes.graph import bindings_of, op_name
 from relay_passes.ops.quantized import BIAS_LIMIT
 
 from ..model import Model
@@ -22,7 +22,7 @@ def condition_dead_channels(model: Model) -> Model:
     2^k and dividing the codes by 2^k keeps the real bias to 2^-30 and gives the sum room; the
     weights of such a channel are below a millionth of its bias.
     """
-    values, scales = dict(model.parameters), _scales(model)
+    values, scales = dict(model.parameters), model.scales
     changed = {}
     for layer in model.layers:
         if layer.bias is None or values[layer.bias].dtype != np.int32:
@@ -44,14 +44,6 @@ def _shifts(bias: np.ndarray) -> np.ndarray:
     """Powers of two that bring each bias inside the limit; 0 for all that are."""
     excess = np.abs(bias.astype(np.float64)) / BIAS_LIMIT
     return np.where(excess > 1, np.ceil(np.log2(np.maximum(excess, 1))), 0).astype(int)
-
-
-def _scales(model: Model) -> dict[str, np.ndarray]:
-    return {
-        binding.value.args[0].name: constant(binding.value.args[1])
-        for binding in bindings_of(model.module["main"])
-        if op_name(binding.value) == "relax.dequantize"
-    }
 
 
 def _with_scales(module: tvm.IRModule, scales: dict[str, np.ndarray]) -> tvm.IRModule:
