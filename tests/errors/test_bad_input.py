@@ -1,5 +1,6 @@
 """Whatever a user hands in: one line, exit code 2, and nothing half-written."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -181,6 +182,27 @@ def test_a_real_process_prints_one_line_and_leaves_nothing(content, tmp_path):
 )
 def test_a_wrong_option_is_refused(options, expected, cnn, refused, tmp_path):
     assert expected in refused("compile", cnn, "-o", tmp_path / "project", *options.split())
+
+
+@pytest.mark.parametrize(
+    ("parameters", "expected"),
+    [
+        ({}, "no parameter trains"),
+        ({"0.weights": "all"}, 'no parameter "0.weights"; close: 0.weight'),
+        ({"0.weight": "first"}, 'parameter "0.weight" is "first"; allowed are "all"'),
+        ({"0.weight": {"ratio": 2}}, 'parameter "0.weight": ratio is 2; it must be a number above'),
+        ({"0.weight": {"channels": [1, -1]}}, "channels are [1, -1]; it must be a list of"),
+        ({"0.weight": {"ratio": 1, "seed": 5}}, '"seed" does not belong here; allowed are'),
+        ({"0.bias": {"count": 1}}, "only the weight of a layer trains by channel"),
+        ({"6.weight": "frozen"}, '"head" is true, so that parameter "6.weight" is "all"'),
+    ],
+)
+def test_a_wrong_scheme_file_is_refused(parameters, expected, cnn, refused, tmp_path):
+    path = tmp_path / "scheme.json"
+    content = {"format": "ondevice-train scheme", "version": 1, "head": "6.weight" in parameters}
+    path.write_text(json.dumps({**content, "parameters": parameters}))
+    line = refused("compile", cnn, "-o", tmp_path / "project", "--scheme", path)
+    assert expected in line and str(path) in line
 
 
 def test_an_output_directory_that_holds_other_things_is_refused(cnn, refused, tmp_path):
