@@ -52,10 +52,34 @@ def test_hill_climbing_reaches_the_bound_where_no_heuristic_does():
         Buffer("d", 80, 2, 3),
         Buffer("c", 64, 3, 3),
     ]
-    greedy, climbed = plan(buffers, iterations=0), plan(buffers)
+    greedy, climbed = plan(buffers, iterations=0, effort=0), plan(buffers)
     check_plan(buffers, climbed)
     assert (greedy.total_bytes, greedy.lower_bound_bytes) == (176, 160)
     assert (climbed.total_bytes, climbed.algorithm) == (160, "hill climbing")
+    assert (greedy.gap_bytes, climbed.gap_bytes) == (16, 0)
+
+
+def test_a_buffer_that_shrinks_leaves_bytes_to_others():
+    buffers = [
+        Buffer("gradient", 100, 0, 5, spans=((0, 0, 100), (2, 0, 60), (4, 0, 10))),
+        Buffer("early", 40, 2, 3),  # behind the 64 bytes that stay at op 2
+        Buffer("late", 90, 4, 5),  # behind the 16 that stay at op 4
+    ]
+    found = plan(buffers)
+    check_plan(buffers, found)
+    assert found.offsets == {"gradient": 0, "late": 16, "early": 64}
+    assert (found.total_bytes, found.lower_bound_bytes, found.peak_op) == (112, 112, 0)
+
+
+def test_a_buffer_that_grows_downwards_lies_over_bytes_that_died():
+    buffers = [
+        Buffer("grown", 96, 0, 3, spans=((0, 64, 96), (2, 0, 96))),  # needs [64, 96), then all
+        Buffer("early", 64, 0, 1),  # where "grown" is not yet
+    ]
+    found = plan(buffers)
+    check_plan(buffers, found)
+    assert found.offsets == {"grown": 0, "early": 0}
+    assert (found.total_bytes, found.gap_bytes) == (96, 0)
 
 
 def test_nothing_to_place_needs_no_arena():
@@ -70,6 +94,13 @@ def test_nothing_to_place_needs_no_arena():
         (("x", 0, 0, 1), "size_bytes > 0"),
         (("x", 8, 2, 1), "first <= last"),
         (("x", 8, 0, 1, 12), "power of two"),
+        (("x", 64, 1, 3, 16, ((0, 0, 64),)), "rising ops from first"),
+        (("x", 64, 1, 3, 16, ((2, 0, 64),)), "rising ops from first"),
+        (("x", 64, 1, 3, 16, ((1, 0, 64), (4, 0, 8))), "up to last"),
+        (("x", 64, 1, 3, 16, ((1, 0, 64), (1, 0, 8))), "rising ops"),
+        (("x", 64, 1, 3, 16, ((1, 0, 65),)), "bytes inside the buffer"),
+        (("x", 64, 1, 3, 16, ((1, 16, 16),)), "bytes inside the buffer"),
+        (("x", 64, 1, 3, 16, ((1, 8, 64),)), "begin at its alignment"),
     ],
 )
 def test_an_impossible_buffer_is_refused(arguments, message):
