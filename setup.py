@@ -11,9 +11,13 @@ ROOT = Path(__file__).resolve().parent
 DEMO = ["onnxruntime", "scikit-learn"]
 LINT = ["ruff"]
 TUNE = ["xgboost", "psutil", "cloudpickle"]  # what TVM's MetaSchedule wants
+EXACT = ["ortools"]  # proves or improves memory plans that the heuristics leave above the bound
+PLOT = ["matplotlib"]
 TEST = [
     *DEMO,
+    *EXACT,
     *LINT,
+    *PLOT,
     *TUNE,
     "pytest",
     "pytest-xdist",
@@ -61,5 +65,12 @@ setup(
         "jinja2",
         "pyelftools",
     ],
-    extras_require={"demo": DEMO, "lint": LINT, "test": TEST, "tune": TUNE},
+    extras_require={
+        "demo": DEMO,
+        "exact": EXACT,
+        "lint": LINT,
+        "plot": PLOT,
+        "test": TEST,
+        "tune": TUNE,
+    },
 )

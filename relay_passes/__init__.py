@@ -3,10 +3,28 @@
 They compose with TVM's own passes in a `tvm.transform.Sequential`.
 """
 
+from .eliminate_dead_gradients import EliminateDeadGradients
 from .fuse_prologue import FusePrologue
+from .in_place import InPlace
 from .lower_qdq import LowerQDQ
+from .lower_to_loops import LowerToLoops
+from .narrow_adjoints import NarrowAdjoints
 from .pipeline import lowering
+from .reorder_for_memory import ReorderForMemory
 from .schedule import DefaultSchedule
 from .sparse_backward import SparseBackward
+from .split_parameters import SplitParameters
 
-__all__ = ["DefaultSchedule", "FusePrologue", "LowerQDQ", "SparseBackward", "lowering"]
+__all__ = [
+    "DefaultSchedule",
+    "EliminateDeadGradients",
+    "FusePrologue",
+    "InPlace",
+    "LowerQDQ",
+    "LowerToLoops",
+    "NarrowAdjoints",
+    "ReorderForMemory",
+    "SparseBackward",
+    "SplitParameters",
+    "lowering",
+]

@@ -4,23 +4,30 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import tvm
 from tvm import relax
 
-from .graph import bindings_of, dtype_of, op_name, shape_of, variables_in
+from .graph import bindings_of, consumers_of, dtype_of, op_name, shape_of, variables_in
+from .ops.registry import OPAQUE
 
 INJECTIVE = 2  # TVM's OpPatternKind: elementwise 0, broadcast 1, injective 2
-_BITS = {"bool": 1, "int8": 8, "uint8": 8, "int32": 32, "uint32": 32, "float32": 32, "int64": 64}
 _EXPENSIVE = ("exp", "log", "tanh", "sigmoid", "sqrt", "erf", "pow", "divide")
 
 
 @tvm.transform.module_pass(opt_level=0, name="FusePrologue")
 class FusePrologue:
-    """Move injective producers whose result is no smaller than their operands into each reader.
+    """Move injective producers into each reader where recomputing them costs less than storing.
 
-    `dequantize` (1 byte in, 4 bytes out), `broadcast_to` and `permute_dims` are recomputed in
-    every reader, so that their result is never stored: a convolution's gradient reads the int8
-    activation itself. TVM's `FuseOps` fuses only what follows a convolution, this what precedes
+    The rule: a producer is recomputed in every reader, and its result never stored, if it is cheap
+    (no exponential, division ...) and
+
+    * its result is no smaller than its operands: `dequantize` (1 byte in, 4 bytes out),
+      `broadcast_to`, `permute_dims`. So a convolution's gradient reads the int8 activation itself;
+    * or it is an adjoint under its range mask, and the adjoint is needed later still: in a
+      residual block the branch reads the sum's adjoint through its own mask, and no copy exists.
+
+    TVM's `FuseOps` fuses only what follows a convolution, this what precedes
     one; run this first, then `FuseOps`, then `FuseTIR`.
 
     Before: a legalized module (`call_tir`) with `AnnotateTIROpPattern` done.
@@ -38,17 +45,30 @@ class FusePrologue:
 
     def transform_module(self, module: tvm.IRModule, _context) -> tvm.IRModule:
         function = module["main"]
-        fused = _Fusion(module, function).run()
+        fusion = _Fusion(module, function)
+        fused = fusion.run()
         fused = relax.transform.DeadCodeElimination()(fused)
         fused = relax.transform.FuseTIR()(fused)
-        return relax.transform.AnnotateTIROpPattern()(fused)
+        return relax.transform.AnnotateTIROpPattern()(_kept_apart(fused, fusion.opaque))
+
+
+def _kept_apart(module, names) -> tvm.IRModule:
+    """Kernels whose result is saved stay kernels of their own, with whatever they read fused in."""
+    functions = {
+        gvar: f.with_attr("op_pattern", OPAQUE) if gvar.name_hint in names else f
+        for gvar, f in module.functions_items()
+    }
+    return tvm.IRModule(functions, attrs=module.attrs)
 
 
 class _Fusion:
     def __init__(self, module, function):
         self.module, self.function = module, function
         self.values = {b.var: b.value for b in bindings_of(function)}
+        self.consumers = consumers_of(function)
+        self.behind: dict = {}  # variable -> what depends on it
         self.builder = relax.BlockBuilder(module)
+        self.opaque: set[str] = set()  # primitives that nothing may be fused behind
 
     def run(self) -> tvm.IRModule:
         function = self.function
@@ -92,7 +112,30 @@ class _Fusion:
         if any(word in value.args[0].name_hint for word in _EXPENSIVE):
             return False
         operands = variables_in(value.args[1])
-        return bool(operands) and _bits(var) >= sum(_bits(o) for o in operands)
+        if not operands:
+            return False
+        expands = _bits(var) >= sum(_bits(o) for o in operands)
+        return expands or self._is_outlived(var, operands)
+
+    def _is_outlived(self, var, operands) -> bool:
+        """Whether `var` is an adjoint under its mask, and the adjoint is needed longer anyway."""
+        if not any(dtype_of(o) == "bool" for o in operands):
+            return False
+        readers = [b.var for b in self.consumers.get(var, [])]
+        return all(
+            any(later.var in self._behind(r) for r in readers for later in self.consumers[o])
+            for o in operands
+            if _bits(o) >= _bits(var)
+        )
+
+    def _behind(self, var) -> set:
+        """Everything that is computed from `var`."""
+        if var not in self.behind:
+            found = set()
+            for reader in self.consumers.get(var, []):
+                found |= {reader.var} | self._behind(reader.var)
+            self.behind[var] = found
+        return self.behind[var]
 
     def _primitive(self, group, binding, inputs):
         """A primitive function of the whole group, for `FuseTIR` to merge."""
@@ -109,7 +152,10 @@ class _Fusion:
         function = relax.Function(params, body, binding.var.ty, is_pure=True)
         names = [value.args[0].name_hint for _, value in group]
         name = "_".join(["fused", *names, binding.value.args[0].name_hint])
-        return self.builder.add_func(function.with_attr("Primitive", 1), name)
+        primitive = self.builder.add_func(function.with_attr("Primitive", 1), name)
+        if int(self.module[binding.value.args[0]].attrs.get("op_pattern", 0)) == OPAQUE:
+            self.opaque.add(primitive.name_hint)
+        return primitive
 
 
 def _external_inputs(group) -> list[relax.Expr]:
@@ -128,4 +174,6 @@ def _is_call_tir(value) -> bool:
 
 
 def _bits(var) -> int:
-    return math.prod(shape_of(var)) * _BITS[dtype_of(var)]
+    """Bits, not bytes: a packed boolean is smaller than any other element."""
+    elements = math.prod(shape_of(var))
+    return elements if dtype_of(var) == "bool" else 8 * elements * np.dtype(dtype_of(var)).itemsize

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
+from collections.abc import Callable, Sequence
 
+import numpy as np
 from tvm import relax
 
 
@@ -40,6 +43,12 @@ def variables_in(expr) -> list[relax.Var]:
     return []
 
 
+def tensor_bytes(shape: Sequence[int], dtype: str) -> int:
+    """Bytes of a tensor on the device; booleans are packed eight to a byte."""
+    elements = math.prod(shape)
+    return (elements + 7) // 8 if dtype == "bool" else elements * np.dtype(dtype).itemsize
+
+
 def consumers_of(function: relax.Function) -> dict[relax.Var, list[relax.VarBinding]]:
     """For each variable the bindings that read it, one entry a read."""
     consumers = defaultdict(list)
@@ -49,6 +58,70 @@ def consumers_of(function: relax.Function) -> dict[relax.Var, list[relax.VarBind
     return dict(consumers)
 
 
+def loss_of(function: relax.Function) -> relax.Var:
+    """The first result of a training step; the only one of a loss function."""
+    values = {b.var: b.value for b in bindings_of(function)}
+    result = values.get(function.body.body, function.body.body)
+    return result.fields[0] if isinstance(result, relax.Tuple) else result
+
+
+def ancestors_of(function: relax.Function, var: relax.Var) -> set[relax.Var]:
+    """`var` and every variable that it is computed from."""
+    values = {b.var: b.value for b in bindings_of(function)}
+    found, frontier = set(), [var]
+    while frontier:
+        var = frontier.pop()
+        if var not in found:
+            found.add(var)
+            frontier += variables_in(values.get(var))
+    return found
+
+
 def constant(expr):
     """The numpy value of a Relax constant, or None."""
     return expr.value.numpy() if hasattr(expr, "value") and hasattr(expr.value, "numpy") else None
+
+
+class Renamer:
+    """Replace variables in one (normalized, hence flat) expression."""
+
+    def __init__(self, variables: dict):
+        self.vars = dict(variables)
+
+    def __call__(self, expr):
+        if isinstance(expr, relax.Var):
+            return self.vars.get(expr, expr)
+        if isinstance(expr, relax.Tuple):
+            return relax.Tuple([self(field) for field in expr.fields])
+        if isinstance(expr, relax.TupleGetItem):
+            return relax.TupleGetItem(self(expr.tuple_value), expr.index)
+        if isinstance(expr, relax.Call):
+            args = [self(arg) for arg in expr.args]
+            return relax.Call(expr.op, args, expr.attrs, expr.ty_args)
+        return expr
+
+
+def rebuilt(
+    function: relax.Function,
+    rewrite: Callable[[Callable, relax.Expr], relax.Expr],
+    params: Sequence[relax.Var] | None = None,
+) -> relax.Function:
+    """`function` with the value of each binding replaced by ``rewrite(emit, value)``.
+
+    ``emit(value) -> variable`` adds a binding before the one that `rewrite` is called for. Other
+    variables stay what they are; `params` replaces the parameters.
+    """
+    builder = relax.BlockBuilder()
+    bindings: list[relax.VarBinding] = []
+
+    def emit(value) -> relax.Var:
+        value = builder.normalize(value)
+        bindings.append(relax.VarBinding(relax.DataflowVar("value", value.ty), value))
+        return bindings[-1].var
+
+    for binding in bindings_of(function):
+        value = builder.normalize(rewrite(emit, binding.value))
+        bindings.append(relax.VarBinding(binding.var, value))
+    body = relax.SeqExpr([relax.DataflowBlock(bindings)], function.body.body)
+    params = function.params if params is None else params
+    return relax.Function(params, body, function.ret_ty, is_pure=True, attrs=function.attrs)

@@ -10,11 +10,9 @@ from tvm import relax
 
 from .graph import bindings_of, constant, consumers_of, dtype_of, op_name, shape_of
 from .ops.convolution import geometry
-from .ops.masks import INT8_MAX, INT8_MIN
+from .ops.masks import INT8_MAX, INT8_MIN, MASKS
 from .ops.quantized import INT32_MAX, MAX_TAPS, fixed_point
 from .ops.registry import call
-
-MASKS = ("relax.odt.code_range_mask", "relax.odt.interval_mask", "relax.odt.positive_mask")
 
 
 @tvm.transform.module_pass(opt_level=0, name="LowerQDQ")

@@ -15,7 +15,7 @@ from .graph import constant, shape_of
 from .ops.convolution import conv2d_input_grad, conv2d_weight_grad
 from .ops.loss import negative_log_likelihood_grad
 from .ops.masks import code_range_mask, interval_mask, masked, positive_mask
-from .ops.pooling import avg_pool2d_input_grad, max_pool2d_input_grad
+from .ops.pooling import avg_pool2d_input_grad, max_pool2d_argmax, max_pool2d_input_grad
 
 _OVERRIDE = 20  # TVM registers its own rules at level 10
 
@@ -59,9 +59,11 @@ def conv2d_grad(_var, call, adjoint, _builder):
 
 
 @register_gradient("relax.nn.max_pool2d", level=_OVERRIDE)
-def max_pool2d_grad(_var, call, adjoint, _builder):
+def max_pool2d_grad(var, call, adjoint, builder):
     """`[adjoint of each window at the window's first maximum]`, see `ops.pooling`."""
-    return [max_pool2d_input_grad(adjoint, call.args[0], call.attrs)]
+    (data,) = call.args
+    argmax = builder.emit(max_pool2d_argmax(data, shape_of(var), call.attrs))
+    return [max_pool2d_input_grad(adjoint, argmax, shape_of(data), call.attrs)]
 
 
 @register_gradient("relax.nn.avg_pool2d", level=_OVERRIDE)

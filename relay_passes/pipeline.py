@@ -6,7 +6,9 @@ import tvm
 from tvm import relax
 
 from .fuse_prologue import FusePrologue
+from .in_place import InPlace
 from .lower_qdq import LowerQDQ
+from .lower_to_loops import LowerToLoops
 from .schedule import DefaultSchedule
 
 
@@ -35,7 +37,9 @@ def lowering(fuse: bool = True) -> tvm.transform.Pass:
                 else []
             ),
             relax.transform.DeadCodeElimination(),
-            # one loop nest a kernel
+            # one loop nest a kernel, then plain loops, then what may overwrite what
             DefaultSchedule(),
+            LowerToLoops(),
+            InPlace(),
         ]
     )

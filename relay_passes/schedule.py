@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tvm
-from tvm import s_tir, tirx
+from tvm import sym, tirx
 from tvm.s_tir import Schedule
 from tvm.s_tir.schedule import ScheduleError
 
@@ -14,10 +14,31 @@ _SPATIAL = 0
 class DefaultSchedule:
     """Schedule every PrimFunc of the module that is not scheduled yet.
 
-    Elementwise blocks are inlined into what reads them; what follows a reduction is computed in the
-    reduction's own loops as soon as one element is complete, so that an accumulator is one local
-    variable. A block that cannot be moved stays a loop nest of its own; its result is scratch,
-    which the memory plan owns (see `codegen.c_printer`).
+    * Elementwise blocks are inlined into what reads them; a value with several readers is computed
+      once an element.
+    * What follows a reduction is computed in the reduction's own loops as soon as one element is
+      complete, so that an accumulator is one local variable.
+    * A depthwise convolution or a pool copies the channel that it is about to read, so that its
+      result can take the operand's place (`in_place`).
+    * An adjoint under its mask is computed once a pixel or a channel of what reads it.
+
+    A block that cannot be moved stays a loop nest of its own; its result is scratch, which the
+    memory plan owns (see `codegen.c_printer`).
+
+    Examples
+    --------
+    .. code-block:: python
+
+        for o, h, w, c in T.grid(8, 4, 4, 16):                        # before
+            with T.sblock("acc"): acc[o, h, w] += x[c, h, w] * k[o, c]
+        for o, h, w in T.grid(8, 4, 4):
+            with T.sblock("y"): y[o, h, w] = T.max(acc[o, h, w], 0)
+
+        for o, h, w in T.grid(8, 4, 4):                               # after
+            with T.sblock("acc_init"): acc[o, h, w] = 0
+            for c in range(16):
+                with T.sblock("acc_update"): acc[o, h, w] += x[c, h, w] * k[o, c]
+            with T.sblock("y"): y[o, h, w] = T.max(acc[o, h, w], 0)
     """
 
     def transform_module(self, module: tvm.IRModule, _context) -> tvm.IRModule:
@@ -36,17 +57,29 @@ def _schedule(function: tirx.PrimFunc) -> tirx.PrimFunc:
     schedule = Schedule(tvm.IRModule({"main": function}))
     names = [schedule.get(b).name_hint for b in schedule.get_child_blocks(_root(schedule))]
     outputs = {schedule.get(b).name_hint for b in schedule.get_output_blocks(_root(schedule))}
-    reductions = [name for name in names if not _is_spatial(schedule, name)]
+    reductions = {name for name in names if not _is_spatial(schedule, name)}
+    inner = set(names) - reductions - outputs
+    shared = {name for name in inner if len(_consumers(schedule, name)) > 1}
+    staged = {name for name in inner - shared if _is_masked(schedule, name, reductions)}
     for name in names:
-        if name not in outputs and name not in reductions:
+        if name in inner - shared - staged:
             _try(lambda name=name: schedule.compute_inline(schedule.get_sblock(name)))
-    for name in reductions:
-        if name in outputs:
+    for name in names:
+        if name in staged:
+            _stage(schedule, name)
+        if name in reductions & outputs:
             _accumulate_locally(schedule, name)
-        _fuse_epilogue(schedule, name)
-        first = _first_reduction_loop(schedule, name)
-        schedule.decompose_reduction(schedule.get_sblock(name), first)
+        if name in reductions | shared:
+            _fuse_epilogue(schedule, name)
+        if name in reductions:
+            _buffer_plane(schedule, name)
+            first = _first_reduction_loop(schedule, name)
+            schedule.decompose_reduction(schedule.get_sblock(name), first)
     return schedule.mod["main"].with_attr("tirx.is_scheduled", 1)
+
+
+def _consumers(schedule, name: str) -> list:
+    return schedule.get_consumers(schedule.get_sblock(name))
 
 
 def _root(schedule):
@@ -69,8 +102,13 @@ def _fuse_epilogue(schedule, name: str):
     spatial = [axis for axis in schedule.get(block).iter_vars if int(axis.iter_type) == _SPATIAL]
     if not spatial:
         return
-    innermost = schedule.get_loops(block)[len(spatial) - 1]
-    for consumer in schedule.get_consumers(block):
+    loops = schedule.get_loops(block)
+    if _is_spatial(schedule, name):
+        loops = loops[-1:]  # it may lie in the loops of a reduction, and unit loops are dropped
+    if not loops:
+        return
+    innermost = loops[min(len(spatial), len(loops)) - 1]
+    for consumer in _consumers(schedule, name):
         if _same_space(schedule, consumer, spatial):
             _try(lambda consumer=consumer: schedule.reverse_compute_at(consumer, innermost))
 
@@ -83,36 +121,99 @@ def _same_space(schedule, consumer, spatial) -> bool:
     ]
 
 
+def _is_masked(schedule, name: str, reductions) -> bool:
+    """Whether a block applies a gradient mask to what one reduction reads again and again."""
+    (consumer,) = _consumers(schedule, name)
+    block = schedule.get(schedule.get_sblock(name))
+    reads_bits = any(str(read.source.ty.dtype) == "bool" for read in block.reads)
+    return reads_bits and schedule.get(consumer).name_hint in reductions
+
+
+def _stage(schedule, name: str):
+    """Compute a reduction's operand a part at a time, each element once.
+
+    The loops that choose the part go outside: the pixel for a 1x1 convolution, the channel for a
+    depthwise one. Only that part is stored. Where nothing is read twice the operand is inlined.
+    """
+    producer = schedule.get_sblock(name)
+    (reduction,) = schedule.get_consumers(producer)
+    outer, inner = _part_loops(schedule, schedule.get(producer).writes[0].source, reduction)
+    if any(int(schedule.get(loop).extent) > 1 for loop in inner) and outer:
+        schedule.reorder(*outer, *inner)
+        if _try(lambda: schedule.compute_at(producer, outer[-1])):
+            return
+    _try(lambda: schedule.compute_inline(producer))
+
+
+def _part_loops(schedule, operand, reduction) -> tuple[list, list]:
+    """The spatial loops of `reduction` that choose a part of `operand`, and the others."""
+    block = schedule.get(reduction)
+    (read,) = (r for r in block.reads if r.source.same_as(operand))
+    simplify = _analyzer(block).simplify
+    used = {v for axis in read.region for v in tirx.analysis.undefined_vars(simplify(axis.min))}
+    loops = zip(block.iter_vars, schedule.get_loops(reduction), strict=True)
+    spatial = [(axis.var, loop) for axis, loop in loops if int(axis.iter_type) == _SPATIAL]
+    if len(spatial) == 4 and spatial[1][0] in used:
+        used &= {var for var, _ in spatial[:2]}  # channel by channel: a plane, not its windows
+    outer = [loop for var, loop in spatial if var in used]
+    return outer, [loop for var, loop in spatial if var not in used]
+
+
+def _buffer_plane(schedule, name: str):
+    """Copy the channel that a windowed, channel-wise reduction is about to read.
+
+    Depthwise convolutions and pools then read scratch of one plane, and their result may take the
+    operand's place (see `in_place`): that copy is all that keeps a window's elements.
+    """
+    block = schedule.get_sblock(name)
+    found = _channelwise_operand(schedule.get(block))
+    if found is None:
+        return
+    operand, channel = found
+    loop = schedule.get_loops(block)[channel]
+    plane = schedule.cache_read(block, operand, "global")
+    if not _try(lambda: schedule.compute_at(plane, loop)):
+        schedule.compute_inline(plane)  # as it was
+
+
+def _channelwise_operand(block) -> tuple[int, int] | None:
+    """(operand, axis) of a read whose channel is the block's own; None unless a window is read."""
+    spatial = [axis.var for axis in block.iter_vars if int(axis.iter_type) == _SPATIAL]
+    windows = [int(a.dom.extent) for a in block.iter_vars if int(a.iter_type) != _SPATIAL]
+    if len(spatial) != 4 or max(windows, default=1) == 1:
+        return None
+    if all(int(axis.dom.extent) == 1 for axis in block.iter_vars[2:4]):
+        return None  # one window a channel: each element is read once
+    analyzer = _analyzer(block)
+    for position, read in enumerate(block.reads):
+        shape = [int(n) for n in read.source.ty.shape]
+        if len(shape) != 4 or shape[2:] == [1, 1]:
+            continue
+        used = {v for axis in read.region[2:] for v in tirx.analysis.undefined_vars(axis.min)}
+        moves = spatial[2] in used or spatial[3] in used  # with the pixel: no weight
+        if moves and analyzer.can_prove_equal(read.region[1].min, spatial[1]):
+            return position, 1
+    return None
+
+
+def _analyzer(block) -> sym.Analyzer:
+    """One that knows the extents of the block's axes."""
+    analyzer = sym.Analyzer()
+    for axis in block.iter_vars:
+        analyzer.bind(axis.var, axis.dom)
+    return analyzer
+
+
 def _first_reduction_loop(schedule, name: str):
     block = schedule.get_sblock(name)
     spatial = [a for a in schedule.get(block).iter_vars if int(a.iter_type) == _SPATIAL]
     return schedule.get_loops(block)[len(spatial)]
 
 
-def _try(primitive):
-    """Apply a primitive where the schedule's own legality check allows it."""
+def _try(primitive) -> bool:
+    """Apply a primitive where the schedule's own legality check allows it; whether it did."""
     try:
         primitive()
     except ScheduleError:
-        pass
-
-
-def lower_to_loops(module: tvm.IRModule) -> tvm.IRModule:
-    """Blocks to plain loops over flat buffers: what the C printer reads."""
-    passes = [
-        s_tir.transform.CanonicalizeLoop(),
-        s_tir.transform.LowerInitBlock(),
-        s_tir.transform.PlanAndUpdateBufferAllocationLocation(),
-        s_tir.transform.ConvertBlocksToOpaque(),
-        s_tir.transform.CompactBufferAllocation(),
-        s_tir.transform.LowerMatchBuffer(),
-        s_tir.transform.StmtSimplify(),
-        s_tir.transform.LowerOpaqueBlock(),
-        tirx.transform.FlattenBuffer(),
-        tirx.transform.NarrowDataType(32),
-        tirx.transform.StmtSimplify(),
-        tirx.transform.RemoveNoOp(),
-        tirx.transform.BindTarget(tvm.target.Target("c")),
-        tirx.transform.LowerIntrin(),
-    ]
-    return tvm.ir.transform.Sequential(passes)(module)
+        return False
+    return True

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import tvm
 from tvm import relax
 
 from . import op_gradients  # noqa: F401  (registers the rules)
-from .graph import bindings_of, constant, dtype_of, op_name, shape_of, variables_in
+from .graph import Renamer, bindings_of, constant, dtype_of, op_name, shape_of, variables_in
+from .narrow_gradients import narrow_gradients
+from .ops.channels import indices_of, take_channels
 from .ops.masks import INT8_MAX
 from .ops.quantized import BIAS_LIMIT
+from .ops.registry import attributes
 from .ops.update import sgd_update, sgd_update_codes
+from .split_parameters import SplitParameters, merged_with_frozen
 
 LOSS = "main"
 
@@ -29,12 +35,14 @@ class SparseBackward:
     adjoint below the first trained one.
 
     Quantized parameters are differentiated in the real domain: `dequantize(w)` stands for a
-    float32 leaf while TVM's `Gradient` runs, and is put back afterwards.
+    float32 leaf while TVM's `Gradient` runs, and is put back afterwards. A weight that trains on a
+    subset of its input channels is split first (`SplitParameters`); then only that slice of its
+    gradient is computed and stored, and only those channels of its input are saved.
 
     Parameters
     ----------
-    trained : names of the parameters to train, or an object whose ``trained`` gives them (an
-        `UpdateScheme`).
+    scheme : what trains: names of parameters; or name -> ascending input channels, None for all of
+        them; or an object whose ``trained`` gives names (an `UpdateScheme` without subsets).
 
     Examples
     --------
@@ -58,116 +66,126 @@ class SparseBackward:
             return (loss, updated)
     """
 
-    def __init__(self, trained):
-        self.trained = set(getattr(trained, "trained", trained))
+    def __init__(self, scheme):
+        scheme = getattr(scheme, "trained", scheme)
+        items = scheme.items() if isinstance(scheme, Mapping) else ((name, None) for name in scheme)
+        self.trained = dict(items)
 
     def transform_module(self, module: tvm.IRModule, _context) -> tvm.IRModule:
-        function = module[LOSS]
-        trained = _trained_parameters(function, self.trained)
-        dequantized = {p: b for p in trained if (b := _dequantize_of(function, p)) is not None}
-        opened = _open_leaves(function, dequantized)
-        differentiated = _differentiate(function, opened, trained, dequantized)
-        step = _append_updates(function, differentiated, trained, dequantized)
-        return relax.transform.DeadCodeElimination()(tvm.IRModule({LOSS: step}))
+        _check_names(module[LOSS], self.trained)
+        subsets = {name: chosen for name, chosen in self.trained.items() if chosen is not None}
+        function = SplitParameters(subsets)(module)[LOSS]
+        leaves = [_leaf(function, p) for p in function.params[2:] if p.name in self.trained]
+        opened = _open_leaves(function, leaves)
+        differentiated = _differentiate(function, opened, leaves)
+        step = tvm.IRModule({LOSS: _append_updates(function, differentiated, leaves)})
+        step = relax.transform.CanonicalizeBindings()(step)  # no aliases between a gradient and us
+        step = tvm.IRModule({LOSS: narrow_gradients(step[LOSS])})
+        return relax.transform.DeadCodeElimination()(step)
 
 
-def _trained_parameters(function, names) -> list[relax.Var]:
-    known = {p.name: p for p in function.params[2:]}
-    unknown = sorted(names - known.keys())
+@dataclass(frozen=True)
+class _Leaf:
+    """A trained parameter and how the function gets its real value from it.
+
+    `merge` puts it together with its frozen channels, `decode` is its dequantize; None where there
+    is none. The last of the three is what `Gradient` differentiates.
+    """
+
+    parameter: relax.Var
+    merge: relax.VarBinding | None
+    decode: relax.VarBinding | None
+
+    @property
+    def binding(self) -> relax.VarBinding | None:
+        """What binds the real value; None if it is the parameter itself."""
+        return self.decode or self.merge
+
+
+def _check_names(function, names):
+    unknown = sorted(set(names) - {p.name for p in function.params[2:]})
     if unknown:
         raise ValueError(f'SparseBackward: there is no parameter "{unknown[0]}" in the module.')
     if not names:
         raise ValueError("SparseBackward: the scheme trains nothing; name at least one parameter.")
-    return [p for p in function.params[2:] if p.name in names]
 
 
-def _dequantize_of(function, parameter) -> relax.VarBinding | None:
-    """The binding that decodes a quantized parameter; None for a float32 one."""
-    readers = [b for b in bindings_of(function) if parameter in variables_in(b.value)]
+def _leaf(function, parameter) -> _Leaf:
+    merge = merged_with_frozen(function, parameter)
+    whole = merge.var if merge else parameter
+    readers = [b for b in bindings_of(function) if whole in variables_in(b.value)]
     if not readers:
         raise ValueError(f'SparseBackward: parameter "{parameter.name}" is never used.')
     if dtype_of(parameter) == "float32":
-        return None
+        return _Leaf(parameter, merge, None)
     if len(readers) != 1 or op_name(readers[0].value) != "relax.dequantize":
         raise ValueError(
             f'SparseBackward: parameter "{parameter.name}" is {dtype_of(parameter)} and not '
             "read through one dequantize; only float32 and quantized parameters train."
         )
-    return readers[0]
+    return _Leaf(parameter, merge, readers[0])
 
 
-def _open_leaves(function, dequantized) -> relax.Function:
-    """Make each decoded parameter an argument: the function that `Gradient` can differentiate.
+def _open_leaves(function, leaves) -> relax.Function:
+    """Make each real value an argument: the function that `Gradient` can differentiate.
 
-    The new arguments follow the others, in the order of `dequantized`.
+    The new arguments follow the others, in the order of `leaves`.
     """
-    leaves = {b.var: relax.Var(f"{p.name}.real", b.var.ty) for p, b in dequantized.items()}
+    opened = {
+        leaf.binding.var: relax.Var(f"{leaf.parameter.name}.real", leaf.binding.var.ty)
+        for leaf in leaves
+        if leaf.binding
+    }
     builder = relax.BlockBuilder()
-    renamed = _Renamer(leaves)
-    with builder.function(LOSS, [*function.params, *leaves.values()]):
+    renamed = Renamer(opened)
+    with builder.function(LOSS, [*function.params, *opened.values()]):
         with builder.dataflow():
             for binding in bindings_of(function):
-                if binding.var not in leaves:
+                if binding.var not in opened:
                     renamed.vars[binding.var] = builder.emit(renamed(binding.value))
             output = builder.emit_output(renamed(function.body.body))
         builder.emit_func_output(output)
     return builder.get()[LOSS]
 
 
-class _Renamer:
-    """Replace variables in one (normalized, hence flat) expression."""
-
-    def __init__(self, variables: dict):
-        self.vars = dict(variables)
-
-    def __call__(self, expr):
-        if isinstance(expr, relax.Var):
-            return self.vars.get(expr, expr)
-        if isinstance(expr, relax.Tuple):
-            return relax.Tuple([self(field) for field in expr.fields])
-        if isinstance(expr, relax.TupleGetItem):
-            return relax.TupleGetItem(self(expr.tuple_value), expr.index)
-        if isinstance(expr, relax.Call):
-            args = [self(arg) for arg in expr.args]
-            return relax.Call(expr.op, args, expr.attrs, expr.ty_args)
-        return expr
-
-
-def _differentiate(function, opened, trained, dequantized) -> relax.Function:
-    """``(..., leaves...) -> (loss, (gradient of each trained parameter...))``."""
-    arguments = dict(zip(function.params, opened.params[: len(function.params)], strict=True))
-    leaves = dict(zip(dequantized, opened.params[len(function.params) :], strict=True))
-    require = [leaves.get(parameter, arguments[parameter]) for parameter in trained]
+def _differentiate(function, opened, leaves) -> relax.Function:
+    """``(..., real values...) -> (loss, (gradient of each leaf...))``."""
+    count = len(function.params)
+    arguments = dict(zip(function.params, opened.params[:count], strict=True))
+    real = iter(opened.params[count:])
+    require = [next(real) if leaf.binding else arguments[leaf.parameter] for leaf in leaves]
     module = relax.transform.Gradient(LOSS, require)(tvm.IRModule({LOSS: opened}))
     return module[LOSS + "_adjoint"]
 
 
-def _append_updates(function, differentiated, trained, dequantized) -> relax.Function:
-    """Bind the leaves to dequantize again, add the optimizer, return the new parameters."""
+def _append_updates(function, differentiated, leaves) -> relax.Function:
+    """Bind the real values again, add the optimizer, return the new parameters."""
     count = len(function.params)
     learning_rate = relax.Var("learning_rate", relax.TensorType((), "float32"))
     seed = relax.Var("seed", relax.TensorType((), "uint32"))
     params = [*function.params[:2], learning_rate, seed, *function.params[2:]]
-    renamed = _Renamer(dict(zip(differentiated.params[:count], function.params, strict=True)))
+    renamed = Renamer(dict(zip(differentiated.params[:count], function.params, strict=True)))
     builder = relax.BlockBuilder()
     with builder.function(LOSS, params):
         with builder.dataflow():
-            leaves = differentiated.params[count:]
-            for leaf, binding in zip(leaves, dequantized.values(), strict=True):
-                renamed.vars[leaf] = builder.emit(binding.value)
+            real = iter(differentiated.params[count:])
+            for leaf in leaves:
+                if leaf.merge:
+                    renamed.vars[leaf.merge.var] = builder.emit(leaf.merge.value)
+                if leaf.binding:
+                    value = renamed(leaf.binding.value)
+                    renamed.vars[next(real)] = builder.emit(value)
             for binding in bindings_of(differentiated):
                 renamed.vars[binding.var] = builder.emit(renamed(binding.value))
             loss, gradients = _results(differentiated, renamed)
             updated = [
-                builder.emit_output(
-                    _update(parameter, gradient, learning_rate, seed, dequantized.get(parameter))
-                )
-                for parameter, gradient in zip(trained, gradients, strict=True)
+                builder.emit_output(_update(builder, leaf, gradient, learning_rate, seed))
+                for leaf, gradient in zip(leaves, gradients, strict=True)
             ]
             loss = builder.emit_output(loss)
         builder.emit_func_output(relax.Tuple([loss, *updated]))
     step = builder.get()[LOSS]
-    return step.with_attr("trained_parameters", [p.name for p in trained])
+    return step.with_attr("trained_parameters", [leaf.parameter.name for leaf in leaves])
 
 
 def _results(differentiated, renamed):
@@ -180,20 +198,30 @@ def _results(differentiated, renamed):
     return renamed(loss), [renamed(g) for g in gradients.fields]
 
 
-def _update(parameter, gradient, learning_rate, seed, dequantized) -> relax.Call:
-    if dequantized is None:
+def _update(builder, leaf, gradient, learning_rate, seed) -> relax.Call:
+    parameter, rows = leaf.parameter, None
+    if leaf.merge:
+        attrs = attributes(leaf.merge.value)
+        gradient = builder.emit(take_channels(gradient, attrs["ranges"], attrs["axis"]))
+        rows = indices_of(attrs["ranges"]) if attrs["axis"] == 0 else None
+    if leaf.decode is None:
         return sgd_update(parameter, gradient, learning_rate)
-    scale = np.asarray(constant(dequantized.value.args[1]), np.float64)
-    channels = shape_of(parameter)[0]
-    with np.errstate(divide="ignore"):
-        inverse = np.where(scale > np.finfo(np.float32).tiny, 1.0 / scale, 0.0)
-    inverse = np.broadcast_to(inverse, (channels,)).astype(np.float32)
     return sgd_update_codes(
         parameter,
         gradient,
         learning_rate,
         seed,
-        relax.const(inverse),
+        relax.const(_inverse_scale(leaf, rows)),
         limit=INT8_MAX if dtype_of(parameter) == "int8" else BIAS_LIMIT,
         salt=zlib.crc32(parameter.name.encode()),
     )
+
+
+def _inverse_scale(leaf, rows) -> np.ndarray:
+    """1 / scale of each trained row, float32; 0 for a dead channel."""
+    whole = leaf.merge.var if leaf.merge else leaf.parameter
+    scale = np.asarray(constant(leaf.decode.value.args[1]), np.float64)
+    with np.errstate(divide="ignore"):
+        inverse = np.where(scale > np.finfo(np.float32).tiny, 1.0 / scale, 0.0)
+    inverse = np.broadcast_to(inverse, shape_of(whole)[:1]).astype(np.float32)
+    return inverse if rows is None else inverse[rows]

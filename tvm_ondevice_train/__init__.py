@@ -5,6 +5,7 @@ from importlib import import_module
 from types import ModuleType
 
 _HOMES = {
+    "Channels": "scheme",
     "CompiledModel": "compile",
     "Model": "model",
     "OdtError": "errors",

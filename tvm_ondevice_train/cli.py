@@ -83,7 +83,8 @@ def cli(context: click.Context) -> None:
     show_default=True,
     metavar="SCHEME",
     help="What trains: full, head, last:K (the last K layers and the head), "
-    "bias:K (the last K biases and the head), or a FILE.json.",
+    "bias:K (the last K biases and the head), or a FILE.json, which may train some of a weight's "
+    "input channels.",
 )
 @click.option(
     "--loss",
@@ -91,6 +92,13 @@ def cli(context: click.Context) -> None:
     default="cross_entropy",
     show_default=True,
     help="Softmax cross-entropy with a class label, or mean squared error with values.",
+)
+@click.option(
+    "--backward",
+    type=click.Choice(["float32", "bfloat16", "float8"]),
+    default="float32",
+    show_default=True,
+    help="How adjoints are stored between kernels: in 32, 16 or 8 bits.",
 )
 @click.option(
     "--lr",
@@ -120,8 +128,26 @@ def cli(context: click.Context) -> None:
     help="What the project runs as: a process of this computer, or a bare-metal image.  "
     "[default: baremetal, for the board `host`: host]",
 )
+@click.option(
+    "--dump-ir",
+    "dump_ir",
+    type=click.Path(file_okay=False),
+    metavar="DIR",
+    help="Write the module after each pass into DIR, as TVMScript.",
+)
 def compile_command(
-    model, directory, classes, scheme, loss, learning_rate, board, sram, flash, platform
+    model,
+    directory,
+    classes,
+    scheme,
+    loss,
+    backward,
+    learning_rate,
+    board,
+    sram,
+    flash,
+    platform,
+    dump_ir,
 ):
     """Turn MODEL into a C project in DIR that runs and trains it.
 
@@ -148,6 +174,8 @@ def compile_command(
             board=board,
             sram_bytes=sram,
             flash_bytes=flash,
+            backward=backward,
+            dump_ir=dump_ir,
         )
         compiled.save(directory, platform=platform or ("host" if target.is_host else "baremetal"))
     display.print_memory(compiled.report, target)

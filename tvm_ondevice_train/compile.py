@@ -4,22 +4,35 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from relay_passes import SparseBackward, lowering
+import numpy as np
+import tvm
+
+from relay_passes import (
+    EliminateDeadGradients,
+    NarrowAdjoints,
+    ReorderForMemory,
+    SparseBackward,
+    lowering,
+)
+from relay_passes.ops.precision import FORMATS
 
 from .boards import DEFAULT_BOARD, Board
 from .boards import board as find_board
 from .codegen.layout import merge_constants, parameter_slots, plan_program
 from .codegen.model_c import Source, generate
 from .codegen.program import Program, extract
+from .dump_ir import ir_dump
 from .errors import OdtError
 from .frontend import load
 from .model import Model
 from .project import generate_project
 from .report import check_budget, make_report
 from .scheme import UpdateScheme, resolve
+from .trained_slices import slice_model
 from .training_graph import loss_module, replace_head
 
 STEP_ROLES = ("input", "target", "learning_rate", "seed")
@@ -27,12 +40,16 @@ STEP_ROLES = ("input", "target", "learning_rate", "seed")
 
 @dataclass(frozen=True)
 class CompiledModel:
-    """The C of one training step: ``files`` (name -> text), ``report`` and what they come from."""
+    """The C of one training step: ``files`` (name -> text), ``report`` and what they come from.
+
+    ``initial`` holds the parameters that train, whole and as the model had them.
+    """
 
     files: dict[str, str]
     report: dict
     source: Source
     board: Board
+    initial: Mapping[str, np.ndarray]
 
     def save(self, directory, platform: str | None = None) -> Path:
         """Write the project into `directory`, all of it or nothing, and return its path.
@@ -47,6 +64,7 @@ class CompiledModel:
             platform,
             directory,
             stack_bytes=self.report["stack_bytes"],
+            initial=self.initial,
         )
 
 
@@ -61,6 +79,8 @@ def compile(
     sram_bytes: int | None = None,
     flash_bytes: int | None = None,
     seed: int = 0,
+    backward: str = "float32",
+    dump_ir: str | os.PathLike | None = None,
 ) -> CompiledModel:
     """Compile a training step and a prediction for one sample.
 
@@ -68,41 +88,79 @@ def compile(
     ----------
     model : what `load` takes (.onnx, .tflite, .pt2) or gave.
     classes : outputs of a fresh float32 head in the classifier's place; None keeps the model's own.
-    scheme : what trains: "full", "head", "last:K", "bias:K", a scheme file, or an `UpdateScheme`.
+    scheme : what trains: "full", "head", "last:K", "bias:K", a scheme file, or an `UpdateScheme`,
+        which may name some of a weight's input channels.
     loss : "cross_entropy" (integer labels) or "mse" (values).
     learning_rate : initial step size; it can be changed on the device.
     board, sram_bytes, flash_bytes : the part, and another budget than the part has.
     seed : of the fresh head's weights.
+    backward : how adjoints are stored between kernels: "float32", "bfloat16" or "float8".
+    dump_ir : a directory for the module after each pass, as TVMScript.
 
     Raises OdtError, in one line, for anything that cannot be compiled or does not fit.
     """
     target = find_board(board, sram_bytes, flash_bytes)
     if not (math.isfinite(learning_rate) and learning_rate >= 0):
         raise OdtError(f"learning_rate is {learning_rate}; it must be 0 or more, and finite")
+    if backward not in (known := ("float32", *FORMATS)):
+        raise OdtError(f'backward is "{backward}"; allowed are {", ".join(known)}')
     model = model if isinstance(model, Model) else load(model)
     if classes is not None:
         model = replace_head(model, classes, seed)
-    chosen = resolve(scheme, model.layers)
-    train, predict = build_programs(model, chosen, loss)
-    source = _source(model, chosen, train, predict, loss, learning_rate)
-    spec = scheme if isinstance(scheme, str) else "custom"
-    report = make_report(model, spec, source, target, loss, classes)
+    sliced = slice_model(model, resolve(scheme, model.layers))
+    train, predict = build_programs(
+        sliced.model, sliced.slices, loss, backward=backward, dump_ir=dump_ir
+    )
+    source = _source(sliced, train, predict, loss, learning_rate)
+    spec = "custom" if isinstance(scheme, UpdateScheme) else Path(scheme).name
+    report = make_report(sliced, spec, source, target, loss, classes, backward)
     check_budget(report, source, target)
-    return CompiledModel(generate(source), report, source, target)
+    initial = {name: model.parameters[name] for name in sliced.slices}
+    return CompiledModel(generate(source), report, source, target, initial)
 
 
 def build_programs(
-    model: Model, scheme: UpdateScheme, loss: str, fuse: bool = True
+    model: Model,
+    trained: Collection[str],
+    loss: str,
+    fuse: bool = True,
+    backward: str = "float32",
+    dump_ir: str | os.PathLike | None = None,
 ) -> tuple[Program, Program]:
-    """The training step and the prediction as kernel calls, before memory is planned."""
-    step = lowering(fuse)(SparseBackward(scheme)(loss_module(model, loss)))
-    forward = lowering(fuse)(model.module)
+    """The training step and the prediction as kernel calls, before memory is planned.
+
+    trained : names of the parameters that train, in whole (see `slice_model`).
+    """
+    with ir_dump(dump_ir, "training"):
+        passes = training_passes(trained, fuse, backward)
+        step = tvm.transform.Sequential(passes)(loss_module(model, loss))
+    with ir_dump(dump_ir, "prediction"):
+        forward = tvm.transform.Sequential([lowering(fuse), ReorderForMemory()])(model.module)
     return extract(step, STEP_ROLES), extract(forward, STEP_ROLES[:1])
 
 
-def _source(model, scheme, train, predict, loss, learning_rate) -> Source:
+def training_passes(
+    trained: Collection[str], fuse: bool = True, backward: str = "float32"
+) -> list[tvm.transform.Pass]:
+    """From a loss function to a training step of scheduled kernels, pass by pass."""
+    return [
+        # differentiate, for what trains
+        SparseBackward(list(trained)),
+        # compute and save no more than that needs
+        EliminateDeadGradients(),
+        # adjoints in fewer bits, if wanted
+        NarrowAdjoints(backward),
+        # integer kernels
+        lowering(fuse),
+        # in the order that needs the least memory
+        ReorderForMemory(),
+    ]
+
+
+def _source(sliced, train, predict, loss, learning_rate) -> Source:
+    model = sliced.model
     (train, predict), constants = merge_constants(train, predict, taken=model.parameters)
-    trained = [name for name in model.parameters if name in set(scheme.trained)]
+    trained = [name for name in model.parameters if name in sliced.slices]
     frozen = {name: v for name, v in model.parameters.items() if name not in trained}
     target = next(t for op in train.ops for t in op.inputs if t.role == "target")
     labels = loss == "cross_entropy"

@@ -8,7 +8,7 @@ from .boards import Board
 from .codegen.layout import ARENA_ALIGN, PlannedProgram
 from .codegen.model_c import Source
 from .errors import OdtError
-from .model import Model
+from .trained_slices import SlicedModel
 
 STACK_BYTES = 2048  # reserved by the linker script; `run` measures what is used
 STATE_HEADER_BYTES = 16  # odt_t: learning rate, seed, steps, pointer to the arena
@@ -17,9 +17,16 @@ CODE_BYTES_RUNTIME = 6000
 
 
 def make_report(
-    model: Model, scheme: str, source: Source, board: Board, loss: str, classes: int | None
+    sliced: SlicedModel,
+    scheme: str,
+    source: Source,
+    board: Board,
+    loss: str,
+    classes: int | None,
+    backward: str,
 ) -> dict:
     """The static account and everything that the host needs to talk to the device."""
+    model = sliced.model
     parameter_bytes = sum(slot.value.nbytes for slot in source.slots)
     state_bytes = parameter_bytes + STATE_HEADER_BYTES
     outputs, targets = int(np.prod(source.output_shape)), int(np.prod(source.target.shape))
@@ -32,6 +39,7 @@ def make_report(
         "scheme": scheme,
         "board": board.name,
         "loss": loss,
+        "backward": backward,
         "learning_rate": source.learning_rate,
         "classes": source.classes,
         "new_head": classes is not None,
@@ -57,7 +65,7 @@ def make_report(
             "kind": "label" if source.classes else "values",
             "shape": list(source.target.shape),
         },
-        "trained_parameters": _trained(model, source),
+        "trained_parameters": _trained(sliced, source),
         "ops": _ops(source.train),
     }
 
@@ -71,18 +79,29 @@ def _flash_bytes(source: Source) -> int:
     return data + CODE_BYTES_RUNTIME + CODE_BYTES_PER_KERNEL * len(kernels)
 
 
-def _trained(model: Model, source: Source) -> dict:
-    scales = model.scales
-    return {
-        slot.name: {
+def _trained(sliced: SlicedModel, source: Source) -> dict:
+    """By name: the tensor in ``odt_params_t``, and what of the model's parameter it holds.
+
+    ``stored[i, j] = whole[rows[i], columns[j]]``; null is the whole axis in its order.
+    """
+    scales = sliced.source.scales
+
+    def entry(slot):
+        held = sliced.slices[slot.name]
+        scale = np.atleast_1d(scales[slot.name]) if slot.name in scales else None
+        if scale is not None and scale.size > 1 and held.rows is not None:
+            scale = scale[held.rows]
+        return {
             "shape": list(slot.value.shape),
             "dtype": str(slot.value.dtype),
             "offset": slot.offset,
-            "trained_channels": "all",
-            "scale": np.atleast_1d(scales[slot.name]).tolist() if slot.name in scales else None,
+            "scale": None if scale is None else scale.tolist(),
+            "whole_shape": list(held.shape),
+            "rows": None if held.rows is None else held.rows.tolist(),
+            "columns": None if held.columns is None else held.columns.tolist(),
         }
-        for slot in source.slots
-    }
+
+    return {slot.name: entry(slot) for slot in source.slots}
 
 
 def _ops(planned: PlannedProgram) -> list[dict]:
@@ -123,14 +142,16 @@ def check_budget(report: dict, source: Source, board: Board) -> None:
 
 
 def _peak(source: Source) -> str:
-    """The op at which most bytes are live, and its largest buffers."""
+    """The op at which most bytes are live, and the largest tensors there."""
     planned = max((source.train, source.predict), key=lambda p: p.plan.total_bytes)
     index = planned.plan.peak_op
     op = planned.program.ops[index]
-    live = [b for b in planned.buffers if b.first <= index <= b.last]
-    largest = sorted(live, key=lambda b: -b.size_bytes)[:3]
-    tensors = {t.name: t for o in planned.program.ops for t in (*o.inputs, *o.outputs)}
-    parts = [f"{b.size_bytes:,} for {_describe(tensors.get(b.name))}" for b in largest]
+    live = [
+        (t.size_bytes, t) for t, (first, last) in planned.live.items() if first <= index <= last
+    ]
+    live.append((op.kernel.workspace_bytes, None))
+    largest = sorted(live, key=lambda entry: -entry[0])[:3]
+    parts = [f"{size:,} for {_describe(tensor)}" for size, tensor in largest if size]
     return f"its peak is set by {op.name}: {', '.join(parts)}"
 
 

@@ -19,6 +19,7 @@ from .device.protocol import DeviceError
 from .device.samples import decode_inputs, encode_inputs, encode_targets
 from .device.session import Session
 from .errors import OdtError
+from .slices import Slice
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,8 @@ def run_project(
 ) -> dict:
     """Build and start the project, stream `data` to it, write `run.json` and return its content.
 
-    The trained parameters, as the device stores them, are left in `learned.npz` by name.
+    The trained parameters are left in `learned.npz` by name: whole and in the model's own order,
+    also where only some channels trained.
 
     One epoch in shuffled order unless `steps` or `epochs` say otherwise; `seed` sets the order and
     the device's rounding. `on_progress(step, steps, loss)` is called after every step. With
@@ -97,16 +99,20 @@ def run_project(
         **_costs(report, stats, device.counts, program),
         "wall_seconds": time.monotonic() - started,
     }
-    _write_learned(Path(directory) / "learned.npz", learned)
+    _write_learned(Path(directory), report, learned)
     _write_json(Path(directory) / "run.json", result)
     return result
 
 
-def _write_learned(path: Path, parameters: dict[str, np.ndarray]) -> None:
-    temporary = path.with_name(f".{path.name}")
+def _write_learned(directory: Path, report: dict, learned: dict[str, np.ndarray]) -> None:
+    slices = {name: Slice.from_report(report["trained_parameters"][name]) for name in learned}
+    if not all(part.is_whole for part in slices.values()):
+        with np.load(directory / "initial.npz") as initial:
+            learned = {name: slices[name].put(initial[name], v) for name, v in learned.items()}
+    temporary = directory / ".learned.npz"
     with temporary.open("wb") as file:
-        np.savez(file, **parameters)
-    os.replace(temporary, path)
+        np.savez(file, **learned)
+    os.replace(temporary, directory / "learned.npz")
 
 
 def _read_npz(path: Path) -> dict[str, np.ndarray]:

@@ -3,4 +3,13 @@
 Each has a type rule and a lowering to TE; importing this package registers them all.
 """
 
-from . import convolution, loss, masks, pooling, quantized, update  # noqa: F401
+from . import (  # noqa: F401
+    channels,
+    convolution,
+    loss,
+    masks,
+    pooling,
+    precision,
+    quantized,
+    update,
+)

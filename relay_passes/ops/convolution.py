@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from tvm import relax, te, tirx
 
-from .registry import call, float_of_shape, register
+from .channels import indices_of, ranges_of, source_channel, take_channels
+from .registry import attributes, call, float_of_shape, register
 
 
 def conv2d_input_grad(adjoint, weight, shape, conv_attrs) -> relax.Call:
@@ -18,7 +19,29 @@ def conv2d_input_grad(adjoint, weight, shape, conv_attrs) -> relax.Call:
 
 def conv2d_weight_grad(adjoint, data, shape, conv_attrs) -> relax.Call:
     """dL/dweight of ``y = conv2d(data, weight)``; `shape` is that of the weight."""
-    return call("conv2d_weight_grad", adjoint, data, shape=list(shape), **geometry(conv_attrs))
+    attrs = geometry(conv_attrs)
+    return call("conv2d_weight_grad", adjoint, data, shape=list(shape), rows=[0, shape[0]], **attrs)
+
+
+def conv2d_weight_grad_slice(gradient: relax.Call, ranges: list[int], axis: int) -> relax.Call:
+    """``take_channels(gradient, ranges, axis)`` that computes no more than that.
+
+    `gradient` is a call of `conv2d_weight_grad`. Along axis 1 it reads only those input channels;
+    along axis 0, where each group has one input channel, only those groups.
+    """
+    adjoint, data = gradient.args
+    attrs = attributes(gradient)
+    outputs, inputs_per_group = attrs["shape"][:2]
+    channels, groups = indices_of(ranges), attrs["groups"]
+    if axis == 1:
+        inputs = [g * inputs_per_group + c for g in range(groups) for c in channels]
+        attrs["shape"][1] = len(channels)
+    else:
+        multiplier = outputs // groups
+        inputs = [c // multiplier for c in channels[::multiplier]]
+        attrs |= {"shape": [len(channels), *attrs["shape"][1:]], "groups": len(inputs)}
+        attrs["rows"] = ranges
+    return call("conv2d_weight_grad", adjoint, take_channels(data, ranges_of(inputs)), **attrs)
 
 
 def geometry(attrs) -> dict:
@@ -63,12 +86,12 @@ def window_conditions(position, stride, extent):
 
 @register("conv2d_weight_grad", float_of_shape)
 def _weight_grad(attrs, adjoint, data):
-    """dw[o,c,i,j] = sum over n,h,w of dy[n,o,h,w] * x[n,g+c,h*sh+i*di-top,w*sw+j*dj-left]."""
-    batch, outputs, out_height, out_width = (int(n) for n in adjoint.shape)
+    """dw[o,c,i,j] = sum over n,h,w of dy[n,rows(o),h,w] * x[n,g+c,h*sh+i*di-top,w*sw+j*dj-left]."""
+    batch, _, out_height, out_width = (int(n) for n in adjoint.shape)
     _, _, height, width = (int(n) for n in data.shape)
     (stride_h, stride_w), (dilation_h, dilation_w) = attrs["strides"], attrs["dilation"]
     top, left = attrs["padding"][:2]
-    inputs_per_group = attrs["shape"][1]
+    outputs, inputs_per_group = attrs["shape"][:2]
     outputs_per_group = outputs // attrs["groups"]
     n = te.reduce_axis((0, batch), "n")
     h = te.reduce_axis((0, out_height), "h")
@@ -81,6 +104,7 @@ def _weight_grad(attrs, adjoint, data):
         inside = [row >= 0, row < height, column >= 0, column < width]
         zero = tirx.const(0, "float32")
         tap = tirx.if_then_else(tirx.all(*inside), data[n, channel, row, column], zero)
-        return te.sum(adjoint[n, o, h, w] * tap, axis=[n, h, w])
+        row_of_adjoint = source_channel(attrs["rows"], o)
+        return te.sum(adjoint[n, row_of_adjoint, h, w] * tap, axis=[n, h, w])
 
     return te.compute(attrs["shape"], element, name="weight_grad")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from tvm import relax, te, tirx
 
-from .registry import call, register
+from .registry import PREFIX, call, register
 
 INT8_MIN, INT8_MAX = -128, 127
+MASKS = tuple(PREFIX + name for name in ("code_range_mask", "interval_mask", "positive_mask"))
 
 
 def code_range_mask(data, scale: float, zero_point: int) -> relax.Call:

@@ -15,9 +15,22 @@ from .convolution import window_conditions
 from .registry import call, float_of_shape, register
 
 
-def max_pool2d_input_grad(adjoint, data, attrs) -> relax.Call:
-    """dL/dx of ``y = max_pool2d(x)``: each window's adjoint goes to its first maximum."""
-    return call("max_pool2d_input_grad", adjoint, data, **_geometry(attrs))
+def max_pool2d_argmax(data, shape, attrs) -> relax.Call:
+    """Which tap, row by row, holds the first maximum of each window of ``max_pool2d(data)``.
+
+    `shape` is that of the pool's result. With it the gradient needs no operand: one byte a window
+    is saved (four for windows of more than 256 taps) instead of the whole input.
+    """
+    return call("max_pool2d_argmax", data, saved=True, shape=list(shape), **_geometry(attrs))
+
+
+def max_pool2d_input_grad(adjoint, argmax, shape, attrs) -> relax.Call:
+    """dL/dx of ``y = max_pool2d(x)``: each window's adjoint goes to its first maximum.
+
+    `argmax` is what `max_pool2d_argmax` gives, `shape` that of x.
+    """
+    geometry = _geometry(attrs)
+    return call("max_pool2d_input_grad", adjoint, argmax, shape=list(shape), **geometry)
 
 
 def _geometry(attrs) -> dict[str, list[int]]:
@@ -25,16 +38,16 @@ def _geometry(attrs) -> dict[str, list[int]]:
     return {name: [int(n) for n in getattr(attrs, name)] for name in names}
 
 
-@register("max_pool2d_input_grad", lambda expr: relax.TensorType(expr.args[1].ty.shape, "float32"))
-def _input_grad(attrs, adjoint, data):
+@register("max_pool2d_input_grad", float_of_shape)
+def _input_grad(attrs, adjoint, argmax):
     """dx[n,c,h,w] = sum of dy over the windows whose first maximum lies at (h, w)."""
-    first = _first_maximum(attrs, adjoint.shape, data)
 
     def share(n, c, oh, ow, tap):
         zero = tirx.const(0, "float32")
-        return tirx.Select(first[n, c, oh, ow] == tap, adjoint[n, c, oh, ow], zero)
+        chosen = argmax[n, c, oh, ow].astype("int32") == tap
+        return tirx.Select(chosen, adjoint[n, c, oh, ow], zero)
 
-    return _over_windows(attrs, adjoint.shape, data.shape, share)
+    return _over_windows(attrs, adjoint.shape, attrs["shape"], share)
 
 
 def _over_windows(attrs, windows, shape, share):
@@ -60,8 +73,17 @@ def _over_windows(attrs, windows, shape, share):
     return te.compute(shape, element, name="input_grad")
 
 
-def _first_maximum(attrs, shape, data):
-    """Number of the tap (row by row) that holds each window's first maximum, int32."""
+def _tap_number(attrs) -> str:
+    height, width = (int(n) for n in attrs["pool_size"])
+    return "uint8" if height * width <= 256 else "int32"
+
+
+def _argmax_type(expr) -> relax.Type:
+    return relax.TensorType([int(n) for n in expr.attrs["shape"]], _tap_number(expr.attrs))
+
+
+@register("max_pool2d_argmax", _argmax_type)
+def _argmax(attrs, data):
     height, width = attrs["pool_size"]
     (stride_h, stride_w), (dilation_h, dilation_w) = attrs["strides"], attrs["dilation"]
     top, left = attrs["padding"][:2]
@@ -81,7 +103,9 @@ def _first_maximum(attrs, shape, data):
         value = tirx.if_then_else(inside, data[n, c, row, column], lowest)
         return reducer((i * width + j, value), axis=[i, j])
 
-    return te.compute(shape, window, name="maximum")[0]
+    first = te.compute(attrs["shape"], window, name="maximum")[0]
+    dtype = _tap_number(attrs)
+    return te.compute(attrs["shape"], lambda *i: first(*i).astype(dtype), name="argmax")
 
 
 def avg_pool2d_input_grad(adjoint, data, attrs) -> relax.Call:

@@ -10,6 +10,7 @@ from tvm.ir.op import register_op_attr
 from tvm.relax.transform.legalize_ops.common import register_legalize
 
 PREFIX = "relax.odt."
+OPAQUE = 8  # TVM's OpPatternKind: never fused with a reader
 
 
 def register(name: str, infer):
@@ -20,7 +21,8 @@ def register(name: str, infer):
     infer : call -> relax.Type, the type of the result.
 
     The decorated function takes the call's attributes (a dict) and its operands as TE tensors, and
-    returns one or several TE tensors.
+    returns one or several TE tensors. A call whose attribute ``saved`` is true becomes a kernel of
+    its own: its result, and not its operand, is kept until the backward.
     """
     _ir_ffi.RegisterOp(PREFIX + name, "")
     register_op_attr(PREFIX + name, "FInferType", lambda call, _context: infer(call))
@@ -34,6 +36,7 @@ def register(name: str, infer):
                 lambda *operands: compute(attrs, *operands),
                 *call.args,
                 primfunc_name_hint=name,
+                primfunc_attrs={"op_pattern": OPAQUE} if attrs.get("saved") else None,
             )
 
         register_legalize(PREFIX + name, legalize)

@@ -9,14 +9,13 @@ bit an element.
 from __future__ import annotations
 
 import math
-import re
 import struct
-from collections import defaultdict
 from dataclasses import dataclass
 
 from tvm import tirx
 from tvm.ir import Call
-from tvm_ffi import structural_equal
+
+from relay_passes.in_place import in_place_pairs, parameters_read, scratch_bytes
 
 from ..errors import OdtError
 
@@ -24,13 +23,13 @@ C_TYPES = {
     "float32": "float",
     "int8": "int8_t",
     "uint8": "uint8_t",
+    "uint16": "uint16_t",
     "int16": "int16_t",
     "int32": "int32_t",
     "uint32": "uint32_t",
     "int64": "int64_t",
     "bool": "uint8_t",
 }
-_SIZES = {"float32": 4, "int8": 1, "uint8": 1, "int16": 2, "int32": 4, "uint32": 4, "int64": 8}
 _BINARY = {
     "Add": "+",
     "Sub": "-",
@@ -72,7 +71,6 @@ _FUNCTIONS = {
     "floor": "odt_floorf",
 }
 _NOT_YET = "this operator cannot be compiled yet"
-STACK_SCRATCH_BYTES = 64  # larger scratch is the memory plan's
 
 
 @dataclass(frozen=True)
@@ -85,12 +83,6 @@ class CKernel:
     in_place: tuple[tuple[int, int], ...]  # (argument, output) that may be the same bytes
     workspace_bytes: int
     macs: int
-
-
-def tensor_bytes(shape, dtype: str) -> int:
-    """Bytes of a tensor in C; booleans are packed eight to a byte."""
-    elements = math.prod(shape)
-    return (elements + 7) // 8 if dtype == "bool" else elements * _SIZES[dtype]
 
 
 def float_literal(value: float) -> str:
@@ -106,7 +98,10 @@ def float_literal(value: float) -> str:
 
 
 def print_kernel(function: tirx.PrimFunc, inputs: int) -> CKernel:
-    """Print `function`, whose first `inputs` parameters are read and whose others are written."""
+    """Print `function`, whose first `inputs` parameters are read and whose others are written.
+
+    `function` is what `relay_passes.LowerToLoops` and then `InPlace` made.
+    """
     return _Printer(function, inputs).kernel()
 
 
@@ -121,64 +116,39 @@ class _Printer:
         self.workspace_bytes = 0
         self.macs = 0
         self.trips = [1]  # iterations of the loops around the statement
-        self.root: dict = {}  # buffer Var -> the parameter that it is a view of
-        self.loads: dict = defaultdict(list)  # parameter -> (statement, index) of each load
-        self.stores: dict = defaultdict(list)  # parameter -> (statement, index, trips) of each
-        self.statement = 0
 
     def kernel(self) -> CKernel:
         for index, var in enumerate(self.function.params):
             name = f"in{index}" if index < self.inputs else f"out{index - self.inputs}"
             self.names[var], self.bits[var] = self._unique(name), str(var.ty.dtype) == "bool"
-            self.root[var] = var
         self._statement(self.function.body, 1)
         body = "\n".join(self.lines)
-        reads = tuple(
-            index
-            for index, var in enumerate(self.function.params[: self.inputs])
-            if re.search(rf"\b{self.names[var]}\b", body)
-        )
+        loaded = parameters_read(self.function)
+        reads = tuple(index for index in range(self.inputs) if index in loaded)
+        shared = {index for pair in in_place_pairs(self.function) for index in pair}
         parameters, arguments, comments = [], [], []
         for index in (*reads, *range(self.inputs, len(self.function.params))):
             var, read = self.function.params[index], index < self.inputs
             name, dtype = self.names[var], str(var.ty.dtype)
             parameters.append((C_TYPES[dtype], read))
-            arguments.append(f"{'const ' if read else ''}{C_TYPES[dtype]} *{name}")
+            alone = "" if index in shared else "restrict "
+            arguments.append(f"{'const ' if read else ''}{C_TYPES[dtype]} *{alone}{name}")
             shape = "x".join(str(int(n)) for n in var.ty.shape) or "scalar"
             comments.append(f"{name} {dtype} {shape}")
         if self.workspace_bytes:
             arguments.append("uint8_t *workspace")
         head = "/* " + "; ".join(comments) + " */\n"
         text = f"{head}static void @NAME@({', '.join(arguments)}) {{\n{body}\n}}\n"
-        in_place = self._in_place(reads)
+        in_place = tuple(
+            (reads.index(source), output - self.inputs)
+            for source, output in in_place_pairs(self.function)
+            if source in reads and output >= self.inputs
+        )
         return CKernel(text, reads, tuple(parameters), in_place, self.workspace_bytes, self.macs)
-
-    def _in_place(self, reads) -> tuple[tuple[int, int], ...]:
-        """Pairs of an argument and an output that one buffer can hold.
-
-        The output is stored once an element, each element after every load of the argument's
-        element at the same index, and no other element of the argument is loaded there.
-        """
-        params = self.function.params
-        return tuple(
-            (position, output - self.inputs)
-            for position, index in enumerate(reads)
-            for output in range(self.inputs, len(params))
-            if self._may_share(params[index], params[output])
-        )
-
-    def _may_share(self, source, output) -> bool:
-        if self.bits[source] or self.bits[output] or len(self.stores[output]) != 1:
-            return False
-        if _extent(source) != _extent(output):
-            return False
-        ((stored, index, trips),) = self.stores[output]
-        return trips == math.prod(int(n) for n in output.ty.shape) and all(
-            loaded <= stored and structural_equal(at, index) for loaded, at in self.loads[source]
-        )
 
     def _unique(self, name: str) -> str:
         name = "".join(c if c.isalnum() else "_" for c in name)
+        name = f"v{name}" if name[:1].isdigit() else name
         candidate, count = name, 1
         while candidate in self.used:
             count += 1
@@ -206,7 +176,6 @@ class _Printer:
         while isinstance(source, Call):
             source = source.args[0]
         self.names[node.buffer] = self.names[source]
-        self.root[node.buffer] = self.root.get(source)
         self.bits[node.buffer] = self.bits[source]
         if source in self.scalars:
             self.scalars.add(node.buffer)
@@ -217,16 +186,16 @@ class _Printer:
         name = self._unique(_short(buffer.name))
         self.names[buffer], self.bits[buffer] = name, dtype == "bool" and elements > 1
         ctype = C_TYPES[dtype]
-        size = tensor_bytes([elements], dtype)
+        scratch = scratch_bytes(buffer)
         if elements == 1:
             self.scalars.add(buffer)
             self._line(depth, f"{ctype} {name};")
-        elif size <= STACK_SCRATCH_BYTES:
+        elif not scratch:
             self._line(depth, f"{ctype} {name}[{elements}];")
         else:
             offset = self.workspace_bytes
             self._line(depth, f"{ctype} *{name} = ({ctype} *)(void *)(workspace + {offset});")
-            self.workspace_bytes += (size + 15) // 16 * 16
+            self.workspace_bytes += scratch
 
     def _For(self, node, depth):
         name = self._unique(_short(node.loop_var.name))
@@ -250,10 +219,6 @@ class _Printer:
 
     def _BufferStore(self, node, depth):
         self._count(node)
-        self.statement += 1
-        self.stores[self.root.get(node.buffer)].append(
-            (self.statement, node.indices[0], self.trips[-1])
-        )
         name, index = self.names[node.buffer], self._expr(node.indices[0])
         value = _bare(self._expr(node.value))
         if node.buffer in self.scalars:
@@ -331,7 +296,6 @@ class _Printer:
         return f"odt_{which}{suffix}({_bare(self._expr(node.a))}, {_bare(self._expr(node.b))})"
 
     def _expr_TensorLoad(self, node):
-        self.loads[self.root.get(node.source)].append((self.statement, node.indices[0]))
         name = self.names[node.source]
         if node.source in self.scalars:
             return name
@@ -352,11 +316,6 @@ class _Printer:
         if function is None or not function.startswith("odt_"):
             raise OdtError(f"no C for the function {function or name}; {_NOT_YET}")
         return f"{function}({', '.join(_bare(self._expr(a)) for a in arguments)})"
-
-
-def _extent(var) -> int:
-    """Bytes of a parameter."""
-    return tensor_bytes([int(n) for n in var.ty.shape], str(var.ty.dtype))
 
 
 def _short(name: str) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import count
 
 import numpy as np
 
 from ..memory_plan import Buffer, MemoryPlan, check_plan, plan
-from .in_place import reuse_in_place
+from .in_place import IN_ARENA, Place, own_places, reuse_in_place
 from .program import Program, Tensor, rename_constants
 
 ARENA_ALIGN = 16
@@ -35,56 +36,86 @@ class PlannedProgram:
     """A program with the arena offset of each of its temporaries and of its input."""
 
     program: Program
+    places: Mapping[str, Place]
     buffers: tuple[Buffer, ...]
     plan: MemoryPlan
 
     def offset(self, tensor: Tensor) -> int | None:
         """Arena offset in bytes; None for a tensor that lies elsewhere."""
-        return self.plan.offsets.get(tensor.name)
+        place = self.places.get(tensor.name)
+        return None if place is None else self.plan.offsets[place.buffer] + place.offset
+
+    def workspace_offset(self, index: int) -> int:
+        """Arena offset of the scratch of op `index`."""
+        return self.plan.offsets[workspace_name(index)]
 
     @property
     def input_offset(self) -> int:
         """Where the sample must lie before the first op; 0 if no op reads it."""
         tensors = (t for op in self.program.ops for t in op.inputs if t.role == "input")
-        return next((self.plan.offsets[t.name] for t in tensors), 0)
+        return next((self.offset(t) for t in tensors), 0)
+
+    @property
+    def live(self) -> dict[Tensor, tuple[int, int]]:
+        """First and last op at which each tensor of the arena is live."""
+        return live_tensors(self.program)
 
 
-def plan_program(program: Program) -> PlannedProgram:
+def plan_program(program: Program, in_place: bool = True) -> PlannedProgram:
     """Live ranges of `program`, and the smallest arena that holds them.
 
-    Elementwise results first take the place of an operand that nobody reads again.
+    in_place : let results take the place of an operand that nobody reads again, where they can.
     """
-    program = reuse_in_place(program)
-    buffers = live_ranges(program)
+    places = reuse_in_place(program) if in_place else own_places(program)
+    buffers = live_ranges(program, places)
     planned = plan(buffers)
     check_plan(buffers, planned)
-    return PlannedProgram(program, buffers, planned)
+    return PlannedProgram(program, places, buffers, planned)
 
 
-def live_ranges(program: Program) -> tuple[Buffer, ...]:
-    """One buffer for each temporary, the input, and each op's workspace.
-
-    The input lies in the arena too: its bytes are used again once the first layer has read it.
-    Results live to the end.
-    """
-    ranges: dict[str, list] = {}
+def live_tensors(program: Program) -> dict[Tensor, tuple[int, int]]:
+    """First and last op of each temporary and of the input; results live to the end."""
+    live: dict[Tensor, list[int]] = {}
+    results = {t.name for t in program.results}
     for index, op in enumerate(program.ops):
         for tensor in (*op.inputs, *op.outputs):
-            if tensor.role in ("temporary", "input"):
-                entry = ranges.setdefault(tensor.name, [tensor, index, index])
-                entry[2] = index
-    for tensor in program.results:
-        if tensor.name in ranges:
-            ranges[tensor.name][2] = len(program.ops) - 1
-    buffers = [
-        Buffer(name, tensor.size_bytes, 0 if tensor.role == "input" else first, last, ARENA_ALIGN)
-        for name, (tensor, first, last) in ranges.items()
-    ]
+            if tensor.role in IN_ARENA:
+                live.setdefault(tensor, [0 if tensor.role == "input" else index, index])[1] = index
+    end = len(program.ops) - 1
+    return {t: (first, end if t.name in results else last) for t, (first, last) in live.items()}
+
+
+def live_ranges(program: Program, places: Mapping[str, Place]) -> tuple[Buffer, ...]:
+    """One buffer for the tensors that share their bytes, and one for each op's workspace.
+
+    The input lies in the arena too: its bytes are used again once the first layer has read it.
+    """
+    members: dict[str, list] = {}
+    for tensor, (first, last) in live_tensors(program).items():
+        place = places[tensor.name]
+        low, high = place.offset, place.offset + tensor.size_bytes
+        members.setdefault(place.buffer, []).append((first, last, low, high))
+    buffers = [_buffer(name, entries) for name, entries in members.items()]
     for index, op in enumerate(program.ops):
         if op.kernel.workspace_bytes:
             size = op.kernel.workspace_bytes
             buffers.append(Buffer(workspace_name(index), size, index, index, ARENA_ALIGN))
     return tuple(buffers)
+
+
+def _buffer(name: str, members) -> Buffer:
+    """The bytes that one tensor after the other needs, as far as they differ."""
+    spans: list[tuple[int, int, int]] = []
+    changes = {first for first, *_ in members} | {last + 1 for _, last, *_ in members}
+    end = max(last for _, last, *_ in members)
+    for op in sorted(changes):
+        live = [(low, high) for first, last, low, high in members if first <= op <= last]
+        if live:
+            span = min(low for low, _ in live), max(high for _, high in live)
+            if not spans or spans[-1][1:] != span:
+                spans.append((op, *span))
+    size = max(high for _, _, high in spans)
+    return Buffer(name, size, spans[0][0], end, ARENA_ALIGN, tuple(spans))
 
 
 def workspace_name(index: int) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..render import render
 from .c_printer import C_TYPES, float_literal
-from .layout import ARENA_ALIGN, ParameterSlot, PlannedProgram, identifier, workspace_name
+from .layout import ARENA_ALIGN, ParameterSlot, PlannedProgram, identifier
 from .program import Op, Tensor
 
 
@@ -100,7 +100,7 @@ class _Generator:
             )
         ]
         if op.kernel.workspace_bytes:
-            arguments.append(f"arena + {planned.plan.offsets[workspace_name(index)]}")
+            arguments.append(f"arena + {planned.workspace_offset(index)}")
         return f"{self._kernel(op)}({', '.join(arguments)}); /* {plain(op.name)} */"
 
     def _kernel(self, op: Op) -> str:
@@ -176,20 +176,20 @@ def _array(name: str, value: np.ndarray) -> str:
 
 
 def arena_map(planned: PlannedProgram) -> list[str]:
-    """One line a buffer: offset, bytes, live range, shape, what wrote it first."""
-    shapes = {
-        t.name: (t, op.name)
-        for op in reversed(planned.program.ops)
-        for t in (*op.inputs, *op.outputs)
-        if t.name in planned.plan.offsets
-    }
-    lines = []
-    for buffer in sorted(planned.buffers, key=lambda b: (b.first, planned.plan.offsets[b.name])):
-        tensor, writer = shapes.get(buffer.name, (None, ""))
-        what = f"{tensor.dtype} {'x'.join(map(str, tensor.shape))}" if tensor else "scratch"
-        lines.append(
-            f"{planned.plan.offsets[buffer.name]:8d} {buffer.size_bytes:8d}  ops "
-            f"{buffer.first:3d}..{buffer.last:<3d}  "
-            + plain(f"{buffer.name:<6} {what}  {writer}".rstrip())
+    """One line a tensor or scratch: offset, bytes, live range, shape, what writes it."""
+    writers = {t.name: op.name for op in planned.program.ops for t in op.outputs}
+    entries = [
+        (
+            *(first, planned.offset(t), last, t.size_bytes),
+            f"{t.name:<6} {t.dtype} {'x'.join(map(str, t.shape))}  {writers.get(t.name, '')}",
         )
-    return lines
+        for t, (first, last) in planned.live.items()
+    ]
+    for index, op in enumerate(planned.program.ops):
+        if op.kernel.workspace_bytes:
+            place = (index, planned.workspace_offset(index), index, op.kernel.workspace_bytes)
+            entries.append((*place, f"scratch  {op.name}"))
+    return [
+        f"{offset:8d} {size:8d}  ops {first:3d}..{last:<3d}  " + plain(what.rstrip())
+        for first, offset, last, size, what in sorted(entries)
+    ]

@@ -7,13 +7,12 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import tvm
-from tvm import relax, tirx
+from tvm import relax
 
-from relay_passes.graph import bindings_of, constant, dtype_of, op_name, shape_of
-from relay_passes.schedule import lower_to_loops
+from relay_passes.graph import bindings_of, constant, dtype_of, op_name, shape_of, tensor_bytes
 
 from ..model import layer_name
-from .c_printer import CKernel, print_kernel, tensor_bytes
+from .c_printer import CKernel, print_kernel
 
 
 @dataclass(frozen=True)
@@ -95,7 +94,7 @@ class _Extraction:
         for binding in bindings_of(function):
             self._binding(binding)
         results = tuple(self.tensors[f] for f in self._results())
-        return Program(tuple(_updates_early(self.ops)), self.constants, results)
+        return Program(tuple(_updates_after_readers(self.ops)), self.constants, results)
 
     def _results(self) -> list:
         result = self.function.body.body
@@ -175,15 +174,13 @@ class _Extraction:
 
 def _print_kernels(module) -> dict:
     """C of each PrimFunc, by its name and number of inputs."""
-    primitives = {g: f for g, f in module.functions_items() if isinstance(f, tirx.PrimFunc)}
-    lowered = lower_to_loops(tvm.IRModule(primitives))
     kernels = {}
     for binding in bindings_of(module["main"]):
         if op_name(binding.value) != "relax.call_tir":
             continue
         name, inputs = binding.value.args[0].name_hint, len(binding.value.args[1].fields)
         if (name, inputs) not in kernels:
-            kernels[name, inputs] = print_kernel(lowered[name], inputs)
+            kernels[name, inputs] = print_kernel(module[name], inputs)
     return kernels
 
 
@@ -194,31 +191,21 @@ def kind_of(kernel_name: str) -> str:
     return re.sub(r"(^|(?<=_))(fused|tir|te)_", "", words)
 
 
-def _updates_early(ops: list[Op]) -> list[Op]:
-    """Run each in-place update as soon as its gradient exists and nobody else reads the parameter.
-
-    Its gradient and what that was computed from die there, not at the end of the step.
-    """
-    waiting = [op for op in ops if op.in_place]
-    remaining = [op for op in ops if not op.in_place]
-    produced = {t.name for op in ops for t in op.outputs if t.role == "temporary"}
+def _updates_after_readers(ops: list[Op]) -> list[Op]:
+    """The same order, but each in-place update behind the last op that reads the old value."""
     ordered: list[Op] = []
-    available: set[str] = set()
-    for position, op in enumerate(remaining):
-        ordered.append(op)
-        available |= {t.name for t in op.outputs}
-        later = remaining[position + 1 :]
-        for update in [u for u in waiting if _ready(u, available, produced, later)]:
+    waiting: list[Op] = []
+    for position, op in enumerate(ops):
+        later = ops[position + 1 :]
+        (waiting if op.in_place and _read_by(op.outputs[0], later) else ordered).append(op)
+        for update in [u for u in waiting if not _read_by(u.outputs[0], later)]:
             ordered.append(update)
             waiting.remove(update)
-    return ordered + waiting
+    return ordered
 
 
-def _ready(update: Op, available, produced, later) -> bool:
-    if any(t.name in produced and t.name not in available for t in update.inputs):
-        return False
-    target = update.outputs[0].name
-    return all(t.name != target for op in later for t in op.inputs)
+def _read_by(parameter: Tensor, ops: list[Op]) -> bool:
+    return any(t.name == parameter.name for op in ops for t in op.inputs)
 
 
 def rename_constants(program: Program, names: dict[str, str]) -> Program:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+
+import numpy as np
 
 from ..boards import Board
 from ..boards import board as find_board
@@ -26,11 +29,13 @@ def generate_project(
     platform: str,
     directory: str | Path,
     stack_bytes: int = 8192,
+    initial: Mapping[str, np.ndarray] | None = None,
 ) -> Path:
     """Write model, runtime, Makefile, report and README into `directory` and return its path.
 
     `files` is {"model.c": text, "model.h": text}; `platform` is "host" or "baremetal";
-    `stack_bytes` is what the linker script reserves. An earlier project in `directory` is
+    `stack_bytes` is what the linker script reserves; `initial` holds the trained parameters as
+    the model had them, for initial.npz. An earlier project in `directory` is
     replaced; a directory that holds anything else is refused with OdtError.
     """
     board = find_board(board) if isinstance(board, str) else board
@@ -39,6 +44,7 @@ def generate_project(
     check_replaceable(directory)
     report = {**report, "board": board.name, "platform": platform, "stack_bytes": stack_bytes}
     contents = _contents(files, report, board, platform, stack_bytes)
+    contents["initial.npz"] = _npz(initial or {})
     try:
         directory.parent.mkdir(parents=True, exist_ok=True)
         _write_atomically(contents, directory)
@@ -68,7 +74,7 @@ def check_replaceable(directory: str | Path) -> None:
         raise OdtError(f"project: {directory} is a file, not a directory")
     present = {path.name for path in directory.iterdir()}
     ours = {"Makefile", "README.md", "link.ld", "model.c", "model.h", "model_data.h"}
-    ours |= {"report.json", "runtime"}
+    ours |= {"report.json", "initial.npz", "runtime"}
     foreign = sorted(present - ours - _MADE_LATER)
     if present and (foreign or not {"model.h", "report.json"} <= present):
         what = foreign[0] if foreign else sorted(present)[0]
@@ -112,15 +118,22 @@ def _ldflags(baremetal: bool) -> str:
     return "-nostartfiles --specs=nano.specs -T link.ld -Wl,--gc-sections -Wl,-Map=build/map.txt"
 
 
-def _write_atomically(contents: Mapping[str, str], directory: Path) -> None:
+def _npz(arrays: Mapping[str, np.ndarray]) -> bytes:
+    """The bytes of an .npz file; the same arrays give the same bytes."""
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    return buffer.getvalue()
+
+
+def _write_atomically(contents: Mapping[str, str | bytes], directory: Path) -> None:
     """Write beside `directory`, then rename; what was there before goes last."""
     scratch = Path(tempfile.mkdtemp(prefix=f".{directory.name}.", dir=directory.parent))
     try:
         fresh = scratch / "new"
-        for name, text in contents.items():
+        for name, content in contents.items():
             path = fresh / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text)
+            path.write_bytes(content.encode() if isinstance(content, str) else content)
         if directory.exists():
             os.rename(directory, scratch / "old")
         try:

@@ -1,5 +1,4 @@
 """The training passes. The IR is Relax: Relay left TVM in 0.20; the name is kept for its users."""
 
-from relay_passes import DefaultSchedule, FusePrologue, LowerQDQ, SparseBackward, lowering
-
-__all__ = ["DefaultSchedule", "FusePrologue", "LowerQDQ", "SparseBackward", "lowering"]
+from relay_passes import *  # noqa: F403
+from relay_passes import __all__ as __all__

@@ -57,6 +57,38 @@ static inline void odt_bit_write(uint8_t *bits, int32_t index, int value)
     bits[i >> 3] = (uint8_t)(others | (uint32_t)(value != 0) << (i & 7u));
 }
 
+/// Floats of 16 and 8 bits ///
+
+/* The upper half of x, rounded to nearest, ties to even; a NaN may become an infinity. */
+static inline uint16_t odt_bfloat16_of(float x)
+{
+    const uint32_t bits = odt_bits_of(x);
+    return (uint16_t)((bits + 0x7fffu + (bits >> 16 & 1u)) >> 16);
+}
+
+static inline float odt_float_of_bfloat16(uint16_t bits)
+{
+    return odt_float_of((uint32_t)bits << 16);
+}
+
+/* 1 sign, 5 exponent (biased by 28), 2 fraction: x rounded to nearest, ties to even. Magnitudes
+ * below 2^-27 become 0, those above 14, infinity and NaN become 14. */
+static inline uint8_t odt_float8_of(float x)
+{
+    const uint32_t bits = odt_bits_of(x);
+    const uint32_t magnitude = bits & ~ODT_SIGN;
+    const int32_t code = (int32_t)((magnitude + 0xfffffu + (magnitude >> 21 & 1u)) >> 21) - 396;
+    const int32_t kept = code < 4 ? 0 : code > 127 ? 127 : code;
+    return (uint8_t)(bits >> 24 & 0x80u) | (uint8_t)kept;
+}
+
+static inline float odt_float_of_float8(uint8_t bits)
+{
+    const uint32_t code = bits & 0x7fu;
+    const uint32_t magnitude = code ? (code + 396u) << 21 : 0u;
+    return odt_float_of((uint32_t)(bits & 0x80u) << 24 | magnitude);
+}
+
 /// Update ///
 
 /* A random number, uniform over all uint32 and a function of its arguments alone, so no order

@@ -1,0 +1,80 @@
+"""Remove what no update and no output needs: adjoints, parts of them, and saved activations."""
+
+from __future__ import annotations
+
+import tvm
+from tvm import relax
+
+from .graph import ancestors_of, consumers_of, loss_of, op_name, rebuilt
+from .narrow_gradients import TAKE, narrow_gradients
+from .ops.masks import MASKS
+
+FUNCTION = "main"
+_VIEWS = ("relax.dequantize", "relax.reshape")  # recomputed by whoever reads them
+
+
+@tvm.transform.module_pass(opt_level=0, name="EliminateDeadGradients")
+class EliminateDeadGradients:
+    """Leave of a training step only what its results need, and save for the backward the least.
+
+    Works on any step in Relax whose first result is the loss: that of `SparseBackward`, or one
+    that TVM's `Gradient` gave and whose unwanted results were dropped.
+
+    * A binding that no result depends on goes.
+    * A gradient of which only some channels are read is computed for those alone.
+    * A range mask is computed in the forward and saved, one bit an element, unless the backward
+      needs the activation itself anyway: then the mask is recomputed from that and costs nothing.
+
+    Examples
+    --------
+    .. code-block:: python
+
+        y = R.nn.relu(x)                                               # before
+        ...
+        mask = R.odt.positive_mask(y)              # fused into its reader: y lives until here
+        dx = R.odt.masked(mask, dy)
+
+        mask = R.odt.positive_mask(y, saved=True)  # after: a kernel of its own, y may go
+        dx = R.odt.masked(mask, dy)
+    """
+
+    def transform_module(self, module: tvm.IRModule, _context) -> tvm.IRModule:
+        module = relax.transform.DeadCodeElimination()(module)
+        function = _masks_saved(narrow_gradients(module[FUNCTION]))
+        functions = dict(module.functions_items())
+        functions[module.get_global_var(FUNCTION)] = function
+        return relax.transform.DeadCodeElimination()(tvm.IRModule(functions, attrs=module.attrs))
+
+
+def _masks_saved(function: relax.Function) -> relax.Function:
+    saved = _Saved(function)
+
+    def rewrite(_emit, value):
+        if op_name(value) in MASKS and not saved.needed_in_backward(value.args[0]):
+            attrs = {key: value.attrs[key] for key in value.attrs.keys()}
+            node = tvm.ir.make_node("ir.DictAttrs", **attrs, saved=True)
+            return relax.Call(value.op, value.args, node)
+        return value
+
+    return rebuilt(function, rewrite)
+
+
+class _Saved:
+    """Which activations the backward reads."""
+
+    def __init__(self, function: relax.Function):
+        self.consumers = consumers_of(function)
+        self.forward = ancestors_of(function, loss_of(function))
+
+    def needed_in_backward(self, var) -> bool:
+        """Whether anything behind the loss reads `var` but masks and slices of it."""
+        for reader in self.consumers.get(var, []):
+            name = op_name(reader.value)
+            if name in MASKS or name == TAKE:
+                continue
+            if name in _VIEWS:
+                if self.needed_in_backward(reader.var):
+                    return True
+            elif reader.var not in self.forward:
+                return True
+        return False

@@ -1,0 +1,237 @@
+"""Which results of a kernel may take an operand's bytes, and the scratch it needs."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from dataclasses import dataclass
+
+import tvm
+from tvm import sym, tirx
+from tvm_ffi import structural_equal
+
+from .graph import tensor_bytes
+
+IN_PLACE = "odt.in_place"
+READS = "odt.reads"
+WORKSPACE = "odt.workspace_bytes"
+STACK_SCRATCH_BYTES = 64  # larger scratch is the memory plan's
+WORKSPACE_ALIGN = 16
+
+
+@tvm.transform.module_pass(opt_level=0, name="InPlace")
+class InPlace:
+    """Prove, kernel by kernel, which result may overwrite which operand.
+
+    Each PrimFunc (lowered by `LowerToLoops`) gets three attributes: ``odt.in_place``, pairs of an
+    input and an output parameter, by position, that one buffer can hold; ``odt.reads``, positions
+    of the parameters that it loads at all; and ``odt.workspace_bytes``, its scratch. A pair is
+    proven from the loads and stores themselves, by one of two rules; nothing else matters.
+
+    * elementwise: the output is stored once an element, each element after the last load of the
+      operand's element of the same index, and no other element of the operand is loaded there;
+    * plane by plane: one outermost loop, in whose iteration v all loads of the operand lie in its
+      v-th part and are done before the first store, and all stores lie in the output's v-th part.
+      `DefaultSchedule` makes depthwise convolutions and pools so: they copy one channel's plane
+      into scratch first. An output that is smaller takes the operand's first bytes; for one that
+      is larger the operand must lie in the output's last bytes: the stores never catch up with
+      what is still to be loaded.
+
+    Whether a pair is used is for `ReorderForMemory` and the memory plan to say.
+
+    Examples
+    --------
+    .. code-block:: python
+
+        @T.prim_func                                                  # before
+        def add(x: T.handle("int8"), y: T.handle("int8"), z: T.handle("int8")):
+            for i in range(64):
+                z_1[i] = x_1[i] + y_1[i]
+
+        @T.prim_func                                                  # after
+        def add(x: T.handle("int8"), y: T.handle("int8"), z: T.handle("int8")):
+            T.func_attr({"odt.in_place": [[0, 2], [1, 2]], "odt.reads": [0, 1],
+                         "odt.workspace_bytes": 0})
+            ...
+    """
+
+    def transform_module(self, module: tvm.IRModule, _context) -> tvm.IRModule:
+        functions = {
+            gvar: _annotated(function) if isinstance(function, tirx.PrimFunc) else function
+            for gvar, function in module.functions_items()
+        }
+        return tvm.IRModule(functions, attrs=module.attrs)
+
+
+def _annotated(function: tirx.PrimFunc) -> tirx.PrimFunc:
+    accesses = _Accesses(function)
+    pairs = [
+        [source, output]
+        for source in range(len(function.params))
+        for output in range(len(function.params))
+        if source != output and accesses.may_share(function.params[source], function.params[output])
+    ]
+    reads = [i for i, var in enumerate(function.params) if accesses.loads[var]]
+    return function.with_attrs({IN_PLACE: pairs, READS: reads, WORKSPACE: accesses.workspace_bytes})
+
+
+def in_place_pairs(function: tirx.PrimFunc) -> tuple[tuple[int, int], ...]:
+    """(input parameter, output parameter) that one buffer can hold, by position."""
+    return tuple((int(a), int(b)) for a, b in function.attrs[IN_PLACE])
+
+
+def parameters_read(function: tirx.PrimFunc) -> frozenset[int]:
+    """Positions of the parameters that the kernel loads; of others only the shape matters."""
+    return frozenset(int(i) for i in function.attrs[READS])
+
+
+def workspace_bytes(function: tirx.PrimFunc) -> int:
+    """Bytes of scratch that the kernel wants from its caller."""
+    return int(function.attrs[WORKSPACE])
+
+
+def scratch_bytes(buffer) -> int:
+    """Bytes of a local buffer, if it is too large for the stack; else 0."""
+    size = _bytes(buffer)
+    aligned = (size + WORKSPACE_ALIGN - 1) // WORKSPACE_ALIGN * WORKSPACE_ALIGN
+    return aligned if size > STACK_SCRATCH_BYTES else 0
+
+
+def _bytes(var) -> int:
+    return tensor_bytes([int(n) for n in var.ty.shape], str(var.ty.dtype))
+
+
+@dataclass(frozen=True)
+class _Access:
+    statement: int
+    index: object
+    loops: tuple  # around the access, outermost first
+
+    @property
+    def trips(self) -> int:
+        return math.prod(int(loop.extent) for loop in self.loops)
+
+
+class _Accesses:
+    """Every load and store of a kernel's parameters, in program order."""
+
+    def __init__(self, function: tirx.PrimFunc):
+        self.root = {var: var for var in function.params}  # buffer -> the parameter it views
+        self.loads: dict = defaultdict(list)
+        self.stores: dict = defaultdict(list)
+        self.workspace_bytes = 0
+        self.statement = 0
+        self._visit(function.body, ())
+
+    def _visit(self, node, loops):
+        kind = type(node).__name__
+        if kind == "SeqStmt":
+            for child in node.seq:
+                self._visit(child, loops)
+        elif kind == "For":
+            self._visit(node.body, (*loops, node))
+        elif kind == "IfThenElse":
+            self._read(node.condition, loops)
+            for case in (node.then_case, node.else_case):
+                if case is not None:
+                    self._visit(case, loops)
+        elif kind == "DeclBuffer":
+            source = node.data
+            while isinstance(source, tvm.ir.Call):
+                source = source.args[0]
+            self.root[node.buffer] = self.root.get(source)
+        elif kind == "AllocBuffer":
+            self.workspace_bytes += scratch_bytes(node.buffer)
+        elif kind == "AttrStmt":
+            self._visit(node.body, loops)
+        elif kind == "Bind":
+            self._read(node.value, loops)
+        elif kind == "BufferStore":
+            self._read(node.value, loops)
+            self.statement += 1
+            access = _Access(self.statement, node.indices[0], loops)
+            self.stores[self.root.get(node.buffer)].append(access)
+
+    def _read(self, expr, loops):
+        if type(expr).__name__ == "TensorLoad":
+            access = _Access(self.statement, expr.indices[0], loops)
+            self.loads[self.root.get(expr.source)].append(access)
+        for child in _operands(expr):
+            self._read(child, loops)
+
+    def may_share(self, source, output) -> bool:
+        if not self.loads[source] or not self.stores[output] or self.stores[source]:
+            return False
+        if "bool" in (str(source.ty.dtype), str(output.ty.dtype)):
+            return False  # bits of one byte are not stored by one statement
+        return self._elementwise(source, output) or self._by_planes(source, output)
+
+    def _elementwise(self, source, output) -> bool:
+        stores = self.stores[output]
+        if _bytes(source) != _bytes(output):
+            return False
+        if sum(store.trips for store in stores) != math.prod(int(n) for n in output.ty.shape):
+            return False  # an element is stored twice
+        return all(
+            any(
+                load.statement < store.statement and structural_equal(load.index, store.index)
+                for store in stores
+            )
+            for load in self.loads[source]
+        )
+
+    def _by_planes(self, source, output) -> bool:
+        """Also where the outermost loop was cut into several, one behind the other."""
+        loads, stores = self.loads[source], self.stores[output]
+        if max(_bytes(output) - _bytes(source), 0) % WORKSPACE_ALIGN:
+            return False  # the operand would not lie where buffers begin
+        if any(not access.loops for access in (*loads, *stores)):
+            return False
+        nests = list(dict.fromkeys(access.loops[0] for access in (*loads, *stores)))
+        planes = sum(int(nest.extent) for nest in nests)
+        start = 0
+        for nest in nests:
+            read, written = (
+                [access for access in accesses if access.loops[0].same_as(nest)]
+                for accesses in (loads, stores)
+            )
+            if not _loads_first(read, written):
+                return False
+            whole = (read, source), (written, output)
+            if not all(_is_plane_of(v, planes, start, accesses) for accesses, v in whole):
+                return False
+            start += int(nest.extent)
+        return True
+
+
+def _loads_first(loads, stores) -> bool:
+    """Whether all loads of one iteration of the outermost loop are done before its first store."""
+    if not loads or not stores:
+        return False
+    inner = {access.loops[1] for access in loads if len(access.loops) > 1}
+    mixed = any(len(access.loops) > 1 and access.loops[1] in inner for access in stores)
+    return not mixed and max(a.statement for a in loads) < min(a.statement for a in stores)
+
+
+def _is_plane_of(var, planes: int, start: int, accesses) -> bool:
+    """Whether iteration v of the outermost loop stays within plane ``start + v`` of `var`."""
+    plane = math.prod(int(n) for n in var.ty.shape) / planes
+    for access in accesses:
+        analyzer = sym.Analyzer()
+        for loop in access.loops[1:]:
+            analyzer.bind(loop.loop_var, tvm.ir.Range.from_min_extent(loop.min, loop.extent))
+        linear = sym.detect_linear_equation(access.index, [access.loops[0].loop_var])
+        if not linear or not isinstance(linear[0], tirx.IntImm) or int(linear[0]) != plane:
+            return False
+        bound = analyzer.const_int_bound(linear[1])
+        if not plane * start <= bound.min_value <= bound.max_value < plane * (start + 1):
+            return False
+    return True
+
+
+def _operands(expr) -> list:
+    """Direct operands of a TIR expression."""
+    names = ("a", "b", "value", "condition", "true_value", "false_value")
+    found = [getattr(expr, name, None) for name in names]
+    found += [*getattr(expr, "args", ()), *getattr(expr, "indices", ())]
+    return [operand for operand in found if isinstance(operand, tvm.ir.Expr)]

@@ -1,0 +1,114 @@
+"""Store adjoints in fewer bits."""
+
+from __future__ import annotations
+
+import math
+
+import tvm
+from tvm import relax
+
+from .graph import (
+    Renamer,
+    ancestors_of,
+    bindings_of,
+    consumers_of,
+    dtype_of,
+    loss_of,
+    op_name,
+    rebuilt,
+    shape_of,
+)
+from .ops.precision import FORMATS, decode, encode
+
+FUNCTION = "main"
+LEAST_ELEMENTS = 256  # smaller tensors are not worth the rounding
+_ELEMENTWISE = frozenset(
+    f"relax.{name}" for name in ("odt.masked", "add", "subtract", "multiply", "divide", "negative")
+)
+# results in the backward that are no adjoints: gradients of weights and of biases, saved inputs
+_NOT_ADJOINTS = frozenset(
+    f"relax.{name}"
+    for name in ("odt.conv2d_weight_grad", "collapse_sum_to", "odt.take_channels", "dequantize")
+)
+
+
+@tvm.transform.module_pass(opt_level=0, name="NarrowAdjoints")
+class NarrowAdjoints:
+    """Keep the adjoints of activations in 16 or 8 bits between kernels.
+
+    Sums are still formed in float32: a kernel decodes what it loads and encodes what it stores
+    (`FusePrologue` and `FuseOps` put both inside). Run it on a training step before `lowering`.
+    Gradients of parameters, which are applied at once, are not rounded.
+
+    Parameters
+    ----------
+    format : "bfloat16" (half the bytes), "float8" (a quarter), see `ops.precision`; "float32"
+        leaves the module alone.
+
+    Examples
+    --------
+    .. code-block:: python
+
+        dx = R.odt.conv2d_input_grad(dy, w)                     # before
+        dw = R.odt.conv2d_weight_grad(dx, x)
+
+        dx = R.odt.conv2d_input_grad(dy, w)                     # after NarrowAdjoints("bfloat16")
+        bits: R.Tensor(..., "uint16") = R.odt.encode(dx)
+        dw = R.odt.conv2d_weight_grad(R.odt.decode(bits), x)
+    """
+
+    def __init__(self, format: str):
+        if format not in ("float32", *FORMATS):
+            known = ", ".join(("float32", *FORMATS))
+            raise ValueError(f'NarrowAdjoints: unknown format "{format}"; known are {known}.')
+        self.format = format
+
+    def transform_module(self, module: tvm.IRModule, _context) -> tvm.IRModule:
+        if self.format == "float32":
+            return module
+        functions = dict(module.functions_items())
+        functions[module.get_global_var(FUNCTION)] = _narrowed(module[FUNCTION], self.format)
+        return tvm.IRModule(functions, attrs=module.attrs)
+
+
+def _narrowed(function: relax.Function, format: str) -> relax.Function:
+    stored = _stored_adjoints(function)
+    renamed = Renamer({})
+    bindings = iter(bindings_of(function))
+
+    def rewrite(emit, value):
+        var, value = next(bindings).var, renamed(value)
+        if var not in stored:
+            return value
+        bits = emit(encode(emit(value), format))
+        renamed.vars[var] = emit(decode(bits, format))
+        return decode(bits, format)
+
+    return rebuilt(function, rewrite)
+
+
+def _stored_adjoints(function: relax.Function) -> set[relax.Var]:
+    """Adjoints of activations that a kernel will hand to another.
+
+    An adjoint whose one reader is elementwise is not stored: the two become one kernel.
+    """
+    forward = ancestors_of(function, loss_of(function))
+    consumers = consumers_of(function)
+    stored = set()
+    for binding in bindings_of(function):
+        var, readers = binding.var, consumers.get(binding.var, [])
+        if var in forward or not readers or not _is_activation(binding):
+            continue
+        if len(readers) > 1 or op_name(readers[0].value) not in _ELEMENTWISE:
+            stored.add(var)
+    return stored
+
+
+def _is_activation(binding) -> bool:
+    """Whether it has the shape of an activation: NCHW, float32, not small."""
+    var = binding.var
+    if not isinstance(var.ty, relax.TensorType) or dtype_of(var) != "float32":
+        return False
+    if op_name(binding.value) in _NOT_ADJOINTS or len(shape_of(var)) != 4:
+        return False
+    return shape_of(var)[0] == 1 and math.prod(shape_of(var)) >= LEAST_ELEMENTS

@@ -1,0 +1,51 @@
+"""The module after each pass, as files to read."""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from pathlib import Path
+
+import tvm
+
+from .errors import OdtError
+
+_CONTAINERS = ("sequential",)
+
+
+@contextmanager
+def ir_dump(directory: str | os.PathLike | None, part: str):
+    """Within this context every pass writes what it made to ``directory/part/NN_<pass>.py``.
+
+    Passes that another pass runs inside itself are not written. None writes nothing.
+    """
+    if directory is None:
+        yield
+        return
+    directory = Path(directory, part)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        with tvm.transform.PassContext(instruments=[_Dump(directory)]):
+            yield
+    except OSError as error:
+        raise OdtError(f"dump_ir: cannot write {directory}: {error.strerror}") from error
+
+
+@tvm.instrument.pass_instrument
+class _Dump:
+    def __init__(self, directory: Path):
+        self.directory = directory
+        self.depth = 0
+        self.count = 0
+
+    def run_before_pass(self, _module, info):
+        self.depth += info.name not in _CONTAINERS
+
+    def run_after_pass(self, module, info):
+        if info.name in _CONTAINERS:
+            return
+        self.depth -= 1
+        if self.depth == 0:
+            path = self.directory / f"{self.count:02d}_{info.name}.py"
+            path.write_text(module.script())
+            self.count += 1

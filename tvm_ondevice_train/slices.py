@@ -1,0 +1,43 @@
+"""Which part of a parameter lies in SRAM and trains."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Slice:
+    """Which elements of a parameter, in the model's own numbering, a trained tensor holds.
+
+    `shape` is the whole parameter's. ``stored[i, j] = whole[rows[i], columns[j]]``; None for an
+    axis that is whole and in order.
+    """
+
+    shape: tuple[int, ...]
+    rows: np.ndarray | None = None
+    columns: np.ndarray | None = None
+
+    @classmethod
+    def from_report(cls, entry: Mapping) -> Slice:
+        """The slice of an entry of ``trained_parameters`` in report.json."""
+        axes = (entry.get(key) for key in ("rows", "columns"))
+        axes = (None if axis is None else np.array(axis, np.intp) for axis in axes)
+        return cls(tuple(entry.get("whole_shape", entry["shape"])), *axes)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the stored tensor is the parameter itself."""
+        return self.rows is None and self.columns is None
+
+    def put(self, whole: np.ndarray, stored: np.ndarray) -> np.ndarray:
+        """A copy of `whole` with the elements of `stored`."""
+        result = np.array(whole)
+        result[self._index()] = stored
+        return result
+
+    def _index(self):
+        axes = zip(self.shape, (self.rows, self.columns), strict=False)
+        return np.ix_(*(np.arange(n) if chosen is None else chosen for n, chosen in axes))
