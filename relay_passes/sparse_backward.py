@@ -42,7 +42,7 @@ class SparseBackward:
     Parameters
     ----------
     scheme : what trains: names of parameters; or name -> ascending input channels, None for all of
-        them; or an object whose ``trained`` gives names (an `UpdateScheme` without subsets).
+        them; or an `UpdateScheme` that trains parameters in whole.
 
     Examples
     --------
@@ -67,9 +67,8 @@ class SparseBackward:
     """
 
     def __init__(self, scheme):
-        scheme = getattr(scheme, "trained", scheme)
-        items = scheme.items() if isinstance(scheme, Mapping) else ((name, None) for name in scheme)
-        self.trained = dict(items)
+        names = _names_of(scheme)
+        self.trained = dict(names if isinstance(names, Mapping) else dict.fromkeys(names))
 
     def transform_module(self, module: tvm.IRModule, _context) -> tvm.IRModule:
         _check_names(module[LOSS], self.trained)
@@ -100,6 +99,19 @@ class _Leaf:
     def binding(self) -> relax.VarBinding | None:
         """What binds the real value; None if it is the parameter itself."""
         return self.decode or self.merge
+
+
+def _names_of(scheme):
+    """What an `UpdateScheme` trains; anything else as it is."""
+    if not hasattr(scheme, "trained"):
+        return scheme
+    for name in scheme.trained:
+        if scheme.parameters[name] != "all":
+            raise ValueError(
+                f'SparseBackward: the scheme trains a part of "{name}" by a rule that needs its '
+                "values; give the channels by number, {name: [0, 1, ...]}."
+            )
+    return scheme.trained
 
 
 def _check_names(function, names):

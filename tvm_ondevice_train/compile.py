@@ -31,7 +31,7 @@ from .frontend import load
 from .model import Model
 from .project import generate_project
 from .report import check_budget, make_report
-from .scheme import UpdateScheme, resolve
+from .scheme import UpdateScheme, errors_naming, resolve
 from .trained_slices import slice_model
 from .training_graph import loss_module, replace_head
 
@@ -107,7 +107,9 @@ def compile(
     model = model if isinstance(model, Model) else load(model)
     if classes is not None:
         model = replace_head(model, classes, seed)
-    sliced = slice_model(model, resolve(scheme, model.layers))
+    resolved = resolve(scheme, model.layers)
+    with errors_naming(scheme):
+        sliced = slice_model(model, resolved)
     train, predict = build_programs(
         sliced.model, sliced.slices, loss, backward=backward, dump_ir=dump_ir
     )

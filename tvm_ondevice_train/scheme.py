@@ -165,7 +165,7 @@ class UpdateScheme:
             raise OdtError(f"scheme: cannot read {path}: {error.strerror}") from error
         except (ValueError, RecursionError) as error:
             raise OdtError(f"scheme: {path} is not JSON: {error}") from error
-        with _errors_naming(path):
+        with errors_naming(path):
             return _parsed(content)
 
 
@@ -181,9 +181,9 @@ def resolve(spec: str | os.PathLike | UpdateScheme, layers: tuple[Layer, ...]) -
         raise OdtError("scheme: the model has no convolution or fully connected layer to train")
     if isinstance(spec, UpdateScheme):
         return _checked(spec, layers)
-    if isinstance(spec, os.PathLike) or spec.endswith(".json"):
+    if _is_file(spec):
         scheme = UpdateScheme.load(spec)
-        with _errors_naming(spec):
+        with errors_naming(spec):
             return _checked(scheme, layers)
     *before, head = layers
     counted = re.fullmatch(r"(last|bias):(.*)", spec)
@@ -211,13 +211,19 @@ def _last(spec: str, count: str, items: list, what: str) -> list:
     return items[-int(count) :]
 
 
+def _is_file(spec) -> bool:
+    return isinstance(spec, os.PathLike) or isinstance(spec, str) and spec.endswith(".json")
+
+
 @contextmanager
-def _errors_naming(path: str | os.PathLike):
-    """Say in which file the mistake is."""
+def errors_naming(spec: str | os.PathLike | UpdateScheme):
+    """Say in which file the mistake is, if the scheme came from one."""
     try:
         yield
     except OdtError as error:
-        raise OdtError(f"{error} (in {path})") from error
+        if not _is_file(spec):
+            raise
+        raise OdtError(f"{error} (in {spec})") from error
 
 
 def _parsed(content: object) -> UpdateScheme:

@@ -193,6 +193,7 @@ def test_a_wrong_option_is_refused(options, expected, cnn, refused, tmp_path):
         ({"0.weight": {"ratio": 2}}, 'parameter "0.weight": ratio is 2; it must be a number above'),
         ({"0.weight": {"channels": [1, -1]}}, "channels are [1, -1]; it must be a list of"),
         ({"0.weight": {"ratio": 1, "seed": 5}}, '"seed" does not belong here; allowed are'),
+        ({"0.weight": {"channels": [3]}}, "channel 3 is out of range; the weight has"),
         ({"0.bias": {"count": 1}}, "only the weight of a layer trains by channel"),
         ({"6.weight": "frozen"}, '"head" is true, so that parameter "6.weight" is "all"'),
     ],
