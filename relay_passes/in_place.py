@@ -148,6 +148,7 @@ class _Accesses:
             self._read(node.value, loops)
         elif kind == "BufferStore":
             self._read(node.value, loops)
+            self._read(node.indices[0], loops)
             self.statement += 1
             access = _Access(self.statement, node.indices[0], loops)
             self.stores[self.root.get(node.buffer)].append(access)

@@ -89,12 +89,16 @@ def op_names(module: tvm.IRModule) -> list[str]:
 
 
 def network(
-    quantized: bool = False, names=("conv", "head"), name: str = "net", called=None
+    quantized: bool = False,
+    names=("conv", "head"),
+    name: str = "net",
+    called=None,
+    weight_scale=0.01,
 ) -> Model:
     """A model: 3x3 convolution, ReLU, mean, dense head of 3 outputs; input (1, 2, 6, 6).
 
     quantized: the convolution is int8 and so is the input. names: of the two layers. called:
-    other names for parameters, or for the input x.
+    other names for parameters, or for the input x. weight_scale: the int8 weight's, one or four.
     """
     generator = np.random.default_rng(0)
     conv, head = names
@@ -116,8 +120,8 @@ def network(
 
     def body(emit, x, weight, bias, head_weight, head_bias):
         if quantized:
-            x, weight = emit(dequantize(x, 0.1)), emit(dequantize(weight, 0.01))
-            bias = emit(dequantize(bias, 0.001, dtype="int32"))
+            x, weight = emit(dequantize(x, 0.1)), emit(dequantize(weight, weight_scale))
+            bias = emit(dequantize(bias, 0.1 * np.asarray(weight_scale), dtype="int32"))
         y = emit(op.nn.relu(with_bias(emit, x, weight, bias)))
         if quantized:
             y = emit(dequantize(emit(quantize(y, 0.05, -128)), 0.05, -128))

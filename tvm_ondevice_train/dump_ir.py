@@ -25,8 +25,11 @@ def ir_dump(directory: str | os.PathLike | None, part: str):
     directory = Path(directory, part)
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        with tvm.transform.PassContext(instruments=[_Dump(directory)]):
+        dump = _Dump(directory)
+        with tvm.transform.PassContext(instruments=[dump]):
             yield
+        if dump.error:
+            raise dump.error
     except OSError as error:
         raise OdtError(f"dump_ir: cannot write {directory}: {error.strerror}") from error
 
@@ -37,6 +40,7 @@ class _Dump:
         self.directory = directory
         self.depth = 0
         self.count = 0
+        self.error: OSError | None = None  # TVM would make a RuntimeError of it
 
     def run_before_pass(self, _module, info):
         self.depth += info.name not in _CONTAINERS
@@ -47,5 +51,8 @@ class _Dump:
         self.depth -= 1
         if self.depth == 0:
             path = self.directory / f"{self.count:02d}_{info.name}.py"
-            path.write_text(module.script())
             self.count += 1
+            try:
+                path.write_text(module.script())
+            except OSError as error:
+                self.error = self.error or error

@@ -31,7 +31,7 @@ class Interpreter:
     ):
         self.program = program
         self.flags = (*FLAGS, *flags)
-        self.parameters = {name: np.array(value) for name, value in parameters.items()}
+        self.parameters = {name: np.array(value, order="C") for name, value in parameters.items()}
         texts = list(dict.fromkeys(op.kernel.text for op in program.ops))
         self.names = {text: f"kernel_{index}" for index, text in enumerate(texts)}
         self._directory = tempfile.TemporaryDirectory()

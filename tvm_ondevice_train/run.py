@@ -19,6 +19,7 @@ from .device.protocol import DeviceError
 from .device.samples import decode_inputs, encode_inputs, encode_targets
 from .device.session import Session
 from .errors import OdtError
+from .npz import npz_bytes
 from .slices import Slice
 
 
@@ -110,8 +111,7 @@ def _write_learned(directory: Path, report: dict, learned: dict[str, np.ndarray]
         with np.load(directory / "initial.npz") as initial:
             learned = {name: slices[name].put(initial[name], v) for name, v in learned.items()}
     temporary = directory / ".learned.npz"
-    with temporary.open("wb") as file:
-        np.savez(file, **learned)
+    temporary.write_bytes(npz_bytes(learned))
     os.replace(temporary, directory / "learned.npz")
 
 

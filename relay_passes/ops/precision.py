@@ -1,7 +1,7 @@
 """Adjoints in fewer bits: how a float32 is stored in 16 or 8 bits, and read again.
 
 bfloat16 is the upper half of a float32 (8 bits of mantissa, the same range); float8 has a sign, 5
-bits of exponent and 2 of mantissa, for magnitudes from 2^-28 to 14: adjoints are small. Both round
+bits of exponent and 2 of mantissa, for magnitudes from 2^-27 to 14: adjoints are small. Both round
 to nearest, ties to even, and need no scale. The C is in runtime/c/include/odt_kernels.h.
 """
 

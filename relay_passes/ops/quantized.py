@@ -111,7 +111,7 @@ def _qconv2d(attrs, data, weight, bias, multiplier, shift, *bounds):
 def _qadd(attrs, left, right):
     """((a - za) * left_multiplier + (b - zb) * right_multiplier) / 2**shift."""
 
-    def total(*i):
+    def scaled_sum(*i):
         a, b = (
             t(*i).astype("int32") - attrs[f"{side}_zero_point"]
             for t, side in ((left, "left"), (right, "right"))
@@ -120,6 +120,8 @@ def _qadd(attrs, left, right):
         return tirx.call_pure_extern(
             "int64", "odt_scaled_sum", a, multipliers[0], b, multipliers[1]
         )
+
+    total = te.compute(attrs["shape"], scaled_sum, name="total")
 
     def rounded(*i):
         return tirx.call_pure_extern(

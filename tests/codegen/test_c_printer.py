@@ -7,10 +7,11 @@ import pytest
 import tiny
 from hypothesis import example, given
 from hypothesis import strategies as st
-from tvm import te, tirx
+from tvm import relax, te, tirx
 
 from relay_passes import lowering
-from tvm_ondevice_train.codegen.c_printer import float_literal, tensor_bytes
+from relay_passes.graph import tensor_bytes
+from tvm_ondevice_train.codegen.c_printer import float_literal
 from tvm_ondevice_train.codegen.program import extract
 from tvm_ondevice_train.errors import OdtError
 
@@ -101,9 +102,23 @@ def test_inputs_are_const_and_multiply_accumulates_are_counted():
     gram = te.compute((4, 4), lambda i, j: te.sum(X[i, r] * X[j, r], axis=r), name="gram")
     kernel = printed(X, gram)
     assert kernel.parameters == (("float", True), ("float", False))
-    assert "static void @NAME@(const float *in0, float *out0)" in kernel.text
+    assert "static void @NAME@(const float *restrict in0, float *restrict out0)" in kernel.text
     assert kernel.macs == 4 * 4 * 8
     np.testing.assert_allclose(tiny.run(tiny.kernel(X, gram), x=ROWS)[0], ROWS @ ROWS.T, rtol=1e-5)
+
+
+def test_only_pointers_that_no_pair_shares_are_restrict():
+    """y and the result may be the same bytes; what the convolution reads lies elsewhere."""
+
+    def body(emit, x, w, y):
+        return relax.op.add(emit(relax.op.nn.conv2d(x, w)), y)
+
+    parameters = {"x": (1, 2, 4, 4), "w": (2, 2, 1, 1), "y": (1, 2, 4, 4)}
+    module = tiny.module({name: (shape, "float32") for name, shape in parameters.items()}, body)
+    (op,) = extract(lowering()(module)).ops
+    pointers = ["const float *restrict in0", "const float *restrict in1", "const float *in2"]
+    assert [t.name for t in op.inputs] == ["x", "w", "y"]
+    assert f"({', '.join(pointers)}, float *out0)" in op.kernel.text
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """The generated files as text: the same bytes each time, legal C for any names, a checked plan."""
 
+import re
 import subprocess
 from dataclasses import replace
 
@@ -42,14 +43,37 @@ def test_every_plan_passes_the_independent_check(quantized, scheme, loss):
         assert planned.plan.total_bytes <= model.report["arena_bytes"]
 
 
-def test_the_arena_map_names_every_buffer_with_its_offset(quantized):
+def test_the_arena_map_names_every_tensor_and_every_scratch_with_its_offset(quantized):
     model = compiled(quantized)
     text = model.files["model.c"]
     for planned in (model.source.train, model.source.predict):
-        for buffer in planned.buffers:
-            offset = planned.plan.offsets[buffer.name]
-            live = f"ops {buffer.first:3d}..{buffer.last:<3d}  {buffer.name} "
-            assert f" * {offset:8d} {buffer.size_bytes:8d}  {live}" in text
+        for tensor, (first, last) in planned.live.items():
+            live = f"ops {first:3d}..{last:<3d}  {tensor.name} "
+            assert f" * {planned.offset(tensor):8d} {tensor.size_bytes:8d}  {live}" in text
+        for index, op in enumerate(planned.program.ops):
+            if size := op.kernel.workspace_bytes:
+                live = f"ops {index:3d}..{index:<3d}  scratch  {op.name}"
+                assert f" * {planned.workspace_offset(index):8d} {size:8d}  {live}\n" in text
+
+
+def test_every_call_passes_the_planned_offsets(quantized):
+    model = compiled(quantized)
+    calls = [line for line in model.files["model.c"].splitlines() if line.endswith(" */")]
+    calls = [line for line in calls if "(arena + " in line]
+    found = [[int(n) for n in re.findall(r"arena \+ (\d+)", line)] for line in calls]
+    assert found == [
+        offsets
+        for planned in (model.source.predict, model.source.train)
+        for offsets in offsets_of_calls(planned)
+    ]
+
+
+def offsets_of_calls(planned):
+    """For each op those of its operands, its results and its scratch."""
+    for index, op in enumerate(planned.program.ops):
+        offsets = [planned.offset(tensor) for tensor in (*op.inputs, *op.outputs)]
+        scratch = [planned.workspace_offset(index)] if op.kernel.workspace_bytes else []
+        yield [offset for offset in offsets if offset is not None] + scratch
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,8 @@ from relay_passes import SparseBackward, lowering
 from tvm_ondevice_train.codegen.program import extract, kind_of
 from tvm_ondevice_train.compile import STEP_ROLES, build_programs
 from tvm_ondevice_train.interpreter import Interpreter
-from tvm_ondevice_train.scheme import ALL, UpdateScheme, resolve
+from tvm_ondevice_train.scheme import ALL, Channels, UpdateScheme, resolve
+from tvm_ondevice_train.trained_slices import slice_model
 from tvm_ondevice_train.training_graph import loss_module
 
 
@@ -17,7 +18,9 @@ from tvm_ondevice_train.training_graph import loss_module
 def programs(request):
     quantized, fuse = request.param
     model = tiny.network(quantized)
-    return model, build_programs(model, resolve("full", model.layers), "cross_entropy", fuse)
+    return model, build_programs(
+        model, resolve("full", model.layers).trained, "cross_entropy", fuse
+    )
 
 
 def test_an_update_runs_after_every_other_reader_of_its_parameter(programs):
@@ -137,7 +140,7 @@ def test_a_model_may_use_the_names_that_the_program_would_give(quantized):
     for called in ({}, {**names, "head.bias": "learning_rate"}):
         model = tiny.network(quantized, called=called)
         scheme = UpdateScheme(dict.fromkeys(model.parameters, ALL))
-        train, _ = build_programs(model, scheme, "cross_entropy")
+        train, _ = build_programs(model, scheme.trained, "cross_entropy")
         sample = np.arange(72).reshape(model.input.shape) - 36
         leaves = {"input": sample, "target": [1], "learning_rate": 0.1, "seed": 3}
         interpreter = Interpreter(train, model.parameters)
@@ -147,3 +150,19 @@ def test_a_model_may_use_the_names_that_the_program_would_give(quantized):
     same = 1 if quantized else 3  # a parameter's name decides how its codes are rounded
     assert losses[0][:same] == losses[1][:same]
     assert all(run[2] < run[0] for run in losses)
+
+
+@pytest.mark.parametrize("quantized", [False, True])
+def test_of_a_weight_in_part_only_its_trained_channels_are_written(quantized):
+    model = tiny.network(quantized)
+    sliced = slice_model(model, UpdateScheme({"head.weight": Channels(indices=[1, 3])}))
+    train, _ = build_programs(sliced.model, sliced.slices, "cross_entropy")
+    (update,) = [op for op in train.ops if op.in_place]
+    assert (update.outputs[0].name, update.outputs[0].shape) == ("head.weight", (3, 2, 1, 1))
+    parameters = {t.name for op in train.ops for t in op.inputs if t.role == "parameter"}
+    assert {"head.weight", "head.weight.frozen", "conv.weight"} <= parameters
+    interpreter = Interpreter(train, sliced.model.parameters)
+    x = np.arange(72).reshape(model.input.shape).astype(model.input.dtype)
+    values = interpreter.run(input=x, target=[1], learning_rate=0.1, seed=3)
+    changed = [n for n, v in sliced.model.parameters.items() if (values[n] != v).any()]
+    assert changed == ["head.weight"]

@@ -8,7 +8,6 @@ from shared import needs_models
 from tiny_models import compiled, model
 
 import tvm_ondevice_train as odt
-from tvm_ondevice_train.codegen.layout import workspace_name
 from tvm_ondevice_train.device import Session, build, sizes
 from tvm_ondevice_train.errors import OdtError
 from tvm_ondevice_train.memory_plan import check_plan
@@ -76,30 +75,59 @@ def test_no_buffer_is_overwritten_while_it_is_needed(kind, scheme, classes):
 
 
 def replay(planned, source):
-    """Each op marks the bytes that it writes, and finds what it reads as its writer left it."""
+    """Each op finds what it reads as its writer left it, then marks the bytes that it writes."""
     arena = np.full(source.arena_bytes, "", object)
 
-    def span(name, size_bytes):
-        offset = planned.plan.offsets[name]
-        assert offset + size_bytes <= source.arena_bytes
-        return slice(offset, offset + size_bytes)
+    def span(tensor):
+        offset = planned.offset(tensor)
+        assert 0 <= offset and offset + tensor.size_bytes <= source.arena_bytes
+        return slice(offset, offset + tensor.size_bytes)
 
-    def in_arena(tensors):
-        return [t for t in tensors if t.role in ("temporary", "input")]
+    def check(tensors, op):
+        for tensor in tensors:
+            assert (arena[span(tensor)] == tensor.name).all(), (op.name, tensor)
 
     inputs = [t for op in planned.program.ops for t in op.inputs if t.role == "input"]
-    arena[span(inputs[0].name, inputs[0].size_bytes)] = inputs[0].name
+    assert planned.offset(inputs[0]) == planned.input_offset
+    arena[span(inputs[0])] = inputs[0].name
     for index, op in enumerate(planned.program.ops):
-        for tensor in in_arena(op.outputs):
-            arena[span(tensor.name, tensor.size_bytes)] = tensor.name
+        reads, writes = in_arena(op.inputs), in_arena(op.outputs)
+        check(reads, op)
+        for tensor in writes:
+            arena[span(tensor)] = tensor.name
         if op.kernel.workspace_bytes:
-            name = workspace_name(index)
-            arena[span(name, op.kernel.workspace_bytes)] = name
-        # after the writes, so that an op whose result lies over its own operand is found too
-        for tensor in in_arena((*op.inputs, *op.outputs)):
-            assert (arena[span(tensor.name, tensor.size_bytes)] == tensor.name).all(), op.name
-    for tensor in in_arena(planned.program.results):
-        assert (arena[span(tensor.name, tensor.size_bytes)] == tensor.name).all()
+            offset = planned.workspace_offset(index)
+            assert offset + op.kernel.workspace_bytes <= source.arena_bytes
+            arena[offset : offset + op.kernel.workspace_bytes] = "scratch"
+        # after the writes, so that what lies over a result, or an operand without leave, is found
+        check(writes, op)
+        check([t for t in reads if t not in overwritten(planned, op)], op)
+        assert updates_in_place(op)
+    check(in_arena(planned.program.results), op)
+
+
+def in_arena(tensors):
+    return [t for t in tensors if t.role in ("temporary", "input")]
+
+
+def overwritten(planned, op):
+    """Operands whose bytes the kernel's own result may take, where they lie as it needs them."""
+    found = []
+    for argument, output in op.kernel.in_place:
+        operand, result = op.inputs[argument], op.outputs[output]
+        places = [planned.places.get(t.name) for t in (operand, result)]
+        if None not in places and places[0].buffer == places[1].buffer:
+            grown = max(result.size_bytes - operand.size_bytes, 0)
+            assert places[0].offset == places[1].offset + grown
+            found.append(operand)
+    return found
+
+
+def updates_in_place(op) -> bool:
+    """A parameter's update is stored over the old value: its kernel must allow that."""
+    names = [t.name for t in op.inputs]
+    target = op.outputs[0].name
+    return not op.in_place or (names.index(target), 0) in op.kernel.in_place
 
 
 def refusal(kind, **options) -> str:

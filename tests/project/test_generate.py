@@ -1,5 +1,6 @@
 import json
 
+import numpy as np
 import pytest
 from fake_project import FILES, REPORT, fake_project
 
@@ -19,6 +20,19 @@ def test_a_project_holds_model_runtime_and_report(tmp_path):
     assert report["trained_parameters"] == REPORT["trained_parameters"]
 
 
+def test_a_project_holds_the_whole_parameters_as_the_model_had_them(tmp_path):
+    initial = {
+        "conv/weight": np.arange(6, dtype=np.int8).reshape(3, 2),
+        "bias": np.float32([0.5, -1]),
+        "file": np.int32(3),  # a name that numpy.savez cannot take
+    }
+    directory = fake_project(tmp_path / "project", initial=initial)
+    with np.load(directory / "initial.npz") as found:
+        assert set(found) == set(initial)
+        for name, value in initial.items():
+            np.testing.assert_array_equal(found[name], value, strict=True)
+
+
 def test_a_host_project_has_no_bare_metal_files(tmp_path):
     directory = generate_project(FILES, REPORT, "mps2-an500", "host", tmp_path / "project")
     assert not (directory / "link.ld").exists()
@@ -35,7 +49,10 @@ def test_the_linker_script_holds_the_budget(tmp_path):
 
 
 def test_the_same_input_gives_the_same_bytes(tmp_path):
-    first, second = (fake_project(tmp_path / name, "mps2-an500") for name in ("one", "two"))
+    initial = {"w": np.float32([1, 2])}
+    first, second = (
+        fake_project(tmp_path / name, "mps2-an500", initial=initial) for name in ("one", "two")
+    )
     paths = [path.relative_to(first) for path in first.rglob("*") if path.is_file()]
     assert paths
     assert all((first / path).read_bytes() == (second / path).read_bytes() for path in paths)
@@ -54,6 +71,7 @@ def test_an_earlier_project_is_replaced_with_its_build(tmp_path):
     fake_project(directory)
     assert not (directory / "build").exists()
     assert not (directory / "link.ld").exists()
+    assert (directory / "initial.npz").is_file()
     assert [path.name for path in tmp_path.iterdir()] == ["project"]  # no scratch is left
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import shutil
@@ -15,6 +14,7 @@ import numpy as np
 from ..boards import Board
 from ..boards import board as find_board
 from ..errors import OdtError
+from ..npz import npz_bytes
 from ..render import render
 from .runtime import PLATFORMS, runtime_files
 
@@ -44,7 +44,7 @@ def generate_project(
     check_replaceable(directory)
     report = {**report, "board": board.name, "platform": platform, "stack_bytes": stack_bytes}
     contents = _contents(files, report, board, platform, stack_bytes)
-    contents["initial.npz"] = _npz(initial or {})
+    contents["initial.npz"] = npz_bytes(initial or {})
     try:
         directory.parent.mkdir(parents=True, exist_ok=True)
         _write_atomically(contents, directory)
@@ -116,13 +116,6 @@ def _ldflags(baremetal: bool) -> str:
         return "-Wl,--gc-sections"
     # newlib-nano for memcpy and memset; no start files and no system calls: they are ours.
     return "-nostartfiles --specs=nano.specs -T link.ld -Wl,--gc-sections -Wl,-Map=build/map.txt"
-
-
-def _npz(arrays: Mapping[str, np.ndarray]) -> bytes:
-    """The bytes of an .npz file; the same arrays give the same bytes."""
-    buffer = io.BytesIO()
-    np.savez(buffer, **arrays)
-    return buffer.getvalue()
 
 
 def _write_atomically(contents: Mapping[str, str | bytes], directory: Path) -> None:
