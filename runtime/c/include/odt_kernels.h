@@ -59,7 +59,8 @@ static inline void odt_bit_write(uint8_t *bits, int32_t index, int value)
 
 /// Floats of 16 and 8 bits ///
 
-/* The upper half of x, rounded to nearest, ties to even; a NaN may become an infinity. */
+/* The upper half of x, rounded to nearest, ties to even. The NaNs that arithmetic makes stay NaN;
+ * others may become an infinity or 0. */
 static inline uint16_t odt_bfloat16_of(float x)
 {
     const uint32_t bits = odt_bits_of(x);
@@ -71,8 +72,8 @@ static inline float odt_float_of_bfloat16(uint16_t bits)
     return odt_float_of((uint32_t)bits << 16);
 }
 
-/* 1 sign, 5 exponent (biased by 28), 2 fraction: x rounded to nearest, ties to even. Magnitudes
- * below 2^-27 become 0, those above 14, infinity and NaN become 14. */
+/* 1 sign, 5 exponent (biased by 28), 2 fraction: x rounded to nearest, ties to even. What would
+ * round to less than 2^-27 becomes 0; what would round to more than 14, infinity and NaN, 14. */
 static inline uint8_t odt_float8_of(float x)
 {
     const uint32_t bits = odt_bits_of(x);
