@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tvm import relax
 
-from .graph import bindings_of, constant, op_name, rebuilt
+from .graph import bindings_of, constant, op_name, rebuilt, shape_of
 from .ops.channels import take_channels
 from .ops.convolution import conv2d_weight_grad_slice
 from .ops.registry import attributes
@@ -36,7 +36,7 @@ def _narrowed(emit, values, gradient, ranges, axis):
         call = conv2d_weight_grad_slice(value, ranges, axis)
         data = _codes_first(emit, values, call.args[1])
         return relax.Call(call.op, [call.args[0], data], call.attrs)
-    if op_name(value) == "relax.add":
+    if op_name(value) == "relax.add" and len({shape_of(arg) for arg in value.args}) == 1:
         terms = [_narrowed(emit, values, arg, ranges, axis) for arg in value.args]
         return relax.op.add(*(emit(term) for term in terms))
     return take_channels(gradient, ranges, axis)

@@ -48,18 +48,22 @@ def search(
 
     tasks: in a valid order.
     results: tensors that stay live to the end.
-    effort: the most sets of tasks that one exact search visits, of the many that are made.
+    effort: the most sets of tasks that one exact search visits, of the many that are made: fewer
+        where there are more than 100 tasks, so that time grows with their number and no faster.
     """
+    effort = max(1, effort * 100 // max(len(tasks), 100)) if effort else 0
     graph = Graph(tuple(tasks), sizes, frozenset(results))
     if not tasks:
         return Order((), 0, 0, "exact")
-    order, bound = _lowered(graph, list(range(len(tasks))), effort)
+    given = list(range(len(tasks)))
+    start = min(given, _on_demand(graph), key=lambda order: _peak(graph, order)[0])
+    order, bound = _lowered(graph, start, effort)
     peak, (peak_at, *_) = _peak(graph, order)
     for width in _BOUND_WIDTHS:
         if bound < peak:
             among = order[max(0, peak_at - width // 2) : peak_at + width // 2 + 1]
             bound = max(bound, _least_peak_among(graph, among, peak))
-    order = _lowered_beside(graph, order, peak_at, effort)
+    order = _lowered_beside(graph, order, peak_at, peak // 4, effort)
     return Order(tuple(order), peak, bound, "exact" if peak == bound else "heuristic")
 
 
@@ -77,12 +81,31 @@ def peak_of(
     return max(live_bytes(tasks, sizes, results, order), default=0)
 
 
-def _lowered_beside(graph: Graph, order: list[int], peak_at: int, effort: int) -> list[int]:
-    """`order` with the least peaks found before and after `peak_at`, then beside those, ..."""
+def _on_demand(graph: Graph) -> list[int]:
+    """The order given, but what adds bytes runs only when something that does not needs it."""
+    order, ran = [], 0
+    adds = []
+    for index in range(len(graph.tasks)):
+        _, live = graph.step(graph.ancestors[index] & ~(1 << index), 0, index)
+        adds.append(live > 0)
+    for index in [*(i for i, grows in enumerate(adds) if not grows), *range(len(adds))]:
+        for needed in members(graph.ancestors[index] & ~ran):
+            order.append(needed)
+            ran |= 1 << needed
+    return order
+
+
+def _lowered_beside(
+    graph: Graph, order: list[int], peak_at: int, enough: int, effort: int
+) -> list[int]:
+    """`order` with the least peaks found before and after `peak_at`, then beside those, ...
+
+    enough: parts whose peak is no higher stay as they are.
+    """
     parts = [(0, peak_at), (peak_at + 1, len(order))]
     while parts:
         first, last = parts.pop()
-        if first < last:
+        if first < last and max(graph.profile(order)[first:last]) > enough:
             part, tasks = graph.window(order, first, last)
             lowered, _ = _lowered(part, [tasks.index(t) for t in order[first:last]], effort)
             order = [*order[:first], *(tasks[t] for t in lowered), *order[last:]]

@@ -170,6 +170,10 @@ def _buffer_plane(schedule, name: str):
     if found is None:
         return
     operand, channel = found
+    source = schedule.get(block).reads[operand].source
+    producers = (schedule.get(producer) for producer in schedule.get_producers(block))
+    if any(source.same_as(producer.writes[0].source) for producer in producers):
+        return  # computed plane by plane already
     loop = schedule.get_loops(block)[channel]
     plane = schedule.cache_read(block, operand, "global")
     if not _try(lambda: schedule.compute_at(plane, loop)):

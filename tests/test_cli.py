@@ -101,7 +101,7 @@ def refused(capsys, arguments) -> str:
 
 def test_compile_passes_every_option_on(compiler, model, capsys):
     options = "--classes 4 --scheme bias:2 --loss mse --lr 0.5 --board mps2-an386"
-    budget = "--sram 128KB --flash 0.5MB --platform host"
+    budget = "--sram 128KB --flash 0.5MB --platform host --backward bfloat16 --dump-ir ir"
     assert main(["compile", model, "-o", "project", *options.split(), *budget.split()]) == 0
     expected = {
         "classes": 4,
@@ -111,6 +111,8 @@ def test_compile_passes_every_option_on(compiler, model, capsys):
         "board": "mps2-an386",
         "sram_bytes": 131072,
         "flash_bytes": 524288,
+        "backward": "bfloat16",
+        "dump_ir": "ir",
     }
     assert compiler.calls == [(model, expected)]
     assert compiler.compiled.saved == ("project", "host")

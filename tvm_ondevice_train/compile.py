@@ -132,12 +132,13 @@ def build_programs(
     """The training step and the prediction as kernel calls, before memory is planned.
 
     trained : names of the parameters that train, in whole (see `slice_model`).
+    fuse : False keeps one kernel for each operator, in the order of the graph, for looking at.
     """
     with ir_dump(dump_ir, "training"):
         passes = training_passes(trained, fuse, backward)
         step = tvm.transform.Sequential(passes)(loss_module(model, loss))
     with ir_dump(dump_ir, "prediction"):
-        forward = tvm.transform.Sequential([lowering(fuse), ReorderForMemory()])(model.module)
+        forward = tvm.transform.Sequential(kernel_passes(fuse))(model.module)
     return extract(step, STEP_ROLES), extract(forward, STEP_ROLES[:1])
 
 
@@ -152,11 +153,13 @@ def training_passes(
         EliminateDeadGradients(),
         # adjoints in fewer bits, if wanted
         NarrowAdjoints(backward),
-        # integer kernels
-        lowering(fuse),
-        # in the order that needs the least memory
-        ReorderForMemory(),
+        *kernel_passes(fuse),
     ]
+
+
+def kernel_passes(fuse: bool = True) -> list[tvm.transform.Pass]:
+    """From Relax operators to scheduled kernels, in the order that needs the least memory."""
+    return [lowering(fuse), *([ReorderForMemory()] if fuse else [])]
 
 
 def _source(sliced, train, predict, loss, learning_rate) -> Source:

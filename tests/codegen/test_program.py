@@ -33,9 +33,11 @@ def test_an_update_runs_after_every_other_reader_of_its_parameter(programs):
         assert train.ops[index].outputs[0].role == "parameter"
 
 
-def test_an_update_runs_as_soon_as_it_may(programs):
+@pytest.mark.parametrize("quantized", [False, True])
+def test_an_update_runs_as_soon_as_it_may(quantized):
     """The head's gradient dies before the backward of the convolution begins."""
-    _, (train, _) = programs
+    model = tiny.network(quantized)
+    train, _ = build_programs(model, resolve("full", model.layers).trained, "cross_entropy")
     order = [op.outputs[0].name for op in train.ops if op.in_place]
     assert set(order[:2]) == {"head.weight", "head.bias"}
     assert not train.ops[-2].in_place or set(order[2:]) == {"conv.weight", "conv.bias"}

@@ -79,7 +79,7 @@ def _build(name: str) -> Net:
     path = shared_path(f"models/mcunet_int8/{MODELS[name]}.onnx")
     model = load(path)
     scheme = resolve("full", model.layers)
-    program, _ = build_programs(model, scheme, "cross_entropy", fuse=False)
+    program, _ = build_programs(model, scheme.trained, "cross_entropy", fuse=False)
     proto = onnx.load(path)
     names = [node.output[0] for node in proto.graph.node if node.op_type == "QuantizeLinear"]
     operators = [op for op in program.ops if op.kind in ("qconv2d", "qadd", "qmean")]

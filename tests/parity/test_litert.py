@@ -35,7 +35,7 @@ def predictor(path, flags=()) -> Interpreter:
     """The model's prediction, kernel by kernel."""
     model = load(path)
     scheme = resolve("head", model.layers)
-    _, predict = build_programs(model, scheme, "cross_entropy", fuse=False)
+    _, predict = build_programs(model, scheme.trained, "cross_entropy", fuse=False)
     return Interpreter(predict, model.parameters, flags)
 
 

@@ -76,7 +76,7 @@ def predictor():
     def build(name: str) -> Interpreter:
         model = load(model_path(name))
         scheme = resolve("head", model.layers)
-        _, predict = build_programs(model, scheme, "cross_entropy", fuse=False)
+        _, predict = build_programs(model, scheme.trained, "cross_entropy", fuse=False)
         return Interpreter(predict, model.parameters)
 
     return build
@@ -105,7 +105,7 @@ def test_dead_channels_as_published_cause_no_undefined_behaviour(name, capfd):
     """Forward, backward and update; ONNX Runtime gets the model where they cannot overflow."""
     model = load(model_path(f"as_published/{name}"))
     scheme = resolve("full", model.layers)
-    program, _ = build_programs(model, scheme, "cross_entropy", fuse=False)
+    program, _ = build_programs(model, scheme.trained, "cross_entropy", fuse=False)
     ours = Interpreter(program, model.parameters, SANITIZER)
     reference = Reference(model_path(name), fused=False)
     scores = next(op.inputs[0].name for op in program.ops if op.kind == "log_softmax")

@@ -47,7 +47,7 @@ class Case:
 
     def interpreter(self, fuse: bool) -> Interpreter:
         scheme = UpdateScheme(dict.fromkeys(self.trained, ALL))
-        program, _ = build_programs(self.model, scheme, self.loss, fuse)
+        program, _ = build_programs(self.model, scheme.trained, self.loss, fuse)
         return Interpreter(program, self.model.parameters)
 
     @property

@@ -7,6 +7,7 @@ import tvm
 from tvm import relax
 
 from relay_passes import FusePrologue, lowering
+from relay_passes.ops.masks import masked, positive_mask
 
 DATA = ((1, 2, 4, 4), "int8")
 WEIGHT = ((2, 2, 3, 3), "float32")
@@ -91,6 +92,83 @@ def test_a_producer_that_shrinks_its_operands_is_stored():
 
     module = legalized(parameters, body)
     assert calls(FusePrologue()(module)) == calls(module)
+
+
+IMAGE, SQUARE = (1, 2, 4, 4), (2, 2, 1, 1)
+ADJOINT = {"m": (IMAGE, "bool"), "d": (IMAGE, "float32"), "w": (SQUARE, "float32")}
+CONV = relax.op.nn.conv2d
+
+
+def residual_branch(emit, m, d, w):
+    """The adjoint of a sum: through the branch under its mask, and past it."""
+    branch = emit(CONV(emit(masked(m, d)), w))
+    return emit(relax.op.add(d, branch))
+
+
+def two_readers_in_a_branch(emit, m, d, w):
+    under_mask = emit(masked(m, d))
+    leaf = emit(relax.op.sum(under_mask, [2, 3], True))
+    branch = emit(relax.op.multiply(emit(CONV(under_mask, w)), leaf))
+    return emit(relax.op.add(d, branch))
+
+
+def nobody_needs_the_adjoint_later(emit, m, d, w):
+    return emit(CONV(emit(masked(m, d)), w))
+
+
+def another_needs_it_but_may_run_first(emit, m, d, w):
+    return [emit(CONV(emit(masked(m, d)), w)), emit(relax.op.sum(d))]
+
+
+def another_needs_it_not_behind_the_reader(emit, m, d, w):
+    under_mask = emit(masked(m, d))
+    return [emit(CONV(under_mask, w)), emit(relax.op.add(d, under_mask))]
+
+
+def a_sum_without_mask(emit, _m, d, w):
+    twice = emit(relax.op.add(d, d))
+    return emit(relax.op.add(d, emit(CONV(twice, w))))
+
+
+@pytest.mark.parametrize(
+    "body, copies",
+    [
+        (residual_branch, 0),
+        (two_readers_in_a_branch, 0),
+        (nobody_needs_the_adjoint_later, 1),
+        (another_needs_it_but_may_run_first, 1),
+        (another_needs_it_not_behind_the_reader, 1),
+    ],
+)
+def test_an_adjoint_under_its_mask_is_not_stored_beside_one_that_outlives_it(body, copies):
+    fused = [name for name, _ in calls(FusePrologue()(legalized(ADJOINT, body)))]
+    assert sum(name == "masked" for name in fused) == copies
+    assert any(name.startswith("fused_masked") for name in fused) == (copies == 0)
+
+
+def test_what_is_no_mask_is_stored_however_long_its_operand_lives():
+    module = legalized(ADJOINT, a_sum_without_mask)
+    assert calls(FusePrologue()(module)) == calls(module)
+
+
+def test_the_branch_reads_the_sums_adjoint_itself():
+    fused = FusePrologue()(legalized(ADJOINT, residual_branch))
+    (_, reads), (last, _) = calls(fused)
+    assert reads == ["m", "d", "w"] and last == "add"
+
+
+def test_a_saved_mask_stays_a_kernel_that_reads_codes():
+    """Nothing is fused behind it, but its own operand is decoded inside."""
+
+    def body(emit, x, d):
+        mask = positive_mask(emit(tiny.dequantize(x, 0.5)))
+        saved = tvm.ir.make_node("ir.DictAttrs", saved=True)
+        return emit(masked(emit(relax.Call(mask.op, mask.args, saved)), d))
+
+    fused = FusePrologue()(legalized({"x": (IMAGE, "int8"), "d": (IMAGE, "float32")}, body))
+    assert [name for name, _ in calls(fused)] == ["fused_dequantize_positive_mask", "masked"]
+    after = tvm.transform.Sequential([relax.transform.FuseOps(), relax.transform.FuseTIR()])(fused)
+    assert len(calls(after)) == 2
 
 
 @pytest.mark.parametrize("body", [two_readers, chain])

@@ -5,12 +5,13 @@ import pytest
 import tiny
 import torch
 from gradient_check import check, close, compute
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from tvm import relax
 
 from relay_passes import SparseBackward
 from relay_passes.ops.loss import negative_log_likelihood
+from relay_passes.split_parameters import split_values
 
 few_examples = settings(max_examples=10, deadline=None, derandomize=True)
 seeds = st.integers(0, 2**32 - 1)
@@ -63,6 +64,32 @@ def test_conv2d(convolution, seed):
 )
 def test_conv2d_corner(data, weight, attrs):
     check_convolution(data, weight, {**attrs, "dilation": [1, 1]})
+
+
+@few_examples
+@given(convolutions(), st.sets(st.integers(0, 5), min_size=1), seeds)
+def test_a_slice_of_a_weights_gradient(convolution, chosen, seed):
+    """Of groups with one input channel it is rows, else columns."""
+    data_shape, weight_shape, attrs = convolution
+    groups = attrs["groups"]
+    axis, rows = (0, weight_shape[0] // groups) if weight_shape[1] == 1 < groups else (1, 1)
+    channels = sorted(c for c in chosen if c < weight_shape[axis] // rows)
+    assume(0 < len(channels) < weight_shape[axis] // rows)
+
+    def body(emit, x, target, w):
+        y = emit(relax.op.nn.conv2d(x, w, **attrs))
+        return emit(relax.op.sum(emit(relax.op.multiply(y, target))))
+
+    types = {"x": (data_shape, "float32"), "target": ((1,), "float32")}
+    module = tiny.module({**types, "w": (weight_shape, "float32")}, body)
+    generator = np.random.default_rng(seed)
+    x, w = (generator.normal(size=s).astype(np.float32) for s in (data_shape, weight_shape))
+    target, split = np.ones(1, np.float32), {"w": channels}
+    parts = split_values(module["main"], {"w": w}, split)
+    (whole,) = tiny.gradients(SparseBackward({"w"})(module), x=x, target=target, w=w).values()
+    (found,) = tiny.gradients(SparseBackward(split)(module), x=x, target=target, **parts).values()
+    kept = [c * rows + r for c in channels for r in range(rows)]
+    np.testing.assert_array_equal(found, np.take(whole, kept, axis))
 
 
 @st.composite

@@ -270,3 +270,14 @@ def test_what_is_no_problem_is_refused(tasks, message):
     with pytest.raises(ValueError) as refusal:
         search(tasks, {"a": 1}, [])
     assert str(refusal.value) == f"order search: {message}"
+
+
+def test_what_is_decoded_early_is_decoded_when_it_is_read():
+    """A hundred decoded copies, given first: no window of a search moves them so far."""
+    count = 100
+    sizes = {f"codes{i}": 16 for i in range(count)} | {f"real{i}": 64 for i in range(count)}
+    tasks = [Task((f"codes{i}",), (f"real{i}",)) for i in range(count)]
+    tasks += [Task((f"real{i}",), (f"updated{i}",)) for i in range(count)]
+    order = search(tasks, sizes, ())
+    assert peak_of(tasks, sizes, (), range(2 * count)) == 64 * count + 16
+    assert order.peak_bytes == 16 * count + 64 == order.lower_bound_bytes

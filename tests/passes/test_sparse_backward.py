@@ -1,17 +1,22 @@
 """Structure of the training step that `SparseBackward` makes."""
 
+import zlib
+
 import numpy as np
 import pytest
 import tiny
 import tvm
+from structure import assert_same, canonical, refusal
 from tvm import relax
 from tvm.script import ir as I
 from tvm.script import relax as R
 
 import tvm_ondevice_train
 from relay_passes import SparseBackward
-from relay_passes.graph import bindings_of, op_name, variables_in
+from relay_passes.graph import bindings_of, constant, op_name, variables_in
+from relay_passes.ops.channels import indices_of, merge_channels, take_channels
 from relay_passes.ops.masks import code_range_mask, masked, positive_mask
+from relay_passes.ops.registry import call
 from relay_passes.ops.update import sgd_update, sgd_update_codes
 from tvm_ondevice_train.scheme import UpdateScheme
 
@@ -38,12 +43,6 @@ class Residual:
             loss = R.sum(weighted)
             R.output(loss)
         return loss
-
-
-def canonical(module):
-    """Without the aliases that a builder leaves, so that structures can be compared."""
-    passes = [relax.transform.CanonicalizeBindings(), relax.transform.DeadCodeElimination()]
-    return tvm.transform.Sequential(passes)(module)
 
 
 def expected_step(parameters, trained, body):
@@ -152,6 +151,94 @@ def test_the_update_is_all_that_changes_a_forward_without_other_parameters():
     assert tiny.op_names(SparseBackward({"w"})(Residual))[: len(forward)] == forward
 
 
+DATA, RESULT = (1, 4, 3, 3), (1, 2, 3, 3)
+
+
+def convolution(emit, x, w):
+    return emit(relax.op.nn.conv2d(x, w))
+
+
+def weighted_sum(emit, y, target):
+    return emit(relax.op.sum(emit(relax.op.multiply(y, target))))
+
+
+def adjoint_of(emit, target):
+    ones = emit(relax.op.ones((), "float32"))
+    return emit(relax.op.multiply(emit(relax.op.broadcast_to(ones, RESULT)), target))
+
+
+def slice_of_gradient(emit, adjoint, data, channels: int):
+    attrs = {"strides": [1, 1], "padding": [0] * 4, "dilation": [1, 1], "groups": 1}
+    shape = [2, channels, 1, 1]
+    return emit(call("conv2d_weight_grad", adjoint, data, shape=shape, rows=[0, 2], **attrs))
+
+
+@pytest.mark.parametrize("ranges", [[0, 2], [1, 2, 3, 4]])
+def test_of_a_weight_in_part_only_the_slice_of_the_gradient_is_computed(ranges):
+    """The frozen channels are read by the forward and never written."""
+
+    def before(emit, x, target, w):
+        return weighted_sum(emit, convolution(emit, x, w), target)
+
+    def after(emit, x, target, learning_rate, _seed, w, frozen):
+        y = convolution(emit, x, emit(merge_channels(w, frozen, ranges, 1)))
+        loss = weighted_sum(emit, y, target)
+        d_y = adjoint_of(emit, target)
+        d_weight = slice_of_gradient(emit, d_y, emit(take_channels(x, ranges)), 2)
+        return [loss, emit(sgd_update(w, d_weight, learning_rate))]
+
+    images = {"x": (DATA, "float32"), "target": (RESULT, "float32")}
+    module = tiny.module({**images, "w": ((2, 4, 1, 1), "float32")}, before)
+    step = SparseBackward({"w": indices_of(ranges)})(module)
+    state = {"learning_rate": ((), "float32"), "seed": ((), "uint32")}
+    parts = {name: ((2, 2, 1, 1), "float32") for name in ("w", "w.frozen")}
+    expected = tiny.module({**images, **state, **parts}, after)["main"]
+    expected = expected.with_attr("trained_parameters", ["w"])
+    assert_same(step, tvm.IRModule({"main": expected}))
+    assert [p.name for p in step["main"].params][4:] == ["w", "w.frozen"]
+
+
+def test_of_codes_the_channels_are_taken_before_they_are_decoded():
+    def before(emit, x, target, w):
+        real = emit(tiny.dequantize(x, 0.1, 3))
+        y = convolution(emit, real, emit(tiny.dequantize(w, [0.5, 0.25])))
+        return weighted_sum(emit, y, target)
+
+    def after(emit, x, target, learning_rate, seed, w, frozen):
+        decoded = emit(tiny.dequantize(emit(merge_channels(w, frozen, [1, 3], 1)), [0.5, 0.25]))
+        real = emit(tiny.dequantize(x, 0.1, 3))
+        loss = weighted_sum(emit, convolution(emit, real, decoded), target)
+        d_y = adjoint_of(emit, target)
+        taken = emit(tiny.dequantize(emit(take_channels(x, [1, 3])), 0.1, 3))
+        d_weight = slice_of_gradient(emit, d_y, taken, 2)
+        inverse = relax.const(np.array([2, 4], np.float32))
+        salt = zlib.crc32(b"w")
+        updated = sgd_update_codes(w, d_weight, learning_rate, seed, inverse, limit=127, salt=salt)
+        return [loss, emit(updated)]
+
+    images = {"x": (DATA, "int8"), "target": (RESULT, "float32")}
+    module = tiny.module({**images, "w": ((2, 4, 1, 1), "int8")}, before)
+    state = {"learning_rate": ((), "float32"), "seed": ((), "uint32")}
+    parts = {name: ((2, 2, 1, 1), "int8") for name in ("w", "w.frozen")}
+    expected = tiny.module({**images, **state, **parts}, after)["main"]
+    expected = expected.with_attr("trained_parameters", ["w"])
+    assert_same(SparseBackward({"w": [1, 2]})(module), tvm.IRModule({"main": expected}))
+
+
+def test_a_depthwise_slice_has_the_scales_of_its_rows():
+    def body(emit, x, target, w):
+        real = emit(tiny.dequantize(w, [0.5, 0.25, 0.125, 1.0]))
+        return weighted_sum(emit, emit(relax.op.nn.conv2d(x, real, groups=4)), target)
+
+    images = {"x": (DATA, "float32"), "target": (DATA, "float32")}
+    step = SparseBackward({"w": [1, 3]})(tiny.module({**images, "w": ((4, 1, 1, 1), "int8")}, body))
+    (update,) = (
+        b.value for b in bindings_of(step["main"]) if "sgd_update_codes" in op_name(b.value)
+    )
+    np.testing.assert_array_equal(constant(update.args[4]), [4, 1])
+    assert tiny.op_names(step).count("odt.take_channels") == 1
+
+
 def read_twice(emit, x, target, w):
     reals = [emit(tiny.dequantize(w, scale)) for scale in (0.5, 0.25)]
     return emit(relax.op.sum(emit(relax.op.multiply(emit(relax.op.add(*reals)), target))))
@@ -185,9 +272,7 @@ NOT_ONE_DEQUANTIZE = (
 )
 def test_refused_input_is_named(body, names, message):
     module = tiny.module({"x": FLOAT, "target": FLOAT, "w": (SHAPE, "int8")}, body)
-    with pytest.raises(ValueError, match="SparseBackward") as caught:
-        SparseBackward(names)(module)
-    assert str(caught.value).splitlines()[-1].endswith(message)
+    assert refusal(SparseBackward(names), module).endswith(message)
 
 
 def test_passes_compose_under_the_name_that_tvm_users_know():

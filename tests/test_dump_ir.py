@@ -1,0 +1,78 @@
+"""`compile(dump_ir=...)`: the module after each pass, as files."""
+
+import ast
+
+import pytest
+import tiny
+import tvm
+
+from tvm_ondevice_train import compile
+from tvm_ondevice_train.dump_ir import ir_dump
+from tvm_ondevice_train.errors import OdtError
+
+TRAINING = ["SparseBackward", "EliminateDeadGradients", "NarrowAdjoints"]
+LOWERING = [
+    *("LowerQDQ", "CanonicalizeBindings", "DeadCodeElimination", "LegalizeOps"),
+    *("AnnotateTIROpPattern", "FusePrologue", "FuseOps", "FuseTIR", "DeadCodeElimination"),
+    *("DefaultSchedule", "LowerToLoops", "InPlace", "ReorderForMemory"),
+]
+
+
+@pytest.fixture(scope="module")
+def dumped(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("dump") / "made" / "here"
+    compile(tiny.network(quantized=True), dump_ir=directory)
+    return directory
+
+
+@pytest.mark.parametrize("part, passes", [("training", TRAINING), ("prediction", [])])
+def test_one_file_for_each_pass_in_their_order(dumped, part, passes):
+    assert sorted(path.name for path in dumped.iterdir()) == ["prediction", "training"]
+    files = sorted(path.name for path in (dumped / part).iterdir())
+    assert files == [f"{i:02d}_{name}.py" for i, name in enumerate([*passes, *LOWERING])]
+
+
+@pytest.mark.parametrize("part", ["training", "prediction"])
+def test_each_file_is_a_module_that_python_reads(dumped, part):
+    for path in (dumped / part).iterdir():
+        text = path.read_text()
+        ast.parse(text)
+        assert "@I.ir_module" in text and "def main(" in text
+
+
+def test_each_file_is_what_its_pass_made(dumped):
+    texts = [path.read_text() for path in sorted((dumped / "training").iterdir())]
+    has_updates = ["odt.sgd_update" in text for text in texts]
+    assert has_updates.index(False) == len(TRAINING) + LOWERING.index("LegalizeOps")
+    assert "R.nn.conv2d" in texts[0] and "qconv2d" in texts[len(TRAINING)]
+    assert "peak_bytes" in texts[-1] and "peak_bytes" not in texts[-2]
+
+
+def test_the_generated_code_is_the_same(dumped):
+    model = tiny.network(quantized=True)
+    assert compile(model).files == compile(model, dump_ir=dumped).files
+
+
+def test_without_a_directory_no_pass_is_watched():
+    with ir_dump(None, "training"):
+        assert not tvm.transform.PassContext.current().instruments
+
+
+@pytest.mark.parametrize("place", ["", "training"])
+def test_a_directory_that_cannot_be_written_is_one_line(tmp_path, place):
+    blocked = tmp_path / "dump"
+    if place:
+        blocked.mkdir()
+    (blocked / place).write_text("a file")
+    with pytest.raises(OdtError) as caught:
+        compile(tiny.network(), dump_ir=blocked)
+    path = blocked / "training"
+    assert str(caught.value).startswith(f"dump_ir: cannot write {path}: ")
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_file_that_cannot_be_written_is_one_line(tmp_path):
+    (tmp_path / "training" / "00_SparseBackward.py").mkdir(parents=True)
+    with pytest.raises(OdtError, match="dump_ir: cannot write .*: Is a directory") as caught:
+        compile(tiny.network(), dump_ir=tmp_path)
+    assert len(str(caught.value).splitlines()) == 1
