@@ -27,8 +27,8 @@ class FusePrologue:
     * or it is an adjoint under its range mask, and the adjoint is needed later still: in a
       residual block the branch reads the sum's adjoint through its own mask, and no copy exists.
 
-    TVM's `FuseOps` fuses only what follows a convolution, this what precedes
-    one; run this first, then `FuseOps`, then `FuseTIR`.
+    TVM's `FuseOps` fuses only what follows a convolution, this what precedes one; run this first,
+    then `FuseOps`, then `FuseTIR`.
 
     Before: a legalized module (`call_tir`) with `AnnotateTIROpPattern` done.
     After: each such reader is one PrimFunc that takes the producers' operands.
