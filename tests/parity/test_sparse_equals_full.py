@@ -103,6 +103,23 @@ class Case:
         print(f"{len(differences)} gradients differ by {max(differences.values()):.1e} at most")
         assert max(differences.values()) <= tolerance, differences
 
+    def check_bits(self, scheme: UpdateScheme | Path, pass_lists):
+        """Every list of passes behind `SparseBackward` trains to the same bits."""
+        sliced = slice_model(self.model, resolve(scheme, self.model.layers))
+
+        def step(*passes) -> Step:
+            passes = SparseBackward(list(sliced.slices)), *passes
+            return Step(sliced.model, self.loss, self.sample, *passes, learning_rate=LEARNING_RATE)
+
+        expected = step(lowering(fuse=False))
+        for passes in pass_lists:
+            found = step(*passes)
+            assert found.loss == expected.loss and found.updated.keys() == sliced.slices.keys()
+            for name, value in expected.updated.items():
+                np.testing.assert_array_equal(found.updated[name], value, name)
+        before = sliced.model.parameters
+        assert any((value != before[name]).any() for name, value in expected.updated.items())
+
 
 def difference(part: Slice, gradient: np.ndarray, whole: np.ndarray) -> float:
     axes = zip(whole.shape, (part.rows, part.columns, None, None), strict=False)
@@ -187,20 +204,7 @@ def test_random_schemes(case, seed):
 
 def test_every_pass_list_trains_to_the_same_bits(case):
     """The other passes change what is stored, and when; never a result."""
-    sliced = slice_model(case.model, random_scheme(case.model, 3))
-
-    def step(*passes) -> Step:
-        passes = SparseBackward(list(sliced.slices)), *passes
-        return Step(sliced.model, case.loss, case.sample, *passes, learning_rate=LEARNING_RATE)
-
-    expected = step(lowering(fuse=False))
-    for passes in PASS_LISTS:
-        found = step(*passes)
-        assert found.loss == expected.loss and found.updated.keys() == sliced.slices.keys()
-        for name, value in expected.updated.items():
-            np.testing.assert_array_equal(found.updated[name], value, name)
-    before = sliced.model.parameters
-    assert any((value != before[name]).any() for name, value in expected.updated.items())
+    case.check_bits(random_scheme(case.model, 3), PASS_LISTS)
 
 
 @pytest.fixture(scope="module", params=MODELS)
@@ -215,8 +219,9 @@ def paper_case(request) -> Case:
     "rank", [2, *(pytest.param(r, marks=pytest.mark.slow) for r in (0, 1, 3, 4))]
 )
 def test_the_schemes_of_the_benchmarks(paper_case, rank):
-    """One of the five of each net, by size, in the quick tests."""
+    """One of the five of each net, by size, in the quick tests; the last list is the compiler's."""
     found = SCHEMES.glob(f"{paper_case.model.name.removesuffix('-c17')}-*kb.json")
     paths = sorted(found, key=lambda path: int(path.stem.split("-")[-1].removesuffix("kb")))
     assert len(paths) == 5
     paper_case.check(paths[rank], INT8_TOLERANCE)
+    paper_case.check_bits(paths[rank], PASS_LISTS[-1:])
