@@ -5,7 +5,7 @@ from __future__ import annotations
 import tvm
 from tvm import relax
 
-from .graph import ancestors_of, consumers_of, loss_of, op_name, rebuilt
+from .graph import ancestors_of, consumers_of, loss_of, main_of, op_name, rebuilt
 from .narrow_gradients import TAKE, narrow_gradients
 from .ops.masks import MASKS
 
@@ -39,6 +39,7 @@ class EliminateDeadGradients:
     """
 
     def transform_module(self, module: tvm.IRModule, _context) -> tvm.IRModule:
+        main_of(module, "EliminateDeadGradients")
         module = relax.transform.DeadCodeElimination()(module)
         function = _masks_saved(narrow_gradients(module[FUNCTION]))
         functions = dict(module.functions_items())

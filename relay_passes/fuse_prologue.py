@@ -8,7 +8,7 @@ import numpy as np
 import tvm
 from tvm import relax
 
-from .graph import bindings_of, consumers_of, dtype_of, op_name, shape_of, variables_in
+from .graph import bindings_of, consumers_of, dtype_of, main_of, op_name, shape_of, variables_in
 from .ops.registry import OPAQUE
 
 INJECTIVE = 2  # TVM's OpPatternKind: elementwise 0, broadcast 1, injective 2
@@ -44,7 +44,7 @@ class FusePrologue:
     """
 
     def transform_module(self, module: tvm.IRModule, _context) -> tvm.IRModule:
-        function = module["main"]
+        function = main_of(module, "FusePrologue")
         fusion = _Fusion(module, function)
         fused = fusion.run()
         fused = relax.transform.DeadCodeElimination()(fused)

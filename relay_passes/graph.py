@@ -7,7 +7,16 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 
 import numpy as np
+import tvm
 from tvm import relax
+
+
+def main_of(module: tvm.IRModule, name: str) -> relax.Function:
+    """The function that pass `name` works on; ValueError where the module has none."""
+    functions = {gvar.name_hint: function for gvar, function in module.functions_items()}
+    if not isinstance(functions.get("main"), relax.Function):
+        raise ValueError(f'{name}: the module has no Relax function "main".')
+    return functions["main"]
 
 
 def bindings_of(function: relax.Function) -> list[relax.VarBinding]:

@@ -77,17 +77,23 @@ def _annotated(function: tirx.PrimFunc) -> tirx.PrimFunc:
 
 def in_place_pairs(function: tirx.PrimFunc) -> tuple[tuple[int, int], ...]:
     """(input parameter, output parameter) that one buffer can hold, by position."""
-    return tuple((int(a), int(b)) for a, b in function.attrs[IN_PLACE])
+    return tuple((int(a), int(b)) for a, b in _attribute(function, IN_PLACE))
 
 
 def parameters_read(function: tirx.PrimFunc) -> frozenset[int]:
     """Positions of the parameters that the kernel loads; of others only the shape matters."""
-    return frozenset(int(i) for i in function.attrs[READS])
+    return frozenset(int(i) for i in _attribute(function, READS))
 
 
 def workspace_bytes(function: tirx.PrimFunc) -> int:
     """Bytes of scratch that the kernel wants from its caller."""
-    return int(function.attrs[WORKSPACE])
+    return int(_attribute(function, WORKSPACE))
+
+
+def _attribute(function: tirx.PrimFunc, name: str):
+    if function.attrs is None or name not in function.attrs:
+        raise ValueError(f"a kernel has no attribute {name}; run LowerToLoops and InPlace first.")
+    return function.attrs[name]
 
 
 def scratch_bytes(buffer) -> int:
@@ -152,6 +158,10 @@ class _Accesses:
             self.statement += 1
             access = _Access(self.statement, node.indices[0], loops)
             self.stores[self.root.get(node.buffer)].append(access)
+        elif kind != "Evaluate":
+            raise ValueError(
+                f"InPlace: a kernel holds a {kind}, no plain loop; run LowerToLoops first."
+            )
 
     def _read(self, expr, loops):
         if type(expr).__name__ == "TensorLoad":

@@ -14,6 +14,7 @@ from .graph import (
     consumers_of,
     dtype_of,
     loss_of,
+    main_of,
     op_name,
     rebuilt,
     shape_of,
@@ -67,7 +68,9 @@ class NarrowAdjoints:
         if self.format == "float32":
             return module
         functions = dict(module.functions_items())
-        functions[module.get_global_var(FUNCTION)] = _narrowed(module[FUNCTION], self.format)
+        functions[module.get_global_var(FUNCTION)] = _narrowed(
+            main_of(module, "NarrowAdjoints"), self.format
+        )
         return tvm.IRModule(functions, attrs=module.attrs)
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import tvm
 from tvm import relax
 
-from .graph import bindings_of, op_name, tensor_bytes
+from .graph import bindings_of, main_of, op_name, tensor_bytes
 from .in_place import in_place_pairs, parameters_read, workspace_bytes
 from .order_search import Order, Task, search
 
@@ -43,7 +43,7 @@ class ReorderForMemory:
     """
 
     def transform_module(self, module: tvm.IRModule, _context) -> tvm.IRModule:
-        function = module[FUNCTION]
+        function = main_of(module, "ReorderForMemory")
         steps = _Steps(module, function)
         order = search(steps.tasks, steps.sizes, steps.results)
         functions = dict(module.functions_items())
@@ -107,6 +107,9 @@ class _Steps:
             return tuple(self.tensors.get(field, "constant") for field in value.fields)
         if isinstance(value, relax.TupleGetItem):
             return self.tensors[value.tuple_value][value.index]
+        if isinstance(value, relax.Call) and op_name(value) != "relax.reshape":
+            name = op_name(value) or "a call"
+            raise ValueError(f"ReorderForMemory: {name} is no kernel; run lowering() first.")
         return self.tensors.get(
             value if isinstance(value, relax.Var) else value.args[0], "constant"
         )

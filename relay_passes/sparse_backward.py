@@ -11,7 +11,16 @@ import tvm
 from tvm import relax
 
 from . import op_gradients  # noqa: F401  (registers the rules)
-from .graph import Renamer, bindings_of, constant, dtype_of, op_name, shape_of, variables_in
+from .graph import (
+    Renamer,
+    bindings_of,
+    constant,
+    dtype_of,
+    main_of,
+    op_name,
+    shape_of,
+    variables_in,
+)
 from .narrow_gradients import narrow_gradients
 from .ops.channels import indices_of, take_channels
 from .ops.masks import INT8_MAX
@@ -71,7 +80,7 @@ class SparseBackward:
         self.trained = dict(names if isinstance(names, Mapping) else dict.fromkeys(names))
 
     def transform_module(self, module: tvm.IRModule, _context) -> tvm.IRModule:
-        _check_names(module[LOSS], self.trained)
+        _check_names(main_of(module, "SparseBackward"), self.trained)
         subsets = {name: chosen for name, chosen in self.trained.items() if chosen is not None}
         function = SplitParameters(subsets)(module)[LOSS]
         leaves = [_leaf(function, p) for p in function.params[2:] if p.name in self.trained]

@@ -13,6 +13,7 @@ from .graph import (
     bindings_of,
     consumers_of,
     dtype_of,
+    main_of,
     op_name,
     rebuilt,
     shape_of,
@@ -54,7 +55,7 @@ class SplitParameters:
         self.channels = {name: tuple(chosen) for name, chosen in channels.items()}
 
     def transform_module(self, module: tvm.IRModule, _context) -> tvm.IRModule:
-        function = module[FUNCTION]
+        function = main_of(module, "SplitParameters")
         unknown = sorted(self.channels.keys() - {p.name for p in function.params})
         if unknown:
             raise ValueError(f'SplitParameters: there is no parameter "{unknown[0]}".')
