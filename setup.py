@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parent
 
 DEMO = ["onnxruntime", "scikit-learn"]
 LINT = ["ruff"]
-TUNE = ["xgboost", "psutil", "cloudpickle"]  # what TVM's MetaSchedule wants
+TUNE = ["xgboost", "psutil", "cloudpickle", "tornado"]  # what TVM's MetaSchedule and RPC want
 EXACT = ["ortools"]  # proves or improves memory plans that the heuristics leave above the bound
 PLOT = ["matplotlib"]
 TEST = [

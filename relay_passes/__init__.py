@@ -6,12 +6,14 @@ They compose with TVM's own passes in a `tvm.transform.Sequential`.
 from .eliminate_dead_gradients import EliminateDeadGradients
 from .fuse_prologue import FusePrologue
 from .in_place import InPlace
+from .integer_gradients import IntegerGradients
 from .lower_qdq import LowerQDQ
 from .lower_to_loops import LowerToLoops
 from .narrow_adjoints import NarrowAdjoints
 from .pipeline import lowering
-from .reorder_for_memory import ReorderForMemory
+from .reorder_for_memory import ReorderForMemory, kernels_with_costly_scratch
 from .schedule import DefaultSchedule
+from .select_microkernels import SelectMicrokernels
 from .sparse_backward import SparseBackward
 from .split_parameters import SplitParameters
 
@@ -20,11 +22,14 @@ __all__ = [
     "EliminateDeadGradients",
     "FusePrologue",
     "InPlace",
+    "IntegerGradients",
     "LowerQDQ",
     "LowerToLoops",
     "NarrowAdjoints",
     "ReorderForMemory",
+    "SelectMicrokernels",
     "SparseBackward",
     "SplitParameters",
+    "kernels_with_costly_scratch",
     "lowering",
 ]

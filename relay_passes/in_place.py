@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 import tvm
@@ -15,6 +16,7 @@ from .graph import tensor_bytes
 IN_PLACE = "odt.in_place"
 READS = "odt.reads"
 WORKSPACE = "odt.workspace_bytes"
+ELEMENTS = "odt.elements"
 STACK_SCRATCH_BYTES = 64  # larger scratch is the memory plan's
 WORKSPACE_ALIGN = 16
 
@@ -90,15 +92,33 @@ def workspace_bytes(function: tirx.PrimFunc) -> int:
     return int(_attribute(function, WORKSPACE))
 
 
+def with_workspace(function: tirx.PrimFunc) -> tirx.PrimFunc:
+    """`function` with its scratch counted again."""
+    total = 0
+    waiting = [function.body]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, tirx.AllocBuffer):
+            total += scratch_bytes(node)
+        waiting.extend(getattr(node, "seq", ()))
+        waiting.extend([node.body] if hasattr(node, "body") else [])
+    return function.with_attr(WORKSPACE, total)
+
+
 def _attribute(function: tirx.PrimFunc, name: str):
     if function.attrs is None or name not in function.attrs:
         raise ValueError(f"a kernel has no attribute {name}; run LowerToLoops and InPlace first.")
     return function.attrs[name]
 
 
-def scratch_bytes(buffer) -> int:
+def elements_of(allocation: tirx.AllocBuffer) -> int:
+    """Elements of a local buffer: as its type says, or more where a microkernel wants more."""
+    return int(allocation.annotations.get(ELEMENTS, math.prod(allocation.buffer.ty.shape)))
+
+
+def scratch_bytes(allocation: tirx.AllocBuffer) -> int:
     """Bytes of a local buffer, if it is too large for the stack; else 0."""
-    size = _bytes(buffer)
+    size = tensor_bytes([elements_of(allocation)], str(allocation.buffer.ty.dtype))
     aligned = (size + WORKSPACE_ALIGN - 1) // WORKSPACE_ALIGN * WORKSPACE_ALIGN
     return aligned if size > STACK_SCRATCH_BYTES else 0
 
@@ -112,6 +132,7 @@ class _Access:
     statement: int
     index: object
     loops: tuple  # around the access, outermost first
+    conditions: tuple  # of the `if_then_else` around it
 
     @property
     def trips(self) -> int:
@@ -147,7 +168,7 @@ class _Accesses:
                 source = source.args[0]
             self.root[node.buffer] = self.root.get(source)
         elif kind == "AllocBuffer":
-            self.workspace_bytes += scratch_bytes(node.buffer)
+            self.workspace_bytes += scratch_bytes(node)
         elif kind == "AttrStmt":
             self._visit(node.body, loops)
         elif kind == "Bind":
@@ -156,19 +177,25 @@ class _Accesses:
             self._read(node.value, loops)
             self._read(node.indices[0], loops)
             self.statement += 1
-            access = _Access(self.statement, node.indices[0], loops)
+            access = _Access(self.statement, node.indices[0], loops, ())
             self.stores[self.root.get(node.buffer)].append(access)
         elif kind != "Evaluate":
             raise ValueError(
                 f"InPlace: a kernel holds a {kind}, no plain loop; run LowerToLoops first."
             )
 
-    def _read(self, expr, loops):
+    def _read(self, expr, loops, conditions=()):
         if type(expr).__name__ == "TensorLoad":
-            access = _Access(self.statement, expr.indices[0], loops)
+            access = _Access(self.statement, expr.indices[0], loops, conditions)
             self.loads[self.root.get(expr.source)].append(access)
-        for child in _operands(expr):
-            self._read(child, loops)
+        if isinstance(expr, tvm.ir.Call) and expr.op.name.endswith("if_then_else"):
+            condition, yes, no = expr.args
+            self._read(condition, loops, conditions)
+            self._read(yes, loops, (*conditions, condition))
+            self._read(no, loops, conditions)
+            return
+        for child in operands(expr):
+            self._read(child, loops, conditions)
 
     def may_share(self, source, output) -> bool:
         if not self.loads[source] or not self.stores[output] or self.stores[source]:
@@ -234,13 +261,16 @@ def _is_plane_of(var, planes: int, start: int, accesses) -> bool:
         linear = sym.detect_linear_equation(access.index, [access.loops[0].loop_var])
         if not linear or not isinstance(linear[0], tirx.IntImm) or int(linear[0]) != plane:
             return False
-        bound = analyzer.const_int_bound(linear[1])
+        with ExitStack() as scopes:
+            for condition in access.conditions:
+                scopes.enter_context(analyzer.constraint_scope(condition))
+            bound = analyzer.const_int_bound(linear[1])
         if not plane * start <= bound.min_value <= bound.max_value < plane * (start + 1):
             return False
     return True
 
 
-def _operands(expr) -> list:
+def operands(expr) -> list:
     """Direct operands of a TIR expression."""
     names = ("a", "b", "value", "condition", "true_value", "false_value")
     found = [getattr(expr, name, None) for name in names]

@@ -11,7 +11,7 @@ from tvm import relax
 from .graph import bindings_of, constant, consumers_of, dtype_of, op_name, shape_of
 from .ops.convolution import geometry
 from .ops.masks import INT8_MAX, INT8_MIN, MASKS
-from .ops.quantized import INT32_MAX, MAX_TAPS, fixed_point
+from .ops.quantized import INT32_MAX, MAX_TAPS, requantization
 from .ops.registry import call
 
 
@@ -165,7 +165,7 @@ class _Lowering:
         if bias_codes is None or taps > MAX_TAPS:
             return None
         scale = np.broadcast_to(scale, (shape_of(real)[1],))
-        multiplier, shift = fixed_point(scale / epilogue.scale)
+        multiplier, shift, rounding = requantization(scale / epilogue.scale)
         bounds = epilogue.bounds(scale) if epilogue.active else ()
         return call(
             "qconv2d",
@@ -176,7 +176,7 @@ class _Lowering:
             relax.const(shift),
             *(relax.const(bound.astype(np.int32)) for bound in bounds),
             input_zero_point=data[2],
-            wide=bool(np.any(shift < 31)),
+            rounding=rounding,
             **geometry(conv.attrs),
             **epilogue.attributes(shape_of(real)),
         )
@@ -227,7 +227,7 @@ class _Lowering:
             return None
         _, _, height, width = shape_of(mean.args[0])
         scale = data[1] / (height * width)
-        multiplier, shift = fixed_point(np.array([scale / epilogue.scale]))
+        multiplier, shift, rounding = requantization(np.array([scale / epilogue.scale]))
         low, high = epilogue.bounds(scale)
         return call(
             "qmean",
@@ -235,7 +235,7 @@ class _Lowering:
             input_zero_point=data[2],
             multiplier=int(multiplier[0]),
             shift=int(shift[0]),
-            wide=bool(shift[0] < 31),
+            rounding=rounding,
             activation=epilogue.active,
             acc_low=int(low),
             acc_high=int(high),

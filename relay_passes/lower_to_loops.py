@@ -16,8 +16,10 @@ _LOOPS = tvm.ir.transform.Sequential(
         s_tir.transform.StmtSimplify(),
         s_tir.transform.LowerOpaqueBlock(),
         tirx.transform.FlattenBuffer(),
+        s_tir.transform.LoopPartition(),  # before the loop variables that its hints name change
+        tirx.transform.UnrollLoop(),
+        tirx.transform.StmtSimplify(),
         tirx.transform.NarrowDataType(32),
-        s_tir.transform.LoopPartition(),
         tirx.transform.StmtSimplify(),
         tirx.transform.RemoveNoOp(),
         tirx.transform.BindTarget(tvm.target.Target("c")),
@@ -25,7 +27,7 @@ _LOOPS = tvm.ir.transform.Sequential(
     ]
 )
 # a loop whose condition is marked `likely` becomes one loop for each outcome (see ops.channels)
-_CONFIG = {"s_tir.LoopPartition": {"partition_const_loop": True}}
+_CONFIG = {"s_tir.LoopPartition": {"partition_const_loop": False}}
 
 
 @tvm.transform.module_pass(opt_level=0, name="LowerToLoops")

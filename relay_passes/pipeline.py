@@ -10,9 +10,10 @@ from .in_place import InPlace
 from .lower_qdq import LowerQDQ
 from .lower_to_loops import LowerToLoops
 from .schedule import DefaultSchedule
+from .select_microkernels import SelectMicrokernels
 
 
-def lowering(fuse: bool = True) -> tvm.transform.Pass:
+def lowering(fuse: bool = True, chooser=None, lean=()) -> tvm.transform.Pass:
     """QDQ Relax, with or without a backward, to `call_tir` of scheduled PrimFuncs.
 
     A reshape stays a reshape: it moves no byte and becomes another name for the same buffer.
@@ -20,6 +21,8 @@ def lowering(fuse: bool = True) -> tvm.transform.Pass:
     Parameters
     ----------
     fuse : False keeps one kernel for each operator, so that every tensor can be looked at.
+    chooser, lean : what takes the decisions of schedules, and names of kernels that get little
+        scratch (see `DefaultSchedule`).
     """
     return tvm.transform.Sequential(
         [
@@ -37,9 +40,20 @@ def lowering(fuse: bool = True) -> tvm.transform.Pass:
                 else []
             ),
             relax.transform.DeadCodeElimination(),
+            scheduling(chooser, lean),
+        ]
+    )
+
+
+def scheduling(chooser=None, lean=()) -> tvm.transform.Pass:
+    """Unscheduled PrimFuncs to loops and calls of microkernels, as C is printed from."""
+    return tvm.transform.Sequential(
+        [
             # one loop nest a kernel, then plain loops, then what may overwrite what
-            DefaultSchedule(),
+            DefaultSchedule(chooser, lean),
             LowerToLoops(),
             InPlace(),
+            # loops that the runtime has a microkernel for
+            SelectMicrokernels(),
         ]
     )

@@ -9,7 +9,7 @@ from tvm import relax
 
 from .graph import bindings_of, main_of, op_name, tensor_bytes
 from .in_place import in_place_pairs, parameters_read, workspace_bytes
-from .order_search import Order, Task, search
+from .order_search import Order, Task, live_bytes, search
 
 FUNCTION = "main"
 ALIGN = 16  # the arena's; every buffer is rounded up to it
@@ -49,6 +49,26 @@ class ReorderForMemory:
         functions = dict(module.functions_items())
         functions[module.get_global_var(FUNCTION)] = _reordered(function, steps, order)
         return tvm.IRModule(functions, attrs=module.attrs)
+
+
+def kernels_with_costly_scratch(module: tvm.IRModule, free_bytes: int = 0) -> frozenset[str]:
+    """Names of the kernels whose scratch raises the peak of ``main``; none where the order is open.
+
+    free_bytes : as many are there anyway, so that no peak below them counts.
+    """
+    function = main_of(module, "ReorderForMemory")
+    if "peak_bytes" not in (function.attrs or {}):
+        return frozenset()
+    steps = _Steps(module, function)
+    order = range(len(steps.tasks))
+    live = live_bytes(steps.tasks, steps.sizes, steps.results, order)
+    needed = max((b - t.workspace_bytes for b, t in zip(live, steps.tasks, strict=True)), default=0)
+    needed = max(needed, free_bytes)
+    return frozenset(
+        bindings[0].value.args[0].name_hint
+        for bytes_now, bindings in zip(live, steps.bindings, strict=True)
+        if bytes_now > needed
+    )
 
 
 def _reordered(function, steps: _Steps, order: Order) -> relax.Function:

@@ -7,7 +7,17 @@ from tvm import sym, tirx
 from tvm.s_tir import Schedule
 from tvm.s_tir.schedule import ScheduleError
 
+from .ops.staging import COLUMNS, PEAK, PLANE, STAGES
+from .schedule_tiles import (
+    by_default,
+    cut_where_likely,
+    schedule_columns,
+    schedule_lean,
+    schedule_planes,
+)
+
 _SPATIAL = 0
+_TILED = {COLUMNS: schedule_columns, PLANE: schedule_planes}
 
 
 @tvm.transform.module_pass(opt_level=0, name="DefaultSchedule")
@@ -25,6 +35,10 @@ class DefaultSchedule:
     A block that cannot be moved stays a loop nest of its own; its result is scratch, which the
     memory plan owns (see `codegen.c_printer`).
 
+    chooser : for an unscheduled PrimFunc, the function that takes its decisions (see
+        `schedule_tiles`); by default all are the defaults.
+    lean : names of kernels that get next to no scratch, at the price of speed.
+
     Examples
     --------
     .. code-block:: python
@@ -41,21 +55,38 @@ class DefaultSchedule:
             with T.sblock("y"): y[o, h, w] = T.max(acc[o, h, w], 0)
     """
 
+    def __init__(self, chooser=None, lean=()):
+        self.chooser = chooser or (lambda _function: by_default)
+        self.lean = frozenset(lean)
+
     def transform_module(self, module: tvm.IRModule, _context) -> tvm.IRModule:
         functions = {
-            gvar: _schedule(function) if _unscheduled(function) else function
+            gvar: self._scheduled(gvar.name_hint, function) if _unscheduled(function) else function
             for gvar, function in module.functions_items()
         }
         return tvm.IRModule(functions, attrs=module.attrs)
+
+    def _scheduled(self, name: str, function: tirx.PrimFunc) -> tirx.PrimFunc:
+        schedule = Schedule(tvm.IRModule({"main": function}))
+        apply_schedule(schedule, self.chooser(function), name in self.lean)
+        return schedule.mod["main"].with_attr("tirx.is_scheduled", 1)
 
 
 def _unscheduled(function) -> bool:
     return isinstance(function, tirx.PrimFunc) and not function.attrs.get("tirx.is_scheduled", 0)
 
 
-def _schedule(function: tirx.PrimFunc) -> tirx.PrimFunc:
-    schedule = Schedule(tvm.IRModule({"main": function}))
+def apply_schedule(schedule: Schedule, choose, lean: bool = False) -> None:
+    """Schedule the kernel in `schedule`; `choose` takes the decisions (see `schedule_tiles`)."""
     names = [schedule.get(b).name_hint for b in schedule.get_child_blocks(_root(schedule))]
+    for stage, schedule_tiles in _TILED.items():
+        if stage in names:
+            _inline_elementwise(schedule, names)
+            if lean and PEAK not in names:
+                schedule_lean(schedule, _buffer_plane)
+            else:
+                schedule_tiles(schedule, choose)
+            return
     outputs = {schedule.get(b).name_hint for b in schedule.get_output_blocks(_root(schedule))}
     reductions = {name for name in names if not _is_spatial(schedule, name)}
     inner = set(names) - reductions - outputs
@@ -75,7 +106,22 @@ def _schedule(function: tirx.PrimFunc) -> tirx.PrimFunc:
             _buffer_plane(schedule, name)
             first = _first_reduction_loop(schedule, name)
             schedule.decompose_reduction(schedule.get_sblock(name), first)
-    return schedule.mod["main"].with_attr("tirx.is_scheduled", 1)
+    _cut_loops(schedule)
+
+
+def _cut_loops(schedule) -> None:
+    for block in schedule.get_child_blocks(_root(schedule)):
+        for loop in schedule.get_loops(block):
+            cut_where_likely(schedule, loop, block)
+
+
+def _inline_elementwise(schedule, names) -> None:
+    """Every stage that is read once and is neither staged nor a result."""
+    outputs = {schedule.get(b).name_hint for b in schedule.get_output_blocks(_root(schedule))}
+    for name in names:
+        kept = name in STAGES or name in outputs or not _is_spatial(schedule, name)
+        if not kept and len(_consumers(schedule, name)) == 1:
+            schedule.compute_inline(schedule.get_sblock(name))
 
 
 def _consumers(schedule, name: str) -> list:

@@ -14,9 +14,13 @@ CASE = "mcunet-5fps/49kb"
 STAGES = ["none", "sparse", "+ dead gradients", "+ reorder", "+ in place"]
 
 
+OPERATORS = ["1x1 16x16x48->96", "depthwise 3x3 16x16x96", "3x3 16x16x32->32"]
+OPERATORS += ["residual add 16x16x48"]
+
+
 @cache
-def committed() -> dict:
-    return json.loads((BENCHMARKS / "memory.json").read_text())
+def committed(name: str = "memory") -> dict:
+    return json.loads((BENCHMARKS / f"{name}.json").read_text())
 
 
 @pytest.fixture(scope="module")
@@ -74,5 +78,72 @@ def test_every_case_is_committed_and_keeps_to_its_limits():
 def test_a_case_that_is_not_there_is_named():
     shared_path("models/mcunet_int8")
     script = [sys.executable, str(BENCHMARKS / "memory.py"), "--only", "teapot"]
+    result = subprocess.run(script, capture_output=True, text=True)
+    assert result.returncode == 2 and "no case is called teapot" in result.stderr
+
+
+@pytest.fixture(scope="module")
+def fresh_operators(tmp_path_factory) -> dict:
+    """What benchmarks/speed.py writes of the single operators."""
+    output = tmp_path_factory.mktemp("benchmark") / "speed.json"
+    script = [sys.executable, str(BENCHMARKS / "speed.py"), "--only", "operator"]
+    result = subprocess.run([*script, "--output", output], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    return json.loads(output.read_text())
+
+
+def test_the_committed_operators_are_those_of_this_code(fresh_operators):
+    then = {row["name"]: row for row in committed("speed")["rows"]}
+    for row in fresh_operators["rows"]:
+        assert row.keys() == then[row["name"]].keys()
+        if fresh_operators["compiler"] == committed("speed")["compiler"]:
+            assert row == then[row["name"]]
+
+
+def test_the_rows_of_the_operators(fresh_operators):
+    rows = {row["name"]: row for row in fresh_operators["rows"]}
+    assert list(rows) == [*OPERATORS, *(f"plain C, {name}" for name in OPERATORS)]
+    for name in OPERATORS:
+        ours, plain = rows[name], rows[f"plain C, {name}"]
+        assert ours["macs"] == plain["macs"] and ours["elements"] == plain["elements"]
+        per = "per_element" if "add" in name else "per_mac"
+        work = ours["elements" if "add" in name else "macs"]
+        assert ours[per] == pytest.approx(ours["instructions"] / work, abs=1e-3)
+        value = ours["instructions"] / work
+        met = "goal" if value <= ours["goal"] else "must" if value <= ours["must"] else "no"
+        assert (
+            ours["met"] == met and plain["met"] is None and "measured elsewhere" in ours["source"]
+        )
+
+
+def test_every_network_is_committed_with_its_ops():
+    content = committed("speed")
+    steps = [f"MCUNet 49 KB, {name}" for name in ("float32", "bfloat16", "float8")]
+    names = [f"{name}, cortex-m7" for name in steps] + [f"{steps[0]}, cortex-m55"]
+    assert list(content["networks"]) == [*names, "MLPerf Tiny VWW", "MLPerf Tiny KWS"]
+    rows = {row["name"]: row for row in content["rows"]}
+    for name, network in content["networks"].items():
+        part = "step" if "MCUNet" in name else "forward"
+        total = network[f"instructions_{part}"]
+        apart = network[f"instructions_{part}_kernels_apart"]
+        assert rows[f"{name}: {part}"]["instructions"] == total
+        assert apart == pytest.approx(total, rel=0.1)
+        counted = sum(op["instructions"] for op in network["ops"])
+        assert 0.99 * apart < counted <= apart  # the input's way into the arena is no op
+        assert all((op["per_mac"] is None) == (op["macs"] == 0) for op in network["ops"])
+        passes = {op["pass"] for op in network["ops"]}
+        assert passes == ({"forward", "backward"} if part == "step" else {"forward"})
+        if part == "step":
+            gradients = [
+                op for op in network["ops"] if "gradient" in op["group"] or op["group"] == "update"
+            ]
+            assert gradients and {op["pass"] for op in gradients} == {"backward"}
+            halves = [rows[f"{name}: {half}"] for half in ("forward", "backward and update")]
+            assert sum(half["instructions"] for half in halves) == total
+    assert (BENCHMARKS / "speed.png").stat().st_size > 10_000
+
+
+def test_a_speed_case_that_is_not_there_is_named():
+    script = [sys.executable, str(BENCHMARKS / "speed.py"), "--only", "teapot"]
     result = subprocess.run(script, capture_output=True, text=True)
     assert result.returncode == 2 and "no case is called teapot" in result.stderr

@@ -10,11 +10,11 @@ from tvm_ondevice_train import compile
 from tvm_ondevice_train.dump_ir import ir_dump
 from tvm_ondevice_train.errors import OdtError
 
-TRAINING = ["SparseBackward", "EliminateDeadGradients", "NarrowAdjoints"]
+TRAINING = ["SparseBackward", "EliminateDeadGradients"]
 LOWERING = [
     *("LowerQDQ", "CanonicalizeBindings", "DeadCodeElimination", "LegalizeOps"),
     *("AnnotateTIROpPattern", "FusePrologue", "FuseOps", "FuseTIR", "DeadCodeElimination"),
-    *("DefaultSchedule", "LowerToLoops", "InPlace", "ReorderForMemory"),
+    *("DefaultSchedule", "LowerToLoops", "InPlace", "SelectMicrokernels", "ReorderForMemory"),
 ]
 
 

@@ -139,17 +139,21 @@ def graph_passes(on, everything) -> list:
     ]
 
 
-def kernel_passes(on) -> list:
-    """From Relax operators to calls of loop nests, one nest a kernel."""
+def kernel_passes(on, lean=()) -> list:
+    """From Relax operators to calls of loop nests, one nest a kernel.
+
+    lean : names of kernels that get next to no scratch memory, at the price of speed.
+    """
     fusion = [transform.FusePrologue(), relax.transform.FuseOps(), relax.transform.FuseTIR()]
     return [
         relax.transform.LegalizeOps(skip_ops=["relax.reshape"]),
         relax.transform.AnnotateTIROpPattern(),
         *(fusion if FUSE in on else []),
         relax.transform.DeadCodeElimination(),
-        transform.DefaultSchedule(),
+        transform.DefaultSchedule(lean=lean),
         transform.LowerToLoops(),
         transform.InPlace(),  # proves what may overwrite what; the plan uses it, or not
+        transform.SelectMicrokernels(),  # inner loops that the C runtime has by hand
         *([transform.ReorderForMemory()] if REORDER in on else []),
     ]
 
@@ -182,6 +186,8 @@ def build(loss: tvm.IRModule, on) -> Step:
     everything = [parameter.name for parameter in loss["main"].params[2:]]
     graph = tvm.transform.Sequential(graph_passes(on, everything))(loss)
     kernels = tvm.transform.Sequential(kernel_passes(on))(graph)
+    if lean := transform.kernels_with_costly_scratch(kernels):
+        kernels = tvm.transform.Sequential(kernel_passes(on, lean))(graph)
     program = extract(kernels, ("input", "target", "learning_rate", "seed"))
     return Step(graph, kernels, plan_program(program, in_place=IN_PLACE in on))
 

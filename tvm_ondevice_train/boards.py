@@ -19,6 +19,9 @@ class Board:
     The host has neither budget nor addresses. The limits are what the machine really has: a
     budget may be moved up to them.
 
+    `vectors_origin` is where the core looks for its vector table at reset, where that is not in
+    the flash itself.
+
     `cflags` leave out the vector float instructions of the Cortex-M55 (+nomve.fp): they flush
     denormal numbers to zero, which no other board does, and compilers use them unasked.
     """
@@ -34,6 +37,7 @@ class Board:
     flash_bytes: int | None = None
     ram_origin: int | None = None
     flash_origin: int | None = None
+    vectors_origin: int | None = None
     sram_limit_bytes: int | None = None
     flash_limit_bytes: int | None = None
     qemu_machine: str | None = None

@@ -65,68 +65,89 @@ def cli(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
+def model_options(command):
+    """What `compile` and `tune` ask: which training step, for which board."""
+    options = [
+        click.option(
+            "--classes",
+            type=click.IntRange(min=1),
+            metavar="N",
+            help="Replace the classifier by a fresh float32 one with N outputs.  "
+            "[default: train the model's own last layer]",
+        ),
+        click.option(
+            "--scheme",
+            default="head",
+            show_default=True,
+            metavar="SCHEME",
+            help="What trains: full, head, last:K (the last K layers and the head), "
+            "bias:K (the last K biases and the head), or a FILE.json, which may train some of a "
+            "weight's input channels.",
+        ),
+        click.option(
+            "--loss",
+            type=click.Choice(["cross_entropy", "mse"]),
+            default="cross_entropy",
+            show_default=True,
+            help="Softmax cross-entropy with a class label, or mean squared error with values.",
+        ),
+        click.option(
+            "--backward",
+            type=click.Choice(["float32", "bfloat16", "float8"]),
+            default="float32",
+            show_default=True,
+            help="How adjoints are stored between kernels: in 32, 16 or 8 bits.",
+        ),
+        click.option(
+            "--lr",
+            "learning_rate",
+            type=LearningRate(),
+            default=0.01,
+            show_default=True,
+            metavar="F",
+            help="Learning rate at the start; it can be changed while the device runs.",
+        ),
+        click.option(
+            "--board",
+            default=DEFAULT_BOARD,
+            show_default=True,
+            metavar="NAME",
+            help=f"The board, from `{PROGRAM} boards`.",
+        ),
+        click.option(
+            "--sram",
+            type=Size(),
+            metavar="SIZE",
+            help="SRAM budget, e.g. 256KB.  [default: the board's]",
+        ),
+        click.option(
+            "--flash",
+            type=Size(),
+            metavar="SIZE",
+            help="Flash budget, e.g. 1MB.  [default: the board's]",
+        ),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
 @cli.command("compile", short_help="Turn a model file into a C project that trains it.")
 @click.argument("model", type=click.Path(exists=True, dir_okay=False))
 @click.option(
     "-o", "--output", "directory", required=True, metavar="DIR", help="Where the project goes."
 )
-@click.option(
-    "--classes",
-    type=click.IntRange(min=1),
-    metavar="N",
-    help="Replace the classifier by a fresh float32 one with N outputs.  "
-    "[default: train the model's own last layer]",
-)
-@click.option(
-    "--scheme",
-    default="head",
-    show_default=True,
-    metavar="SCHEME",
-    help="What trains: full, head, last:K (the last K layers and the head), "
-    "bias:K (the last K biases and the head), or a FILE.json, which may train some of a weight's "
-    "input channels.",
-)
-@click.option(
-    "--loss",
-    type=click.Choice(["cross_entropy", "mse"]),
-    default="cross_entropy",
-    show_default=True,
-    help="Softmax cross-entropy with a class label, or mean squared error with values.",
-)
-@click.option(
-    "--backward",
-    type=click.Choice(["float32", "bfloat16", "float8"]),
-    default="float32",
-    show_default=True,
-    help="How adjoints are stored between kernels: in 32, 16 or 8 bits.",
-)
-@click.option(
-    "--lr",
-    "learning_rate",
-    type=LearningRate(),
-    default=0.01,
-    show_default=True,
-    metavar="F",
-    help="Learning rate at the start; it can be changed while the device runs.",
-)
-@click.option(
-    "--board",
-    default=DEFAULT_BOARD,
-    show_default=True,
-    metavar="NAME",
-    help=f"The board, from `{PROGRAM} boards`.",
-)
-@click.option(
-    "--sram", type=Size(), metavar="SIZE", help="SRAM budget, e.g. 256KB.  [default: the board's]"
-)
-@click.option(
-    "--flash", type=Size(), metavar="SIZE", help="Flash budget, e.g. 1MB.  [default: the board's]"
-)
+@model_options
 @click.option(
     "--platform",
     type=click.Choice(["host", "baremetal"]),
     help="What the project runs as: a process of this computer, or a bare-metal image.  "
     "[default: baremetal, for the board `host`: host]",
+)
+@click.option(
+    "--tuning",
+    metavar="FILE",
+    help="A file that `tune` wrote, or none.  [default: the package's own for the board's CPU]",
 )
 @click.option(
     "--dump-ir",
@@ -147,6 +168,7 @@ def compile_command(
     sram,
     flash,
     platform,
+    tuning,
     dump_ir,
 ):
     """Turn MODEL into a C project in DIR that runs and trains it.
@@ -175,6 +197,7 @@ def compile_command(
             sram_bytes=sram,
             flash_bytes=flash,
             backward=backward,
+            tuning=tuning,
             dump_ir=dump_ir,
         )
         compiled.save(directory, platform=platform or ("host" if target.is_host else "baremetal"))
@@ -244,6 +267,82 @@ def run_command(directory, data, steps, epochs, evaluate, learning_rate, seed):
         )
     display.print_run(result)
     click.echo(f"\nAll losses and figures are in {Path(directory, 'run.json')}")
+
+
+@cli.command("tune", short_help="Search the fastest schedule of each kernel for a board.")
+@click.argument("model", type=click.Path(exists=True))
+@click.option(
+    "-o",
+    "--output",
+    default="tune.json",
+    show_default=True,
+    metavar="FILE",
+    help="What was found; kernels that are in it already are not searched again.",
+)
+@model_options
+@click.option(
+    "--trials",
+    type=click.IntRange(min=1),
+    default=24,
+    show_default=True,
+    metavar="N",
+    help="Candidates of each kernel that are built and run.",
+)
+@click.option(
+    "--runner",
+    type=click.Choice(["emulator", "host", "board"]),
+    help="Where they run: counted in QEMU, timed on this computer, or timed on a board.  "
+    "[default: emulator, for the board `host`: host]",
+)
+@click.option("--port", metavar="DEVICE", help="The serial line of the board, e.g. /dev/ttyACM0.")
+@click.option(
+    "--flasher",
+    metavar="COMMAND",
+    help="What writes a program to the board and starts it; {} stands for the ELF file.",
+)
+@click.option(
+    "--tracker",
+    metavar="HOST:PORT:KEY",
+    help="Run on the workers that TVM's RPC tracker knows by KEY.",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 2**31 - 1000),
+    default=0,
+    show_default=True,
+    metavar="N",
+    help="The same seed finds the same, where candidates are counted.",
+)
+@click.option(
+    "--jobs",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Programs that are built and run at the same time.",
+)
+def tune_command(model, output, trials, runner, port, flasher, tracker, seed, jobs, **options):
+    """Search the schedules of MODEL's training step for a board, kernel by kernel.
+
+    MODEL is a model file, with options as for `compile`, or the directory of a project that
+    `compile` made. `compile --tuning FILE` uses what was found.
+
+    \b
+    ondevice-train tune kws.tflite --classes 4 --scheme bias:3 -o tune.json
+    """
+    from tvm_ondevice_train.tune.command import tune_and_show
+
+    tune_and_show(
+        model,
+        options,
+        output=output,
+        trials=trials,
+        runner=runner,
+        line=(port, flasher),
+        tracker=tracker,
+        seed=seed,
+        jobs=jobs,
+    )
 
 
 @cli.command("boards")

@@ -6,6 +6,7 @@ import math
 import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +14,11 @@ import tvm
 
 from relay_passes import (
     EliminateDeadGradients,
+    IntegerGradients,
     NarrowAdjoints,
     ReorderForMemory,
     SparseBackward,
+    kernels_with_costly_scratch,
     lowering,
 )
 from relay_passes.ops.precision import FORMATS
@@ -34,8 +37,10 @@ from .report import check_budget, make_report
 from .scheme import UpdateScheme, errors_naming, resolve
 from .trained_slices import slice_model
 from .training_graph import loss_module, replace_head
+from .tune.tuning import Tuning, tuning_for
 
 STEP_ROLES = ("input", "target", "learning_rate", "seed")
+BACKWARDS = ("float32", "int16", *FORMATS)
 
 
 @dataclass(frozen=True)
@@ -80,6 +85,7 @@ def compile(
     flash_bytes: int | None = None,
     seed: int = 0,
     backward: str = "float32",
+    tuning: str | os.PathLike | Mapping | Tuning | None = None,
     dump_ir: str | os.PathLike | None = None,
 ) -> CompiledModel:
     """Compile a training step and a prediction for one sample.
@@ -94,7 +100,11 @@ def compile(
     learning_rate : initial step size; it can be changed on the device.
     board, sram_bytes, flash_bytes : the part, and another budget than the part has.
     seed : of the fresh head's weights.
-    backward : how adjoints are stored between kernels: "float32", "bfloat16" or "float8".
+    backward : "float32"; "int16", the data gradients of layers with int8 weights in integer
+        arithmetic; "bfloat16" and "float8", that and adjoints stored between kernels in 16 or 8
+        bits.
+    tuning : the file that `ondevice-train tune` wrote, or its content; None is the package's own
+        for the board's CPU, if there is one, and "none" leaves every schedule at its default.
     dump_ir : a directory for the module after each pass, as TVMScript.
 
     Raises OdtError, in one line, for anything that cannot be compiled or does not fit.
@@ -102,8 +112,20 @@ def compile(
     target = find_board(board, sram_bytes, flash_bytes)
     if not (math.isfinite(learning_rate) and learning_rate >= 0):
         raise OdtError(f"learning_rate is {learning_rate}; it must be 0 or more, and finite")
-    if backward not in (known := ("float32", *FORMATS)):
+    if backward not in (known := BACKWARDS):
         raise OdtError(f'backward is "{backward}"; allowed are {", ".join(known)}')
+    tuned = tuning_for(tuning, target)
+    made_from = {
+        "model": model,
+        "classes": classes,
+        "scheme": scheme,
+        "loss": loss,
+        "learning_rate": learning_rate,
+        "sram_bytes": sram_bytes,
+        "flash_bytes": flash_bytes,
+        "seed": seed,
+        "backward": backward,
+    }
     model = model if isinstance(model, Model) else load(model)
     if classes is not None:
         model = replace_head(model, classes, seed)
@@ -111,14 +133,28 @@ def compile(
     with errors_naming(scheme):
         sliced = slice_model(model, resolved)
     train, predict = build_programs(
-        sliced.model, sliced.slices, loss, backward=backward, dump_ir=dump_ir
+        sliced.model,
+        sliced.slices,
+        loss,
+        backward=backward,
+        dump_ir=dump_ir,
+        chooser=tuned.chooser,
     )
+    tuned.check()
     source = _source(sliced, train, predict, loss, learning_rate)
     spec = "custom" if isinstance(scheme, UpdateScheme) else Path(scheme).name
     report = make_report(sliced, spec, source, target, loss, classes, backward)
+    report["made_from"] = _made_from(**made_from)
     check_budget(report, source, target)
     initial = {name: model.parameters[name] for name in sliced.slices}
     return CompiledModel(generate(source), report, source, target, initial)
+
+
+def _made_from(model, scheme, **options) -> dict | None:
+    """What `tune` needs to make a project again; None if that was not from files alone."""
+    if isinstance(model, Model) or isinstance(scheme, UpdateScheme):
+        return None
+    return {"model": os.fspath(model), "scheme": os.fspath(scheme), **options}
 
 
 def build_programs(
@@ -128,22 +164,52 @@ def build_programs(
     fuse: bool = True,
     backward: str = "float32",
     dump_ir: str | os.PathLike | None = None,
+    chooser=None,
 ) -> tuple[Program, Program]:
     """The training step and the prediction as kernel calls, before memory is planned.
 
     trained : names of the parameters that train, in whole (see `slice_model`).
     fuse : False keeps one kernel for each operator, in the order of the graph, for looking at.
+    chooser : what takes the decisions of schedules (see `DefaultSchedule`).
     """
-    with ir_dump(dump_ir, "training"):
-        passes = training_passes(trained, fuse, backward)
-        step = tvm.transform.Sequential(passes)(loss_module(model, loss))
-    with ir_dump(dump_ir, "prediction"):
-        forward = tvm.transform.Sequential(kernel_passes(fuse))(model.module)
+    training = partial(training_passes, trained, fuse, backward, chooser)
+    step = _within_memory(loss_module(model, loss), training, partial(ir_dump, dump_ir, "training"))
+    forward = _within_memory(
+        model.module,
+        partial(kernel_passes, fuse, chooser),
+        partial(ir_dump, dump_ir, "prediction"),
+        free_bytes=_peak_bytes(step),
+    )
     return extract(step, STEP_ROLES), extract(forward, STEP_ROLES[:1])
 
 
+def _within_memory(module: tvm.IRModule, passes, dump, free_bytes: int = 0) -> tvm.IRModule:
+    """What the passes make of `module`; kernels whose scratch raises the peak do without.
+
+    passes : (lean=) -> a list of passes; see `DefaultSchedule`.
+    dump : -> a context that writes what each pass made.
+    free_bytes : of arena that there will be in any case.
+    """
+    with dump():
+        lowered = tvm.transform.Sequential(passes())(module)
+    lean = kernels_with_costly_scratch(lowered, free_bytes)
+    if not lean:
+        return lowered
+    with dump():
+        leaner = tvm.transform.Sequential(passes(lean=lean))(module)
+    return min(leaner, lowered, key=_peak_bytes)
+
+
+def _peak_bytes(module: tvm.IRModule) -> int:
+    return int((module["main"].attrs or {}).get("peak_bytes", 0))
+
+
 def training_passes(
-    trained: Collection[str], fuse: bool = True, backward: str = "float32"
+    trained: Collection[str],
+    fuse: bool = True,
+    backward: str = "float32",
+    chooser=None,
+    lean: Collection[str] = (),
 ) -> list[tvm.transform.Pass]:
     """From a loss function to a training step of scheduled kernels, pass by pass."""
     return [
@@ -151,15 +217,18 @@ def training_passes(
         SparseBackward(list(trained)),
         # compute and save no more than that needs
         EliminateDeadGradients(),
-        # adjoints in fewer bits, if wanted
-        NarrowAdjoints(backward),
-        *kernel_passes(fuse),
+        # if wanted, integer arithmetic, and adjoints in fewer bits
+        *([IntegerGradients()] if backward != "float32" else []),
+        *([NarrowAdjoints(backward)] if backward in FORMATS else []),
+        *kernel_passes(fuse, chooser, lean),
     ]
 
 
-def kernel_passes(fuse: bool = True) -> list[tvm.transform.Pass]:
+def kernel_passes(
+    fuse: bool = True, chooser=None, lean: Collection[str] = ()
+) -> list[tvm.transform.Pass]:
     """From Relax operators to scheduled kernels, in the order that needs the least memory."""
-    return [lowering(fuse), *([ReorderForMemory()] if fuse else [])]
+    return [lowering(fuse, chooser, lean), *([ReorderForMemory()] if fuse else [])]
 
 
 def _source(sliced, train, predict, loss, learning_rate) -> Source:

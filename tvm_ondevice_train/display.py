@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from math import prod
 
+_NUMBERS = ("bytes", "budget", "used", "SRAM", "flash", "calls", "default", "tuned", "less")
 PLAIN_LINES = 20  # how many loss lines a run prints where there is no terminal
 
 
@@ -70,6 +71,46 @@ def print_boards(boards: Iterable) -> None:
     _console().print(table)
 
 
+def print_tuning(result) -> None:
+    """What tuning gave each kernel, and the kernels of a step together."""
+    unit = result.tuning.unit
+    table = _table("kernel", "calls", "default", "tuned", "less")
+    for kernel in result.kernels:
+        calls = f"{kernel.train_calls} + {kernel.predict_calls}"
+        table.add_row(kernel.name, calls, *_less(kernel.default_cost, kernel.cost))
+    table.add_row(
+        "step, of these kernels", "", *_less(result.step("default_cost"), result.step("cost"))
+    )
+    _console().print(table, "")
+    _print_facts({"costs": f"{unit}; calls of a training step + of a prediction"})
+
+
+def _less(default: int, tuned: int) -> tuple[str, str, str]:
+    return _number(default), _number(tuned), f"{1 - tuned / default:.1%}" if default else ""
+
+
+@contextmanager
+def tuning_progress() -> Iterator[Callable[[int, int, str], None]]:
+    """A function `show(done, total, kernel)` to call whenever candidates were measured."""
+    console = _console()
+    if not console.is_terminal:
+        yield lambda done, total, kernel: _tuning_line(console, done, total, kernel)
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.progress import TimeRemainingColumn as Remaining
+
+    columns = BarColumn(), MofNCompleteColumn(), Remaining(), TextColumn("{task.description}")
+    with Progress(*columns, console=console) as bar:
+        task = bar.add_task("starting", total=None)
+        yield lambda done, total, kernel: bar.update(
+            task, description=kernel, completed=done, total=total
+        )
+
+
+def _tuning_line(console, done: int, total: int, kernel: str) -> None:
+    console.print(f"candidate {done}/{total}  {kernel}")
+
+
 @contextmanager
 def status(text: str) -> Iterator[None]:
     """A spinner beside `text` while the block runs; nothing where there is no terminal."""
@@ -123,7 +164,7 @@ def _table(*headings: str):
 
     table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for heading in headings:
-        right = heading in ("bytes", "budget", "used", "SRAM", "flash")
+        right = heading in _NUMBERS
         table.add_column(heading, justify="right" if right else "left")
     return table
 

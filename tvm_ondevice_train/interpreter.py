@@ -15,6 +15,7 @@ import numpy as np
 
 from .codegen.program import Op, Program, Tensor
 from .device.toolchain import run_tool
+from .codegen.c_printer import HEADERS
 from .project import runtime_dir
 
 FLAGS = ("-std=c99", "-O2", "-ffp-contract=off", "-shared", "-fPIC", "-Wall", "-Werror")
@@ -40,10 +41,10 @@ class Interpreter:
     def _build(self, texts) -> ctypes.CDLL:
         source = Path(self._directory.name) / "kernels.c"
         functions = [
-            text.replace("static void @NAME@", f"void {self.names[text]}") for text in texts
+            text.replace("ODT_KERNEL void @NAME@", f"void {self.names[text]}") for text in texts
         ]
-        headers = ("odt_kernels.h", "odt_requantize.h")
-        source.write_text("\n".join([*(f'#include "{h}"' for h in headers), *functions]))
+        headers = (f'#include "{header}"' for header in HEADERS)
+        source.write_text("\n".join([*headers, *functions]))
         library = source.with_suffix(".so")
         include = f"-I{runtime_dir() / 'include'}"
         built = run_tool(["gcc", *self.flags, include, str(source), "-o", str(library)])

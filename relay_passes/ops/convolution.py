@@ -10,6 +10,7 @@ from tvm import relax, te, tirx
 
 from .channels import indices_of, ranges_of, source_channel, take_channels
 from .registry import attributes, call, float_of_shape, register
+from .staging import COLUMNS, FILTERS, PLANE, TAPS
 
 
 def conv2d_input_grad(adjoint, weight, shape, conv_attrs) -> relax.Call:
@@ -55,26 +56,78 @@ def geometry(attrs) -> dict:
 @register("conv2d_input_grad", float_of_shape)
 def _input_grad(attrs, adjoint, weight):
     """dx[n,c,h,w] = sum over o,i,j of dy[n,o,(h+top-i*di)/sh,(w+left-j*dj)/sw] * w[o,c,i,j]."""
-    _, _, out_height, out_width = (int(n) for n in adjoint.shape)
-    outputs, inputs_per_group, height, width = (int(n) for n in weight.shape)
-    outputs_per_group = outputs // attrs["groups"]
-    (stride_h, stride_w), (dilation_h, dilation_w) = attrs["strides"], attrs["dilation"]
-    top, left = attrs["padding"][:2]
-    o = te.reduce_axis((0, outputs_per_group), "o")
-    i = te.reduce_axis((0, height), "i")
-    j = te.reduce_axis((0, width), "j")
+    outputs, inputs_per_group, _, _ = (int(n) for n in weight.shape)
+    if inputs_per_group == 1 and outputs == attrs["groups"] > 1:
+        return _channelwise_input_grad(attrs, adjoint, weight)
+    batch, inputs, rows, columns = attrs["shape"]
+    groups = attrs["groups"]
+    taps = [outputs // groups, *(int(n) for n in weight.shape[2:])]
 
-    def element(n, c, h, w):
-        channel = c // inputs_per_group * outputs_per_group + o
-        row, column = h + top - i * dilation_h, w + left - j * dilation_w
-        inside = window_conditions(row, stride_h, out_height)
-        inside += window_conditions(column, stride_w, out_width)
-        tap = adjoint[n, channel, row // stride_h, column // stride_w]
-        zero = tirx.const(0, "float32")
-        tap = tirx.if_then_else(tirx.all(*inside), tap, zero) if inside else tap
-        return te.sum(tap * weight[channel, c % inputs_per_group, i, j], axis=[o, i, j])
+    pointwise = taps[1:] == [1, 1] and attrs["strides"] == [1, 1] and not any(attrs["padding"])
 
-    return te.compute(attrs["shape"], element, name="input_grad")
+    def column(n, g, o, i, j, p):
+        channel, h, w = g * taps[0] + o, p // columns, p % columns
+        if pointwise:
+            return adjoint[n, channel, h, w]
+        (top, left, _, _), (step_h, step_w) = attrs["padding"], attrs["dilation"]
+        at = n, channel, h + top - i * step_h, w + left - j * step_w
+        return upsampled(attrs, adjoint, adjoint.shape, *at)
+
+    stage = te.compute([batch, groups, *taps, rows * columns], column, name=COLUMNS)
+    filters = te.compute(
+        [groups, *taps, inputs_per_group],
+        lambda g, o, i, j, c: weight[g * taps[0] + o, c, i, j],
+        name=FILTERS,
+    )
+    axes = [te.reduce_axis((0, n), name) for n, name in zip(taps, "oij", strict=True)]
+
+    def element(n, c, p):
+        g = c // inputs_per_group
+        return te.sum(stage[n, g, *axes, p] * filters[g, *axes, c % inputs_per_group], axis=axes)
+
+    acc = te.compute([batch, inputs, rows * columns], element, name="acc")
+    return te.compute(
+        attrs["shape"], lambda n, c, h, w: acc[n, c, h * columns + w], name="input_grad"
+    )
+
+
+def _channelwise_input_grad(attrs, adjoint, weight):
+    """Of a depthwise convolution: the adjoint's plane under the filter turned by 180 degrees."""
+    batch, channels, rows, columns = attrs["shape"]
+    _, _, height, width = (int(n) for n in weight.shape)
+    (step_h, step_w), (top, left, _, _) = attrs["dilation"], attrs["padding"]
+    before = top - (height - 1) * step_h, left - (width - 1) * step_w
+    plane = te.compute(
+        [batch, channels, rows + (height - 1) * step_h, columns + (width - 1) * step_w],
+        lambda n, c, r, s: upsampled(
+            attrs, adjoint, adjoint.shape, n, c, r + before[0], s + before[1]
+        ),
+        name=PLANE,
+    )
+    taps = te.compute(
+        [channels, height, width],
+        lambda c, i, j: weight[c, 0, height - 1 - i, width - 1 - j],
+        name=TAPS,
+    )
+    i, j = te.reduce_axis((0, height), "i"), te.reduce_axis((0, width), "j")
+    acc = te.compute(
+        attrs["shape"],
+        lambda n, c, h, w: te.sum(
+            plane[n, c, h + i * step_h, w + j * step_w] * taps[c, i, j], axis=[i, j]
+        ),
+        name="acc",
+    )
+    return te.compute(attrs["shape"], lambda *at: acc(*at), name="input_grad")
+
+
+def upsampled(attrs, element, shape, n, channel, row, column, dtype="float32"):
+    """``element`` of an adjoint of `shape` at ``(row, column) / strides``; 0 where it has none."""
+    _, _, out_height, out_width = (int(n) for n in shape)
+    stride_h, stride_w = attrs["strides"]
+    tap = element(n, channel, row // stride_h, column // stride_w)
+    inside = window_conditions(row, stride_h, out_height)
+    inside += window_conditions(column, stride_w, out_width)
+    return tirx.if_then_else(tirx.all(*inside), tap, tirx.const(0, dtype))
 
 
 def window_conditions(position, stride, extent):
@@ -87,24 +140,56 @@ def window_conditions(position, stride, extent):
 @register("conv2d_weight_grad", float_of_shape)
 def _weight_grad(attrs, adjoint, data):
     """dw[o,c,i,j] = sum over n,h,w of dy[n,rows(o),h,w] * x[n,g+c,h*sh+i*di-top,w*sw+j*dj-left]."""
-    batch, _, out_height, out_width = (int(n) for n in adjoint.shape)
+    if attrs["groups"] > 1:  # each output has columns of its own: storing them gains nothing
+        return _grouped_weight_grad(attrs, adjoint, data)
+    batch, _, _, width = (int(n) for n in adjoint.shape)
+    outputs, inputs, kernel_h, kernel_w = attrs["shape"]
+    pixels, taps = int(adjoint.shape[2]) * width, inputs * kernel_h * kernel_w
+
+    def column(_, n, p, r):
+        c, i, j = r // (kernel_h * kernel_w), r // kernel_w % kernel_h, r % kernel_w
+        return _tap(attrs, data, n, c, p // width, p % width, i, j)
+
+    columns = te.compute([1, batch, pixels, taps], column, name=COLUMNS)
+    filters = te.compute(
+        [batch, pixels, outputs],
+        lambda n, p, o: adjoint[n, source_channel(attrs["rows"], o), p // width, p % width],
+        name=FILTERS,
+    )
+    axes = [te.reduce_axis((0, n), name) for n, name in ((batch, "n"), (pixels, "p"))]
+    acc = te.compute(
+        [outputs, taps],
+        lambda o, r: te.sum(columns[0, *axes, r] * filters[*axes, o], axis=axes),
+        name="acc",
+    )
+    return te.compute(
+        attrs["shape"],
+        lambda o, c, i, j: acc[o, (c * kernel_h + i) * kernel_w + j],
+        name="weight_grad",
+    )
+
+
+def _grouped_weight_grad(attrs, adjoint, data):
+    outputs_per_group = attrs["shape"][0] // attrs["groups"]
+    extents = [int(adjoint.shape[axis]) for axis in (0, 2, 3)]
+    n, h, w = (te.reduce_axis((0, e), name) for e, name in zip(extents, "nhw", strict=True))
+
+    def element(o, c, i, j):
+        channel = o // outputs_per_group * attrs["shape"][1] + c
+        tap = _tap(attrs, data, n, channel, h, w, i, j)
+        return te.sum(adjoint[n, source_channel(attrs["rows"], o), h, w] * tap, axis=[n, h, w])
+
+    return te.compute(attrs["shape"], element, name="weight_grad")
+
+
+def _tap(attrs, data, n, channel, h, w, i, j):
+    """What tap (i, j) of the filter reads for output pixel (h, w)."""
     _, _, height, width = (int(n) for n in data.shape)
     (stride_h, stride_w), (dilation_h, dilation_w) = attrs["strides"], attrs["dilation"]
     top, left = attrs["padding"][:2]
-    outputs, inputs_per_group = attrs["shape"][:2]
-    outputs_per_group = outputs // attrs["groups"]
-    n = te.reduce_axis((0, batch), "n")
-    h = te.reduce_axis((0, out_height), "h")
-    w = te.reduce_axis((0, out_width), "w")
-
-    def element(o, c, i, j):
-        row = h * stride_h + i * dilation_h - top
-        column = w * stride_w + j * dilation_w - left
-        channel = o // outputs_per_group * inputs_per_group + c
-        inside = [row >= 0, row < height, column >= 0, column < width]
-        zero = tirx.const(0, "float32")
-        tap = tirx.if_then_else(tirx.all(*inside), data[n, channel, row, column], zero)
-        row_of_adjoint = source_channel(attrs["rows"], o)
-        return te.sum(adjoint[n, row_of_adjoint, h, w] * tap, axis=[n, h, w])
-
-    return te.compute(attrs["shape"], element, name="weight_grad")
+    row, column = h * stride_h + i * dilation_h - top, w * stride_w + j * dilation_w - left
+    value = data[n, channel, row, column]
+    if not any(attrs["padding"]):
+        return value
+    inside = [row >= 0, row < height, column >= 0, column < width]
+    return tirx.if_then_else(tirx.all(*inside), value, tirx.const(0, "float32"))

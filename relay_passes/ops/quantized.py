@@ -12,7 +12,9 @@ import numpy as np
 from tvm import relax, te, tirx
 
 from .masks import INT8_MAX, INT8_MIN
+from .narrow_sum import narrow_sum
 from .registry import register
+from .staging import columns_of, planes_of, taps_of
 
 # Biases stay within +-BIAS_LIMIT and no accumulator has more than MAX_TAPS products of 255 * 128,
 # so that their sum cannot leave int32: overflow is undefined behaviour in C. Published int8 models
@@ -37,6 +39,25 @@ def fixed_point(factor: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return multiplier.astype(np.int32), np.clip(shift, 1, 62).astype(np.int32)
 
 
+def requantization(factor: np.ndarray) -> tuple[np.ndarray, np.ndarray, str]:
+    """Multiplier, shift and ``rounding``, the cheapest way of rounding that is exact for `factor`.
+
+    high : by the upper half of the product. Every shift is at least 33, and counted from there,
+        and no code is a tie: for a tie ``acc * multiplier`` is an odd multiple of
+        ``2**(shift - 1)``, less than 512 of them within int8 whatever the zero point, so that the
+        odd part of the multiplier is less than 512 too.
+    even : any factor below 1.
+    wide : any factor.
+    """
+    multiplier, shift = fixed_point(factor)
+    if np.any(shift < 31):
+        return multiplier, shift, "wide"
+    odd_part = multiplier // np.maximum(multiplier & -multiplier, 1)
+    if np.all((shift >= 33) & (odd_part >= 512) | (multiplier == 0)):
+        return multiplier, np.maximum(shift - 33, 0), "high"
+    return multiplier, shift, "even"
+
+
 def _outputs(expr):
     shape = [int(n) for n in expr.attrs["shape"]]
     codes = relax.TensorType(shape, "int8")
@@ -48,26 +69,35 @@ def _outputs(expr):
 def _finish(attrs, rounded, inside):
     """Codes, and the mask if wanted.
 
-    ``rounded(*i)`` is the code less the zero point; ``inside(*i)`` are the activation's conditions.
+    ``rounded(*i)`` is the code, not clamped; ``inside(*i)`` are the activation's conditions.
     """
     shape = attrs["shape"]
-    code = te.compute(shape, lambda *i: rounded(*i) + attrs["zero_point"], name="code")
+    code = te.compute(shape, rounded, name="code")
     low, high = attrs["low"], attrs["high"]
-    y = te.compute(
-        shape, lambda *i: te.max(te.min(code(*i), high), low).astype("int8"), name="quantized"
-    )
+
+    def clamped(*i):
+        if (low, high) == (INT8_MIN, INT8_MAX):
+            return tirx.call_pure_extern("int32", "odt_clamp8", code(*i)).astype("int8")
+        return te.max(te.min(code(*i), high), low).astype("int8")
+
+    y = te.compute(shape, clamped, name="quantized")
     if not attrs["mask"]:
         return y
 
     def passes(*i):
-        return tirx.all(code(*i) >= INT8_MIN, code(*i) <= INT8_MAX, *inside(*i))
+        return tirx.all(tirx.call_pure_extern("bool", "odt_is_int8", code(*i)), *inside(*i))
 
     return y, te.compute(shape, passes, name="mask")
 
 
 def _requantize(attrs, acc, multiplier, shift):
-    function = "odt_requantize_wide" if attrs["wide"] else "odt_requantize"
-    return tirx.call_pure_extern("int32", function, acc, multiplier, shift)
+    """The code of an accumulator, not clamped."""
+    operands, zero_point = (acc, multiplier, shift), attrs["zero_point"]
+    if attrs["rounding"] == "high":
+        offset = 2 * zero_point + 1
+        return tirx.call_pure_extern("int32", "odt_requantize_high", *operands, offset)
+    function = {"even": "odt_requantize", "wide": "odt_requantize_wide"}[attrs["rounding"]]
+    return tirx.call_pure_extern("int32", function, *operands) + zero_point
 
 
 @register("qconv2d", _outputs)
@@ -77,64 +107,92 @@ def _qconv2d(attrs, data, weight, bias, multiplier, shift, *bounds):
     multiplier, shift : int32, one for each output channel.
     bounds : for an activation the least and the greatest accumulator that it passes.
     """
-    _, _, height, width = (int(n) for n in data.shape)
-    outputs, inputs_per_group, kernel_h, kernel_w = (int(n) for n in weight.shape)
-    outputs_per_group = outputs // attrs["groups"]
-    (stride_h, stride_w), (dilation_h, dilation_w) = attrs["strides"], attrs["dilation"]
-    top, left, bottom, right = attrs["padding"]
-    c = te.reduce_axis((0, inputs_per_group), "c")
-    i = te.reduce_axis((0, kernel_h), "i")
-    j = te.reduce_axis((0, kernel_w), "j")
+    outputs, *kernel = (int(n) for n in weight.shape)
+    if kernel[0] == 1 and int(data.shape[1]) > 1:
+        acc = _depthwise(attrs, data, weight)
+    else:
+        acc = _dense(attrs, data, weight)
 
-    def element(n, o, h, w):
-        row, column = h * stride_h + i * dilation_h - top, w * stride_w + j * dilation_w - left
-        channel = o // outputs_per_group * inputs_per_group + c
-        tap = data[n, channel, row, column].astype("int32") - attrs["input_zero_point"]
-        if top or left or bottom or right:
-            inside = tirx.all(row >= 0, row < height, column >= 0, column < width)
-            tap = tirx.if_then_else(inside, tap, 0)
-        return te.sum(tap * weight[o, c, i, j].astype("int32"), axis=[c, i, j])
-
-    acc = te.compute(attrs["shape"], element, name="acc")
+    biased = te.compute(
+        attrs["shape"], lambda n, o, h, w: acc(n, o, h, w) + bias[o], name="biased"
+    )
 
     def rounded(n, o, h, w):
-        return _requantize(attrs, acc[n, o, h, w] + bias[o], multiplier[o], shift[o])
+        return _requantize(attrs, biased[n, o, h, w], multiplier[o], shift[o])
 
-    def inside(n, o, h, w):
-        total = acc[n, o, h, w] + bias[o]
-        return [total >= bounds[0][o], total <= bounds[1][o]] if bounds else []
+    def inside(*i):
+        return [biased(*i) >= bounds[0][i[1]], biased(*i) <= bounds[1][i[1]]] if bounds else []
 
     return _finish(attrs, rounded, inside)
+
+
+def _dense(attrs, data, weight):
+    """Accumulators (n, o, h, w) from columns: each input channel of a group meets each output."""
+    outputs, *kernel = (int(n) for n in weight.shape)
+    batch, _, out_h, out_w = attrs["shape"]
+    columns = columns_of(data, attrs["input_zero_point"], kernel, attrs, (out_h, out_w))
+    outputs_per_group = outputs // attrs["groups"]
+    taps = [te.reduce_axis((0, n), name) for n, name in zip(kernel, "cij", strict=True)]
+
+    def element(n, o, p):
+        column = columns[n, o // outputs_per_group, p, *taps]
+        return te.sum(column.astype("int32") * weight[o, *taps].astype("int32"), axis=taps)
+
+    acc = te.compute([batch, outputs, out_h * out_w], element, name="acc")
+    return lambda n, o, h, w: acc[n, o, h * out_w + w]
+
+
+def _depthwise(attrs, data, weight):
+    """Accumulators (n, o, h, w) of a convolution with one input channel a group."""
+    _, _, kernel_h, kernel_w = (int(n) for n in weight.shape)
+    (stride_h, stride_w), (dilation_h, dilation_w) = attrs["strides"], attrs["dilation"]
+    planes = planes_of(
+        data, attrs["input_zero_point"], (kernel_h, kernel_w), attrs, attrs["shape"][2:]
+    )
+    filters = taps_of(weight)
+    outputs_per_group = int(weight.shape[0]) // attrs["groups"]
+    i, j = te.reduce_axis((0, kernel_h), "i"), te.reduce_axis((0, kernel_w), "j")
+
+    def element(n, o, h, w):
+        row, column = h * stride_h + i * dilation_h, w * stride_w + j * dilation_w
+        tap = planes[n, o // outputs_per_group, row, column]
+        return te.sum(tap.astype("int32") * filters[o, i, j].astype("int32"), axis=[i, j])
+
+    return te.compute(attrs["shape"], element, name="acc")
 
 
 @register("qadd", _outputs)
 def _qadd(attrs, left, right):
     """((a - za) * left_multiplier + (b - zb) * right_multiplier) / 2**shift."""
+    multipliers = attrs["left_multiplier"], attrs["right_multiplier"]
+    zero_points = attrs["left_zero_point"], attrs["right_zero_point"]
+    bounds = (attrs["acc_low"], attrs["acc_high"]) if attrs["activation"] else None
+    narrow = narrow_sum(*multipliers, attrs["shift"], (*zero_points, attrs["zero_point"]), bounds)
 
-    def scaled_sum(*i):
-        a, b = (
-            t(*i).astype("int32") - attrs[f"{side}_zero_point"]
-            for t, side in ((left, "left"), (right, "right"))
-        )
-        multipliers = [attrs["left_multiplier"], attrs["right_multiplier"]]
-        return tirx.call_pure_extern(
-            "int64", "odt_scaled_sum", a, multipliers[0], b, multipliers[1]
-        )
+    def narrow_total(*i):
+        a, b = (t(*i).astype("int32") for t in (left, right))
+        operands = a, narrow.left, b, narrow.right, narrow.offset
+        return tirx.call_pure_extern("int32", "odt_scaled_sum_narrow", *operands)
 
-    total = te.compute(attrs["shape"], scaled_sum, name="total")
+    def exact_total(*i):
+        a, b = (t(*i).astype("int32") - z for t, z in zip((left, right), zero_points, strict=True))
+        operands = a, multipliers[0], b, multipliers[1]
+        return tirx.call_pure_extern("int64", "odt_scaled_sum", *operands)
+
+    total = te.compute(attrs["shape"], narrow_total if narrow else exact_total, name="total")
 
     def rounded(*i):
-        return tirx.call_pure_extern(
-            "int32",
-            "odt_narrow",
-            tirx.call_pure_extern("int64", "odt_shift_round", total(*i), attrs["shift"]),
-        )
+        if narrow:
+            return total(*i) >> narrow.shift
+        code = tirx.call_pure_extern("int64", "odt_shift_round", total(*i), attrs["shift"])
+        return tirx.call_pure_extern("int32", "odt_narrow", code) + attrs["zero_point"]
 
     def inside(*i):
-        if not attrs["activation"]:
+        if not bounds:
             return []
-        bounds = [tirx.const(attrs[key], "int64") for key in ("acc_low", "acc_high")]
-        return [total(*i) >= bounds[0], total(*i) <= bounds[1]]
+        low, high = (narrow.low, narrow.high) if narrow else bounds
+        dtype = "int32" if narrow else "int64"
+        return [total(*i) >= tirx.const(low, dtype), total(*i) <= tirx.const(high, dtype)]
 
     return _finish(attrs, rounded, inside)
 

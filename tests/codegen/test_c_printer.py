@@ -76,7 +76,19 @@ def test_booleans_are_packed_eight_to_a_byte(count):
     np.testing.assert_array_equal(tiny.run(module, x=numbers)[0], numbers > 0)
     (op,) = extract(lowering(fuse=False)(module)).ops
     assert op.outputs[0].size_bytes == (count + 7) // 8
-    assert "odt_bit_write(out0, " in op.kernel.text
+    together = "odt_bits_write(out0, " in op.kernel.text
+    assert together == (count == 8) and together != ("odt_bit_write(out0, " in op.kernel.text)
+
+
+@pytest.mark.parametrize("width, together", [(2, True), (3, False), (4, True), (16, True)])
+def test_booleans_of_a_short_loop_are_written_together(width, together):
+    numbers = np.random.default_rng(width).integers(-9, 9, (6, width)).astype(np.int32)
+    source = te.placeholder((6, width), "int32", "x")
+    result = te.compute((6, width), lambda i, j: source[i, j] > 0, name="positive")
+    module = tiny.kernel(source, result)
+    np.testing.assert_array_equal(tiny.run(module, x=numbers)[0], numbers > 0)
+    (op,) = extract(lowering(fuse=False)(module)).ops
+    assert ("odt_bits_write(out0, " in op.kernel.text) == together
 
 
 def rows_over_their_sum(rows):
@@ -102,7 +114,7 @@ def test_inputs_are_const_and_multiply_accumulates_are_counted():
     gram = te.compute((4, 4), lambda i, j: te.sum(X[i, r] * X[j, r], axis=r), name="gram")
     kernel = printed(X, gram)
     assert kernel.parameters == (("float", True), ("float", False))
-    assert "static void @NAME@(const float *restrict in0, float *restrict out0)" in kernel.text
+    assert "ODT_KERNEL void @NAME@(const float *restrict in0, float *restrict out0)" in kernel.text
     assert kernel.macs == 4 * 4 * 8
     np.testing.assert_allclose(tiny.run(tiny.kernel(X, gram), x=ROWS)[0], ROWS @ ROWS.T, rtol=1e-5)
 

@@ -109,7 +109,7 @@ def run(arguments, compiler):
 def test_a_kernel_of_equal_text_is_one_function(quantized):
     text = compiled(quantized).files["model.c"]
     bodies = [
-        part.split("(", 1)[1] for part in text.split("static void ")[1:] if "place" not in part
+        part.split("(", 1)[1] for part in text.split("ODT_KERNEL void ")[1:] if "place" not in part
     ]
     kernels = [body.split("\n}\n")[0] for body in bodies]
     assert len(kernels) == len(set(kernels)) > 3

@@ -48,6 +48,41 @@ def test_instruction_counts_are_exact(board, tmp_path):
     assert instructions(5000) - instructions(1000) == 3 * 4000
 
 
+def test_instructions_are_those_of_each_call_of_a_function(tmp_path):
+    """A function's calls in their order, what it calls counted with it; two regions add up."""
+
+    def loop(iterations):
+        text = f"movw r3, #{iterations}\\n 1: subs r3, r3, #1\\n nop\\n bne 1b"
+        return f'__asm__ volatile("{text}" ::: "r3", "cc");'
+
+    kept = "static __attribute__((noinline, noclone)) void"
+    functions = (
+        f"{kept} inner(void) {{ {loop(1000)} }}\n"
+        f'{kept} first(void) {{ inner(); {loop(2000)} __asm__ volatile(""); }}\n'
+        f"{kept} second(void) {{ {loop(500)} }}\n"
+    )
+    files = with_code("first(); second(); first();")
+    files["model.c"] = files["model.c"].replace("\nint odt_init", f"\n{functions}\nint odt_init", 1)
+    directory = fake_project(tmp_path / "project", "mps2-an500", files)
+    x, y = samples(2)
+    with Session(directory, kernels=("second", "first")) as device:
+        for pair in zip(x, y, strict=True):
+            device.train(*pair)
+        device.predict(x[0])
+    names = [name for name, _ in device.calls["train"]]
+    assert names == ["first", "second", "first"] and list(device.calls) == ["train"]
+    (_, first), (_, second), (_, last) = device.calls["train"]
+    assert 2 * 3 * 3000 < first < 2 * (3 * 3000 + 20) and 2 * 3 * 500 < second < 2 * (3 * 500 + 20)
+    assert first <= last < first + 40  # and the rest of the step
+    assert sum(total for _, total in device.calls["train"]) < device.counts["train"][1]
+
+
+def test_a_function_that_is_not_there_cannot_be_counted(tmp_path):
+    directory = fake_project(tmp_path / "project", "mps2-an500")
+    with pytest.raises(OdtError, match="no function teapot; was it inlined"):
+        Session(directory, kernels=["teapot"])
+
+
 def test_the_host_counts_nothing(tmp_path):
     assert counts_of(fake_project(tmp_path / "project")) == {}
 

@@ -14,3 +14,8 @@ static inline int32_t odt_requantize_wide(int32_t acc, int32_t multiplier, int32
 static inline int32_t odt_requantize(int32_t acc, int32_t multiplier, int32_t shift) {
   return odt_requantize_wide(acc, multiplier, shift);
 }
+
+static inline int32_t odt_requantize_high(int32_t acc, int32_t multiplier, int32_t shift,
+                                          int32_t offset) {
+  return odt_requantize_wide(acc, multiplier, 33 + shift) + (offset - 1) / 2;
+}

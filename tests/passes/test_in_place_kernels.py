@@ -149,7 +149,7 @@ def depthwise(size, stride, padding):
     def body(emit, x, w, codes, v, bias, dy, mask):
         tables = [relax.const(np.full(CHANNELS, n, np.int32)) for n in (2**30, 37, 1, 2**20)]
         attrs = {"input_zero_point": -7, "zero_point": -20, "low": -20, "high": 127}
-        attrs |= {"mask": True, "wide": False, "shape": result}
+        attrs |= {"mask": True, "rounding": "even", "shape": result}
         quantized = emit(call("qconv2d", codes, v, bias, *tables, **geometry, **attrs))
         adjoint = emit(masked(mask, dy))
         return [

@@ -40,9 +40,8 @@ def bounds(low: int, high: int):
 
 def qconv2d(x, w, b, *limits, mask=False, low=-128, high=127):
     codes = {"shape": list(OUTPUT), "zero_point": -10, "low": low, "high": high, "mask": mask}
-    return call(
-        "qconv2d", x, w, b, *HALF, *limits, input_zero_point=3, wide=False, **UNIT_CONV, **codes
-    )
+    codes |= {"input_zero_point": 3, "rounding": "even"}
+    return call("qconv2d", x, w, b, *HALF, *limits, **UNIT_CONV, **codes)
 
 
 def clip(low: float, high: float):
@@ -148,7 +147,7 @@ def test_spatial_mean_divides_while_it_scales():
         return emit(tiny.quantize(mean, 0.25, 7))
 
     def after(emit, x):
-        factor = {"multiplier": 2**30, "shift": 33, "wide": False}  # 0.5 / 0.25 / 16 pixels
+        factor = {"multiplier": 2**30, "shift": 33, "rounding": "even"}  # 0.5 / 0.25 / 16 pixels
         none = {"activation": False, "acc_low": -INT32_MAX, "acc_high": INT32_MAX}
         codes = {"shape": [1, 2, 1, 1], "zero_point": 7, "low": -128, "high": 127, "mask": False}
         return emit(call("qmean", x, input_zero_point=3, **factor, **none, **codes))

@@ -11,7 +11,13 @@ from tvm import relax
 
 from relay_passes import LowerQDQ
 from relay_passes.ops.masks import code_range_mask, interval_mask, masked, positive_mask
-from relay_passes.ops.quantized import BIAS_LIMIT, INT32_MAX, MAX_TAPS, fixed_point
+from relay_passes.ops.quantized import (
+    BIAS_LIMIT,
+    INT32_MAX,
+    MAX_TAPS,
+    fixed_point,
+    requantization,
+)
 from relay_passes.ops.registry import call
 
 few_examples = settings(max_examples=10, deadline=None, derandomize=True)
@@ -81,9 +87,10 @@ def convolutions(draw):
     zero_points,
     zero_points,
     st.sampled_from([None, "relu", "relu6"]),
-    st.sampled_from([2.0**-20, 1e-3, 0.3, 0.999, 1.0, 3.7, 300.0]),
+    st.sampled_from([2.0**-20, 2.0**-9, 1e-3, 0.3, 0.999, 1.0, 3.7, 300.0]),
+    st.booleans(),
 )
-def test_qconv2d(shapes, seed, input_zero_point, zero_point, activation, factor):
+def test_qconv2d(shapes, seed, input_zero_point, zero_point, activation, factor, round_factors):
     data_shape, weight_shape, geometry = shapes
     generator = np.random.default_rng(seed)
     outputs = weight_shape[0]
@@ -92,14 +99,16 @@ def test_qconv2d(shapes, seed, input_zero_point, zero_point, activation, factor)
         "w": codes_like(weight_shape, seed + 1),
         "b": generator.choice([-5000, 0, 77, BIAS_LIMIT, -BIAS_LIMIT], outputs).astype(np.int32),
     }
-    multiplier, shift = fixed_point(factor * generator.uniform(0.5, 1, outputs))
+    parts = generator.choice([0.5, 0.75, 1], outputs)  # ties are likely
+    factors = factor * (parts if round_factors else generator.uniform(0.5, 1, outputs))
+    multiplier, shift = fixed_point(factors)
     reach = {"relu": (1, INT32_MAX), "relu6": (0, 6000)}.get(activation)
     limits = [relax.const(np.full(outputs, n, np.int32)) for n in reach or ()]
     low, high = (zero_point, min(zero_point + 40, 127)) if activation else RANGE
     acc = convolve(values["x"], values["w"], input_zero_point, **geometry)
     attributes = {
         "input_zero_point": input_zero_point,
-        "wide": bool((shift < 31).any()),
+        "rounding": requantization(factors)[-1],
         "shape": list(acc.shape),
         "zero_point": zero_point,
         "low": low,
@@ -108,7 +117,7 @@ def test_qconv2d(shapes, seed, input_zero_point, zero_point, activation, factor)
     }
 
     def body(emit, x, w, b):
-        tables = [relax.const(multiplier), relax.const(shift)]
+        tables = [relax.const(table) for table in requantization(factors)[:2]]
         pair = emit(call("qconv2d", x, w, b, *tables, *limits, **geometry, **attributes))
         return [emit(relax.TupleGetItem(pair, field)) for field in (0, 1)]
 
@@ -236,7 +245,7 @@ def test_the_largest_accumulator_does_not_overflow(sign):
     }
     one = {"strides": [1, 1], "padding": [0, 0, 0, 0], "dilation": [1, 1], "groups": 1}
     multiplier, shift = fixed_point(np.array([2.0**-24]))
-    ends = {"low": -128, "high": 127, "zero_point": 0, "mask": False, "wide": False}
+    ends = {"low": -128, "high": 127, "zero_point": 0, "mask": False, "rounding": "even"}
 
     def body(emit, x, w, b):
         tables = [relax.const(multiplier), relax.const(shift)]
@@ -275,3 +284,35 @@ def test_fixed_point_has_31_bits(factors):
 )
 def test_fixed_point_of_special_factors(factor, multiplier, shift):
     assert [int(n[0]) for n in fixed_point(np.array([factor]))] == [multiplier, shift]
+
+
+@pytest.mark.parametrize(
+    "factors, rounding",
+    [
+        ([1e-3, 0.0], "high"),
+        ([1e-3, 512.5 * 2.0**-20], "high"),  # 1025 is odd
+        ([1e-3, 511 * 2.0**-20], "even"),
+        ([1e-3, 0.3], "even"),
+        ([1e-3, 1.0], "wide"),
+    ],
+)
+def test_the_cheapest_rounding_that_is_exact(factors, rounding):
+    multiplier, shift, found = requantization(np.array(factors))
+    assert found == rounding
+    exact = fixed_point(np.array(factors))
+    np.testing.assert_array_equal(multiplier, exact[0])
+    live = multiplier > 0
+    np.testing.assert_array_equal(shift[live] + 33 * (found == "high"), exact[1][live])
+
+
+@given(st.integers(0, 21), st.integers(0, 2**31 - 1), st.integers(33, 62), zero_points, st.data())
+def test_rounding_by_the_upper_half_is_half_to_even(zeros, bits, shift, zero_point, data):
+    """Of accumulators around the ties of int8 codes, for the roundest multipliers that qualify."""
+    multiplier = max((bits >> zeros | 1) % 2 ** (31 - zeros), 513) << zeros
+    code = data.draw(st.integers(-130, 129)) - zero_point
+    tie = (2 * code + 1) * 2 ** (shift - 1) // multiplier
+    for acc in {max(min(tie + n, INT32_MAX), -INT32_MAX) for n in (-1, 0, 1)}:
+        high = (acc * multiplier >> 32) >> (shift - 33)
+        found = (high + 2 * zero_point + 1) >> 1
+        exact = round(Fraction(acc * multiplier, 2**shift)) + zero_point
+        assert np.clip(found, -129, 128) == np.clip(exact, -129, 128)

@@ -14,7 +14,8 @@ _PROBE = Path(__file__).with_name("probe")
 FILES = {name: (_PROBE / name).read_text() for name in ("model.c", "model.h")}
 BLOCK = 1024
 FUNCTIONS = ("exp", "log", "tanh", "sigmoid", "sqrt", "fabs", "floor", "nearbyint")
-FUNCTIONS += ("update",)
+INTEGERS = ("update", "update8", "clamp8")
+FUNCTIONS += INTEGERS
 REPORT = {
     "model": "probe",
     "scheme": "full",
@@ -42,7 +43,7 @@ class Probe:
         self.library = ctypes.CDLL(str(path))
 
     def all(self, x: np.ndarray) -> np.ndarray:
-        """Every function, (9, n), of float32 x (n,)."""
+        """Every function, (11, n), of float32 x (n,)."""
         padded = np.zeros(-(-len(x) // BLOCK) * BLOCK, np.float32)
         padded[: len(x)] = x
         result = np.empty((len(padded) // BLOCK, len(FUNCTIONS), BLOCK), np.float32)
@@ -51,9 +52,9 @@ class Probe:
         return result.transpose(1, 0, 2).reshape(len(FUNCTIONS), -1)[:, : len(x)]
 
     def __call__(self, name: str, x: np.ndarray) -> np.ndarray:
-        """One function: float32 (n,), or int32 (n,) for "update"."""
+        """One function: float32 (n,), or int32 (n,) for `INTEGERS`."""
         result = self.all(x)[FUNCTIONS.index(name)]
-        return result.view(np.int32) if name == "update" else result
+        return result.view(np.int32) if name in INTEGERS else result
 
     def update(self, code, step, limit, seed, index) -> np.ndarray:
         """odt_update_code of the broadcast arguments, int32 (n,)."""

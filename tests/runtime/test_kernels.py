@@ -41,6 +41,16 @@ def test_bits_lie_as_numpy_packs_them_little_endian(probe):
     assert written[-1] == packed[-1] | tail
 
 
+@pytest.mark.parametrize("count", [2, 4, 8, 16, 32])
+def test_runs_of_bits_lie_as_single_bits_do(probe, count):
+    generator = np.random.default_rng(count)
+    elements = generator.integers(0, 2, (64, count)).astype(np.uint64)
+    values = (elements << np.arange(count, dtype=np.uint64)).sum(1).astype(np.uint32)
+    written = generator.integers(0, 256, 64 * count // 8).astype(np.uint8)
+    probe.library.probe_bits_write(64, pointer(written), count, pointer(values))
+    assert np.array_equal(written, np.packbits(elements.astype(bool), bitorder="little"))
+
+
 STEPS = [0.5, 0.25, -0.25, 1e-3, -1e-3, 0.999, -0.999, 2.75, -2.75, 100.1, -77.7, 65536.3, 1e-30]
 
 
@@ -55,6 +65,35 @@ def test_the_mean_of_stochastic_rounding_is_the_step(probe, step, vary):
     fraction = step - np.floor(step)
     sigma = np.sqrt(fraction * (1 - fraction) / count)
     assert abs(moved.mean() - step) <= 5 * sigma + 2**-32
+
+
+def mixed(seed, index) -> np.ndarray:
+    """odt_random."""
+    x = np.uint32(seed) + index.astype(np.uint32) * np.uint32(0x9E3779B9)
+    x ^= x >> np.uint32(16)
+    x *= np.uint32(0x7FEB352D)
+    x ^= x >> np.uint32(15)
+    x *= np.uint32(0x846CA68B)
+    return x ^ x >> np.uint32(16)
+
+
+@pytest.mark.parametrize("limit", [127, 32767, LARGEST])
+def test_an_update_is_rounded_by_its_random_number(probe, limit):
+    """To the bit, for steps of every magnitude and sign."""
+    generator = np.random.default_rng(4)
+    magnitude = np.concatenate([10.0 ** generator.uniform(-12, 9, 50_000), np.arange(5000) / 4])
+    step = (magnitude * generator.choice([-1, 1], len(magnitude))).astype(np.float32)
+    code, index = generator.integers(-128, 128, len(step)), np.arange(len(step))
+    whole = np.floor(np.abs(step.astype(np.float64)))
+    fraction = np.floor((np.abs(step.astype(np.float64)) - whole) * 2.0**32)
+    rounded = np.sign(step) * (whole + (mixed(9, index) < fraction))
+    expected = np.clip(code - rounded, -limit - 1, limit)
+    assert np.array_equal(probe.update(code, step, limit, 9, index), expected)
+
+
+def test_clamping_to_int8(probe):
+    x = np.array([-(2.0**30), -129, -128, -127, 0, 126, 127, 128, 2.0**29], np.float32)
+    assert np.array_equal(probe("clamp8", x), np.clip(5 - x, -128, 127))
 
 
 def test_neighbouring_random_numbers_are_independent(probe):

@@ -15,9 +15,11 @@ from dataclasses import dataclass
 from tvm import tirx
 from tvm.ir import Call
 
-from relay_passes.in_place import in_place_pairs, parameters_read, scratch_bytes
+from relay_passes.in_place import elements_of, in_place_pairs, parameters_read, scratch_bytes
+from relay_passes.microkernels import macs_of
 
 from ..errors import OdtError
+from .runs_of_bits import runs_of_bits
 
 C_TYPES = {
     "float32": "float",
@@ -30,6 +32,15 @@ C_TYPES = {
     "int64": "int64_t",
     "bool": "uint8_t",
 }
+# what printed kernels call
+HEADERS = (
+    "odt_kernels.h",
+    "odt_requantize.h",
+    "odt_dot.h",
+    "odt_window.h",
+    "odt_float.h",
+    "odt_block_float.h",
+)
 _BINARY = {
     "Add": "+",
     "Sub": "-",
@@ -111,6 +122,7 @@ class _Printer:
         self.names: dict = {}  # Var -> C name
         self.bits: dict = {}  # buffer Var -> packed boolean
         self.scalars: set = set()
+        self.runs: dict = {}  # BufferStore -> variable that gathers its booleans, loop variable
         self.used: set[str] = set()
         self.lines: list[str] = []
         self.workspace_bytes = 0
@@ -138,7 +150,7 @@ class _Printer:
         if self.workspace_bytes:
             arguments.append("uint8_t *workspace")
         head = "/* " + "; ".join(comments) + " */\n"
-        text = f"{head}static void @NAME@({', '.join(arguments)}) {{\n{body}\n}}\n"
+        text = f"{head}ODT_KERNEL void @NAME@({', '.join(arguments)}) {{\n{body}\n}}\n"
         in_place = tuple(
             (reads.index(source), output - self.inputs)
             for source, output in in_place_pairs(self.function)
@@ -182,16 +194,17 @@ class _Printer:
 
     def _AllocBuffer(self, node, depth):
         buffer, dtype = node.buffer, str(node.buffer.ty.dtype)
-        elements = math.prod(int(n) for n in buffer.ty.shape)
+        elements = elements_of(node)
         name = self._unique(_short(buffer.name))
         self.names[buffer], self.bits[buffer] = name, dtype == "bool" and elements > 1
         ctype = C_TYPES[dtype]
-        scratch = scratch_bytes(buffer)
+        scratch = scratch_bytes(node)
         if elements == 1:
             self.scalars.add(buffer)
             self._line(depth, f"{ctype} {name};")
         elif not scratch:
-            self._line(depth, f"{ctype} {name}[{elements}];")
+            aligned = "ODT_ALIGNED " if ctype == "int16_t" else ""  # microkernels read pairs
+            self._line(depth, f"{aligned}{ctype} {name}[{elements}];")
         else:
             offset = self.workspace_bytes
             self._line(depth, f"{ctype} *{name} = ({ctype} *)(void *)(workspace + {offset});")
@@ -202,12 +215,21 @@ class _Printer:
         self.names[node.loop_var] = name
         start, extent = self._expr(node.min), int(node.extent)
         end = str(int(node.min) + extent) if start.isdigit() else f"{start} + {extent}"
+        runs = [(s, base) for s, base in runs_of_bits(node) if self.bits[s.buffer]]
+        for store, _ in runs:
+            values = self._unique("bits")
+            self.runs[store] = values, name
+            self._line(depth, f"uint32_t {values} = 0;")
         self._line(depth, f"for (int32_t {name} = {start}; {name} < {end}; ++{name}) {{")
         self.trips.append(self.trips[-1] * extent)
         self._statement(node.body, depth + 1)
         self.trips.pop()
         self._line(depth, "}")
         self.used.discard(name)
+        for store, base in runs:
+            target, values = self.names[store.buffer], self.runs.pop(store)[0]
+            index = _bare(self._expr(base))
+            self._line(depth, f"odt_bits_write({target}, {index}, {extent}, {values});")
 
     def _IfThenElse(self, node, depth):
         self._line(depth, f"if ({self._expr(node.condition)}) {{")
@@ -223,6 +245,9 @@ class _Printer:
         value = _bare(self._expr(node.value))
         if node.buffer in self.scalars:
             self._line(depth, f"{name} = {value};")
+        elif node in self.runs:
+            values, element = self.runs[node]
+            self._line(depth, f"{values} |= (uint32_t)({value}) << {element};")
         elif self.bits[node.buffer]:
             self._line(depth, f"odt_bit_write({name}, {_bare(index)}, {value});")
         else:
@@ -239,8 +264,11 @@ class _Printer:
     def _AttrStmt(self, node, depth):
         self._statement(node.body, depth)
 
-    def _Evaluate(self, _node, _depth):
-        """A value without effect."""
+    def _Evaluate(self, node, depth):
+        call = node.value
+        if isinstance(call, Call) and call.op.name.endswith("call_extern"):
+            self._line(depth, f"{self._expr(call)};")
+            self.macs += self.trips[-1] * macs_of(call)
 
     def _count(self, store):
         """Count ``a = a + ... * ...`` as one multiply-accumulate."""
@@ -307,6 +335,12 @@ class _Printer:
         if name in _OPERATORS:
             left, right = (self._expr(a) for a in node.args)
             return f"({left} {_OPERATORS[name]} {right})"
+        if name == "address_of":
+            load = node.args[0]
+            if load.source in self.scalars:
+                return "&" + self.names[load.source]
+            index = _bare(self._expr(load.indices[0]))
+            return self.names[load.source] + (f" + {index}" if index != "0" else "")
         if name == "if_then_else":
             return self._ternary(*node.args)
         function, arguments = _FUNCTIONS.get(name), node.args

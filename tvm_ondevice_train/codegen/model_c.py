@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..render import render
-from .c_printer import C_TYPES, float_literal
+from .c_printer import C_TYPES, HEADERS, float_literal
 from .layout import ARENA_ALIGN, ParameterSlot, PlannedProgram, identifier
 from .program import Op, Tensor
 
@@ -74,6 +74,7 @@ class _Generator:
                 (title, arena_map(planned))
                 for title, planned in (("training", source.train), ("predicting", source.predict))
             ],
+            "headers": ["odt_check.h", *HEADERS],
             "kernels": [text.replace("@NAME@", name) for text, name in self.kernels.items()],
             "train_input": source.train.input_offset,
             "predict_input": source.predict.input_offset,

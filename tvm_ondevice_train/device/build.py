@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -100,6 +101,27 @@ def symbol_address(elf: str | Path, name: str) -> int:
 
     with open(elf, "rb") as file:
         return _symbol(ELFFile(file), name)["st_value"] & ~1
+
+
+def function_addresses(elf: str | Path, names: Collection[str]) -> dict[int, str]:
+    """Address, without the Thumb bit -> which of the functions `names` begins there.
+
+    A function of which the compiler made several copies has as many addresses. OdtError if one has
+    none, since the compiler built it into its callers.
+    """
+    from elftools.elf.elffile import ELFFile
+
+    with open(elf, "rb") as file:
+        symbols = [
+            (symbol["st_value"] & ~1, symbol.name.split(".")[0])
+            for symbol in ELFFile(file).get_section_by_name(".symtab").iter_symbols()
+            if symbol["st_info"]["type"] == "STT_FUNC"
+        ]
+    found = {address: name for address, name in symbols if name in names}
+    missing = sorted(set(names) - set(found.values()))
+    if missing:
+        raise OdtError(f"build: the program has no function {missing[0]}; was it inlined?")
+    return found
 
 
 def _symbol(image, name: str):

@@ -4,6 +4,11 @@
  * Arguments: out=FILE, and for each kind NAME=BEGIN:END, the addresses (hex, even) of its two
  * markers. When the guest ends, FILE holds a line "NAME regions instructions" for each kind.
  *
+ * With kernel=ADDRESS for some functions, a line "NAME.INDEX ADDRESS instructions" follows for each
+ * call of one of them, in the order of the calls in a region and summed over the regions. A call
+ * lasts until the next one or the end of the region, so it holds whatever the function calls; what
+ * comes before the first call is in no line. Every region must make the same calls.
+ *
  * Every translated block adds its length to one counter, inline, so emulation stays fast. A marker
  * is the target of a call, so it begins a block; there a callback reads the counter. Only the two
  * marker functions themselves are left out. No interrupt ever runs and a fault ends the guest, so
@@ -41,28 +46,60 @@ __attribute__((visibility("default"))) int qemu_plugin_install(qemu_plugin_id_t 
                                                                const qemu_info_t *info, int argc,
                                                                char **argv);
 
+enum { KINDS = 4, KERNELS = 4096, CALLS = 4096 };
+
+typedef struct call {
+    uint64_t kernel; /* address */
+    uint64_t instructions;
+} call_t;
+
 typedef struct kind {
     char name[32];
     uint64_t begin, end;    /* marker addresses */
     uint64_t started;       /* counter at the last begin */
     uint64_t regions, instructions;
+    call_t calls[CALLS];
+    int call_count;         /* the most that a region made */
 } kind_t;
 
-static kind_t kinds[4];
-static int kind_count;
+static kind_t kinds[KINDS];
+static uint64_t kernels[KERNELS];
+static int kind_count, kernel_count;
+static kind_t *active;      /* the kind of the region that the guest is in */
+static int next_call;       /* its calls so far */
+static uint64_t call_started;
 static uint64_t executed;
 static char out_path[4096];
 
 static void on_begin(unsigned int vcpu, void *data)
 {
     (void)vcpu;
-    ((kind_t *)data)->started = executed;
+    active = data;
+    active->started = executed;
+    next_call = 0;
+}
+
+static void end_call(void)
+{
+    if (next_call > 0) active->calls[next_call - 1].instructions += executed - call_started;
+}
+
+static void on_kernel(unsigned int vcpu, void *data)
+{
+    (void)vcpu;
+    if (active == NULL || next_call == CALLS) return;
+    end_call();
+    call_started = executed;
+    active->calls[next_call++].kernel = *(const uint64_t *)data;
+    if (next_call > active->call_count) active->call_count = next_call;
 }
 
 static void on_end(unsigned int vcpu, void *data)
 {
     kind_t *kind = data;
     (void)vcpu;
+    end_call();
+    active = NULL;
     kind->regions++;
     kind->instructions += executed - kind->started;
 }
@@ -77,6 +114,9 @@ static void on_translate(qemu_plugin_id_t id, struct qemu_plugin_tb *tb)
                                              CB_NO_REGS, &kinds[i]);
         return;
     }
+    for (int i = 0; i < kernel_count; i++)
+        if (address == kernels[i])
+            qemu_plugin_register_vcpu_tb_exec_cb(tb, on_kernel, CB_NO_REGS, &kernels[i]);
     qemu_plugin_register_vcpu_tb_exec_inline(tb, INLINE_ADD_U64, &executed,
                                              qemu_plugin_tb_n_insns(tb));
 }
@@ -87,9 +127,13 @@ static void on_exit(qemu_plugin_id_t id, void *data)
     (void)id;
     (void)data;
     if (out == NULL) return;
-    for (int i = 0; i < kind_count; i++)
-        fprintf(out, "%s %" PRIu64 " %" PRIu64 "\n", kinds[i].name, kinds[i].regions,
-                kinds[i].instructions);
+    for (const kind_t *kind = kinds; kind < kinds + kind_count; kind++) {
+        fprintf(out, "%s %" PRIu64 " %" PRIu64 "\n", kind->name, kind->regions,
+                kind->instructions);
+        for (int i = 0; i < kind->call_count; i++)
+            fprintf(out, "%s.%d %" PRIu64 " %" PRIu64 "\n", kind->name, i, kind->calls[i].kernel,
+                    kind->calls[i].instructions);
+    }
     fclose(out);
 }
 
@@ -100,7 +144,10 @@ int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *info, int argc, 
         kind_t *kind = &kinds[kind_count];
         if (strncmp(argv[i], "out=", 4) == 0) {
             snprintf(out_path, sizeof out_path, "%s", argv[i] + 4);
-        } else if (kind_count < 4 && sscanf(argv[i], "%31[^=]=%" SCNx64 ":%" SCNx64, kind->name,
+        } else if (kernel_count < KERNELS &&
+                   sscanf(argv[i], "kernel=%" SCNx64, &kernels[kernel_count]) == 1) {
+            kernel_count++;
+        } else if (kind_count < KINDS && sscanf(argv[i], "%31[^=]=%" SCNx64 ":%" SCNx64, kind->name,
                                             &kind->begin, &kind->end) == 3) {
             kind_count++;
         } else {

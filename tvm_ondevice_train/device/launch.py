@@ -11,11 +11,12 @@ import select
 import subprocess
 import tempfile
 import time
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from ..boards import board as find_board
 from ..errors import OdtError
-from .build import load_report, symbol_address
+from .build import function_addresses, load_report, symbol_address
 from .toolchain import find_tool, run_tool
 
 _KINDS = ("train", "predict")  # the pairs of marker functions in odt_marks.h
@@ -23,10 +24,18 @@ _PLUGIN_SOURCE = Path(__file__).with_name("count_plugin.c")
 
 
 class Running:
-    """A started program. Not for more than one thread."""
+    """A started program. Not for more than one thread.
 
-    def __init__(self, command: list[str], counts: Path | None):
+    kernels : the functions by address whose calls the emulator counts. After `close`, `calls` is
+        {kind: [(function, guest instructions), ...]}: each call, summed over the regions.
+    """
+
+    def __init__(
+        self, command: list[str], counts: Path | None, kernels: Mapping[int, str] | None = None
+    ):
         self._counts = counts
+        self._kernels = kernels or {}
+        self.calls: dict[str, list[tuple[str, int]]] = {}
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
         pipe = subprocess.PIPE
         self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=self._log)
@@ -71,8 +80,15 @@ class Running:
         self._log.close()
         if self._counts is None or not self._counts.exists():
             return {}
-        rows = (line.split() for line in self._counts.read_text().splitlines())
-        return {name: (int(regions), int(total)) for name, regions, total in rows}
+        counts = {}
+        for line in self._counts.read_text().splitlines():
+            name, number, total = line.split()
+            if "." in name:  # a call: its region and index, the function's address
+                calls = self.calls.setdefault(name.split(".")[0], [])
+                calls.append((self._kernels[int(number)], int(total)))
+            else:
+                counts[name] = (int(number), int(total))
+        return counts
 
     def _wait(self, file: int, event: int, deadline: float) -> None:
         poll = select.poll()
@@ -93,22 +109,30 @@ class Running:
         raise OdtError(f"device: the program stopped: {message} (exit status {status})")
 
 
-def launch(directory: str | Path, program: Path) -> Running:
-    """Start `program`, built from the project in `directory`."""
+def launch(directory: str | Path, program: Path, kernels: Collection[str] = ()) -> Running:
+    """Start `program`, built from the project in `directory`.
+
+    kernels : functions of it, each of whose calls the emulator counts on its own.
+    """
     report = load_report(directory)
     if report["platform"] == "host":
         return Running([str(program)], counts=None)
     counts = program.with_name("counts.txt")
     counts.unlink(missing_ok=True)
-    return Running(_qemu_command(report["board"], program, counts), counts)
+    addresses = function_addresses(program, kernels)
+    command = _qemu_command(report["board"], program, counts, addresses)
+    return Running(command, counts, addresses)
 
 
-def _qemu_command(board_name: str, program: Path, counts: Path) -> list[str]:
+def _qemu_command(
+    board_name: str, program: Path, counts: Path, kernels: Collection[int]
+) -> list[str]:
     plugin = _build_plugin(program.parent)
     arguments = [f"file={_escape(plugin)}", f"out={_escape(counts)}"]
     for kind in _KINDS:
         begin, end = (symbol_address(program, f"odt_mark_{kind}_{at}") for at in ("begin", "end"))
         arguments.append(f"{kind}={begin:x}:{end:x}")
+    arguments += [f"kernel={address:x}" for address in kernels]
     return [
         find_tool("qemu-system-arm"),
         *("-machine", find_board(board_name).qemu_machine),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -35,13 +35,20 @@ class Session:
     `timeout` is how many seconds one answer may take. Every method raises OdtError when the device
     refuses or dies; after `close`, `counts` holds {"train" | "predict": (regions, guest
     instructions)}, empty on the host.
+
+    `kernels` are C functions of the program, not inlined. After `close`, `calls` holds what each
+    call of one took: {"train" | "predict": [(function, guest instructions), ...]}, summed over the
+    regions; a call lasts until the next one.
     """
 
-    def __init__(self, directory: str | Path, timeout: float = 300.0):
+    def __init__(
+        self, directory: str | Path, timeout: float = 300.0, kernels: Collection[str] = ()
+    ):
         self.report = load_report(directory)
         self.counts: dict[str, tuple[int, int]] = {}
+        self.calls: dict[str, list[tuple[str, int]]] = {}
         self._timeout = timeout
-        self._running: Running = launch(directory, build(directory))
+        self._running: Running = launch(directory, build(directory), kernels)
         try:
             self._hello = self._greet()
         except BaseException:
@@ -114,8 +121,9 @@ class Session:
         return dict(zip(STATS_FIELDS, struct.unpack(f"<{len(STATS_FIELDS)}I", reply), strict=True))
 
     def close(self) -> None:
-        """End the device and collect `counts`. Closing twice is harmless."""
+        """End the device and collect `counts` and `calls`. Closing twice is harmless."""
         self.counts = self._running.close() or self.counts
+        self.calls = self._running.calls
 
     @property
     def _tensors(self) -> dict[str, dict]:

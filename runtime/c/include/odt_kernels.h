@@ -40,6 +40,23 @@ static inline float odt_minf(float a, float b)
     return a < b ? a : b;
 }
 
+/* x clamped to the range of int8. An instruction where the core has one: compilers see it in
+ * minimum and maximum too, but not inside a loop. */
+static inline int32_t odt_clamp8(int32_t x)
+{
+#ifdef __ARM_FEATURE_SAT
+    return (int32_t)__builtin_arm_ssat(x, 8);
+#else
+    return odt_maxi(odt_mini(x, 127), -128);
+#endif
+}
+
+/* Whether x lies in the range of int8, 0 or 1. */
+static inline int odt_is_int8(int32_t x)
+{
+    return odt_clamp8(x) == x;
+}
+
 /// Packed booleans ///
 
 /* Element `index` >= 0 of a boolean tensor, 0 or 1: bit index % 8 of byte index / 8. */
@@ -55,6 +72,20 @@ static inline void odt_bit_write(uint8_t *bits, int32_t index, int value)
     const uint32_t i = (uint32_t)index;
     const uint32_t others = bits[i >> 3] & ~(1u << (i & 7u));
     bits[i >> 3] = (uint8_t)(others | (uint32_t)(value != 0) << (i & 7u));
+}
+
+/* Sets `count` elements from `index` on, the first one to the lowest bit of `values`, whose
+ * bits from `count` on are 0. `count` is 2, 4, 8, 16 or 32 and divides `index`. */
+static inline void odt_bits_write(uint8_t *bits, int32_t index, int32_t count, uint32_t values)
+{
+    const uint32_t i = (uint32_t)index;
+    uint8_t *byte = bits + (i >> 3);
+    if (count < 8) {
+        const uint32_t others = *byte & ~(((1u << count) - 1u) << (i & 7u));
+        *byte = (uint8_t)(others | values << (i & 7u));
+    } else {
+        for (int32_t k = 0; k < count; k += 8) byte[k >> 3] = (uint8_t)(values >> k);
+    }
 }
 
 /// Floats of 16 and 8 bits ///
@@ -113,14 +144,19 @@ static inline uint32_t odt_random(uint32_t seed, uint32_t index)
  * random  uniform over all uint32 */
 static inline int32_t odt_round_randomly(float x, uint32_t random)
 {
-    float magnitude = odt_fabsf(x);
-    int32_t whole;
+    const int32_t negative = -(int32_t)(odt_bits_of(x) >> 31); /* all bits or none */
+    const uint32_t magnitude = odt_bits_of(x) & ~ODT_SIGN;
+    float rest = odt_float_of(magnitude);
+    int32_t whole = 0;
     uint32_t fraction; /* in units of 2^-32 */
-    if (!(magnitude < 1073741824.0f)) magnitude = x == x ? 1073741824.0f : 0.0f;
-    whole = (int32_t)magnitude;
-    fraction = (uint32_t)((magnitude - (float)whole) * 4294967296.0f); /* difference is exact */
+    if (magnitude >= 0x3f800000u) { /* seldom: most steps are smaller than the distance of two codes */
+        if (!(rest < 1073741824.0f)) rest = x == x ? 1073741824.0f : 0.0f;
+        whole = (int32_t)rest;
+        rest -= (float)whole; /* exact */
+    }
+    fraction = (uint32_t)(rest * 4294967296.0f);
     whole += random < fraction;
-    return odt_bits_of(x) & ODT_SIGN ? -whole : whole;
+    return (whole ^ negative) - negative;
 }
 
 /* The code of a weight after a step of gradient descent: code - step, stochastically rounded
@@ -135,8 +171,14 @@ static inline int32_t odt_update_code(int32_t code, float step, int32_t limit, u
                                       uint32_t index)
 {
     const int32_t rounded = odt_round_randomly(step, odt_random(seed, index));
+#ifdef __ARM_FEATURE_DSP
+    const int32_t updated = __builtin_arm_qsub(code, rounded); /* saturates */
+    if (limit == 127) return odt_clamp8(updated);
+    return odt_mini(odt_maxi(updated, -limit - 1), limit);
+#else
     /* Clamped before the subtraction, which then cannot overflow. */
     return odt_mini(odt_maxi(code, rounded - limit - 1), rounded + limit) - rounded;
+#endif
 }
 
 #ifdef __cplusplus

@@ -34,10 +34,29 @@ static inline int32_t odt_requantize_wide(int32_t acc, int32_t multiplier, int32
   return odt_narrow(odt_shift_round((int64_t)acc * multiplier, shift));
 }
 
+/* The code `acc * multiplier / 2^(33 + shift) + zero_point` by the upper half of the product alone,
+ * for factors that leave no tie to round (see `requantization` in relay_passes/ops/quantized.py):
+ * half up is then half to even.
+ *
+ * shift   0 ... 29
+ * offset  2 * zero_point + 1, a half being one here */
+static inline int32_t odt_requantize_high(int32_t acc, int32_t multiplier, int32_t shift,
+                                          int32_t offset) {
+  const int32_t high = (int32_t)(((int64_t)acc * multiplier) >> 32);
+  return ((high >> shift) + offset) >> 1;
+}
+
 /* Sum of two codes, each less its zero point and scaled by its multiplier, before rounding. */
 static inline int64_t odt_scaled_sum(int32_t a, int32_t a_multiplier, int32_t b,
                                      int32_t b_multiplier) {
   return (int64_t)a * a_multiplier + (int64_t)b * b_multiplier;
+}
+
+/* The same of codes as they are, for multipliers that keep every sum within int32; `offset` holds
+ * what the zero points add (see relay_passes/ops/narrow_sum.py). */
+static inline int32_t odt_scaled_sum_narrow(int32_t a, int32_t a_multiplier, int32_t b,
+                                            int32_t b_multiplier, int32_t offset) {
+  return offset + a * a_multiplier + b * b_multiplier;
 }
 
 #endif

@@ -35,6 +35,8 @@ int odt_predict(odt_t *odt, const odt_input_t *input, float *output)
     (void)odt;
     for (uint32_t i = 0; i < n; i++) {
         const float x = input[i];
+        const int32_t updated = odt_update_code(5, x, (1 << 30) - 1, 7u, i);
+        const int32_t code = (int32_t)(i % 256u) - 128;
         output[0 * n + i] = odt_expf(x);
         output[1 * n + i] = odt_logf(x);
         output[2 * n + i] = odt_tanhf(x);
@@ -43,7 +45,9 @@ int odt_predict(odt_t *odt, const odt_input_t *input, float *output)
         output[5 * n + i] = odt_fabsf(x);
         output[6 * n + i] = odt_floorf(x);
         output[7 * n + i] = odt_nearbyintf(x);
-        output[8 * n + i] = odt_float_of((uint32_t)odt_update_code(5, x, (1 << 30) - 1, 7u, i));
+        output[8 * n + i] = odt_float_of((uint32_t)updated);
+        output[9 * n + i] = odt_float_of((uint32_t)odt_update_code(code, x, 127, 7u, i));
+        output[10 * n + i] = odt_float_of((uint32_t)odt_clamp8(updated));
     }
     return ODT_OK;
 }
@@ -72,6 +76,11 @@ void probe_bit_read(int32_t n, const uint8_t *bits, int32_t *values)
 void probe_bit_write(int32_t n, uint8_t *bits, const int32_t *index, const int32_t *values)
 {
     for (int32_t i = 0; i < n; i++) odt_bit_write(bits, index[i], values[i]);
+}
+
+void probe_bits_write(int32_t n, uint8_t *bits, int32_t count, const uint32_t *values)
+{
+    for (int32_t i = 0; i < n; i++) odt_bits_write(bits, i * count, count, values[i]);
 }
 
 void probe_extrema(int32_t n, const float *a, const float *b, float *max, float *min)

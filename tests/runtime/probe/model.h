@@ -10,7 +10,7 @@
 #define ODT_ARENA_BYTES 8192u
 #define ODT_ARENA_ALIGN 16u
 #define ODT_INPUT_ELEMENTS 1024u
-#define PROBE_FUNCTIONS 9u
+#define PROBE_FUNCTIONS 11u
 #define ODT_OUTPUT_ELEMENTS (PROBE_FUNCTIONS * ODT_INPUT_ELEMENTS)
 #define ODT_TARGET_ELEMENTS 1u
 #define ODT_TARGET_IS_LABEL 1
@@ -45,6 +45,7 @@ void probe_update(int32_t n, const int32_t *code, const float *step, int32_t lim
                   const uint32_t *seed, const uint32_t *index, int32_t *result);
 void probe_bit_read(int32_t n, const uint8_t *bits, int32_t *values);
 void probe_bit_write(int32_t n, uint8_t *bits, const int32_t *index, const int32_t *values);
+void probe_bits_write(int32_t n, uint8_t *bits, int32_t count, const uint32_t *values);
 void probe_extrema(int32_t n, const float *a, const float *b, float *max, float *min);
 
 #endif

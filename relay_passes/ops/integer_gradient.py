@@ -1,0 +1,172 @@
+"""Gradients of convolutions in integer arithmetic: blocks of int16 codes that share an exponent.
+
+The adjoints that one sum reads make a block. Its peak is the largest magnitude in it, and each
+adjoint becomes the int16 ``round(adjoint * limit / peak)``, so that no sum can leave int32; the
+result is ``sum * (peak / limit)``. Weights are the int8 codes as they are stored. See
+runtime/c/include/odt_block_float.h for the arithmetic, which is the same on every target.
+"""
+
+from __future__ import annotations
+
+from tvm import relax, te, tirx
+
+from .convolution import upsampled
+from .registry import attributes, call, float_of_shape, register
+from .staging import COLUMNS, FACTOR, FILTERS, GATHERED, PEAK, PLANE, TAPS
+
+CODE = 128  # no int8 code is larger
+INT16_MAX, INT32_MAX = 2**15 - 1, 2**31 - 1
+MAX_TAPS = INT32_MAX // (CODE * 512)  # a block keeps 9 bits at least
+
+
+def limit_of(taps: int) -> int:
+    """The largest int16 of a block, for sums of `taps` products with int8 codes."""
+    return min(INT16_MAX, INT32_MAX // (CODE * taps))
+
+
+def integer_input_grad(gradient: relax.Call, codes, scale) -> relax.Call:
+    """What `conv2d_input_grad` gives for the weight ``codes * scale``, int8 and float32 (outputs,).
+
+    `gradient` is that call.
+    """
+    return call("integer_input_grad", gradient.args[0], codes, scale, **attributes(gradient))
+
+
+@register("integer_input_grad", float_of_shape)
+def _input_grad(attrs, adjoint, codes, scale):
+    outputs, inputs_per_group, _, _ = (int(n) for n in codes.shape)
+    if inputs_per_group == 1 and outputs == attrs["groups"] > 1:
+        return _channelwise_input_grad(attrs, adjoint, codes, scale)
+    return _dense_input_grad(attrs, adjoint, codes, scale)
+
+
+def _dense_input_grad(attrs, adjoint, codes, scale):
+    """A block for each pixel and group: what all input channels read there."""
+    batch, inputs, rows, columns = attrs["shape"]
+    outputs, inputs_per_group, *kernel = (int(n) for n in codes.shape)
+    groups, pixels = attrs["groups"], rows * columns
+    taps = [outputs // groups, *kernel]
+    limit = limit_of(taps[0] * taps[1] * taps[2])
+    pointwise = kernel == [1, 1] and attrs["strides"] == [1, 1] and not any(attrs["padding"])
+
+    def tap(n, g, o, i, j, p):
+        channel, h, w = g * taps[0] + o, p // columns, p % columns
+        if pointwise:
+            return adjoint[n, channel, h, w]
+        (top, left, _, _), (step_h, step_w) = attrs["padding"], attrs["dilation"]
+        at = n, channel, h + top - i * step_h, w + left - j * step_w
+        return upsampled(attrs, scaled, adjoint.shape, *at)
+
+    def scaled(n, channel, h, w):
+        return adjoint[n, channel, h, w] * scale[channel]
+
+    gathered = te.compute([batch, groups, *taps, pixels], tap, name=GATHERED)
+
+    def value(n, g, p, o, i, j):
+        element = gathered[n, g, o, i, j, p]
+        return element * scale[g * taps[0] + o] if pointwise else element
+
+    axes = _axes(taps, "oij")
+    peak = _peak([batch, groups, pixels], lambda n, g, p: value(n, g, p, *axes), axes)
+    factor = _factor(peak, limit)
+    stage = te.compute(
+        [batch, groups, pixels, *taps],
+        lambda n, g, p, *at: _code(value(n, g, p, *at), factor[n, g, p]),
+        name=COLUMNS,
+    )
+    filters = te.compute(
+        [groups, inputs_per_group, *taps],
+        lambda g, c, o, i, j: codes[g * taps[0] + o, c, i, j].astype("int16"),
+        name=FILTERS,
+    )
+    axes = _axes(taps, "oij")
+
+    def element(n, c, p):
+        g, filter_ = c // inputs_per_group, c % inputs_per_group
+        return te.sum(_product(stage[n, g, p, *axes], filters[g, filter_, *axes]), axis=axes)
+
+    acc = te.compute([batch, inputs, pixels], element, name="acc")
+
+    def real(n, c, h, w):
+        p = h * columns + w
+        return acc[n, c, p].astype("float32") * _unit(peak[n, c // inputs_per_group, p], limit)
+
+    return te.compute(attrs["shape"], real, name="input_grad")
+
+
+def _channelwise_input_grad(attrs, adjoint, codes, scale):
+    """A block for each channel: its plane, under the filter turned by 180 degrees."""
+    batch, channels, rows, columns = attrs["shape"]
+    _, _, height, width = (int(n) for n in codes.shape)
+    limit = limit_of(height * width)
+    gathered = te.compute(adjoint.shape, lambda *at: adjoint(*at), name=GATHERED)
+    axes = _axes([int(n) for n in adjoint.shape[2:]], "hw")
+    peak = _peak([batch, channels], lambda n, c: gathered[n, c, *axes], axes)
+    factor = _factor(peak, limit)
+    (step_h, step_w), (top, left, _, _) = attrs["dilation"], attrs["padding"]
+    before = top - (height - 1) * step_h, left - (width - 1) * step_w
+
+    def coded(n, c, r, s):
+        return _code(gathered[n, c, r, s], factor[n, c])
+
+    plane = te.compute(
+        [batch, channels, rows + (height - 1) * step_h, columns + (width - 1) * step_w],
+        lambda n, c, r, s: upsampled(
+            attrs, coded, adjoint.shape, n, c, r + before[0], s + before[1], "int16"
+        ),
+        name=PLANE,
+    )
+    taps = te.compute(
+        [channels, height, width],
+        lambda c, i, j: codes[c, 0, height - 1 - i, width - 1 - j].astype("int16"),
+        name=TAPS,
+    )
+    i, j = _axes([height, width], "ij")
+
+    def element(n, c, h, w):
+        return te.sum(
+            _product(plane[n, c, h + i * step_h, w + j * step_w], taps[c, i, j]), axis=[i, j]
+        )
+
+    acc = te.compute(attrs["shape"], element, name="acc")
+
+    def real(n, c, h, w):
+        return acc[n, c, h, w].astype("float32") * (_unit(peak[n, c], limit) * scale[c])
+
+    return te.compute(attrs["shape"], real, name="input_grad")
+
+
+_largest = te.comm_reducer(
+    lambda peak, x: tirx.call_pure_extern("float32", "odt_peak", peak, x),
+    lambda dtype: tirx.const(0, dtype),
+    name="largest",
+)
+
+
+def _axes(extents, names: str) -> list:
+    return [te.reduce_axis((0, n), name) for n, name in zip(extents, names, strict=True)]
+
+
+def _peak(shape, element, axes):
+    return te.compute(shape, lambda *at: _largest(element(*at), axis=axes), name=PEAK)
+
+
+def _factor(peak, limit: int):
+    def element(*at):
+        arguments = peak(*at), tirx.const(limit, "float32")
+        return tirx.call_pure_extern("float32", "odt_block_factor", *arguments)
+
+    return te.compute(peak.shape, element, name=FACTOR)
+
+
+def _code(x, factor):
+    return tirx.call_pure_extern("int16", "odt_block_code", x, factor)
+
+
+def _product(code, weight):
+    return code.astype("int32") * weight.astype("int32")
+
+
+def _unit(peak, limit: int):
+    """What a code of 1 stands for."""
+    return peak * tirx.const(1 / limit, "float32")

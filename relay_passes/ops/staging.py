@@ -1,0 +1,79 @@
+"""Operands of convolutions as the microkernels want them: int16, zero padded, a tile at a time.
+
+`DefaultSchedule` computes such a stage where it is read, so that only a tile of it is ever stored;
+the block's name says what it holds, and is all that the schedule goes by.
+"""
+
+from __future__ import annotations
+
+from tvm import te, tirx
+
+COLUMNS = "columns"  # [batch, group, pixel, *tap]: what one output pixel reads, im2col
+PLANE = "plane"  # [batch, channel, row, column]: one channel with its border
+TAPS = "taps"  # [output, row, column]: the filter of one channel
+FILTERS = "filters"  # [*tap, output]: what a tile of columns is multiplied with
+GATHERED = "gathered"  # [batch, group, *tap, pixel] or NCHW, float32: what becomes columns, planes
+PEAK = "peak"  # [batch, group, pixel] or [batch, channel]: of the blocks of `integer_gradient`
+FACTOR = "factor"  # the same
+STAGES = (COLUMNS, FILTERS, PLANE, TAPS, GATHERED, PEAK, FACTOR)
+
+
+def columns_of(data, zero_point: int, kernel, geometry: dict, out_size):
+    """int16 columns of `data` (int8, NCHW): ``x - zero_point``, 0 outside the image.
+
+    kernel : (input channels of a group, height, width); out_size : (height, width) of the output.
+    """
+    batch, channels, height, width = (int(n) for n in data.shape)
+    (stride_h, stride_w), (dilation_h, dilation_w) = geometry["strides"], geometry["dilation"]
+    top, left = geometry["padding"][:2]
+    out_h, out_w = out_size
+
+    def element(n, g, p, c, i, j):
+        row = p // out_w * stride_h + i * dilation_h - top
+        column = p % out_w * stride_w + j * dilation_w - left
+        tap = _centred(data[n, g * kernel[0] + c, row, column], zero_point)
+        return _inside(tap, geometry["padding"], (row, height), (column, width))
+
+    shape = [batch, channels // kernel[0], out_h * out_w, *kernel]
+    return te.compute(shape, element, name=COLUMNS)
+
+
+def planes_of(data, zero_point: int, kernel, geometry: dict, out_size):
+    """int16 planes of `data` (int8, NCHW) with their border: ``x - zero_point``, 0 outside.
+
+    kernel : (height, width); out_size : (height, width) of the output.
+    """
+    batch, channels, height, width = (int(n) for n in data.shape)
+    top, left = geometry["padding"][:2]
+    rows, columns = (
+        (out - 1) * stride + (size - 1) * dilation + 1
+        for out, stride, size, dilation in zip(
+            out_size, geometry["strides"], kernel, geometry["dilation"], strict=True
+        )
+    )
+
+    def element(n, c, r, s):
+        row, column = r - top, s - left
+        tap = _centred(data[n, c, row, column], zero_point)
+        return _inside(tap, geometry["padding"], (row, height), (column, width))
+
+    return te.compute([batch, channels, rows, columns], element, name=PLANE)
+
+
+def taps_of(weight):
+    """int16 filters of `weight` (int8, one input channel a group)."""
+    outputs, _, height, width = (int(n) for n in weight.shape)
+    return te.compute(
+        [outputs, height, width], lambda o, i, j: weight[o, 0, i, j].astype("int16"), name=TAPS
+    )
+
+
+def _centred(code, zero_point: int):
+    return (code.astype("int32") - zero_point).astype("int16")
+
+
+def _inside(tap, padding, *positions):
+    if not any(padding):
+        return tap
+    conditions = [test for at, extent in positions for test in (at >= 0, at < extent)]
+    return tirx.if_then_else(tirx.all(*conditions), tap, tirx.const(0, "int16"))

@@ -1,0 +1,146 @@
+"""Loop nests that a microkernel of the runtime computes become calls of it."""
+
+from __future__ import annotations
+
+import math
+
+import tvm
+from tvm import tirx
+
+from .in_place import ELEMENTS, operands, with_workspace
+from .microkernels import Leaf, Match, Taps, accumulation, peaks, scaling, staging, widening
+
+
+@tvm.transform.module_pass(opt_level=0, name="SelectMicrokernels")
+class SelectMicrokernels:
+    """Replace what `DefaultSchedule` tiled for microkernels by calls of them (runtime/c/odt_*.h).
+
+    A nest is recognised by its loops and indices alone: an accumulation of products of int16
+    scratch and int8, or scratch and scratch; and the staging of that scratch. Scratch in an order
+    that is private to a microkernel is used by calls only: where one nest around a buffer is not
+    recognised, all nests around it stay loops. Run it behind `InPlace`, which reads loops.
+
+    Examples
+    --------
+    .. code-block:: python
+
+        for p, k in T.grid(4, 48):                                               # before
+            columns[p * 48 + k] = T.Cast("int16", T.Cast("int32", x[k * 256 + i * 4 + p]) + 128)
+        ...
+        for o, p, k in T.grid(2, 4, 48):
+            acc[o * 4 + p] += columns[p * 48 + k] * w[j * 96 + o * 48 + k]
+
+        odt_pack(columns, &x[i * 4], 256, -128, 4, 48)                           # after
+        ...
+        odt_dot(acc, columns, &w[j * 96], 48, 4, 48, 0, 48, 2)
+    """
+
+    def transform_module(self, module: tvm.IRModule, _context) -> tvm.IRModule:
+        functions = {
+            gvar: _selected(function) if isinstance(function, tirx.PrimFunc) else function
+            for gvar, function in module.functions_items()
+        }
+        return tvm.IRModule(functions, attrs=module.attrs)
+
+
+def _selected(function: tirx.PrimFunc) -> tirx.PrimFunc:
+    kernel = _Kernel(function)
+    matches = kernel.matches()
+    if not matches:
+        return function
+    return with_workspace(function.with_body(_rewritten(function.body, matches)))
+
+
+class _Kernel:
+    """The nests of a kernel, and which of them a microkernel computes."""
+
+    def __init__(self, function: tirx.PrimFunc):
+        self.nests: dict[tirx.For, list[Leaf]] = {}
+        self.sizes: dict = {}  # scratch buffer -> elements
+        self._collect(function.body)
+
+    def _collect(self, node):
+        kind = type(node).__name__
+        if kind == "SeqStmt":
+            for child in node.seq:
+                self._collect(child)
+        elif kind == "AllocBuffer":
+            self.sizes[node.buffer] = math.prod(int(n) for n in node.buffer.ty.shape)
+        elif kind == "For":
+            leaves = _leaves(node, ())
+            if leaves is not None and len({leaf.store.buffer for leaf in leaves}) == 1:
+                self.nests[node] = leaves
+            else:
+                self._collect(node.body)
+
+    def matches(self) -> dict[tirx.For, Match]:
+        """What replaces which nest. All nests around a scratch buffer agree on its order."""
+        found = {loop: accumulation(leaves, self.sizes) for loop, leaves in self.nests.items()}
+        orders: dict = {}
+        for match in found.values():
+            for buffer, order in (match.orders if match else {}).items():
+                orders.setdefault(buffer, order)
+        for loop, leaves in self.nests.items():
+            buffer = leaves[0].store.buffer
+            if buffer in orders:
+                found[loop] = staging(leaves, orders[buffer])
+            elif buffer in self.sizes and len(leaves) == 1:
+                found[loop] = found[loop] or _staged(leaves[0])
+        refused = {buffer for buffer in orders if not self._agreed(buffer, orders, found)}
+        return {
+            loop: match
+            for loop, match in found.items()
+            if match and not refused & {self.nests[loop][0].store.buffer, *match.orders}
+        }
+
+    def _agreed(self, buffer, orders, found) -> bool:
+        return all(
+            match is not None and match.orders.get(buffer, orders[buffer]) == orders[buffer]
+            for loop, match in found.items()
+            if any(buffer in _buffers(leaf.store) for leaf in self.nests[loop])
+        )
+
+
+def _staged(leaf: Leaf) -> Match | None:
+    return widening(leaf) or scaling(leaf) or peaks(leaf)
+
+
+def _leaves(node, loops) -> list[Leaf] | None:
+    """The stores in `node` if it holds nothing but loops around them; None otherwise."""
+    kind = type(node).__name__
+    if kind == "For":
+        return _leaves(node.body, (*loops, node))
+    if kind == "BufferStore":
+        return [Leaf(loops, node)]
+    if kind != "SeqStmt":
+        return None
+    parts = [_leaves(child, loops) for child in node.seq]
+    return None if None in parts else [leaf for part in parts for leaf in part]
+
+
+def _buffers(store) -> set:
+    found = {store.buffer}
+    waiting = [store.value]
+    while waiting:
+        expr = waiting.pop()
+        if type(expr).__name__ == "TensorLoad":
+            found.add(expr.source)
+        waiting.extend(operands(expr))
+    return found
+
+
+def _rewritten(node, matches):
+    """`node` with calls instead of the nests, and the scratch that they need."""
+    orders = {b: order for match in matches.values() for b, order in match.orders.items()}
+    if node in matches:
+        calls = matches[node].calls
+        return calls[0] if len(calls) == 1 else tirx.SeqStmt(calls)
+    kind = type(node).__name__
+    if kind == "SeqStmt":
+        return tirx.SeqStmt([_rewritten(child, matches) for child in node.seq])
+    if kind == "For":
+        body = _rewritten(node.body, matches)
+        return tirx.For(node.loop_var, node.min, node.extent, node.kind, body)
+    if kind == "AllocBuffer" and isinstance(orders.get(node.buffer), Taps):
+        return tirx.AllocBuffer(node.buffer, {ELEMENTS: orders[node.buffer].elements})
+    return node

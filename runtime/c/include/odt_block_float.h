@@ -1,0 +1,123 @@
+/*
+ * odt_block_float: float32 numbers as int16 codes that share a factor.
+ *
+ * A block is what one integer sum reads. Its peak is its largest magnitude; a code is
+ * round(x * limit / peak), half to even, so no code is larger than the limit. The same bits on
+ * every target; numbers that are not finite give some code, and nothing undefined.
+ */
+#ifndef ODT_BLOCK_FLOAT_H
+#define ODT_BLOCK_FLOAT_H
+
+#include "odt_dot.h"
+#include "odt_kernels.h"
+
+/* The larger of peak, which is no NaN, and the magnitude of x; NaN counts as 0. */
+ODT_INLINE float odt_peak(float peak, float x)
+{
+    const float magnitude = odt_fabsf(x);
+#if defined(ODT_ASSEMBLY) && defined(__ARM_FEATURE_NUMERIC_MAXMIN) && (__ARM_FP & 4)
+    float larger; /* compilers make a call of fmaxf() */
+    __asm__("vmaxnm.f32 %0, %1, %2" : "=t"(larger) : "t"(peak), "t"(magnitude));
+    return larger;
+#else
+    return magnitude > peak ? magnitude : peak;
+#endif
+}
+
+/* What the numbers of a block are multiplied with: limit / peak, and 0 for a block of zeros or of
+ * numbers so small that the quotient could overflow. */
+ODT_INLINE float odt_block_factor(float peak, float limit)
+{
+    return peak >= 1e-30f ? limit / peak : 0.0f;
+}
+
+/* odt_block_code() in the lower half of a word. Adding 1.5 * 2^23 leaves the integer in the lower
+ * bits of the fraction. */
+ODT_INLINE uint32_t odt_block_word(float x, float factor)
+{
+    return odt_bits_of(x * factor + 12582912.0f);
+}
+
+/* x * factor as an int16, rounded to nearest, half to even: |x * factor| < 32767.5, otherwise any
+ * int16. */
+ODT_INLINE int16_t odt_block_code(float x, float factor)
+{
+    return (int16_t)(uint16_t)odt_block_word(x, factor);
+}
+
+/* peak[p] = odt_peak(peak[p], x[k * stride + p] * scale[k]) for k = 0 ... depth - 1.
+ *
+ * peak   rows
+ * x      depth planes, `stride` >= rows apart
+ * scale  depth */
+ODT_INLINE void odt_peak_planes(float *peak, const float *x, int32_t stride, const float *scale,
+                                int32_t rows, int32_t depth)
+{
+    int32_t p = 0;
+    for (; p < (rows & ~3); p += 4) { /* as many as loads can be shared between */
+        float p0 = peak[p], p1 = peak[p + 1], p2 = peak[p + 2], p3 = peak[p + 3];
+        const float *from = x + p;
+        for (int32_t k = 0; k < depth; ++k, from += stride) {
+            p0 = odt_peak(p0, from[0] * scale[k]);
+            p1 = odt_peak(p1, from[1] * scale[k]);
+            p2 = odt_peak(p2, from[2] * scale[k]);
+            p3 = odt_peak(p3, from[3] * scale[k]);
+        }
+        peak[p] = p0, peak[p + 1] = p1, peak[p + 2] = p2, peak[p + 3] = p3;
+    }
+    for (; p < rows; ++p) {
+        float largest = peak[p];
+        for (int32_t k = 0; k < depth; ++k) {
+            largest = odt_peak(largest, x[k * stride + p] * scale[k]);
+        }
+        peak[p] = largest;
+    }
+}
+
+/* Columns of odt_dot.h: columns(p, k) = odt_block_code(x[k * stride + p] * scale[k], factor[p]).
+ *
+ * x       depth planes, `stride` >= rows apart
+ * scale   depth
+ * factor  rows */
+ODT_INLINE void odt_pack_planes(int16_t *columns, const float *x, int32_t stride,
+                                const float *scale, const float *factor, int32_t rows,
+                                int32_t depth)
+{
+    int32_t p = 0;
+#if ODT_DSP
+    for (; p < (rows & ~3); p += 4) { /* a block: odt_dot_dsp.h says how it lies */
+        const float f0 = factor[p], f1 = factor[p + 1], f2 = factor[p + 2], f3 = factor[p + 3];
+        odt_pair_t *to = (odt_pair_t *)(void *)(columns + p * depth);
+        const float *low = x + p;
+        int32_t k = 0;
+        for (; k < (depth & ~3); k += 4, low += 2 * stride) {
+            for (int32_t odd = 0; odd < 2; ++odd, to += 4, low += stride) {
+                const float *high = low + 2 * stride;
+                const float s = scale[k + odd], t = scale[k + odd + 2];
+                to[0] = odt_lower_halves(odt_block_word(low[0] * s, f0),
+                                         odt_block_word(high[0] * t, f0));
+                to[1] = odt_lower_halves(odt_block_word(low[1] * s, f1),
+                                         odt_block_word(high[1] * t, f1));
+                to[2] = odt_lower_halves(odt_block_word(low[2] * s, f2),
+                                         odt_block_word(high[2] * t, f2));
+                to[3] = odt_lower_halves(odt_block_word(low[3] * s, f3),
+                                         odt_block_word(high[3] * t, f3));
+            }
+        }
+        for (; k < depth; ++k, low += stride) {
+            for (int32_t q = p; q < p + 4; ++q) {
+                columns[odt_column(q, k, rows, depth)] =
+                    odt_block_code(low[q - p] * scale[k], factor[q]);
+            }
+        }
+    }
+#endif
+    for (; p < rows; ++p) {
+        for (int32_t k = 0; k < depth; ++k) {
+            columns[odt_column(p, k, rows, depth)] =
+                odt_block_code(x[k * stride + p] * scale[k], factor[p]);
+        }
+    }
+}
+
+#endif

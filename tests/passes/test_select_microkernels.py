@@ -1,0 +1,240 @@
+"""SelectMicrokernels: which loop nests become which calls, and what stays loops."""
+
+import math
+
+import numpy as np
+import pytest
+import tvm
+from tvm import relax, te, tirx
+from tvm.s_tir import Schedule
+
+from relay_passes import DefaultSchedule, InPlace, LowerToLoops, SelectMicrokernels
+from relay_passes.in_place import workspace_bytes
+from relay_passes.microkernels import macs_of
+from relay_passes.ops import channels, convolution, quantized
+from relay_passes.schedule_tiles import tile_sizes
+
+INT8_OUT = {"zero_point": 1, "low": -128, "high": 127, "mask": False, "rounding": "high"}
+
+
+def selected(*tensors) -> tirx.PrimFunc:
+    """The kernel of TE tensors, operands first, as C is printed from."""
+    module = tvm.IRModule({"main": te.create_prim_func(tensors)})
+    passes = [DefaultSchedule(), LowerToLoops(), InPlace(), SelectMicrokernels()]
+    return tvm.transform.Sequential(passes)(module)["main"]
+
+
+def statements(node) -> list:
+    kind = type(node).__name__
+    if kind == "SeqStmt":
+        return [s for child in node.seq for s in statements(child)]
+    if kind in ("For", "AttrStmt"):
+        return statements(node.body)
+    return [node]
+
+
+def calls(function) -> list[tuple]:
+    """(name, constant arguments) of the calls of microkernels, in their order."""
+    found = []
+    for statement in statements(function.body):
+        if isinstance(statement, tirx.Evaluate):
+            name, *arguments = statement.value.args
+            sizes = [int(a) for a in arguments if isinstance(a, tirx.IntImm)]
+            found.append((str(name.value), *sizes))
+    return found
+
+
+def placeholder(name, *shape, dtype="int8"):
+    return te.placeholder(shape, dtype, name)
+
+
+def qconv(data, weight, strides=(1, 1), padding=(0, 0, 0, 0), dilation=(1, 1), groups=1):
+    """A quantized convolution of placeholders; all tensors of the kernel."""
+    x = placeholder("x", *data)
+    w = placeholder("w", *weight) if isinstance(weight, tuple) else weight
+    outputs, _, kernel_h, kernel_w = (int(n) for n in w.shape)
+    spans = [(kernel - 1) * d + 1 for kernel, d in zip((kernel_h, kernel_w), dilation, strict=True)]
+    sizes = [
+        (data[2 + axis] + padding[axis] + padding[axis + 2] - spans[axis]) // strides[axis] + 1
+        for axis in (0, 1)
+    ]
+    attrs = {
+        **INT8_OUT,
+        **{"shape": [1, outputs, *sizes], "groups": groups, "input_zero_point": 3},
+        **{"strides": list(strides), "padding": list(padding), "dilation": list(dilation)},
+    }
+    vectors = [placeholder(name, outputs, dtype="int32") for name in "bms"]
+    return x, w, *vectors, quantized._qconv2d(attrs, x, w, *vectors)
+
+
+def test_a_pointwise_convolution_packs_pixels_and_takes_inner_products():
+    kernel = selected(*qconv((1, 48, 16, 16), (96, 48, 1, 1)))
+    assert calls(kernel) == [
+        ("odt_pack", 256, 3, 4, 48),  # planes of 256, zero point 3, 4 pixels of 48 channels
+        ("odt_dot", 48, 4, 48, 0, 48, 4),  # 4 pixels by 4 outputs, all 48 channels
+    ]
+
+
+@pytest.mark.parametrize("height, width, rows", [(7, 7, 7), (6, 6, 3), (1, 1, 1), (5, 1, 5)])
+def test_tiles_of_any_map_are_whole(height, width, rows):
+    kernel = selected(*qconv((1, 5, height, width), (3, 5, 1, 1)))
+    (_, _, _, packed, depth), dot = calls(kernel)
+    assert (packed, depth) == (rows, 5) and dot == ("odt_dot", 5, rows, 5, 0, 5, 3)
+
+
+def test_a_window_is_unrolled_and_its_columns_meet_all_channels():
+    kernel = selected(*qconv((1, 8, 8, 8), (16, 8, 3, 3), padding=(1, 1, 1, 1)))
+    assert calls(kernel) == [("odt_dot", 72, 4, 72, 0, 72, 4)]
+    text = kernel.script()
+    assert text.count('"odt_column"') == 9  # one statement a tap
+
+
+def test_a_depthwise_convolution_widens_its_plane():
+    weight = (6, 1, 3, 3)
+    kernel = selected(*qconv((1, 6, 9, 8), weight, padding=(1, 1, 1, 1), groups=6))
+    assert calls(kernel) == [
+        ("odt_widen_plane", 9, 8, 1, 1, 1, 1, 3),
+        ("odt_taps", 3, 3),
+        ("odt_window", 10, 3, 3, 1, 9, 8),
+    ]
+
+
+def test_a_strided_depthwise_convolution_stages_no_more_than_it_reads():
+    weight = (6, 1, 3, 3)
+    padding = {"strides": (2, 2), "padding": (1, 1, 1, 1)}
+    kernel = selected(*qconv((1, 6, 8, 8), weight, groups=6, **padding))
+    assert calls(kernel) == [
+        ("odt_widen_plane", 8, 8, 1, 1, 0, 0, 3),  # the last border is never read
+        ("odt_taps", 3, 3),
+        ("odt_window", 10, 3, 3, 2, 4, 4),
+    ]
+
+
+def test_a_dilated_depthwise_convolution_stays_loops():
+    weight = (6, 1, 3, 3)
+    kernel = selected(*qconv((1, 6, 9, 9), weight, dilation=(2, 2), groups=6))
+    assert [name for name, *_ in calls(kernel)] == ["odt_widen_plane"]
+    assert "odt_taps" not in kernel.script()
+
+
+def test_weights_of_two_arrays_are_met_in_parts():
+    trained, frozen = placeholder("t", 8, 6, 1, 1), placeholder("f", 8, 10, 1, 1)
+    merged = channels._merge({"axis": 1, "ranges": [4, 10]}, trained, frozen)
+    x, _, *rest = qconv((1, 16, 4, 4), merged)
+    kernel = selected(x, trained, frozen, *rest)
+    assert calls(kernel) == [
+        ("odt_pack", 16, 3, 4, 16),
+        ("odt_dot", 10, 4, 16, 0, 4, 4),
+        ("odt_dot", 6, 4, 16, 4, 10, 4),
+        ("odt_dot", 10, 4, 16, 10, 16, 4),
+    ]
+
+
+GEOMETRY = {"strides": [1, 1], "padding": [0, 0, 0, 0], "dilation": [1, 1], "groups": 1}
+
+
+def test_a_float_gradient_of_the_data_widens_weights_for_a_tile():
+    adjoint = placeholder("d", 1, 24, 8, 8, dtype="float32")
+    codes, scale = placeholder("w", 24, 96, 1, 1), placeholder("s", 24, dtype="float32")
+    weight = te.compute(codes.shape, lambda *i: codes(*i).astype("float32") * scale[i[0]], "w_real")
+    result = convolution._input_grad({**GEOMETRY, "shape": [1, 96, 8, 8]}, adjoint, weight)
+    assert calls(selected(adjoint, codes, scale, result)) == [
+        ("odt_scale_columns_f32", 96, 4, 24),
+        ("odt_dot_f32", 64, 64, 4, 24),
+    ]
+
+
+def test_a_float_gradient_of_a_weight():
+    adjoint = placeholder("d", 1, 8, 4, 4, dtype="float32")
+    data = placeholder("x", 1, 16, 4, 4, dtype="float32")
+    attrs = {**GEOMETRY, "shape": [8, 16, 1, 1], "rows": [0, 8]}
+    result = convolution._weight_grad(attrs, adjoint, data)
+    ((name, stride, rows, outputs, depth),) = calls(selected(adjoint, data, result))
+    assert (name, stride, outputs, depth) == ("odt_dot_f32", rows, 4, 16) and 16 % rows == 0
+
+
+def test_a_depthwise_float_gradient_of_the_data():
+    adjoint = placeholder("d", 1, 6, 8, 8, dtype="float32")
+    weight = placeholder("w", 6, 1, 3, 3, dtype="float32")
+    attrs = {**GEOMETRY, "padding": [1, 1, 1, 1], "groups": 6, "shape": [1, 6, 8, 8]}
+    result = convolution._input_grad(attrs, adjoint, weight)
+    assert calls(selected(adjoint, weight, result)) == [("odt_window_f32", 10, 3, 3, 1, 8, 8)]
+
+
+@pytest.mark.parametrize(
+    "data, weight, options",
+    [
+        ((1, 6, 9, 8), (4, 6, 1, 1), {}),
+        ((1, 6, 9, 8), (4, 6, 3, 3), {"padding": (1, 1, 1, 1)}),
+        ((1, 6, 9, 8), (6, 1, 3, 3), {"padding": (1, 1, 1, 1), "groups": 6}),
+        ((1, 6, 1, 1), (10, 6, 1, 1), {}),
+    ],
+)
+def test_calls_count_the_same_work_as_loops(data, weight, options):
+    *tensors, result = qconv(data, weight, **options)
+    kernel = selected(*tensors, result)
+
+    def work(node, times) -> int:
+        kind = type(node).__name__
+        if kind == "SeqStmt":
+            return sum(work(child, times) for child in node.seq)
+        if kind == "For":
+            return work(node.body, times * int(node.extent))
+        return times * macs_of(node.value) if isinstance(node, tirx.Evaluate) else 0
+
+    expected = math.prod(int(n) for n in result.shape) * math.prod(weight[1:])
+    assert work(kernel.body, 1) == expected
+
+
+def test_scratch_that_something_else_reads_too_keeps_its_order():
+    """All nests around a buffer agree on its order, or all of them stay loops."""
+    x, w = placeholder("x", 16, 4), placeholder("w", 4, 16)
+    columns = te.compute((4, 16), lambda p, k: x[k, p].astype("int16"), name="columns")
+    k = te.reduce_axis((0, 16), "k")
+    product = te.compute(
+        (4, 4),
+        lambda o, p: te.sum(columns[p, k].astype("int32") * w[o, k].astype("int32"), axis=k),
+        name="acc",
+    )
+    result = te.compute((4, 4), lambda o, p: product[o, p] + columns[p, o], name="result")
+    schedule = Schedule(tvm.IRModule({"main": te.create_prim_func([x, w, result])}))
+    schedule.decompose_reduction(schedule.get_sblock("acc"), schedule.get_loops("acc")[0])
+    module = tvm.transform.Sequential([LowerToLoops(), InPlace()])(schedule.mod)
+    tvm.ir.assert_structural_equal(SelectMicrokernels()(module), module)
+
+
+def test_the_scratch_of_a_kernel_is_counted_again():
+    """Taps in the order of a microkernel may take more bytes than the filter."""
+    options = {"padding": (2, 2, 2, 2), "groups": 4}
+    module = tvm.IRModule(
+        {"main": te.create_prim_func(qconv((1, 4, 16, 16), (4, 1, 5, 5), **options))}
+    )
+    passes = [DefaultSchedule(), LowerToLoops(), InPlace()]
+    before = tvm.transform.Sequential(passes)(module)
+    after = SelectMicrokernels()(before)
+    taps = {"loops": 5 * 5 * 2, "calls": 4 * 5 * 2 * 2}
+    aligned = {name: (size + 15) // 16 * 16 if size > 64 else 0 for name, size in taps.items()}
+    grown = workspace_bytes(after["main"]) - workspace_bytes(before["main"])
+    assert grown == aligned["calls"] - aligned["loops"]
+
+
+def test_relax_functions_are_left_alone():
+    x = relax.Var("x", relax.TensorType((2,), "float32"))
+    module = tvm.IRModule({"main": relax.Function([x], x, is_pure=True)})
+    tvm.ir.assert_structural_equal(SelectMicrokernels()(module), module)
+
+
+@pytest.mark.parametrize(
+    "extents, most, expected",
+    [
+        ([64], 16, [1, 2, 4, 8, 16]),
+        ([6, 6], 12, [1, 2, 3, 6, 12]),
+        ([7, 7], 64, [1, 7, 49]),
+        ([13], 4, [1]),
+        ([3, 2, 5], 30, [1, 5, 10, 30]),
+    ],
+)
+def test_tiles_are_parts_of_a_loop_with_all_loops_in_it(extents, most, expected):
+    assert tile_sizes(extents, most) == expected
+    total = int(np.prod(extents))
+    assert all(total % size == 0 for size in expected)

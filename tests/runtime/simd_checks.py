@@ -1,0 +1,87 @@
+"""The vector headers: simd/*.c, built for this computer and for emulated boards, and run there."""
+
+from __future__ import annotations
+
+import ctypes
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from tvm_ondevice_train.boards import board as find_board
+from tvm_ondevice_train.project import runtime_dir
+from tvm_ondevice_train.render import render
+
+_SOURCES = Path(__file__).with_name("simd")
+_STRICT = "-std=c99 -ffp-contract=off -Wall -Wextra -Wpedantic -Wconversion -Werror".split()
+_HOST_MAIN = "int check(void);\nint main(void) { return check() != 0; }\n"
+# The micro:bit's core has neither SIMD nor unaligned access, and 16 KB of RAM.
+_MICROBIT = replace(
+    find_board("mps2-an386"),
+    cflags=("-mcpu=cortex-m0", "-mthumb"),
+    sram_bytes=16384,
+    flash_bytes=262144,
+    qemu_machine="microbit",
+)
+BOARDS = {
+    "cortex-m0": _MICROBIT,
+    "cortex-m4": find_board("mps2-an386"),
+    "cortex-m7": find_board("mps2-an500"),
+    "cortex-m55": find_board("mps3-an547"),
+}
+LEVELS = ("-O3", "-Os", "-O0")
+
+
+def codes(generator: np.random.Generator, shape) -> np.ndarray:
+    """Random int8, in one case of four only -128 and 127."""
+    if generator.integers(4) == 0:
+        return generator.choice(np.array([-128, 127], np.int8), shape)
+    return generator.integers(-128, 128, shape).astype(np.int8)
+
+
+def host_library(source: str, directory: Path) -> ctypes.CDLL:
+    """`source`, built for this computer; it ends the test run at undefined behaviour."""
+    path = directory / "library.c"
+    path.write_text(source)
+    flags = [*_STRICT, "-O2", "-fsanitize=undefined", "-fno-sanitize-recover=all"]
+    command = ["gcc", *flags, "-shared", "-fPIC", f"-I{runtime_dir() / 'include'}", str(path)]
+    subprocess.run([*command, "-o", str(path.with_suffix(".so"))], check=True)
+    return ctypes.CDLL(str(path.with_suffix(".so")))
+
+
+def run_on_host(name: str, directory: Path) -> str:
+    """What simd/`name`.c prints here under the sanitizers: "". AssertionError if it fails."""
+    main, program = directory / "main.c", directory / "check"
+    main.write_text(_HOST_MAIN)
+    checks = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-O1", "-g"]
+    include = [f"-I{runtime_dir() / 'include'}", f"-I{_SOURCES}"]
+    sources = [str(_SOURCES / f"{name}.c"), str(main)]
+    subprocess.run(["gcc", *_STRICT, *checks, *include, *sources, "-o", program], check=True)
+    return _run([str(program)])
+
+
+def run_on_board(name: str, core: str, level: str, directory: Path) -> str:
+    """The same on a board of BOARDS, started from flash with a stack of 4 KB."""
+    board = BOARDS[core]
+    script, program = directory / "link.ld", directory / "check.elf"
+    script.write_text(
+        render("tvm_ondevice_train.project", "link.ld", {"board": board, "stack_bytes": 4096})
+    )
+    port = runtime_dir() / "port"
+    include = [f"-I{runtime_dir() / 'include'}", f"-I{port}", f"-I{_SOURCES}"]
+    sources = [_SOURCES / f"{name}.c", _SOURCES / "main.c", port / "semihosting.c"]
+    link = ["-nostartfiles", "--specs=nano.specs", "-T", str(script), "-Wl,--gc-sections"]
+    link.append("-Wl,-e,vectors")  # kept though nothing refers to it
+    command = ["arm-none-eabi-gcc", *board.cflags, *_STRICT, level, "-ffunction-sections"]
+    command += [*include, *map(str, sources), *link, "-o", str(program)]
+    subprocess.run(command, check=True)
+    emulator = ["qemu-system-arm", "-machine", board.qemu_machine, "-kernel", str(program)]
+    emulator += ["-display", "none", "-monitor", "none", "-serial", "none"]
+    return _run([*emulator, "-semihosting-config", "enable=on,target=native"])
+
+
+def _run(command: list[str]) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr

@@ -1,0 +1,122 @@
+"""Tuning a model: never worse, repeatable, resumed, and of no effect on a result."""
+
+import json
+
+import pytest
+import tiny
+from small import CONVOLUTION
+
+import tvm_ondevice_train as odt
+from tvm_ondevice_train.codegen.c_printer import CKernel
+from tvm_ondevice_train.errors import OdtError
+from tvm_ondevice_train.tune.runners import EmulatorRunner, Measured
+from tvm_ondevice_train.tune.tuner import tune
+from tvm_ondevice_train.tune.tuning import load_tuning
+
+OPTIONS = {"scheme": "full", "board": "mps2-an500"}
+
+
+class Counting(EmulatorRunner):
+    """As the emulator, but it invents costs, so that it takes no time; and it counts."""
+
+    def __init__(self):
+        super().__init__()
+        self.candidates = 0
+
+    def measure(self, batch, flash_growth=None):
+        self.candidates += batch.count - 1
+        parts = batch.model_c.split("static void candidate_")[1:]
+        return [Measured(len(part), 100) for part in parts]
+
+
+def tuned(runner=None, **options):
+    options = {"trials": 6, "runner": runner or Counting(), **OPTIONS, **options}
+    return tune(tiny.network(quantized=True), **options)
+
+
+def test_tuned_kernels_are_never_slower_and_compile_to_what_was_measured(tmp_path):
+    path = tmp_path / "tune.json"
+    result = tuned(
+        EmulatorRunner(), output=path, only=lambda task: task.name == CONVOLUTION, trials=4
+    )
+    assert {kernel.name for kernel in result.kernels} == {CONVOLUTION}
+    assert all(0 < kernel.cost <= kernel.default_cost for kernel in result.kernels)
+    assert result.step("cost") <= result.step("default_cost")
+    assert load_tuning(path) == result.tuning
+    model = tiny.network(quantized=True)
+    assert (
+        odt.compile(model, tuning=path, **OPTIONS).report["arena_bytes"]
+        == (odt.compile(model, tuning="none", **OPTIONS).report["arena_bytes"])
+    )
+
+
+def test_the_same_seed_gives_the_same_file(tmp_path):
+    first, second = tmp_path / "1.json", tmp_path / "2.json"
+    for path in (first, second):
+        tuned(output=path, seed=5)
+    assert first.read_bytes() == second.read_bytes()
+    assert json.loads(first.read_text())["seed"] == 5
+
+
+def test_what_is_in_the_file_is_not_searched_again(tmp_path):
+    path, runner = tmp_path / "tune.json", Counting()
+    whole = tuned(runner, output=path)
+    searched = runner.candidates
+    assert searched > 0
+    assert tuned(runner, output=path).kernels == whole.kernels
+    assert runner.candidates == searched
+    tuned(runner, output=path, trials=7)
+    assert runner.candidates > searched
+
+
+def test_an_interrupted_search_keeps_what_it_found(tmp_path):
+    path = tmp_path / "tune.json"
+
+    class Interrupted(Counting):
+        def measure(self, batch, flash_growth=None):
+            if self.candidates > 6:
+                raise OdtError("device: gone")
+            return super().measure(batch, flash_growth)
+
+    with pytest.raises(OdtError, match="gone"):
+        tuned(Interrupted(), output=path)
+    found = load_tuning(path).kernels
+    assert found
+    whole = tuned(output=path)
+    assert set(found) < set(whole.tuning.kernels)
+
+
+def test_costs_of_another_unit_or_core_do_not_mix(tmp_path):
+    path = tmp_path / "tune.json"
+    tuned(output=path)
+    with pytest.raises(OdtError, match="has the target"):
+        tuned(output=path, board="mps3-an547")
+    other = Counting()
+    other.unit = "ns"
+    with pytest.raises(OdtError, match="has the unit guest instructions, not ns"):
+        tuned(other, output=path)
+
+
+def test_a_wrong_or_too_large_candidate_is_never_recorded():
+    class Faulty(Counting):
+        def measure(self, batch, flash_growth=None):
+            first, *others = super().measure(batch, flash_growth)
+            return [first, *(Measured(error="wrong") for _ in others)]
+
+    result = tuned(Faulty())
+    assert all(kernel.cost == kernel.default_cost for kernel in result.kernels)
+
+
+def test_scratch_that_would_enlarge_the_arena_is_refused():
+    scratch = []
+    tuned(only=lambda task: scratch.append((task.default, task.scratch_bytes)) or False)
+    assert scratch and all(isinstance(kernel, CKernel) for kernel, _ in scratch)
+    assert all(kernel.workspace_bytes <= limit for kernel, limit in scratch)
+    arena = odt.compile(tiny.network(quantized=True), tuning="none", **OPTIONS).report
+    result = tuned()
+    assert (
+        odt.compile(tiny.network(quantized=True), tuning=result.tuning, **OPTIONS).report[
+            "arena_bytes"
+        ]
+        <= arena["arena_bytes"]
+    )

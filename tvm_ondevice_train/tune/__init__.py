@@ -1,0 +1,1 @@
+"""Autotuning: which schedule of each kernel costs least on a board."""

@@ -1,0 +1,220 @@
+"""Where candidates run and what they cost there: in the emulator, on this computer, on a board."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..boards import Board
+from ..boards import board as find_board
+from ..device import Session, build
+from ..device.protocol import CRC, HEADER, MAGIC, Frame, check_frame, check_reply, pack_frame
+from ..errors import OdtError
+from ..project import generate_project
+from .firmware import Batch, name_of
+
+STACK_BYTES = 16384
+SECONDS = 10.0  # that a candidate may take
+_RIGHT, _WRONG = 1, 2  # what the program says of a candidate's results
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a candidate costs; or why there is nothing to say.
+
+    cost : in the runner's unit. flash_bytes : of its code, None where that is unknown.
+    """
+
+    cost: int | None = None
+    flash_bytes: int | None = None
+    error: str | None = None
+
+    def as_dict(self) -> dict:
+        return asdict(self)
+
+
+class Runner(ABC):
+    """Builds programs of candidates and runs them.
+
+    unit : of the costs. exact : whether a cost is the same each time.
+    seconds : that a candidate may take, before it counts as failed.
+    """
+
+    unit = "guest instructions"
+    exact = True
+
+    def __init__(self, seconds: float = SECONDS):
+        self.seconds = seconds
+
+    @property
+    def workers(self) -> int:
+        """Batches that it can run at the same time."""
+        return 1
+
+    def measure(self, batch: Batch, flash_growth: int | None = None) -> list[Measured]:
+        """Each candidate of `batch`; the first is the reference, and always runs.
+
+        A candidate is not run whose code is `flash_growth` bytes larger than the reference's, or
+        more. One whose results differ from the reference's has no cost. If the program does not
+        end in time or dies, each candidate runs again on its own.
+        """
+        board = find_board(batch.board)
+        platform = "host" if board.is_host else "baremetal"
+        board = _as_large_as_possible(board)
+        with tempfile.TemporaryDirectory() as scratch:
+            project = Path(scratch, "candidates")
+            generate_project(batch.files, batch.report, board, platform, project, STACK_BYTES)
+            try:
+                program = build(project)
+            except OdtError as error:
+                return [Measured(error=str(error))] * batch.count
+            sizes = _function_sizes(program, [name_of(i) for i in range(batch.count)])
+            growth = math.inf if flash_growth is None else flash_growth
+            chosen = [i for i, size in enumerate(sizes) if i == 0 or size < sizes[0] + growth]
+            results = self._measured(project, chosen, batch.count)
+        return [
+            _judged(*results.get(index, (0, 0, "its code is too large")), size)
+            for index, size in enumerate(sizes)
+        ]
+
+    def _measured(self, project: Path, chosen: list[int], count: int) -> dict[int, tuple]:
+        try:
+            return self._run(project, chosen, count)
+        except OdtError as error:
+            if chosen == [0]:
+                return {0: (0, 0, str(error))}
+        results = {}
+        for index in chosen:
+            try:
+                results |= self._run(project, sorted({0, index}), count)
+            except OdtError as error:
+                results[index] = (0, 0, str(error))
+        return results
+
+    @abstractmethod
+    def _run(self, project: Path, chosen: list[int], count: int) -> dict[int, tuple]:
+        """Candidate -> (verdict, cost, None) of those of the built `project` that are `chosen`."""
+
+
+class EmulatorRunner(Runner):
+    """Guest instructions in QEMU, by the counting plugin: the same each time."""
+
+    def _run(self, project, chosen, count):
+        names = [name_of(index) for index in range(count)]
+        with Session(project, self.seconds * len(chosen), kernels=[*names, "judge"]) as device:
+            words = _words(device.predict(_flags(chosen, count)))
+        costs = {name: cost for name, cost in device.calls["predict"] if name != "judge"}
+        return {index: (int(words[2 * index]), costs[names[index]], None) for index in chosen}
+
+
+class HostRunner(Runner):
+    """Time on this computer, the least of `repeats` runs."""
+
+    unit = "ns"
+    exact = False
+
+    def __init__(self, seconds: float = SECONDS, repeats: int = 20):
+        super().__init__(seconds)
+        self.repeats = repeats
+
+    def _run(self, project, chosen, count):
+        with Session(project, self.seconds * len(chosen)) as device:
+            return self._least(lambda: device.predict(_flags(chosen, count)), chosen)
+
+    def _least(self, predict: Callable, chosen) -> dict[int, tuple]:
+        runs = [_words(predict()) for _ in range(self.repeats)]
+        return {
+            index: (
+                max(int(words[2 * index]) for words in runs),
+                min(int(words[2 * index + 1]) for words in runs),
+                None,
+            )
+            for index in chosen
+        }
+
+
+class BoardRunner(HostRunner):
+    """Cycles on a real board, over a serial line.
+
+    flash : what brings a built program to the board and starts it.
+    connect : gives the open line: an object with ``read(count)``, which gives fewer bytes when
+        time is up, and ``write(data)``, such as pyserial's.
+    """
+
+    unit = "cycles"
+
+    def __init__(
+        self,
+        connect: Callable,
+        flash: Callable[[Path], None],
+        seconds: float = SECONDS,
+        repeats: int = 1,
+    ):
+        super().__init__(seconds, repeats)
+        self.connect, self.flash = connect, flash
+
+    def _run(self, project, chosen, count):
+        self.flash(build(project))
+        line = self.connect()
+        try:
+            return self._least(lambda: self._predict(line, _flags(chosen, count)), chosen)
+        finally:
+            line.close()
+
+    def _predict(self, line, flags: np.ndarray) -> np.ndarray:
+        line.write(pack_frame(Frame.PREDICT, flags.tobytes()))
+        header = self._read(line, HEADER.size)
+        magic, _, length = HEADER.unpack(header)
+        if magic != MAGIC:
+            raise OdtError("device: the reply is not a frame")
+        body = self._read(line, length)
+        kind = check_frame(header, body, self._read(line, CRC.size))
+        return np.frombuffer(check_reply(Frame.PREDICT, kind, body), np.float32)
+
+    def _read(self, line, count: int) -> bytes:
+        data = line.read(count)
+        if len(data) < count:
+            raise OdtError("device: no answer in time")
+        return data
+
+
+def _as_large_as_possible(board: Board) -> Board:
+    """The board with all memory that the machine has: many candidates are in one program."""
+    if board.is_host:
+        return board
+    limits = board.sram_limit_bytes, board.flash_limit_bytes
+    return find_board(board.name, *limits)
+
+
+def _function_sizes(program: Path, names: Sequence[str]) -> list[int]:
+    """Bytes of code of each function."""
+    from elftools.elf.elffile import ELFFile
+
+    with open(program, "rb") as file:
+        symbols = ELFFile(file).get_section_by_name(".symtab").iter_symbols()
+        found = {symbol.name: symbol["st_size"] for symbol in symbols}
+    return [found[name] for name in names]
+
+
+def _flags(chosen: Sequence[int], count: int) -> np.ndarray:
+    flags = np.zeros(count, np.int8)
+    flags[list(chosen)] = 1
+    return flags
+
+
+def _words(output: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(output).view(np.uint32).reshape(-1)
+
+
+def _judged(verdict: int, cost: int, error: str | None, flash_bytes: int) -> Measured:
+    if error is None and verdict != _RIGHT:
+        error = "its results are not those of the default schedule"
+    if error is not None:
+        return Measured(None, flash_bytes, error)
+    return Measured(cost, flash_bytes)

@@ -1,0 +1,184 @@
+"""tune.json: which decision was best for which kernel, found by `ondevice-train tune`."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from ..boards import Board
+from ..errors import OdtError
+
+VERSION = 1
+UNTUNED = "none"  # in the place of a file: the default schedules
+_DEFAULTS = Path(__file__).with_name("default")
+_KERNEL_FIELDS = {
+    "name": str,
+    "decisions": dict,
+    "cost": int,
+    "default_cost": int,
+    "flash_bytes": int,
+    "scratch_bytes": int,
+    "trials": int,
+}
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """What is known of a kernel.
+
+    name : of the first op that it was seen in.
+    decisions : by the names that `relay_passes.schedule_tiles` asks for.
+    cost, default_cost : with these decisions and with the default ones, in the tuning's unit.
+    flash_bytes, scratch_bytes : of its code alone, and of its working memory in the arena.
+    trials : candidates that were built and run.
+    """
+
+    name: str
+    decisions: Mapping[str, int]
+    cost: int
+    default_cost: int
+    flash_bytes: int
+    scratch_bytes: int
+    trials: int
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """The content of a tune.json.
+
+    target : "cpu" and compiler "flags" of the boards that it is for.
+    unit : of costs: "guest instructions", "ns" or "cycles".
+    made_by : the command that made it.
+    kernels : by `signature`; any other kernel keeps its default schedule.
+    """
+
+    target: Mapping
+    unit: str = "guest instructions"
+    seed: int = 0
+    made_by: str = ""
+    kernels: Mapping[str, Tuned] = field(default_factory=dict)
+    refused: list[str] = field(default_factory=list, init=False, repr=False, compare=False)
+
+    def chooser(self, function):
+        """What `DefaultSchedule` asks: the function that takes the decisions of a kernel."""
+        from .signature import signature
+
+        tuned = self.kernels.get(signature(function))
+        if tuned is None:
+            return _by_default
+
+        def choose(_schedule, name, candidates, default):
+            value = tuned.decisions.get(name, default)
+            if value not in candidates:
+                allowed = ", ".join(map(str, candidates))
+                self.refused.append(
+                    f"tuning: {name} of kernel {tuned.name} is {value}; allowed are {allowed}. "
+                    "Tune again with this version"
+                )
+                return default
+            return value
+
+        return choose
+
+    def check(self) -> None:
+        """OdtError if a decision that `chooser` was asked for is none of its candidates.
+
+        It cannot be raised at once: TVM would make another error of it on the way.
+        """
+        if self.refused:
+            raise OdtError(self.refused[0])
+
+    def save(self, path: str | Path) -> None:
+        """Write the file, all of it or nothing; the same content gives the same bytes."""
+        path = Path(path)
+        content = {"version": VERSION, **asdict(self)}
+        kernels = content.pop("kernels")
+        del content["refused"]
+        lines = [f"  {json.dumps(key)}: {json.dumps(kernels[key])}" for key in sorted(kernels)]
+        head = json.dumps(content, indent=1).removesuffix("\n}")
+        text = f'{head},\n "kernels": {{\n' + ",\n".join(lines) + "\n }\n}\n"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as file:
+            file.write(text)
+        os.chmod(file.name, 0o644)
+        os.replace(file.name, path)
+
+
+def target_of(board: Board) -> dict:
+    """What a tuning for `board` is good for."""
+    return {"cpu": board.cpu, "flags": list(board.cflags)}
+
+
+def tuning_for(tuning: str | os.PathLike | Mapping | Tuning | None, board: Board) -> Tuning:
+    """The tuning that `compile` was given, checked against `board`.
+
+    None is the package's own for that CPU, if there is one; "none" is no tuning at all.
+    """
+    if isinstance(tuning, Tuning):
+        found, source = tuning, "the tuning"
+    elif isinstance(tuning, Mapping):
+        found, source = _parse(tuning, "the tuning"), "the tuning"
+    elif tuning == UNTUNED:
+        return Tuning(target_of(board))
+    elif tuning is None:
+        source = _DEFAULTS / f"{board.cpu}.json"
+        found = load_tuning(source) if source.exists() else Tuning(target_of(board))
+    else:
+        found, source = load_tuning(tuning), tuning
+    expected = target_of(board)
+    if dict(found.target) != expected:
+        raise OdtError(
+            f"tuning: {source} is for {_describe(found.target)}; {board.name} is "
+            f"{_describe(expected)}. Tune for this board"
+        )
+    return found
+
+
+def load_tuning(path: str | os.PathLike) -> Tuning:
+    """Read a tune.json; OdtError if it is none."""
+    try:
+        content = json.loads(Path(path).read_text())
+    except FileNotFoundError:
+        raise OdtError(f"tuning: {path} does not exist") from None
+    except (OSError, ValueError) as error:
+        raise OdtError(f"tuning: cannot read {path}: {error}") from None
+    return _parse(content, path)
+
+
+def _parse(content, source) -> Tuning:
+    if not isinstance(content, Mapping) or "kernels" not in content:
+        raise OdtError(f"tuning: {source} is not what `ondevice-train tune` writes")
+    if content.get("version") != VERSION:
+        raise OdtError(
+            f"tuning: {source} has version {content.get('version')}; this package reads version "
+            f"{VERSION}. Tune again"
+        )
+    fields = {"target": Mapping, "unit": str, "seed": int, "made_by": str, "kernels": Mapping}
+    _check(content, fields, source)
+    for entry in content["kernels"].values():
+        _check(entry, _KERNEL_FIELDS, source)
+    kernels = {
+        key: Tuned(**{name: entry[name] for name in _KERNEL_FIELDS})
+        for key, entry in content["kernels"].items()
+    }
+    return Tuning(**{name: content[name] for name in fields if name != "kernels"}, kernels=kernels)
+
+
+def _check(content, fields: Mapping[str, type], source) -> None:
+    for name, kind in fields.items():
+        if not isinstance(content, Mapping) or not isinstance(content.get(name), kind):
+            raise OdtError(
+                f"tuning: {source}: {name} must be of type {kind.__name__.lower()}; tune again"
+            )
+
+
+def _describe(target: Mapping) -> str:
+    return " ".join([str(target.get("cpu")), *map(str, target.get("flags", ()))])
+
+
+def _by_default(_schedule, _name, _candidates, default):
+    return default
