@@ -13,7 +13,7 @@ from .schedule import DefaultSchedule
 from .select_microkernels import SelectMicrokernels
 
 
-def lowering(fuse: bool = True, chooser=None, lean=()) -> tvm.transform.Pass:
+def lowering(fuse: bool = True, chooser=None, scratch=None) -> tvm.transform.Pass:
     """QDQ Relax, with or without a backward, to `call_tir` of scheduled PrimFuncs.
 
     A reshape stays a reshape: it moves no byte and becomes another name for the same buffer.
@@ -21,8 +21,8 @@ def lowering(fuse: bool = True, chooser=None, lean=()) -> tvm.transform.Pass:
     Parameters
     ----------
     fuse : False keeps one kernel for each operator, so that every tensor can be looked at.
-    chooser, lean : what takes the decisions of schedules, and names of kernels that get little
-        scratch (see `DefaultSchedule`).
+    chooser, scratch : what takes the decisions of schedules, and how much scratch kernels get
+        (see `DefaultSchedule`).
     """
     return tvm.transform.Sequential(
         [
@@ -40,17 +40,17 @@ def lowering(fuse: bool = True, chooser=None, lean=()) -> tvm.transform.Pass:
                 else []
             ),
             relax.transform.DeadCodeElimination(),
-            scheduling(chooser, lean),
+            scheduling(chooser, scratch),
         ]
     )
 
 
-def scheduling(chooser=None, lean=()) -> tvm.transform.Pass:
+def scheduling(chooser=None, scratch=None) -> tvm.transform.Pass:
     """Unscheduled PrimFuncs to loops and calls of microkernels, as C is printed from."""
     return tvm.transform.Sequential(
         [
             # one loop nest a kernel, then plain loops, then what may overwrite what
-            DefaultSchedule(chooser, lean),
+            DefaultSchedule(chooser, scratch),
             LowerToLoops(),
             InPlace(),
             # loops that the runtime has a microkernel for

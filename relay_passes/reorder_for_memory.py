@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import tvm
@@ -10,6 +11,7 @@ from tvm import relax
 from .graph import bindings_of, main_of, op_name, tensor_bytes
 from .in_place import in_place_pairs, parameters_read, workspace_bytes
 from .order_search import Order, Task, live_bytes, search
+from .schedule_tiles import AMPLE, NONE
 
 FUNCTION = "main"
 ALIGN = 16  # the arena's; every buffer is rounded up to it
@@ -51,24 +53,28 @@ class ReorderForMemory:
         return tvm.IRModule(functions, attrs=module.attrs)
 
 
-def kernels_with_costly_scratch(module: tvm.IRModule, free_bytes: int = 0) -> frozenset[str]:
-    """Names of the kernels whose scratch raises the peak of ``main``; none where the order is open.
+def with_less_scratch(
+    module: tvm.IRModule, scratch: Mapping[str, int], free_bytes: int = 0
+) -> dict[str, int]:
+    """`scratch`, and less of it for the kernels whose scratch raises the peak of ``main``.
 
+    scratch : as `module` was scheduled with, by kernel (see `DefaultSchedule`). It comes back equal
+        if no peak is raised, or by kernels that have none to give.
     free_bytes : as many are there anyway, so that no peak below them counts.
     """
     function = main_of(module, "ReorderForMemory")
     if "peak_bytes" not in (function.attrs or {}):
-        return frozenset()
+        return dict(scratch)  # the order is open
     steps = _Steps(module, function)
     order = range(len(steps.tasks))
     live = live_bytes(steps.tasks, steps.sizes, steps.results, order)
     needed = max((b - t.workspace_bytes for b, t in zip(live, steps.tasks, strict=True)), default=0)
-    needed = max(needed, free_bytes)
-    return frozenset(
+    names = {
         bindings[0].value.args[0].name_hint
         for bytes_now, bindings in zip(live, steps.bindings, strict=True)
-        if bytes_now > needed
-    )
+        if bytes_now > max(needed, free_bytes)
+    }
+    return {**scratch, **{n: max(NONE, scratch.get(n, AMPLE) - 1) for n in names}}
 
 
 def _reordered(function, steps: _Steps, order: Order) -> relax.Function:

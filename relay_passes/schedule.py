@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import tvm
 from tvm import sym, tirx
 from tvm.s_tir import Schedule
@@ -9,10 +11,12 @@ from tvm.s_tir.schedule import ScheduleError
 
 from .ops.staging import COLUMNS, PEAK, PLANE, STAGES
 from .schedule_tiles import (
+    AMPLE,
+    NONE,
     by_default,
     cut_where_likely,
     schedule_columns,
-    schedule_lean,
+    schedule_elements,
     schedule_planes,
 )
 
@@ -37,7 +41,8 @@ class DefaultSchedule:
 
     chooser : for an unscheduled PrimFunc, the function that takes its decisions (see
         `schedule_tiles`); by default all are the defaults.
-    lean : names of kernels that get next to no scratch, at the price of speed.
+    scratch : of kernels, by name, that get LITTLE scratch or NONE, at the price of speed (see
+        `with_less_scratch`).
 
     Examples
     --------
@@ -55,9 +60,9 @@ class DefaultSchedule:
             with T.sblock("y"): y[o, h, w] = T.max(acc[o, h, w], 0)
     """
 
-    def __init__(self, chooser=None, lean=()):
+    def __init__(self, chooser=None, scratch: Mapping[str, int] | None = None):
         self.chooser = chooser or (lambda _function: by_default)
-        self.lean = frozenset(lean)
+        self.scratch = dict(scratch or {})
 
     def transform_module(self, module: tvm.IRModule, _context) -> tvm.IRModule:
         functions = {
@@ -68,7 +73,7 @@ class DefaultSchedule:
 
     def _scheduled(self, name: str, function: tirx.PrimFunc) -> tirx.PrimFunc:
         schedule = Schedule(tvm.IRModule({"main": function}))
-        apply_schedule(schedule, self.chooser(function), name in self.lean)
+        apply_schedule(schedule, self.chooser(function), self.scratch.get(name, AMPLE))
         return schedule.mod["main"].with_attr("tirx.is_scheduled", 1)
 
 
@@ -76,16 +81,16 @@ def _unscheduled(function) -> bool:
     return isinstance(function, tirx.PrimFunc) and not function.attrs.get("tirx.is_scheduled", 0)
 
 
-def apply_schedule(schedule: Schedule, choose, lean: bool = False) -> None:
+def apply_schedule(schedule: Schedule, choose, scratch: int = AMPLE) -> None:
     """Schedule the kernel in `schedule`; `choose` takes the decisions (see `schedule_tiles`)."""
     names = [schedule.get(b).name_hint for b in schedule.get_child_blocks(_root(schedule))]
     for stage, schedule_tiles in _TILED.items():
         if stage in names:
             _inline_elementwise(schedule, names)
-            if lean and PEAK not in names:
-                schedule_lean(schedule, _buffer_plane)
+            if scratch == NONE and PEAK not in names:
+                schedule_elements(schedule, _buffer_plane)
             else:
-                schedule_tiles(schedule, choose)
+                schedule_tiles(schedule, choose, scratch)
             return
     outputs = {schedule.get(b).name_hint for b in schedule.get_output_blocks(_root(schedule))}
     reductions = {name for name in names if not _is_spatial(schedule, name)}

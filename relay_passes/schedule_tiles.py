@@ -30,6 +30,8 @@ MAX_OUTPUTS = 16
 MAX_BLOCK_ROWS = 64  # of the columns of integer gradients
 # a staged operand takes so many bytes, or this part of what the kernel reads and writes
 SCRATCH_BYTES, SCRATCH_PART = 1024, 4
+# what a kernel may have: AMPLE scratch where that raises no peak
+NONE, LITTLE, AMPLE = range(3)
 
 
 def by_default(_schedule, _name: str, _candidates: list[int], default: int) -> int:
@@ -37,7 +39,7 @@ def by_default(_schedule, _name: str, _candidates: list[int], default: int) -> i
     return default
 
 
-def schedule_columns(schedule, choose) -> None:
+def schedule_columns(schedule, choose, scratch: int) -> None:
     """A convolution whose every output reads every input channel of its group, or its gradient.
 
     for each tile of columns: stage them; for each tile of outputs: stage their filters where those
@@ -56,8 +58,8 @@ def schedule_columns(schedule, choose) -> None:
         row_limits = MAX_BLOCK_ROWS, MAX_BLOCK_ROWS  # each tile packs all weights again
         group, channel = schedule.split(channel, _shape(schedule, FILTERS)[:2])
         outer = [*outer, group]
-    wanted_rows = _fitting(schedule, COLUMNS, row_limits[0], row_bytes)
-    wanted_outputs = _fitting(schedule, FILTERS, 4, row_bytes)
+    wanted_rows = _fitting(schedule, COLUMNS, row_limits[0], row_bytes, scratch)
+    wanted_outputs = _fitting(schedule, FILTERS, 4, row_bytes, scratch)
     most_outputs = MAX_FLOAT_OUTPUTS if floats else MAX_OUTPUTS
     rows, row = _split(schedule, loops[leading + 1 :], "rows", wanted_rows, row_limits[1], choose)
     outputs, output = _split(schedule, [channel], "outputs", wanted_outputs, most_outputs, choose)
@@ -77,7 +79,7 @@ def schedule_columns(schedule, choose) -> None:
     _separate_init(schedule, accumulator, outer=len(outer) + 2)
 
 
-def schedule_planes(schedule, choose) -> None:
+def schedule_planes(schedule, choose, _scratch: int) -> None:
     """A depthwise convolution, or its gradient.
 
     for each channel: stage its plane and its filter; for each tile of pixels: accumulate, finish.
@@ -100,7 +102,7 @@ def schedule_planes(schedule, choose) -> None:
     _separate_init(schedule, accumulator, outer=4)
 
 
-def schedule_lean(schedule, buffer_plane) -> None:
+def schedule_elements(schedule, buffer_plane) -> None:
     """The same kernels element by element, with next to no scratch, where memory is the limit.
 
     buffer_plane : copies the channel that a depthwise convolution is about to read, so that its
@@ -132,7 +134,7 @@ def _stage(schedule, name: str, loop) -> None:
         _unroll_window(schedule, block)
 
 
-def _fitting(schedule, stage: str, wanted: int, row_bytes: int) -> int:
+def _fitting(schedule, stage: str, wanted: int, row_bytes: int, scratch: int) -> int:
     """As many rows of a staged operand as take a part of what the kernel reads and writes anyway.
 
     Where memory is tight the kernel's own buffers are small too.
@@ -142,7 +144,8 @@ def _fitting(schedule, stage: str, wanted: int, row_bytes: int) -> int:
     ends = [schedule.get(schedule.get_sblock(stage)).reads[0].source]
     for block in schedule.get_output_blocks(_root(schedule)):
         ends += [write.source for write in schedule.get(block).writes]
-    budget = max(SCRATCH_BYTES, sum(_bytes(buffer) for buffer in ends) // SCRATCH_PART)
+    budget = sum(_bytes(buffer) for buffer in ends) // SCRATCH_PART
+    budget = max(SCRATCH_BYTES, budget) if scratch == AMPLE else min(SCRATCH_BYTES, budget) // 4
     return max(1, min(wanted, budget // row_bytes))
 
 
@@ -171,9 +174,12 @@ def _names(schedule) -> set[str]:
 def _unroll_window(schedule, block) -> None:
     """So that which taps lie outside the image is mostly known while compiling."""
     axes = schedule.get(block).iter_vars
-    loops = schedule.get_loops(block)[-3:]
-    sizes = [int(schedule.get(loop).extent) for loop in loops]
-    if len(axes) == 6 and sizes[1] * sizes[2] > 1:  # (batch, group, pixel, channel, row, column)
+    if len(axes) != 6:
+        return
+    floats = str(schedule.get(block).writes[0].source.ty.dtype) == "float32"
+    loops = schedule.get_loops(block)[-4:-1] if floats else schedule.get_loops(block)[-3:]
+    sizes = [int(schedule.get(loop).extent) for loop in loops]  # channels, rows, columns
+    if sizes[1] * sizes[2] > 1:
         for loop in loops if math.prod(sizes) <= MAX_UNROLLED else loops[1:]:
             schedule.unroll(loop)
 

@@ -139,10 +139,10 @@ def graph_passes(on, everything) -> list:
     ]
 
 
-def kernel_passes(on, lean=()) -> list:
+def kernel_passes(on, scratch=None) -> list:
     """From Relax operators to calls of loop nests, one nest a kernel.
 
-    lean : names of kernels that get next to no scratch memory, at the price of speed.
+    scratch : kernels that get little scratch memory or none, at the price of speed.
     """
     fusion = [transform.FusePrologue(), relax.transform.FuseOps(), relax.transform.FuseTIR()]
     return [
@@ -150,7 +150,7 @@ def kernel_passes(on, lean=()) -> list:
         relax.transform.AnnotateTIROpPattern(),
         *(fusion if FUSE in on else []),
         relax.transform.DeadCodeElimination(),
-        transform.DefaultSchedule(lean=lean),
+        transform.DefaultSchedule(scratch=scratch),
         transform.LowerToLoops(),
         transform.InPlace(),  # proves what may overwrite what; the plan uses it, or not
         transform.SelectMicrokernels(),  # inner loops that the C runtime has by hand
@@ -185,9 +185,11 @@ class Step(NamedTuple):
 def build(loss: tvm.IRModule, on) -> Step:
     everything = [parameter.name for parameter in loss["main"].params[2:]]
     graph = tvm.transform.Sequential(graph_passes(on, everything))(loss)
-    kernels = tvm.transform.Sequential(kernel_passes(on))(graph)
-    if lean := transform.kernels_with_costly_scratch(kernels):
-        kernels = tvm.transform.Sequential(kernel_passes(on, lean))(graph)
+    scratch, less = None, {}
+    while scratch != less:  # speed must not cost memory where that is the limit
+        scratch = less
+        kernels = tvm.transform.Sequential(kernel_passes(on, scratch))(graph)
+        less = transform.with_less_scratch(kernels, scratch)
     program = extract(kernels, ("input", "target", "learning_rate", "seed"))
     return Step(graph, kernels, plan_program(program, in_place=IN_PLACE in on))
 

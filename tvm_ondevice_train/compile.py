@@ -18,8 +18,8 @@ from relay_passes import (
     NarrowAdjoints,
     ReorderForMemory,
     SparseBackward,
-    kernels_with_costly_scratch,
     lowering,
+    with_less_scratch,
 )
 from relay_passes.ops.precision import FORMATS
 
@@ -40,6 +40,7 @@ from .training_graph import loss_module, replace_head
 from .tune.tuning import Tuning, tuning_for
 
 STEP_ROLES = ("input", "target", "learning_rate", "seed")
+SCRATCH_ROUNDS = 4  # each lowers the step again
 BACKWARDS = ("float32", "int16", *FORMATS)
 
 
@@ -184,20 +185,21 @@ def build_programs(
 
 
 def _within_memory(module: tvm.IRModule, passes, dump, free_bytes: int = 0) -> tvm.IRModule:
-    """What the passes make of `module`; kernels whose scratch raises the peak do without.
+    """What the passes make of `module` where scratch raises no peak, if that can be.
 
-    passes : (lean=) -> a list of passes; see `DefaultSchedule`.
+    passes : (scratch=) -> a list of passes; see `DefaultSchedule`.
     dump : -> a context that writes what each pass made.
     free_bytes : of arena that there will be in any case.
     """
-    with dump():
-        lowered = tvm.transform.Sequential(passes())(module)
-    lean = kernels_with_costly_scratch(lowered, free_bytes)
-    if not lean:
-        return lowered
-    with dump():
-        leaner = tvm.transform.Sequential(passes(lean=lean))(module)
-    return min(leaner, lowered, key=_peak_bytes)
+    scratch, found = {}, []
+    for _ in range(SCRATCH_ROUNDS):
+        with dump():
+            found.append(tvm.transform.Sequential(passes(scratch=scratch))(module))
+        less = with_less_scratch(found[-1], scratch, free_bytes)
+        if less == scratch:
+            break
+        scratch = less
+    return min(found, key=_peak_bytes)
 
 
 def _peak_bytes(module: tvm.IRModule) -> int:
@@ -209,7 +211,7 @@ def training_passes(
     fuse: bool = True,
     backward: str = "float32",
     chooser=None,
-    lean: Collection[str] = (),
+    scratch: Mapping[str, int] | None = None,
 ) -> list[tvm.transform.Pass]:
     """From a loss function to a training step of scheduled kernels, pass by pass."""
     return [
@@ -220,15 +222,15 @@ def training_passes(
         # if wanted, integer arithmetic, and adjoints in fewer bits
         *([IntegerGradients()] if backward != "float32" else []),
         *([NarrowAdjoints(backward)] if backward in FORMATS else []),
-        *kernel_passes(fuse, chooser, lean),
+        *kernel_passes(fuse, chooser, scratch),
     ]
 
 
 def kernel_passes(
-    fuse: bool = True, chooser=None, lean: Collection[str] = ()
+    fuse: bool = True, chooser=None, scratch: Mapping[str, int] | None = None
 ) -> list[tvm.transform.Pass]:
     """From Relax operators to scheduled kernels, in the order that needs the least memory."""
-    return [lowering(fuse, chooser, lean), *([ReorderForMemory()] if fuse else [])]
+    return [lowering(fuse, chooser, scratch), *([ReorderForMemory()] if fuse else [])]
 
 
 def _source(sliced, train, predict, loss, learning_rate) -> Source:

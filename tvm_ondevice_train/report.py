@@ -12,8 +12,8 @@ from .trained_slices import SlicedModel
 
 STACK_BYTES = 2048  # reserved by the linker script; `run` measures what is used
 STATE_HEADER_BYTES = 16  # odt_t: learning rate, seed, steps, pointer to the arena
-CODE_BYTES_PER_KERNEL = 660  # estimate; the linker decides when the project is built
-CODE_BYTES_RUNTIME = 6000
+CODE_BYTES_PER_CHARACTER = 0.87  # of C: an estimate; the linker decides at the build
+CODE_BYTES_RUNTIME = 9000
 
 
 def make_report(
@@ -76,7 +76,8 @@ def _flash_bytes(source: Source) -> int:
     data = sum(v.nbytes for v in constants) + sum(slot.value.nbytes for slot in source.slots)
     programs = (source.train.program, source.predict.program)
     kernels = {op.kernel.text for program in programs for op in program.ops}
-    return data + CODE_BYTES_RUNTIME + CODE_BYTES_PER_KERNEL * len(kernels)
+    characters = sum(len(kernel) for kernel in kernels)
+    return data + CODE_BYTES_RUNTIME + round(CODE_BYTES_PER_CHARACTER * characters)
 
 
 def _trained(sliced: SlicedModel, source: Source) -> dict:

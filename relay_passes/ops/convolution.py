@@ -142,21 +142,22 @@ def _weight_grad(attrs, adjoint, data):
     """dw[o,c,i,j] = sum over n,h,w of dy[n,rows(o),h,w] * x[n,g+c,h*sh+i*di-top,w*sw+j*dj-left]."""
     if attrs["groups"] > 1:  # each output has columns of its own: storing them gains nothing
         return _grouped_weight_grad(attrs, adjoint, data)
-    batch, _, _, width = (int(n) for n in adjoint.shape)
+    batch, _, height, width = (int(n) for n in adjoint.shape)
     outputs, inputs, kernel_h, kernel_w = attrs["shape"]
-    pixels, taps = int(adjoint.shape[2]) * width, inputs * kernel_h * kernel_w
+    taps = inputs * kernel_h * kernel_w
 
-    def column(_, n, p, r):
+    def column(_, n, h, w, r):
         c, i, j = r // (kernel_h * kernel_w), r // kernel_w % kernel_h, r % kernel_w
-        return _tap(attrs, data, n, c, p // width, p % width, i, j)
+        return _tap(attrs, data, n, c, h, w, i, j)
 
-    columns = te.compute([1, batch, pixels, taps], column, name=COLUMNS)
+    columns = te.compute([1, batch, height, width, taps], column, name=COLUMNS)
     filters = te.compute(
-        [batch, pixels, outputs],
-        lambda n, p, o: adjoint[n, source_channel(attrs["rows"], o), p // width, p % width],
+        [batch, height, width, outputs],
+        lambda n, h, w, o: adjoint[n, source_channel(attrs["rows"], o), h, w],
         name=FILTERS,
     )
-    axes = [te.reduce_axis((0, n), name) for n, name in ((batch, "n"), (pixels, "p"))]
+    extents = batch, height, width
+    axes = [te.reduce_axis((0, n), name) for n, name in zip(extents, "nhw", strict=True)]
     acc = te.compute(
         [outputs, taps],
         lambda o, r: te.sum(columns[0, *axes, r] * filters[*axes, o], axis=axes),

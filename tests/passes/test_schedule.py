@@ -180,7 +180,7 @@ def runs(text: str, what: str) -> int:
 @pytest.mark.parametrize(
     "weight, groups, reads, scratch",
     [
-        ((32, 32, 1, 1), 1, 32 * 25, 25 * 32 * 4),  # 25 pixels of all channels
+        ((32, 32, 1, 1), 1, 32 * 25, 5 * 32 * 4),  # five pixels of all channels
         ((32, 1, 3, 3), 32, 32 * 49, 7 * 8 * 4),  # one channel with its border
     ],
     ids=["pointwise", "depthwise"],

@@ -54,14 +54,15 @@ def test_a_tile_is_rounded_clamped_and_masked(
     factors = (multiplier / 2.0 ** (33 + shift))[of_row, None]
     sums = (generator.integers(-300, 300, (outer, inner)) - zero_point + 0.3) / factors
     acc = np.clip(sums - bias[of_row, None], -(1 << 30), (1 << 30) - 1).astype(np.int32)
-    code = np.rint((acc.astype(np.int64) + bias[of_row, None]) * factors) + zero_point
+    product = (acc.astype(np.int64) + bias[of_row, None]) * multiplier[of_row, None]
+    down = 33 + shift[of_row, None].astype(np.int64)
+    code = ((product + (1 << (down - 1))) >> down) + zero_point
 
     stride, mask_stride, index = inner + extra, apart * inner, index * inner
     out = np.full((outer, stride), 77, np.int8)
-    sizes = np.array(
-        [stride, step, 2 * zero_point + 1, outer, inner, index, mask_stride], np.int32
-    )
-    arguments = (*map(pointer, (acc, bias, multiplier, shift, sizes)),)
+    offset = 2 * zero_point + 1
+    sizes = np.array([stride, step, offset, outer, inner, index, mask_stride], np.int32)
+    arguments = [pointer(a) for a in (acc, bias, multiplier, shift, sizes)]
     expected = out.copy()
     expected[:, :inner] = np.clip(code, -128, 127)
     library.tile(pointer(out), *arguments)

@@ -12,8 +12,9 @@
 #include "odt_requantize.h"
 #include "odt_simd.h"
 
-/* What the functions on tiles do for `count` elements of one row, 1 to 32 if masked; `out` and `acc`
- * move on by as many. Bit q of the result is the boolean of element q; no other bit is set. */
+/* What the functions on tiles do for `count` elements of one row, 1 to 32 if masked; `out` and
+ * `acc` move on by as many. Bit q of the result is the boolean of element q, bits from `count` on
+ * are 0. */
 ODT_INLINE void odt_requantize_row(int8_t **out, const int32_t **acc, int32_t bias,
                                    int32_t multiplier, int32_t shift, int32_t offset,
                                    int32_t count);
@@ -32,10 +33,10 @@ ODT_INLINE uint32_t odt_requantize_row_masked(int8_t **out, const int32_t **acc,
 /* out[r * out_stride + q] = the code of acc[r * inner + q] + bias, for r < outer and q < inner:
  * odt_requantize_high() of it, clamped to int8. No such sum may leave int32.
  *
- * out_stride  >= inner
+ * out_stride  >= inner; outer, inner >= 1
  * bias, multiplier, shift
  *             of row r at r * step: `step` is 1 for a channel a row, 0 for one channel
- * shift       0 ... 21
+ * shift       0 ... 21, which leaves rounding and zero point room beside the product
  * offset      2 * zero_point + 1 */
 ODT_INLINE void odt_requantize_tile(int8_t *out, int32_t out_stride, const int32_t *acc,
                                     const int32_t *bias, const int32_t *multiplier,

@@ -2,13 +2,13 @@
  * odt_epilogue.h for Armv7E-M: four elements at a time.
  *
  * SMMLA adds to the upper half of a product what rounding and zero point come to before the shift,
- * offset * 2^shift; shifts of up to 21 leave it room. Of the last shift, by 1, SSAT takes care.
+ * offset * 2^shift. SSAT takes care of the last shift, by 1.
  */
 #ifndef ODT_EPILOGUE_DSP_H
 #define ODT_EPILOGUE_DSP_H
 
-/* In r8-r11 twice the codes and their first binary place. At some levels compilers want all operands
- * in the lower registers. */
+/* In r8-r11 twice the codes, with the first binary place. At some levels compilers want all
+ * operands in the lower registers. */
 #define ODT_DOUBLE_CODES                                                    \
     "ldm.w %[acc]!, {r8-r11}\n"                                             \
     "add r8, r8, %[bias]\n add r9, r9, %[bias]\n"                           \

@@ -19,6 +19,7 @@ static int8_t a[COUNT + 8], b[COUNT + 8];
 static int32_t random_sum(int32_t r, int32_t offset)
 {
     const int32_t code = random_between(-200, 200);
+    if (multiplier[r] == 0) return random_between(-99999, 99999);
     const int64_t whole = (2 * code - offset) * ((int64_t)1 << (32 + shift[r])) / multiplier[r];
     const int64_t sum = whole + random_between(-2, 2) - bias[r];
     const int64_t most = INT32_MAX - (int64_t)(bias[r] < 0 ? -bias[r] : bias[r]);
@@ -44,6 +45,7 @@ static int check_tile(void)
     for (int32_t r = 0; r < outer; r++) {
         shift[r] = random_below(4) ? random_between(4, 12) : random_below(22);
         multiplier[r] = (1 << 30) + 128 * random_below(1 << 23) + random_below(128);
+        if (random_below(16) == 0) multiplier[r] = 0; /* of a dead channel */
         bias[r] = random_between(-(1 << 22), 1 << 22) * (random_below(4) ? 1 : 128);
     }
     for (int32_t r = 0; r < outer; r++) {
