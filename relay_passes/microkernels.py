@@ -49,7 +49,7 @@ class Taps:
         return 4 * self.height * max(1, self.width // 2)
 
 
-class _Linear:
+class Linear:
     """An index as a sum: a coefficient for each loop around it, and the rest."""
 
     def __init__(self, index, loops):
@@ -79,8 +79,8 @@ def _accumulated(leaf: Leaf, sizes: dict) -> Match | None:
     loads = _product(leaf.store)
     if loads is None or leaf.store.buffer not in sizes:
         return None
-    sums = _Linear(leaf.store.indices[0], leaf.loops)
-    a, b = (_Linear(load.indices[0], leaf.loops) for load in loads)
+    sums = Linear(leaf.store.indices[0], leaf.loops)
+    a, b = (Linear(load.indices[0], leaf.loops) for load in loads)
     if not (sums.found and a.found and b.found) or sums.constant != 0:
         return None
     dtypes = tuple(str(load.source.ty.dtype) for load in loads)
@@ -111,7 +111,7 @@ def _uncast(expr):
     return expr.value if type(expr).__name__ == "Cast" else expr
 
 
-def _roles(leaf: Leaf, sums: _Linear, a: _Linear, b: _Linear):
+def _roles(leaf: Leaf, sums: Linear, a: Linear, b: Linear):
     """The loops that move (sum and a), (sum and b), (a and b); None if one does neither."""
     rows, outputs, taps = [], [], []
     for loop in leaf.loops:
@@ -152,7 +152,7 @@ def _dot(leaf, sizes, sums, a, b) -> Match | None:
     if any(sums.of[o] != height for o in outputs):
         return None
     stride = b.of[outputs[0]] if outputs else 0
-    call = _call(
+    call = microkernel(
         "odt_dot",
         tirx.address_of(leaf.store.buffer[0]),
         tirx.address_of(left.source[0]),
@@ -177,7 +177,7 @@ def _dot_columns(leaf, sizes, sums, a, b) -> Match | None:
         return None
     if not (_is_dense(outputs, b, step=depth) and _is_dense(outputs, sums, step=height)):
         return None
-    call = _call(
+    call = microkernel(
         "odt_dot_columns",
         tirx.address_of(leaf.store.buffer[0]),
         tirx.address_of(left[0]),
@@ -203,7 +203,7 @@ def _dot_f32(leaf, sums, a, b) -> Match | None:
     stride = a.of[taps[-1]] if taps else height
     if stride < height or not _is_dense(taps, b, step=width) or not _is_dense(taps, a, step=stride):
         return None
-    call = _call(
+    call = microkernel(
         "odt_dot_f32",
         tirx.address_of(leaf.store.buffer[0]),
         tirx.address_of(left.source[a.base]),
@@ -235,7 +235,7 @@ def _window(leaf, sizes, sums, a, b) -> Match | None:
         return None
     stride, rows, count = tile
     floats = str(right.source.ty.dtype) == "float32"
-    call = _call(
+    call = microkernel(
         "odt_window_f32" if floats else "odt_window",
         tirx.address_of(leaf.store.buffer[0]),
         tirx.address_of(left.source[a.base]),
@@ -246,7 +246,7 @@ def _window(leaf, sizes, sums, a, b) -> Match | None:
     return Match([call], {} if floats else {right.source: Taps(height, width)})
 
 
-def _tile(pixels, sums: _Linear, a: _Linear, pitch: int) -> tuple[int, int, int] | None:
+def _tile(pixels, sums: Linear, a: Linear, pitch: int) -> tuple[int, int, int] | None:
     """(stride, rows, columns) of a window's results; `pitch` 0 where filters have one row."""
     if not _is_dense(pixels, sums) or len(pixels) > 2:
         return None
@@ -277,7 +277,7 @@ def staging(leaves: list[Leaf], order) -> Match | None:
 def _packed(leaf: Leaf, order: Columns):
     """columns[p * depth + k] = int16(int32(x) - zero_point), or anything else."""
     store = leaf.store
-    index = _Linear(store.indices[0], leaf.loops)
+    index = Linear(store.indices[0], leaf.loops)
     if not index.found or index.constant is None:
         return None
     rows = [loop for loop in leaf.loops if index.of[loop] == order.depth and order.rows > 1]
@@ -289,10 +289,10 @@ def _packed(leaf: Leaf, order: Columns):
         return blocks
     if source is not None and begin == 0 and _is_dense(taps, index):
         load, zero_point = source
-        x = _Linear(load.indices[0], leaf.loops)
+        x = Linear(load.indices[0], leaf.loops)
         whole = _extent(rows) == order.rows and _extent(taps) == order.depth
         if whole and x.found and all(x.of[p] == 1 for p in rows) and len(taps) <= 1:
-            return _call(
+            return microkernel(
                 "odt_pack",
                 tirx.address_of(store.buffer[0]),
                 tirx.address_of(load.source[x.base]),
@@ -318,12 +318,12 @@ def _packed_blocks(leaf: Leaf, order: Columns, index, rows, taps):
     if _extent(rows) != order.rows or _extent(taps) != order.depth:
         return None
     factor = arguments[1]
-    at = _Linear(factor.indices[0], leaf.loops) if is_load(factor) else None
+    at = Linear(factor.indices[0], leaf.loops) if is_load(factor) else None
     if at is None or not at.found or at.constant != 0:
         return None
     if not _is_dense(rows, at) or any(at.of[k] for k in taps):
         return None
-    return _call(
+    return microkernel(
         "odt_pack_planes",
         tirx.address_of(leaf.store.buffer[0]),
         *planes,
@@ -337,7 +337,7 @@ def peaks(leaf: Leaf) -> Match | None:
     arguments = extern_arguments(leaf.store.value, "odt_peak")
     if not arguments or not is_load(arguments[0]):
         return None
-    to = _Linear(leaf.store.indices[0], leaf.loops)
+    to = Linear(leaf.store.indices[0], leaf.loops)
     if not arguments[0].source.same_as(leaf.store.buffer) or not to.found or to.constant != 0:
         return None
     rows = [loop for loop in leaf.loops if to.of[loop]]
@@ -347,14 +347,14 @@ def peaks(leaf: Leaf) -> Match | None:
         return None
     sizes = _extent(rows), _extent(taps)
     target = tirx.address_of(leaf.store.buffer[0])
-    return Match([_call("odt_peak_planes", target, *planes, *sizes)])
+    return Match([microkernel("odt_peak_planes", target, *planes, *sizes)])
 
 
 def _scaled_planes(leaf: Leaf, value, rows, taps):
     """(x, stride, scale) of ``x[k * stride + p] * scale[k]``, p over `rows`, k over `taps`."""
     if type(value).__name__ != "Mul" or not (is_load(value.a) and is_load(value.b)):
         return None
-    x, scale = (_Linear(load.indices[0], leaf.loops) for load in (value.a, value.b))
+    x, scale = (Linear(load.indices[0], leaf.loops) for load in (value.a, value.b))
     if not (x.found and scale.found) or len(taps) > 1 or any(scale.of[p] for p in rows):
         return None
     if not (_is_dense(rows, x) and _is_dense(taps, scale)):
@@ -392,7 +392,7 @@ def _filtered(leaf: Leaf, order: Taps):
     load = _uncast(leaf.store.value)
     if type(load).__name__ != "TensorLoad" or str(load.source.ty.dtype) != "int8":
         return None
-    index, w = (_Linear(i, leaf.loops) for i in (leaf.store.indices[0], load.indices[0]))
+    index, w = (Linear(i, leaf.loops) for i in (leaf.store.indices[0], load.indices[0]))
     if not (index.found and w.found and index.constant == 0):
         return None
     size = order.height * order.width
@@ -405,7 +405,7 @@ def _filtered(leaf: Leaf, order: Taps):
     source = tirx.address_of(load.source[sym.Analyzer().simplify(first)])
     function = "odt_taps_flipped" if turned and size > 1 else "odt_taps"
     target = tirx.address_of(leaf.store.buffer[0])
-    return _call(function, target, source, order.height, order.width)
+    return microkernel(function, target, source, order.height, order.width)
 
 
 def widening(leaf: Leaf) -> Match | None:
@@ -420,7 +420,7 @@ def widening(leaf: Leaf) -> Match | None:
     if source is None or len(leaf.loops) != 2 or str(leaf.store.buffer.ty.dtype) != "int16":
         return None
     load, zero_point = source
-    plane, x = (_Linear(i, leaf.loops) for i in (leaf.store.indices[0], load.indices[0]))
+    plane, x = (Linear(i, leaf.loops) for i in (leaf.store.indices[0], load.indices[0]))
     row, column = leaf.loops
     bounds = {loop: [0, int(loop.extent)] for loop in leaf.loops}
     if not (plane.found and x.found and all(_narrow(bounds, test) for test in conditions)):
@@ -433,7 +433,7 @@ def widening(leaf: Leaf) -> Match | None:
     if (x.of[row], x.of[column]) != (right - left, 1):
         return None
     first = sym.Analyzer().simplify(x.base + (top * x.of[row] + left))
-    call = _call(
+    call = microkernel(
         "odt_widen_plane",
         tirx.address_of(leaf.store.buffer[0]),
         tirx.address_of(load.source[first]),
@@ -450,7 +450,7 @@ def scaling(leaf: Leaf) -> Match | None:
     load, scale = _uncast(_uncast(value.a)), value.b
     if type(load).__name__ != "TensorLoad" or str(load.source.ty.dtype) != "int8":
         return None
-    to, w, s = (_Linear(x.indices[0], leaf.loops) for x in (leaf.store, load, scale))
+    to, w, s = (Linear(x.indices[0], leaf.loops) for x in (leaf.store, load, scale))
     if not (to.found and w.found and s.found) or to.constant != 0 or len(leaf.loops) > 2:
         return None
     taps = [loop for loop in leaf.loops if s.of[loop] == 1]
@@ -460,7 +460,7 @@ def scaling(leaf: Leaf) -> Match | None:
         return None
     if any((to.of[j], w.of[j], s.of[j]) != (1, 1, 0) for j in outputs):
         return None
-    call = _call(
+    call = microkernel(
         "odt_scale_columns_f32",
         tirx.address_of(leaf.store.buffer[0]),
         tirx.address_of(load.source[w.base]),
@@ -506,7 +506,7 @@ def _centred(value):
     return load, zero_point
 
 
-def _call(name: str, *arguments):
+def microkernel(name: str, *arguments):
     return tirx.Evaluate(tirx.call_extern("int32", name, *arguments))
 
 

@@ -7,6 +7,7 @@ import math
 import tvm
 from tvm import tirx
 
+from .epilogues import requantization
 from .in_place import ELEMENTS, operands, with_workspace
 from .microkernels import Leaf, Match, Taps, accumulation, peaks, scaling, staging, widening
 
@@ -86,6 +87,8 @@ class _Kernel:
                 found[loop] = staging(leaves, orders[buffer])
             elif buffer in self.sizes and len(leaves) == 1:
                 found[loop] = found[loop] or _staged(leaves[0])
+            elif len(leaves) == 1:
+                found[loop] = requantization(leaves[0], self.sizes)
         refused = {buffer for buffer in orders if not self._agreed(buffer, orders, found)}
         return {
             loop: match

@@ -22,21 +22,22 @@ from .staging import columns_of, planes_of, taps_of
 INT32_MAX = 2**31 - 1
 BIAS_LIMIT = 2**30 - 1
 MAX_TAPS = 2**30 // (255 * 128)
+MAX_SHIFT = 54  # leaves odt_requantize_tile room for the rounding beside the product
 
 
 def fixed_point(factor: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """int32 multiplier in [2^30, 2^31) and shift with ``factor = multiplier / 2**shift``.
+    """int32 multiplier and shift with ``factor = multiplier / 2**shift``, to 31 bits.
 
-    Factors below 2^-31 cannot move any int32 accumulator by half a code; they become 0.
+    Factors below 2^-23, of channels that are dead, have fewer bits: shifts end at MAX_SHIFT, and no
+    int32 accumulator is wrong by more than 2^-24 of a code.
     """
-    mantissa, exponent = np.frexp(np.asarray(factor, np.float64))
-    multiplier = np.rint(np.ldexp(mantissa, 31)).astype(np.int64)
+    factor = np.asarray(factor, np.float64)
+    _, exponent = np.frexp(factor)
+    shift = np.minimum(31 - exponent, MAX_SHIFT)
+    multiplier = np.rint(np.ldexp(factor, shift)).astype(np.int64)
     carried = multiplier == 2**31
     multiplier[carried] //= 2
-    shift = 31 - exponent - carried
-    tiny = shift > 62
-    multiplier[tiny] = 0
-    return multiplier.astype(np.int32), np.clip(shift, 1, 62).astype(np.int32)
+    return multiplier.astype(np.int32), np.maximum(shift - carried, 1).astype(np.int32)
 
 
 def requantization(factor: np.ndarray) -> tuple[np.ndarray, np.ndarray, str]:
@@ -45,7 +46,7 @@ def requantization(factor: np.ndarray) -> tuple[np.ndarray, np.ndarray, str]:
     high : by the upper half of the product. Every shift is at least 33, and counted from there,
         and no code is a tie: for a tie ``acc * multiplier`` is an odd multiple of
         ``2**(shift - 1)``, less than 512 of them within int8 whatever the zero point, so that the
-        odd part of the multiplier is less than 512 too.
+        odd part of the multiplier is less than 512 too; and a product below 2**53 is none.
     even : any factor below 1.
     wide : any factor.
     """
@@ -53,7 +54,8 @@ def requantization(factor: np.ndarray) -> tuple[np.ndarray, np.ndarray, str]:
     if np.any(shift < 31):
         return multiplier, shift, "wide"
     odd_part = multiplier // np.maximum(multiplier & -multiplier, 1)
-    if np.all((shift >= 33) & (odd_part >= 512) | (multiplier == 0)):
+    untied = (odd_part >= 512) | (multiplier < 2**22)
+    if np.all((shift >= 33) & untied | (multiplier == 0)):
         return multiplier, np.maximum(shift - 33, 0), "high"
     return multiplier, shift, "even"
 

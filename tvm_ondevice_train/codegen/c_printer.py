@@ -38,6 +38,7 @@ HEADERS = (
     "odt_requantize.h",
     "odt_dot.h",
     "odt_window.h",
+    "odt_epilogue.h",
     "odt_float.h",
     "odt_block_float.h",
 )
