@@ -279,7 +279,7 @@ def test_fixed_point_has_31_bits(factors):
         (1.0, 2**30, 30),
         (0.5, 2**30, 31),
         (1 - 2.0**-33, 2**30, 30),  # rounds up to the next power of two
-        (2.0**-60, 0, 62),
+        (2.0**-60, 0, 54),
     ],
 )
 def test_fixed_point_of_special_factors(factor, multiplier, shift):

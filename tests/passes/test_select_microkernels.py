@@ -44,6 +44,13 @@ def calls(function) -> list[tuple]:
     return found
 
 
+def before_the_end(function) -> list[tuple]:
+    """The calls but the last, which makes codes of the accumulators."""
+    *others, (last, *_) = calls(function)
+    assert last == "odt_requantize_tile"
+    return others
+
+
 def placeholder(name, *shape, dtype="int8"):
     return te.placeholder(shape, dtype, name)
 
@@ -69,7 +76,7 @@ def qconv(data, weight, strides=(1, 1), padding=(0, 0, 0, 0), dilation=(1, 1), g
 
 def test_a_pointwise_convolution_packs_pixels_and_takes_inner_products():
     kernel = selected(*qconv((1, 48, 16, 16), (96, 48, 1, 1)))
-    assert calls(kernel) == [
+    assert before_the_end(kernel) == [
         ("odt_pack", 256, 3, 4, 48),  # planes of 256, zero point 3, 4 pixels of 48 channels
         ("odt_dot", 48, 4, 48, 0, 48, 4),  # 4 pixels by 4 outputs, all 48 channels
     ]
@@ -78,13 +85,13 @@ def test_a_pointwise_convolution_packs_pixels_and_takes_inner_products():
 @pytest.mark.parametrize("height, width, rows", [(7, 7, 7), (6, 6, 3), (1, 1, 1), (5, 1, 5)])
 def test_tiles_of_any_map_are_whole(height, width, rows):
     kernel = selected(*qconv((1, 5, height, width), (3, 5, 1, 1)))
-    (_, _, _, packed, depth), dot = calls(kernel)
+    (_, _, _, packed, depth), dot = before_the_end(kernel)
     assert (packed, depth) == (rows, 5) and dot == ("odt_dot", 5, rows, 5, 0, 5, 3)
 
 
 def test_a_window_is_unrolled_and_its_columns_meet_all_channels():
     kernel = selected(*qconv((1, 8, 8, 8), (16, 8, 3, 3), padding=(1, 1, 1, 1)))
-    assert calls(kernel) == [("odt_dot", 72, 4, 72, 0, 72, 4)]
+    assert before_the_end(kernel) == [("odt_dot", 72, 4, 72, 0, 72, 4)]
     text = kernel.script()
     assert text.count('"odt_column"') == 9  # one statement a tap
 
@@ -92,7 +99,7 @@ def test_a_window_is_unrolled_and_its_columns_meet_all_channels():
 def test_a_depthwise_convolution_widens_its_plane():
     weight = (6, 1, 3, 3)
     kernel = selected(*qconv((1, 6, 9, 8), weight, padding=(1, 1, 1, 1), groups=6))
-    assert calls(kernel) == [
+    assert before_the_end(kernel) == [
         ("odt_widen_plane", 9, 8, 1, 1, 1, 1, 3),
         ("odt_taps", 3, 3),
         ("odt_window", 10, 3, 3, 1, 9, 8),
@@ -103,7 +110,7 @@ def test_a_strided_depthwise_convolution_stages_no_more_than_it_reads():
     weight = (6, 1, 3, 3)
     padding = {"strides": (2, 2), "padding": (1, 1, 1, 1)}
     kernel = selected(*qconv((1, 6, 8, 8), weight, groups=6, **padding))
-    assert calls(kernel) == [
+    assert before_the_end(kernel) == [
         ("odt_widen_plane", 8, 8, 1, 1, 0, 0, 3),  # the last border is never read
         ("odt_taps", 3, 3),
         ("odt_window", 10, 3, 3, 2, 4, 4),
@@ -113,7 +120,7 @@ def test_a_strided_depthwise_convolution_stages_no_more_than_it_reads():
 def test_a_dilated_depthwise_convolution_stays_loops():
     weight = (6, 1, 3, 3)
     kernel = selected(*qconv((1, 6, 9, 9), weight, dilation=(2, 2), groups=6))
-    assert [name for name, *_ in calls(kernel)] == ["odt_widen_plane"]
+    assert [name for name, *_ in before_the_end(kernel)] == ["odt_widen_plane"]
     assert "odt_taps" not in kernel.script()
 
 
@@ -122,12 +129,25 @@ def test_weights_of_two_arrays_are_met_in_parts():
     merged = channels._merge({"axis": 1, "ranges": [4, 10]}, trained, frozen)
     x, _, *rest = qconv((1, 16, 4, 4), merged)
     kernel = selected(x, trained, frozen, *rest)
-    assert calls(kernel) == [
+    assert before_the_end(kernel) == [
         ("odt_pack", 16, 3, 4, 16),
         ("odt_dot", 10, 4, 16, 0, 4, 4),
         ("odt_dot", 6, 4, 16, 4, 10, 4),
         ("odt_dot", 10, 4, 16, 10, 16, 4),
     ]
+
+
+@pytest.mark.parametrize(
+    "weight, groups, tile",
+    [
+        ((16, 8, 1, 1), 1, (64, 1, 3, 4, 4)),  # rows 64 apart, a channel each; 2 * 1 + 1; 4 x 4
+        ((8, 1, 3, 3), 8, (8, 0, 3, 8, 8)),  # one channel
+    ],
+)
+def test_codes_are_made_of_a_tile_at_once(weight, groups, tile):
+    padding = (weight[2] // 2,) * 4
+    kernel = selected(*qconv((1, 8, 8, 8), weight, padding=padding, groups=groups))
+    assert calls(kernel)[-1] == ("odt_requantize_tile", *tile)
 
 
 GEOMETRY = {"strides": [1, 1], "padding": [0, 0, 0, 0], "dilation": [1, 1], "groups": 1}
