@@ -2,73 +2,148 @@
 
 from __future__ import annotations
 
-from tvm import tirx
-from tvm.ir import Call
+from tvm import sym, tirx
 
-from .microkernels import Leaf, Linear, Match, microkernel
+from .microkernels import Linear, Match, extern_arguments, is_load, microkernel
 
 
-def requantization(leaf: Leaf, sizes: dict) -> Match | None:
-    """out[r * stride + q] = clamp(requantize(acc[r * inner + q] + bias[r], ...)).
+_RUNS = (2, 4, 8, 16, 32)  # booleans that one byte, or whole bytes, hold
+
+
+def ending(loop: tirx.For, sizes: dict) -> Match | None:
+    """A call for the nest that makes results of accumulators.
 
     `sizes` are the elements of scratch buffers; the accumulators are such a buffer.
     """
-    operands = _operands(leaf.store)
-    if operands is None or len(leaf.loops) > 2:
+    loops, node = [], loop
+    while isinstance(node, tirx.For):
+        loops.append(node)
+        node = node.body
+    if len(loops) > 2:
         return None
-    acc, *vectors, offset = operands
-    if acc.source not in sizes or leaf.store.buffer in sizes:
+    return _requantization(loops, node, sizes) or _masking(loops, node, sizes)
+
+
+def _requantization(loops, node, sizes: dict) -> Match | None:
+    """out[r * stride + q] = clamp(requantize(acc[r * inner + q] + bias[r], ...)), and its mask."""
+    statements = list(node.seq) if isinstance(node, tirx.SeqStmt) else [node]
+    found = _statements(statements)
+    if found is None:
         return None
-    out, sums = (Linear(at.indices[0], leaf.loops) for at in (leaf.store, acc))
-    tables = [Linear(load.indices[0], leaf.loops) for load in vectors]
-    if not all(linear.found for linear in (out, sums, *tables)) or sums.constant != 0:
+    out, mask, (acc, *vectors, offset) = found
+    if acc.source not in sizes or out.buffer in sizes:
         return None
-    inner = [loop for loop in leaf.loops if sums.of[loop] == 1 and out.of[loop] == 1]
-    outer = [loop for loop in leaf.loops if loop not in inner]
-    if len(inner) != 1 or len(outer) > 1:
+    to, sums, *tables = (Linear(x.indices[0], loops) for x in (out, acc, *vectors))
+    if not all(linear.found for linear in (to, sums, *tables)) or sums.constant != 0:
         return None
-    count = int(inner[0].extent)
-    rows = int(outer[0].extent) if outer else 1
-    stride = out.of[outer[0]] if outer else count
-    steps = {linear.of[outer[0]] if outer else 0 for linear in tables}
-    if any(linear.of[inner[0]] for linear in tables) or len(steps) > 1:
+    tile = _tile(loops, to, sums, tables)
+    if tile is None:
         return None
-    if stride < count or any(sums.of[loop] != count for loop in outer):
-        return None
-    (step,) = steps
-    call = microkernel(
-        "odt_requantize_tile",
-        tirx.address_of(leaf.store.buffer[out.base]),
+    stride, step, rows, count = tile
+    arguments = [
+        tirx.address_of(out.buffer[to.base]),
         stride,
         tirx.address_of(acc.source[0]),
-        *(
-            tirx.address_of(load.source[linear.base])
-            for load, linear in zip(vectors, tables, strict=True)
-        ),
+        *(tirx.address_of(v.source[t.base]) for v, t in zip(vectors, tables, strict=True)),
         *(step, offset, rows, count),
+    ]
+    if mask is None:
+        return Match([microkernel("odt_requantize_tile", *arguments)])
+    bits = Linear(mask.indices[0], loops)
+    if not bits.found or any(bits.of[at] != to.of[at] for at in loops):
+        return None
+    if count in _RUNS and (stride % count or not _divides(count, bits.base)):
+        return None
+    arguments += [tirx.address_of(mask.buffer[0]), bits.base, stride]
+    return Match([microkernel("odt_requantize_tile_masked", *arguments)])
+
+
+def _masking(loops, node, sizes: dict) -> Match | None:
+    """out[r * stride + q] = mask[r * stride + q] ? acc[r * inner + q] : 0."""
+    if not isinstance(node, tirx.BufferStore) or type(node.value).__name__ != "Select":
+        return None
+    mask, acc, zero = node.value.condition, node.value.true_value, node.value.false_value
+    if not (is_load(mask) and is_load(acc) and isinstance(zero, tirx.FloatImm)):
+        return None
+    floats = str(node.buffer.ty.dtype) == "float32" and float(zero) == 0
+    if not floats or str(mask.source.ty.dtype) != "bool":
+        return None
+    if acc.source not in sizes or node.buffer in sizes:
+        return None
+    to, sums, bits = (Linear(x.indices[0], loops) for x in (node, acc, mask))
+    if not (to.found and sums.found and bits.found) or sums.constant != 0:
+        return None
+    tile = _tile(loops, to, sums, [])
+    if tile is None or any(bits.of[at] != to.of[at] for at in loops):
+        return None
+    stride, _, rows, count = tile
+    call = microkernel(
+        "odt_mask_tile_f32",
+        tirx.address_of(node.buffer[to.base]),
+        stride,
+        tirx.address_of(acc.source[0]),
+        tirx.address_of(mask.source[0]),
+        *(bits.base, rows, count),
     )
     return Match([call])
 
 
-def _operands(store) -> tuple | None:
-    """(acc, bias, multiplier, shift, offset) of the store's value, if it has that form."""
+def _tile(loops, to: Linear, sums: Linear, tables) -> tuple[int, int, int, int] | None:
+    """(stride, step, rows, columns) of a tile of results; step is 1 for a channel a row."""
+    inner = [loop for loop in loops if sums.of[loop] == 1 and to.of[loop] == 1]
+    outer = [loop for loop in loops if loop not in inner]
+    if len(inner) != 1 or len(outer) > 1:
+        return None
+    count = int(inner[0].extent)
+    rows = int(outer[0].extent) if outer else 1
+    stride = to.of[outer[0]] if outer else count
+    steps = {linear.of[outer[0]] if outer else 0 for linear in tables} or {0}
+    if any(linear.of[inner[0]] for linear in tables) or len(steps) > 1:
+        return None
+    if stride < count or any(sums.of[loop] != count for loop in outer):
+        return None
+    return stride, steps.pop(), rows, count
+
+
+def _divides(divisor: int, expr) -> bool:
+    rest = sym.Analyzer().simplify(tirx.truncmod(expr, divisor))
+    return isinstance(rest, tirx.IntImm) and int(rest) == 0
+
+
+def _statements(statements) -> tuple | None:
+    """(store of codes, store of their mask or None, operands) of a nest's innermost statements."""
+    if len(statements) == 1 and isinstance(statements[0], tirx.BufferStore):
+        (out,) = statements
+        clamped = _clamped(out)
+        operands = clamped is not None and _operands(clamped)
+        return (out, None, operands) if operands else None
+    if [type(s).__name__ for s in statements] != ["AllocBuffer", *["BufferStore"] * 3]:
+        return None
+    _, code, out, mask = statements
+    operands, clamped = _operands(code.value), _clamped(out)
+    inside = extern_arguments(mask.value, "odt_is_int8")
+    if not (operands and inside) or clamped is None:
+        return None
+    codes = all(is_load(x) and x.source.same_as(code.buffer) for x in (clamped, inside[0]))
+    return (out, mask, operands) if codes else None
+
+
+def _clamped(store):
+    """x of ``int8(odt_clamp8(x))``."""
     value = store.value
     if type(value).__name__ != "Cast" or str(store.buffer.ty.dtype) != "int8":
         return None
-    clamped = _arguments(value.value, "odt_clamp8")
-    found = _arguments(clamped[0], "odt_requantize_high") if clamped else None
-    if found is None or type(found[0]).__name__ != "Add":
+    found = extern_arguments(value.value, "odt_clamp8")
+    return found[0] if found else None
+
+
+def _operands(code) -> tuple | None:
+    """(acc, bias, multiplier, shift, offset) of ``odt_requantize_high(acc + bias, ...)``."""
+    found = extern_arguments(code, "odt_requantize_high")
+    if not found or type(found[0]).__name__ != "Add":
         return None
     total, multiplier, shift, offset = found
     loads = [total.a, total.b, multiplier, shift]
-    if any(type(load).__name__ != "TensorLoad" for load in loads):
+    if not all(is_load(load) for load in loads) or not isinstance(offset, tirx.IntImm):
         return None
-    return (*loads, int(offset)) if isinstance(offset, tirx.IntImm) else None
-
-
-def _arguments(expr, function: str) -> list | None:
-    """Of a call of `function`; None if `expr` is none."""
-    is_extern = isinstance(expr, Call) and expr.op.name.endswith("call_pure_extern")
-    if not is_extern or expr.args[0].value != function:
-        return None
-    return list(expr.args[1:])
+    return (*loads, int(offset))

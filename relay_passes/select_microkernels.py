@@ -7,7 +7,7 @@ import math
 import tvm
 from tvm import tirx
 
-from .epilogues import requantization
+from .epilogues import ending
 from .in_place import ELEMENTS, operands, with_workspace
 from .microkernels import Leaf, Match, Taps, accumulation, peaks, scaling, staging, widening
 
@@ -57,6 +57,7 @@ class _Kernel:
 
     def __init__(self, function: tirx.PrimFunc):
         self.nests: dict[tirx.For, list[Leaf]] = {}
+        self.ends: dict[tirx.For, Match] = {}  # nests that make results of accumulators
         self.sizes: dict = {}  # scratch buffer -> elements
         self._collect(function.body)
 
@@ -69,10 +70,18 @@ class _Kernel:
             self.sizes[node.buffer] = math.prod(int(n) for n in node.buffer.ty.shape)
         elif kind == "For":
             leaves = _leaves(node, ())
+            if self._ends(node):
+                return
             if leaves is not None and len({leaf.store.buffer for leaf in leaves}) == 1:
                 self.nests[node] = leaves
             else:
                 self._collect(node.body)
+
+    def _ends(self, loop) -> bool:
+        match = ending(loop, self.sizes)
+        if match:
+            self.ends[loop] = match
+        return match is not None
 
     def matches(self) -> dict[tirx.For, Match]:
         """What replaces which nest. All nests around a scratch buffer agree on its order."""
@@ -87,10 +96,8 @@ class _Kernel:
                 found[loop] = staging(leaves, orders[buffer])
             elif buffer in self.sizes and len(leaves) == 1:
                 found[loop] = found[loop] or _staged(leaves[0])
-            elif len(leaves) == 1:
-                found[loop] = requantization(leaves[0], self.sizes)
         refused = {buffer for buffer in orders if not self._agreed(buffer, orders, found)}
-        return {
+        return self.ends | {
             loop: match
             for loop, match in found.items()
             if match and not refused & {self.nests[loop][0].store.buffer, *match.orders}

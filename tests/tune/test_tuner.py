@@ -25,7 +25,7 @@ class Counting(EmulatorRunner):
 
     def measure(self, batch, flash_growth=None):
         self.candidates += batch.count - 1
-        parts = batch.model_c.split("static void candidate_")[1:]
+        parts = batch.model_c.split("void candidate_")[1:]
         return [Measured(len(part), 100) for part in parts]
 
 

@@ -29,6 +29,7 @@ from tvm.target import Target
 
 from relay_passes.schedule import apply_schedule
 
+from ..errors import OdtError
 from .runners import Measured
 from .tasks import Choice, Task
 
@@ -66,23 +67,29 @@ def search(
         contexts = [_context(task, seed + index) for index, task in enumerate(tasks)]
     by_signature = {task.signature: task for task in tasks}
     scheduler = ms.task_scheduler.GradientBased(seed=seed + 1)
-    with _seeded(seed), _quiet():
-        scheduler.tune(
-            tasks=contexts,
-            task_weights=list(weights),
-            max_trials_global=trials * len(tasks),
-            max_trials_per_task=trials,
-            num_trials_per_iter=min(batch, trials),
-            builder=_Builder(),
-            runner=_Runner(by_signature, measure, failures),
-            measure_callbacks=[
-                ms.measure_callback.AddToDatabase(),
-                ms.measure_callback.UpdateCostModel(),
-                _Exhausted([task.space for task in tasks]),
-            ],
-            database=ms.database.MemoryDatabase(),
-            cost_model=_cost_model(seed),
-        )
+    failures: list[OdtError] = []
+    try:
+        with _seeded(seed), _quiet():
+            scheduler.tune(
+                tasks=contexts,
+                task_weights=list(weights),
+                max_trials_global=trials * len(tasks),
+                max_trials_per_task=trials,
+                num_trials_per_iter=min(batch, trials),
+                builder=_Builder(),
+                runner=_Runner(by_signature, measure, failures),
+                measure_callbacks=[
+                    ms.measure_callback.AddToDatabase(),
+                    ms.measure_callback.UpdateCostModel(),
+                    _Exhausted([task.space for task in tasks]),
+                ],
+                database=ms.database.MemoryDatabase(),
+                cost_model=_cost_model(seed),
+            )
+    except RuntimeError:
+        if failures:  # which TVM made another error of
+            raise failures[0] from None
+        raise
 
 
 @contextmanager

@@ -104,6 +104,25 @@ ODT_INLINE void odt_requantize_tile_masked(int8_t *out, int32_t out_stride, cons
     }
 }
 
+/* out[r * stride + q] = acc[r * count + q] where element index + r * stride + q of the packed
+ * booleans `mask` is 1, else 0, for r < rows and q < count; stride >= count. */
+ODT_INLINE void odt_mask_tile_f32(float *out, int32_t stride, const float *acc,
+                                  const uint8_t *mask, int32_t index, int32_t rows, int32_t count)
+{
+    for (int32_t r = 0; r < rows; ++r, out += stride, acc += count, index += stride) {
+        int32_t q = 0;
+        if ((index & 7) == 0) {
+            for (const uint8_t *byte = mask + (index >> 3); q + 8 <= count; q += 8, ++byte) {
+                for (int32_t i = 0; i < 8; ++i) {
+                    const uint32_t keep = 0u - (*byte >> i & 1u);
+                    out[q + i] = odt_float_of(odt_bits_of(acc[q + i]) & keep);
+                }
+            }
+        }
+        for (; q < count; ++q) out[q] = odt_bit_read(mask, index + q) ? acc[q] : 0.0f;
+    }
+}
+
 /* out[i] = (offset + a[i] * a_multiplier + b[i] * b_multiplier) >> shift, clamped to int8, for
  * i < count: a sum of codes in the form of relay_passes/ops/narrow_sum.py.
  *
