@@ -112,7 +112,7 @@ def network(counts: Counts, ops: list[dict]) -> dict:
 
 def mlperf(name: str, file: str) -> dict:
     """A network's prediction beside the sum of CMSIS-NN's figures over its layers."""
-    compiled = odt.compile(MLPERF / file, scheme="head", **BOARD)
+    compiled = odt.compile(MLPERF / file, scheme="head", prefer="speed", **BOARD)
     counts = count(compiled)
     program = compiled.source.predict.program
     ops = op_rows(program, counts.calls["predict"], layer_kinds(odt.load(MLPERF / file)))
@@ -128,7 +128,7 @@ def operator(name: str) -> dict:
     """One operator's kernel, in the middle of a prediction."""
     with tempfile.TemporaryDirectory() as scratch:
         path = write_model(OPERATORS[name], Path(scratch, "operator.onnx"))
-        compiled = odt.compile(path, scheme="head", **BOARD)
+        compiled = odt.compile(path, scheme="head", prefer="speed", **BOARD)
     kinds = [op.kind for op in compiled.source.predict.program.ops]
     if OPERATORS[name].add:
         measured = slice(kinds.index("qadd"), kinds.index("qadd") + 1)

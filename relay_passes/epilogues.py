@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 from tvm import sym, tirx
 
-from .microkernels import Linear, Match, extern_arguments, is_load, microkernel
+from .microkernels import Linear, Match, extern_arguments, is_dense, is_load, microkernel
 
 
 _RUNS = (2, 4, 8, 16, 32)  # booleans that one byte, or whole bytes, hold
@@ -20,7 +22,7 @@ def ending(loop: tirx.For, sizes: dict) -> Match | None:
         loops.append(node)
         node = node.body
     if len(loops) > 2:
-        return None
+        return _adding(loops, node)
     return _requantization(loops, node, sizes) or _masking(loops, node, sizes)
 
 
@@ -88,19 +90,39 @@ def _masking(loops, node, sizes: dict) -> Match | None:
     return Match([call])
 
 
+def _adding(loops, node) -> Match | None:
+    """out[i] = clamp((a[i] * a_multiplier + b[i] * b_multiplier + offset) >> shift), all of them."""
+    clamped = _clamped(node) if isinstance(node, tirx.BufferStore) else None
+    if type(clamped).__name__ != "RShift":
+        return None
+    total, shift = clamped.a, clamped.b
+    terms = extern_arguments(total, "odt_scaled_sum_narrow")
+    if not terms:
+        return None
+    a, b = (term.value if type(term).__name__ == "Cast" else term for term in terms[::2][:2])
+    places = [x.indices[0] for x in (node, a, b) if not isinstance(x, tirx.IntImm)]
+    at = [Linear(index, loops) for index in places]
+    whole = len(at) == 3 and all(linear.found and linear.constant == 0 for linear in at)
+    if not whole or not is_dense(loops, *at):
+        return None
+    buffers = (node.buffer, a.source, b.source)
+    count = math.prod(int(loop.extent) for loop in loops)
+    arguments = [tirx.address_of(buffer[0]) for buffer in buffers]
+    return Match([microkernel("odt_add_s8", *arguments, terms[1], terms[3], terms[4], shift, count)])
+
+
 def _tile(loops, to: Linear, sums: Linear, tables) -> tuple[int, int, int, int] | None:
     """(stride, step, rows, columns) of a tile of results; step is 1 for a channel a row."""
-    inner = [loop for loop in loops if sums.of[loop] == 1 and to.of[loop] == 1]
+    still = [loop for loop in loops if not any(linear.of[loop] for linear in tables)]
+    inner = [loop for loop in still if sums.of[loop] == 1 and to.of[loop] == 1]
     outer = [loop for loop in loops if loop not in inner]
-    if len(inner) != 1 or len(outer) > 1:
+    if len(inner) > 1 or len(outer) > 1:
         return None
-    count = int(inner[0].extent)
+    count = int(inner[0].extent) if inner else 1
     rows = int(outer[0].extent) if outer else 1
     stride = to.of[outer[0]] if outer else count
     steps = {linear.of[outer[0]] if outer else 0 for linear in tables} or {0}
-    if any(linear.of[inner[0]] for linear in tables) or len(steps) > 1:
-        return None
-    if stride < count or any(sums.of[loop] != count for loop in outer):
+    if len(steps) > 1 or stride < count or any(sums.of[loop] != count for loop in outer):
         return None
     return stride, steps.pop(), rows, count
 

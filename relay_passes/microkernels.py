@@ -127,7 +127,7 @@ def _extent(loops) -> int:
     return math.prod(int(loop.extent) for loop in loops)
 
 
-def _is_dense(loops, *linears, step: int = 1) -> bool:
+def is_dense(loops, *linears, step: int = 1) -> bool:
     """Whether the loops, the last one fastest, walk each index in equal steps."""
     stride = step
     for loop in reversed(loops):
@@ -142,7 +142,7 @@ def _dot(leaf, sizes, sums, a, b) -> Match | None:
     if roles is None:
         return None
     rows, outputs, taps = roles
-    if len(rows) > 1 or len(outputs) > 1 or a.constant is None or not _is_dense(taps, a, b):
+    if len(rows) > 1 or len(outputs) > 1 or a.constant is None or not is_dense(taps, a, b):
         return None
     left, right = _product(leaf.store)
     height, width, length = _extent(rows), _extent(outputs), _extent(taps)
@@ -171,11 +171,11 @@ def _dot_columns(leaf, sizes, sums, a, b) -> Match | None:
     height, width, depth = _extent(rows), _extent(outputs), _extent(taps)
     if not taps or (sizes[left], sizes[right]) != (height * depth, width * depth):
         return None
-    if a.constant != 0 or b.constant != 0 or not _is_dense(taps, a, b):
+    if a.constant != 0 or b.constant != 0 or not is_dense(taps, a, b):
         return None
-    if not (_is_dense(rows, a, step=depth) and _is_dense(rows, sums)):
+    if not (is_dense(rows, a, step=depth) and is_dense(rows, sums)):
         return None
-    if not (_is_dense(outputs, b, step=depth) and _is_dense(outputs, sums, step=height)):
+    if not (is_dense(outputs, b, step=depth) and is_dense(outputs, sums, step=height)):
         return None
     call = microkernel(
         "odt_dot_columns",
@@ -201,7 +201,7 @@ def _dot_f32(leaf, sums, a, b) -> Match | None:
     if any(sums.of[o] != height or b.of[o] != 1 for o in outputs):
         return None
     stride = a.of[taps[-1]] if taps else height
-    if stride < height or not _is_dense(taps, b, step=width) or not _is_dense(taps, a, step=stride):
+    if stride < height or not is_dense(taps, b, step=width) or not is_dense(taps, a, step=stride):
         return None
     call = microkernel(
         "odt_dot_f32",
@@ -220,7 +220,7 @@ def _window(leaf, sizes, sums, a, b) -> Match | None:
     if roles is None:
         return None
     pixels, outputs, taps = roles
-    if outputs or len(taps) > 2 or b.constant != 0 or not _is_dense(taps, b):
+    if outputs or len(taps) > 2 or b.constant != 0 or not is_dense(taps, b):
         return None
     left, right = _product(leaf.store)
     # a loop of extent 1 is gone: what is left moves along a row of the plane, or down
@@ -248,7 +248,7 @@ def _window(leaf, sizes, sums, a, b) -> Match | None:
 
 def _tile(pixels, sums: Linear, a: Linear, pitch: int) -> tuple[int, int, int] | None:
     """(stride, rows, columns) of a window's results; `pitch` 0 where filters have one row."""
-    if not _is_dense(pixels, sums) or len(pixels) > 2:
+    if not is_dense(pixels, sums) or len(pixels) > 2:
         return None
     if len(pixels) == 2:
         row, column = pixels
@@ -287,7 +287,7 @@ def _packed(leaf: Leaf, order: Columns):
     blocks = _packed_blocks(leaf, order, index, rows, taps)
     if blocks is not None:
         return blocks
-    if source is not None and begin == 0 and _is_dense(taps, index):
+    if source is not None and begin == 0 and is_dense(taps, index):
         load, zero_point = source
         x = Linear(load.indices[0], leaf.loops)
         whole = _extent(rows) == order.rows and _extent(taps) == order.depth
@@ -313,7 +313,7 @@ def _packed_blocks(leaf: Leaf, order: Columns, index, rows, taps):
     """columns[p * depth + k] = odt_block_code(x[k * stride + p] * scale[k], factor[p])."""
     arguments = extern_arguments(leaf.store.value, "odt_block_code")
     planes = arguments and _scaled_planes(leaf, arguments[0], rows, taps)
-    if not planes or index.constant != 0 or not _is_dense(taps, index):
+    if not planes or index.constant != 0 or not is_dense(taps, index):
         return None
     if _extent(rows) != order.rows or _extent(taps) != order.depth:
         return None
@@ -321,7 +321,7 @@ def _packed_blocks(leaf: Leaf, order: Columns, index, rows, taps):
     at = Linear(factor.indices[0], leaf.loops) if is_load(factor) else None
     if at is None or not at.found or at.constant != 0:
         return None
-    if not _is_dense(rows, at) or any(at.of[k] for k in taps):
+    if not is_dense(rows, at) or any(at.of[k] for k in taps):
         return None
     return microkernel(
         "odt_pack_planes",
@@ -343,7 +343,7 @@ def peaks(leaf: Leaf) -> Match | None:
     rows = [loop for loop in leaf.loops if to.of[loop]]
     taps = [loop for loop in leaf.loops if loop not in rows]
     planes = _scaled_planes(leaf, arguments[1], rows, taps)
-    if planes is None or not _is_dense(rows, to):
+    if planes is None or not is_dense(rows, to):
         return None
     sizes = _extent(rows), _extent(taps)
     target = tirx.address_of(leaf.store.buffer[0])
@@ -357,7 +357,7 @@ def _scaled_planes(leaf: Leaf, value, rows, taps):
     x, scale = (Linear(load.indices[0], leaf.loops) for load in (value.a, value.b))
     if not (x.found and scale.found) or len(taps) > 1 or any(scale.of[p] for p in rows):
         return None
-    if not (_is_dense(rows, x) and _is_dense(taps, scale)):
+    if not (is_dense(rows, x) and is_dense(taps, scale)):
         return None
     if str(value.a.source.ty.dtype) != "float32":
         return None
@@ -396,10 +396,10 @@ def _filtered(leaf: Leaf, order: Taps):
     if not (index.found and w.found and index.constant == 0):
         return None
     size = order.height * order.width
-    if not _is_dense(leaf.loops, index) or _extent(leaf.loops) != size:
+    if not is_dense(leaf.loops, index) or _extent(leaf.loops) != size:
         return None
     turned = all(w.of[loop] == -index.of[loop] for loop in leaf.loops)
-    if not turned and not _is_dense(leaf.loops, w):
+    if not turned and not is_dense(leaf.loops, w):
         return None
     first = w.base - (size - 1) if turned else w.base
     source = tirx.address_of(load.source[sym.Analyzer().simplify(first)])

@@ -40,7 +40,7 @@ class DefaultSchedule:
     memory plan owns (see `codegen.c_printer`).
 
     chooser : for an unscheduled PrimFunc, the function that takes its decisions (see
-        `schedule_tiles`); by default all are the defaults.
+        `schedule_tiles`); by default all are the defaults. Kernels short of scratch keep those.
     scratch : of kernels, by name, that get LITTLE scratch or NONE, at the price of speed (see
         `with_less_scratch`).
 
@@ -73,7 +73,10 @@ class DefaultSchedule:
 
     def _scheduled(self, name: str, function: tirx.PrimFunc) -> tirx.PrimFunc:
         schedule = Schedule(tvm.IRModule({"main": function}))
-        apply_schedule(schedule, self.chooser(function), self.scratch.get(name, AMPLE))
+        scratch = self.scratch.get(name, AMPLE)
+        # decisions that need too much scratch are taken back with the scratch
+        choose = self.chooser(function) if scratch == AMPLE else by_default
+        apply_schedule(schedule, choose, scratch)
         return schedule.mod["main"].with_attr("tirx.is_scheduled", 1)
 
 

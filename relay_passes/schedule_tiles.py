@@ -12,6 +12,7 @@ tile is ragged.
 from __future__ import annotations
 
 import math
+from functools import partial
 
 from tvm import tirx
 from tvm.ir import Call
@@ -61,8 +62,9 @@ def schedule_columns(schedule, choose, scratch: int) -> None:
     wanted_rows = _fitting(schedule, COLUMNS, row_limits[0], row_bytes, scratch)
     wanted_outputs = _fitting(schedule, FILTERS, 4, row_bytes, scratch)
     most_outputs = MAX_FLOAT_OUTPUTS if floats else MAX_OUTPUTS
-    rows, row = _split(schedule, loops[leading + 1 :], "rows", wanted_rows, row_limits[1], choose)
-    outputs, output = _split(schedule, [channel], "outputs", wanted_outputs, most_outputs, choose)
+    tile = partial(_split, schedule, choose=choose, at_most=scratch != AMPLE)
+    rows, row = tile(loops[leading + 1 :], "rows", wanted_rows, row_limits[1])
+    outputs, output = tile([channel], "outputs", wanted_outputs, most_outputs)
     schedule.reorder(*outer, rows, outputs, output, row)
     for other in others:
         schedule.reverse_compute_at(other, row)
@@ -205,10 +207,15 @@ def _readers(schedule, block) -> list:
     return [child for child in children if schedule.get(child).name_hint in behind]
 
 
-def _split(schedule, loops, name: str, wanted: int, most: int, choose) -> list:
-    """The loops as one, split in two; the size of the inner is near to `wanted`, or chosen."""
+def _split(schedule, loops, name: str, wanted: int, most: int, choose, at_most=False) -> list:
+    """The loops as one, split in two; the size of the inner is near to `wanted`, or chosen.
+
+    at_most : it is no larger.
+    """
     candidates = tile_sizes([int(schedule.get(loop).extent) for loop in loops], most)
     default = min(candidates, key=lambda n: abs(math.log(n / wanted)))
+    if at_most:
+        default = max(n for n in candidates if n <= wanted)
     factor = choose(schedule, name, candidates, default)
     return schedule.split(schedule.fuse(*loops), [None, factor])
 

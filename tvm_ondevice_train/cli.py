@@ -93,10 +93,19 @@ def model_options(command):
         ),
         click.option(
             "--backward",
-            type=click.Choice(["float32", "bfloat16", "float8"]),
+            type=click.Choice(["float32", "int16", "bfloat16", "float8"]),
             default="float32",
             show_default=True,
-            help="How adjoints are stored between kernels: in 32, 16 or 8 bits.",
+            help="Arithmetic of the backward: float32; int16, integer data gradients; bfloat16 and "
+            "float8, that and adjoints stored between kernels in 16 or 8 bits.",
+        ),
+        click.option(
+            "--prefer",
+            type=click.Choice(["memory", "speed"]),
+            default="memory",
+            show_default=True,
+            help="memory: no kernel's scratch raises the peak of the arena; speed: each kernel has "
+            "the scratch that makes it fastest.",
         ),
         click.option(
             "--lr",
@@ -163,6 +172,7 @@ def compile_command(
     scheme,
     loss,
     backward,
+    prefer,
     learning_rate,
     board,
     sram,
@@ -197,6 +207,7 @@ def compile_command(
             sram_bytes=sram,
             flash_bytes=flash,
             backward=backward,
+            prefer=prefer,
             tuning=tuning,
             dump_ir=dump_ir,
         )

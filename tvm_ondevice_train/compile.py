@@ -41,6 +41,7 @@ from .tune.tuning import Tuning, tuning_for
 
 STEP_ROLES = ("input", "target", "learning_rate", "seed")
 SCRATCH_ROUNDS = 4  # each lowers the step again
+PREFERENCES = {"memory": SCRATCH_ROUNDS, "speed": 1}
 BACKWARDS = ("float32", "int16", *FORMATS)
 
 
@@ -86,6 +87,7 @@ def compile(
     flash_bytes: int | None = None,
     seed: int = 0,
     backward: str = "float32",
+    prefer: str = "memory",
     tuning: str | os.PathLike | Mapping | Tuning | None = None,
     dump_ir: str | os.PathLike | None = None,
 ) -> CompiledModel:
@@ -104,6 +106,8 @@ def compile(
     backward : "float32"; "int16", the data gradients of layers with int8 weights in integer
         arithmetic; "bfloat16" and "float8", that and adjoints stored between kernels in 16 or 8
         bits.
+    prefer : "memory", where no scratch of a kernel may raise the arena's peak; "speed", where every
+        kernel has what its microkernels want.
     tuning : the file that `ondevice-train tune` wrote, or its content; None is the package's own
         for the board's CPU, if there is one, and "none" leaves every schedule at its default.
     dump_ir : a directory for the module after each pass, as TVMScript.
@@ -115,6 +119,8 @@ def compile(
         raise OdtError(f"learning_rate is {learning_rate}; it must be 0 or more, and finite")
     if backward not in (known := BACKWARDS):
         raise OdtError(f'backward is "{backward}"; allowed are {", ".join(known)}')
+    if prefer not in PREFERENCES:
+        raise OdtError(f'prefer is "{prefer}"; allowed are {", ".join(PREFERENCES)}')
     tuned = tuning_for(tuning, target)
     made_from = {
         "model": model,
@@ -126,6 +132,7 @@ def compile(
         "flash_bytes": flash_bytes,
         "seed": seed,
         "backward": backward,
+        "prefer": prefer,
     }
     model = model if isinstance(model, Model) else load(model)
     if classes is not None:
@@ -140,6 +147,7 @@ def compile(
         backward=backward,
         dump_ir=dump_ir,
         chooser=tuned.chooser,
+        rounds=PREFERENCES[prefer],
     )
     tuned.check()
     source = _source(sliced, train, predict, loss, learning_rate)
@@ -166,25 +174,30 @@ def build_programs(
     backward: str = "float32",
     dump_ir: str | os.PathLike | None = None,
     chooser=None,
+    rounds: int = SCRATCH_ROUNDS,
 ) -> tuple[Program, Program]:
     """The training step and the prediction as kernel calls, before memory is planned.
 
     trained : names of the parameters that train, in whole (see `slice_model`).
     fuse : False keeps one kernel for each operator, in the order of the graph, for looking at.
     chooser : what takes the decisions of schedules (see `DefaultSchedule`).
+    rounds : how often a step is lowered, at most, until no kernel's scratch raises the peak.
     """
     training = partial(training_passes, trained, fuse, backward, chooser)
-    step = _within_memory(loss_module(model, loss), training, partial(ir_dump, dump_ir, "training"))
+    step = _within_memory(loss_module(model, loss), training, partial(ir_dump, dump_ir, "training"), rounds)
     forward = _within_memory(
         model.module,
         partial(kernel_passes, fuse, chooser),
         partial(ir_dump, dump_ir, "prediction"),
+        rounds,
         free_bytes=_peak_bytes(step),
     )
     return extract(step, STEP_ROLES), extract(forward, STEP_ROLES[:1])
 
 
-def _within_memory(module: tvm.IRModule, passes, dump, free_bytes: int = 0) -> tvm.IRModule:
+def _within_memory(
+    module: tvm.IRModule, passes, dump, rounds: int, free_bytes: int = 0
+) -> tvm.IRModule:
     """What the passes make of `module` where scratch raises no peak, if that can be.
 
     passes : (scratch=) -> a list of passes; see `DefaultSchedule`.
@@ -192,7 +205,7 @@ def _within_memory(module: tvm.IRModule, passes, dump, free_bytes: int = 0) -> t
     free_bytes : of arena that there will be in any case.
     """
     scratch, found = {}, []
-    for _ in range(SCRATCH_ROUNDS):
+    for _ in range(rounds):
         with dump():
             found.append(tvm.transform.Sequential(passes(scratch=scratch))(module))
         less = with_less_scratch(found[-1], scratch, free_bytes)
