@@ -143,10 +143,7 @@ def _fitting(schedule, stage: str, wanted: int, row_bytes: int, scratch: int) ->
     """
     if stage not in _names(schedule) or _is_copy(schedule, stage):
         return wanted
-    ends = [schedule.get(schedule.get_sblock(stage)).reads[0].source]
-    for block in schedule.get_output_blocks(_root(schedule)):
-        ends += [write.source for write in schedule.get(block).writes]
-    budget = sum(_bytes(buffer) for buffer in ends) // SCRATCH_PART
+    budget = sum(_bytes(param) for param in schedule.mod["main"].params) // SCRATCH_PART
     budget = max(SCRATCH_BYTES, budget) if scratch == AMPLE else min(SCRATCH_BYTES, budget) // 4
     return max(1, min(wanted, budget // row_bytes))
 
