@@ -23,7 +23,8 @@ def ending(loop: tirx.For, sizes: dict) -> Match | None:
         node = node.body
     if len(loops) > 2:
         return _adding(loops, node)
-    return _requantization(loops, node, sizes) or _masking(loops, node, sizes)
+    found = _requantization(loops, node, sizes) or _masking(loops, node, sizes)
+    return found or _real_masking(loops, node, sizes)
 
 
 def _requantization(loops, node, sizes: dict) -> Match | None:
@@ -62,15 +63,8 @@ def _requantization(loops, node, sizes: dict) -> Match | None:
 
 def _masking(loops, node, sizes: dict) -> Match | None:
     """out[r * stride + q] = mask[r * stride + q] ? acc[r * inner + q] : 0."""
-    if not isinstance(node, tirx.BufferStore) or type(node.value).__name__ != "Select":
-        return None
-    mask, acc, zero = node.value.condition, node.value.true_value, node.value.false_value
-    if not (is_load(mask) and is_load(acc) and isinstance(zero, tirx.FloatImm)):
-        return None
-    floats = str(node.buffer.ty.dtype) == "float32" and float(zero) == 0
-    if not floats or str(mask.source.ty.dtype) != "bool":
-        return None
-    if acc.source not in sizes or node.buffer in sizes:
+    mask, acc = _masked(node)
+    if not is_load(acc) or acc.source not in sizes or node.buffer in sizes:
         return None
     to, sums, bits = (Linear(x.indices[0], loops) for x in (node, acc, mask))
     if not (to.found and sums.found and bits.found) or sums.constant != 0:
@@ -88,6 +82,50 @@ def _masking(loops, node, sizes: dict) -> Match | None:
         *(bits.base, rows, count),
     )
     return Match([call])
+
+
+def _real_masking(loops, node, sizes: dict) -> Match | None:
+    """out[r * stride + q] = mask[r * stride + q] ? acc[r * inner + q] * unit[q] : 0."""
+    mask, value = _masked(node)
+    if type(value).__name__ != "Mul" or type(value.a).__name__ != "Cast":
+        return None
+    acc, unit = value.a.value, value.b
+    if not all(is_load(x) and x.source in sizes for x in (acc, unit)) or node.buffer in sizes:
+        return None
+    if str(acc.source.ty.dtype) != "int32":
+        return None
+    to, sums, bits, units = (Linear(x.indices[0], loops) for x in (node, acc, mask, unit))
+    found = to.found and sums.found and bits.found and units.found
+    tile = _tile(loops, to, sums, []) if found and sums.constant == 0 else None
+    if tile is None or any(bits.of[at] != to.of[at] for at in loops):
+        return None
+    stride, _, rows, count = tile
+    inner = [loop for loop in loops if units.of[loop]]
+    if any((sums.of[at], to.of[at], units.of[at]) != (1, 1, 1) for at in inner):
+        return None
+    call = microkernel(
+        "odt_real_tile_masked",
+        tirx.address_of(node.buffer[to.base]),
+        stride,
+        tirx.address_of(acc.source[0]),
+        tirx.address_of(unit.source[units.base]),
+        len(inner),
+        tirx.address_of(mask.source[0]),
+        *(bits.base, rows, count),
+    )
+    return Match([call])
+
+
+def _masked(store) -> tuple:
+    """(mask, x) of a float32 ``mask ? x : 0``; (None, None) for anything else."""
+    value = getattr(store, "value", None)
+    if type(value).__name__ != "Select" or str(store.buffer.ty.dtype) != "float32":
+        return None, None
+    mask, zero = value.condition, value.false_value
+    if not (is_load(mask) and isinstance(zero, tirx.FloatImm) and float(zero) == 0):
+        return None, None
+    booleans = str(mask.source.ty.dtype) == "bool"
+    return (mask, value.true_value) if booleans else (None, None)
 
 
 def _adding(loops, node) -> Match | None:
@@ -108,7 +146,9 @@ def _adding(loops, node) -> Match | None:
     buffers = (node.buffer, a.source, b.source)
     count = math.prod(int(loop.extent) for loop in loops)
     arguments = [tirx.address_of(buffer[0]) for buffer in buffers]
-    return Match([microkernel("odt_add_s8", *arguments, terms[1], terms[3], terms[4], shift, count)])
+    return Match(
+        [microkernel("odt_add_s8", *arguments, terms[1], terms[3], terms[4], shift, count)]
+    )
 
 
 def _tile(loops, to: Linear, sums: Linear, tables) -> tuple[int, int, int, int] | None:

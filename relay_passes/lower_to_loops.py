@@ -5,6 +5,7 @@ from __future__ import annotations
 import tvm
 from tvm import s_tir, tirx
 
+HINTED = "odt.partition_hints"  # attribute of a kernel whose schedule says which loops to cut
 _LOOPS = tvm.ir.transform.Sequential(
     [
         s_tir.transform.CanonicalizeLoop(),
@@ -26,8 +27,9 @@ _LOOPS = tvm.ir.transform.Sequential(
         tirx.transform.LowerIntrin(),
     ]
 )
-# a loop whose condition is marked `likely` becomes one loop for each outcome (see ops.channels)
-_CONFIG = {"s_tir.LoopPartition": {"partition_const_loop": False}}
+# A loop whose condition is marked `likely` becomes one loop for each outcome (see ops.channels):
+# any such loop, or in a kernel that says which ones (`schedule_tiles`) no other.
+_ANY, _HINTED = ({"s_tir.LoopPartition": {"partition_const_loop": any_}} for any_ in (True, False))
 
 
 @tvm.transform.module_pass(opt_level=0, name="LowerToLoops")
@@ -50,7 +52,13 @@ class LowerToLoops:
     def transform_module(self, module: tvm.IRModule, _context) -> tvm.IRModule:
         functions = dict(module.functions_items())
         kernels = {g: f for g, f in functions.items() if isinstance(f, tirx.PrimFunc)}
-        with tvm.transform.PassContext(config=_CONFIG):
-            lowered = _LOOPS(tvm.IRModule(kernels))
-        functions |= {gvar: lowered[gvar.name_hint] for gvar in kernels}
+        for config, hinted in ((_ANY, False), (_HINTED, True)):
+            part = {g: f for g, f in kernels.items() if _has_hints(f) == hinted}
+            with tvm.transform.PassContext(config=config):
+                lowered = _LOOPS(tvm.IRModule(part))
+            functions |= {gvar: lowered[gvar.name_hint] for gvar in part}
         return tvm.IRModule(functions, attrs=module.attrs)
+
+
+def _has_hints(function: tirx.PrimFunc) -> bool:
+    return bool(function.attrs.get(HINTED, 0))

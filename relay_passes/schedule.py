@@ -9,12 +9,12 @@ from tvm import sym, tirx
 from tvm.s_tir import Schedule
 from tvm.s_tir.schedule import ScheduleError
 
+from .lower_to_loops import HINTED
 from .ops.staging import COLUMNS, PEAK, PLANE, STAGES
 from .schedule_tiles import (
     AMPLE,
     NONE,
     by_default,
-    cut_where_likely,
     schedule_columns,
     schedule_elements,
     schedule_planes,
@@ -76,16 +76,20 @@ class DefaultSchedule:
         scratch = self.scratch.get(name, AMPLE)
         # decisions that need too much scratch are taken back with the scratch
         choose = self.chooser(function) if scratch == AMPLE else by_default
-        apply_schedule(schedule, choose, scratch)
-        return schedule.mod["main"].with_attr("tirx.is_scheduled", 1)
+        tiled = apply_schedule(schedule, choose, scratch)
+        attributes = {"tirx.is_scheduled": 1, **({HINTED: 1} if tiled else {})}
+        return schedule.mod["main"].with_attrs(attributes)
 
 
 def _unscheduled(function) -> bool:
     return isinstance(function, tirx.PrimFunc) and not function.attrs.get("tirx.is_scheduled", 0)
 
 
-def apply_schedule(schedule: Schedule, choose, scratch: int = AMPLE) -> None:
-    """Schedule the kernel in `schedule`; `choose` takes the decisions (see `schedule_tiles`)."""
+def apply_schedule(schedule: Schedule, choose, scratch: int = AMPLE) -> bool:
+    """Schedule the kernel in `schedule`; `choose` takes the decisions (see `schedule_tiles`).
+
+    Returns whether it is one of those that are made of tiles.
+    """
     names = [schedule.get(b).name_hint for b in schedule.get_child_blocks(_root(schedule))]
     for stage, schedule_tiles in _TILED.items():
         if stage in names:
@@ -94,7 +98,7 @@ def apply_schedule(schedule: Schedule, choose, scratch: int = AMPLE) -> None:
                 schedule_elements(schedule, _buffer_plane)
             else:
                 schedule_tiles(schedule, choose, scratch)
-            return
+            return True
     outputs = {schedule.get(b).name_hint for b in schedule.get_output_blocks(_root(schedule))}
     reductions = {name for name in names if not _is_spatial(schedule, name)}
     inner = set(names) - reductions - outputs
@@ -114,13 +118,7 @@ def apply_schedule(schedule: Schedule, choose, scratch: int = AMPLE) -> None:
             _buffer_plane(schedule, name)
             first = _first_reduction_loop(schedule, name)
             schedule.decompose_reduction(schedule.get_sblock(name), first)
-    _cut_loops(schedule)
-
-
-def _cut_loops(schedule) -> None:
-    for block in schedule.get_child_blocks(_root(schedule)):
-        for loop in schedule.get_loops(block):
-            cut_where_likely(schedule, loop, block)
+    return False
 
 
 def _inline_elementwise(schedule, names) -> None:

@@ -20,8 +20,9 @@ from tvm.ir import Call
 from .graph import tensor_bytes
 from .in_place import operands
 from .microkernels import MAX_FLOAT_OUTPUTS
-from .ops.staging import COLUMNS, FACTOR, FILTERS, PEAK, PLANE, STAGES, TAPS
+from .ops.staging import COLUMNS, FACTOR, FILTERS, GATHERED, PEAK, PLANE, STAGES, TAPS, UNIT
 
+_BLOCKS = (UNIT, FACTOR, PEAK, GATHERED)  # consumers first
 # of a tile: more accumulators are no better, and take scratch
 MAX_ROWS = 32
 MAX_SIDE = 16
@@ -57,9 +58,12 @@ def schedule_columns(schedule, choose, scratch: int) -> None:
     outer, channel = loops[:leading], loops[leading]
     if PEAK in _names(schedule):
         row_limits = MAX_BLOCK_ROWS, MAX_BLOCK_ROWS  # each tile packs all weights again
+        row_bytes += 0 if _is_copy(schedule, GATHERED) else 2 * row_bytes
         group, channel = schedule.split(channel, _shape(schedule, FILTERS)[:2])
         outer = [*outer, group]
     wanted_rows = _fitting(schedule, COLUMNS, row_limits[0], row_bytes, scratch)
+    if PEAK in _names(schedule):
+        wanted_rows = max(4, wanted_rows)
     wanted_outputs = _fitting(schedule, FILTERS, 4, row_bytes, scratch)
     most_outputs = MAX_FLOAT_OUTPUTS if floats else MAX_OUTPUTS
     tile = partial(_split, schedule, choose=choose, at_most=scratch != AMPLE)
@@ -69,7 +73,7 @@ def schedule_columns(schedule, choose, scratch: int) -> None:
     for other in others:
         schedule.reverse_compute_at(other, row)
     schedule.compute_at(accumulator, outputs, preserve_unit_loops=True)
-    for stage in (COLUMNS, FACTOR, PEAK):
+    for stage in (COLUMNS, *_BLOCKS):
         _stage(schedule, stage, rows)
     _separate_peak(schedule)
     if FILTERS in _names(schedule):
@@ -89,8 +93,9 @@ def schedule_planes(schedule, choose, _scratch: int) -> None:
     accumulator = schedule.get_sblock("acc")
     driver, *others = _readers(schedule, accumulator)
     _, channel, row, column = schedule.get_loops(driver)
-    columns, column = _split(schedule, [column], "columns", MAX_SIDE, MAX_SIDE, choose)
-    rows, row = _split(schedule, [row], "rows", MAX_SIDE, MAX_SIDE, choose)
+    columns, column = _split(schedule, [column], "columns", MAX_SIDE, MAX_SIDE, choose, pairs=True)
+    most = max(1, MAX_SIDE**2 // int(schedule.get(column).extent))
+    rows, row = _split(schedule, [row], "rows", min(MAX_SIDE, most), MAX_SIDE, choose)
     schedule.reorder(rows, columns, row, column)
     for other in others:
         schedule.reverse_compute_at(other, column)
@@ -98,7 +103,7 @@ def schedule_planes(schedule, choose, _scratch: int) -> None:
     cut_where_likely(schedule, channel, schedule.get_sblock(TAPS))
     _stage(schedule, PLANE, channel)
     schedule.storage_align(schedule.get_sblock(PLANE), 0, axis=-2, factor=2, offset=0)
-    for stage in (TAPS, FACTOR, PEAK):
+    for stage in (TAPS, *_BLOCKS):
         _stage(schedule, stage, channel)
     _separate_peak(schedule)
     _separate_init(schedule, accumulator, outer=4)
@@ -131,8 +136,8 @@ def _stage(schedule, name: str, loop) -> None:
     if _is_copy(schedule, name):
         schedule.compute_inline(block)
         return
-    schedule.compute_at(block, loop, preserve_unit_loops=name in (COLUMNS, PEAK))
-    if name == COLUMNS:
+    schedule.compute_at(block, loop, preserve_unit_loops=name in (COLUMNS, GATHERED, PEAK))
+    if name == GATHERED or (name == COLUMNS and PEAK not in _names(schedule)):
         _unroll_window(schedule, block)
 
 
@@ -156,7 +161,7 @@ def _is_copy(schedule, stage: str) -> bool:
     """Whether the columns are what an operand holds, its rows in the order of the columns."""
     block = schedule.get(schedule.get_sblock(stage))
     value, row = block.body.value, block.iter_vars[-1].var
-    if stage != COLUMNS or type(value).__name__ != "TensorLoad":
+    if stage not in (COLUMNS, GATHERED) or type(value).__name__ != "TensorLoad":
         return False
     return any(row.same_as(used) for used in tirx.analysis.undefined_vars(value.indices[-1]))
 
@@ -204,12 +209,16 @@ def _readers(schedule, block) -> list:
     return [child for child in children if schedule.get(child).name_hint in behind]
 
 
-def _split(schedule, loops, name: str, wanted: int, most: int, choose, at_most=False) -> list:
+def _split(schedule, loops, name: str, wanted: int, most: int, choose, at_most=False, pairs=False):
     """The loops as one, split in two; the size of the inner is near to `wanted`, or chosen.
 
-    at_most : it is no larger.
+    at_most : it is no larger. pairs : tiles start at pairs of elements, as microkernels load them.
     """
-    candidates = tile_sizes([int(schedule.get(loop).extent) for loop in loops], most)
+    extents = [int(schedule.get(loop).extent) for loop in loops]
+    candidates = tile_sizes(extents, most)
+    if pairs:
+        whole = math.prod(extents)
+        candidates = [n for n in candidates if n % 2 == 0 or n == whole] or [whole]
     default = min(candidates, key=lambda n: abs(math.log(n / wanted)))
     if at_most:
         default = max(n for n in candidates if n <= wanted)

@@ -9,7 +9,8 @@ from tvm import tirx
 
 from .epilogues import ending
 from .in_place import ELEMENTS, operands, with_workspace
-from .microkernels import Leaf, Match, Taps, accumulation, peaks, scaling, staging, widening
+from .microkernels import Leaf, Match, Taps, accumulation
+from .stagings import codes_on_grid, peaks, scaling, staging, widening
 
 
 @tvm.transform.module_pass(opt_level=0, name="SelectMicrokernels")
@@ -59,6 +60,7 @@ class _Kernel:
         self.nests: dict[tirx.For, list[Leaf]] = {}
         self.ends: dict[tirx.For, Match] = {}  # nests that make results of accumulators
         self.sizes: dict = {}  # scratch buffer -> elements
+        self.elsewhere: set = set()  # buffers of statements that are no part of a nest
         self._collect(function.body)
 
     def _collect(self, node):
@@ -76,6 +78,10 @@ class _Kernel:
                 self.nests[node] = leaves
             else:
                 self._collect(node.body)
+        elif kind == "BufferStore":
+            self.nests[node] = [Leaf((), node)]  # a nest without loops: its order matters as well
+        elif kind not in ("DeclBuffer", "Evaluate"):
+            self.elsewhere |= _touched(node)
 
     def _ends(self, loop) -> bool:
         match = ending(loop, self.sizes)
@@ -97,6 +103,7 @@ class _Kernel:
             elif buffer in self.sizes and len(leaves) == 1:
                 found[loop] = found[loop] or _staged(leaves[0])
         refused = {buffer for buffer in orders if not self._agreed(buffer, orders, found)}
+        refused |= self.elsewhere & set(orders)
         return self.ends | {
             loop: match
             for loop, match in found.items()
@@ -112,7 +119,7 @@ class _Kernel:
 
 
 def _staged(leaf: Leaf) -> Match | None:
-    return widening(leaf) or scaling(leaf) or peaks(leaf)
+    return widening(leaf) or scaling(leaf) or peaks(leaf) or codes_on_grid(leaf)
 
 
 def _leaves(node, loops) -> list[Leaf] | None:
@@ -128,9 +135,23 @@ def _leaves(node, loops) -> list[Leaf] | None:
     return None if None in parts else [leaf for part in parts for leaf in part]
 
 
+def _touched(node) -> set:
+    """Buffers that a statement, and those in it, load or store."""
+    if isinstance(node, tirx.BufferStore):
+        return _buffers(node)
+    parts = [getattr(node, name, None) for name in ("then_case", "else_case", "body")]
+    found = {b for part in (*getattr(node, "seq", ()), *parts) if part for b in _touched(part)}
+    heads = [getattr(node, name, None) for name in ("condition", "value")]
+    return found.union(*(_loaded(head) for head in heads if isinstance(head, tvm.ir.Expr)))
+
+
 def _buffers(store) -> set:
-    found = {store.buffer}
-    waiting = [store.value]
+    return {store.buffer} | _loaded(store.value)
+
+
+def _loaded(expression) -> set:
+    found = set()
+    waiting = [expression]
     while waiting:
         expr = waiting.pop()
         if type(expr).__name__ == "TensorLoad":

@@ -12,7 +12,7 @@ from tvm import relax, te, tirx
 
 from .convolution import upsampled
 from .registry import attributes, call, float_of_shape, register
-from .staging import COLUMNS, FACTOR, FILTERS, GATHERED, PEAK, PLANE, TAPS
+from .staging import COLUMNS, FACTOR, FILTERS, GATHERED, PEAK, PLANE, TAPS, UNIT
 
 CODE = 128  # no int8 code is larger
 INT16_MAX, INT32_MAX = 2**15 - 1, 2**31 - 1
@@ -69,6 +69,7 @@ def _dense_input_grad(attrs, adjoint, codes, scale):
     axes = _axes(taps, "oij")
     peak = _peak([batch, groups, pixels], lambda n, g, p: value(n, g, p, *axes), axes)
     factor = _factor(peak, limit)
+    unit = te.compute(peak.shape, lambda *at: _unit(peak(*at), limit), name=UNIT)
     stage = te.compute(
         [batch, groups, pixels, *taps],
         lambda n, g, p, *at: _code(value(n, g, p, *at), factor[n, g, p]),
@@ -89,7 +90,7 @@ def _dense_input_grad(attrs, adjoint, codes, scale):
 
     def real(n, c, h, w):
         p = h * columns + w
-        return acc[n, c, p].astype("float32") * _unit(peak[n, c // inputs_per_group, p], limit)
+        return acc[n, c, p].astype("float32") * unit[n, c // inputs_per_group, p]
 
     return te.compute(attrs["shape"], real, name="input_grad")
 
@@ -103,6 +104,7 @@ def _channelwise_input_grad(attrs, adjoint, codes, scale):
     axes = _axes([int(n) for n in adjoint.shape[2:]], "hw")
     peak = _peak([batch, channels], lambda n, c: gathered[n, c, *axes], axes)
     factor = _factor(peak, limit)
+    unit = te.compute(peak.shape, lambda n, c: _unit(peak[n, c], limit) * scale[c], name=UNIT)
     (step_h, step_w), (top, left, _, _) = attrs["dilation"], attrs["padding"]
     before = top - (height - 1) * step_h, left - (width - 1) * step_w
 
@@ -131,7 +133,7 @@ def _channelwise_input_grad(attrs, adjoint, codes, scale):
     acc = te.compute(attrs["shape"], element, name="acc")
 
     def real(n, c, h, w):
-        return acc[n, c, h, w].astype("float32") * (_unit(peak[n, c], limit) * scale[c])
+        return acc[n, c, h, w].astype("float32") * unit[n, c]
 
     return te.compute(attrs["shape"], real, name="input_grad")
 

@@ -115,9 +115,7 @@ def _qconv2d(attrs, data, weight, bias, multiplier, shift, *bounds):
     else:
         acc = _dense(attrs, data, weight)
 
-    biased = te.compute(
-        attrs["shape"], lambda n, o, h, w: acc(n, o, h, w) + bias[o], name="biased"
-    )
+    biased = te.compute(attrs["shape"], lambda n, o, h, w: acc(n, o, h, w) + bias[o], name="biased")
 
     def rounded(n, o, h, w):
         return _requantize(attrs, biased[n, o, h, w], multiplier[o], shift[o])

@@ -14,8 +14,9 @@ TAPS = "taps"  # [output, row, column]: the filter of one channel
 FILTERS = "filters"  # [*tap, output]: what a tile of columns is multiplied with
 GATHERED = "gathered"  # [batch, group, *tap, pixel] or NCHW, float32: what becomes columns, planes
 PEAK = "peak"  # [batch, group, pixel] or [batch, channel]: of the blocks of `integer_gradient`
-FACTOR = "factor"  # the same
-STAGES = (COLUMNS, FILTERS, PLANE, TAPS, GATHERED, PEAK, FACTOR)
+FACTOR = "factor"  # the same: what turns numbers into codes
+UNIT = "unit"  # the same: what a code of 1 stands for
+STAGES = (COLUMNS, FILTERS, PLANE, TAPS, GATHERED, PEAK, FACTOR, UNIT)
 
 
 def columns_of(data, zero_point: int, kernel, geometry: dict, out_size):

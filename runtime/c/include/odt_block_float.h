@@ -10,16 +10,17 @@
 
 #include "odt_dot.h"
 #include "odt_kernels.h"
+#include "odt_window.h"
 
 /* The larger of peak, which is no NaN, and the magnitude of x; NaN counts as 0. */
 ODT_INLINE float odt_peak(float peak, float x)
 {
-    const float magnitude = odt_fabsf(x);
-#if defined(ODT_ASSEMBLY) && defined(__ARM_FEATURE_NUMERIC_MAXMIN) && (__ARM_FP & 4)
-    float larger; /* compilers make a call of fmaxf() */
-    __asm__("vmaxnm.f32 %0, %1, %2" : "=t"(larger) : "t"(peak), "t"(magnitude));
+#if defined(ODT_ASSEMBLY) && (__ARM_FP & 4) && ((__ARM_FP & 8) || __ARM_ARCH >= 8)
+    float larger; /* an FPv5 has it; compilers make a call of fmaxf() */
+    __asm__("vabs.f32 %0, %2\n vmaxnm.f32 %0, %0, %1" : "=&t"(larger) : "t"(peak), "t"(x));
     return larger;
 #else
+    const float magnitude = odt_fabsf(x);
     return magnitude > peak ? magnitude : peak;
 #endif
 }
@@ -45,11 +46,17 @@ ODT_INLINE int16_t odt_block_code(float x, float factor)
     return (int16_t)(uint16_t)odt_block_word(x, factor);
 }
 
+/* x * scale[k]; x if scale is NULL. */
+ODT_INLINE float odt_scaled(float x, const float *scale, int32_t k)
+{
+    return scale ? x * scale[k] : x;
+}
+
 /* peak[p] = odt_peak(peak[p], x[k * stride + p] * scale[k]) for k = 0 ... depth - 1.
  *
  * peak   rows
  * x      depth planes, `stride` >= rows apart
- * scale  depth */
+ * scale  depth, or NULL for 1 */
 ODT_INLINE void odt_peak_planes(float *peak, const float *x, int32_t stride, const float *scale,
                                 int32_t rows, int32_t depth)
 {
@@ -58,17 +65,17 @@ ODT_INLINE void odt_peak_planes(float *peak, const float *x, int32_t stride, con
         float p0 = peak[p], p1 = peak[p + 1], p2 = peak[p + 2], p3 = peak[p + 3];
         const float *from = x + p;
         for (int32_t k = 0; k < depth; ++k, from += stride) {
-            p0 = odt_peak(p0, from[0] * scale[k]);
-            p1 = odt_peak(p1, from[1] * scale[k]);
-            p2 = odt_peak(p2, from[2] * scale[k]);
-            p3 = odt_peak(p3, from[3] * scale[k]);
+            p0 = odt_peak(p0, odt_scaled(from[0], scale, k));
+            p1 = odt_peak(p1, odt_scaled(from[1], scale, k));
+            p2 = odt_peak(p2, odt_scaled(from[2], scale, k));
+            p3 = odt_peak(p3, odt_scaled(from[3], scale, k));
         }
         peak[p] = p0, peak[p + 1] = p1, peak[p + 2] = p2, peak[p + 3] = p3;
     }
     for (; p < rows; ++p) {
         float largest = peak[p];
         for (int32_t k = 0; k < depth; ++k) {
-            largest = odt_peak(largest, x[k * stride + p] * scale[k]);
+            largest = odt_peak(largest, odt_scaled(x[k * stride + p], scale, k));
         }
         peak[p] = largest;
     }
@@ -77,7 +84,7 @@ ODT_INLINE void odt_peak_planes(float *peak, const float *x, int32_t stride, con
 /* Columns of odt_dot.h: columns(p, k) = odt_block_code(x[k * stride + p] * scale[k], factor[p]).
  *
  * x       depth planes, `stride` >= rows apart
- * scale   depth
+ * scale   depth, or NULL for 1
  * factor  rows */
 ODT_INLINE void odt_pack_planes(int16_t *columns, const float *x, int32_t stride,
                                 const float *scale, const float *factor, int32_t rows,
@@ -93,21 +100,20 @@ ODT_INLINE void odt_pack_planes(int16_t *columns, const float *x, int32_t stride
         for (; k < (depth & ~3); k += 4, low += 2 * stride) {
             for (int32_t odd = 0; odd < 2; ++odd, to += 4, low += stride) {
                 const float *high = low + 2 * stride;
-                const float s = scale[k + odd], t = scale[k + odd + 2];
-                to[0] = odt_lower_halves(odt_block_word(low[0] * s, f0),
-                                         odt_block_word(high[0] * t, f0));
-                to[1] = odt_lower_halves(odt_block_word(low[1] * s, f1),
-                                         odt_block_word(high[1] * t, f1));
-                to[2] = odt_lower_halves(odt_block_word(low[2] * s, f2),
-                                         odt_block_word(high[2] * t, f2));
-                to[3] = odt_lower_halves(odt_block_word(low[3] * s, f3),
-                                         odt_block_word(high[3] * t, f3));
+                to[0] = odt_lower_halves(odt_block_word(odt_scaled(low[0], scale, k + odd), f0),
+                                         odt_block_word(odt_scaled(high[0], scale, k + odd + 2), f0));
+                to[1] = odt_lower_halves(odt_block_word(odt_scaled(low[1], scale, k + odd), f1),
+                                         odt_block_word(odt_scaled(high[1], scale, k + odd + 2), f1));
+                to[2] = odt_lower_halves(odt_block_word(odt_scaled(low[2], scale, k + odd), f2),
+                                         odt_block_word(odt_scaled(high[2], scale, k + odd + 2), f2));
+                to[3] = odt_lower_halves(odt_block_word(odt_scaled(low[3], scale, k + odd), f3),
+                                         odt_block_word(odt_scaled(high[3], scale, k + odd + 2), f3));
             }
         }
         for (; k < depth; ++k, low += stride) {
             for (int32_t q = p; q < p + 4; ++q) {
                 columns[odt_column(q, k, rows, depth)] =
-                    odt_block_code(low[q - p] * scale[k], factor[q]);
+                    odt_block_code(odt_scaled(low[q - p], scale, k), factor[q]);
             }
         }
     }
@@ -115,7 +121,50 @@ ODT_INLINE void odt_pack_planes(int16_t *columns, const float *x, int32_t stride
     for (; p < rows; ++p) {
         for (int32_t k = 0; k < depth; ++k) {
             columns[odt_column(p, k, rows, depth)] =
-                odt_block_code(x[k * stride + p] * scale[k], factor[p]);
+                odt_block_code(odt_scaled(x[k * stride + p], scale, k), factor[p]);
+        }
+    }
+}
+
+/* A plane of odt_window.h, `rows` x `columns`, of zeros but for the codes of x on a grid:
+ * plane(top + i * down, left + j * across) = odt_block_code(x[i * stride + j], factor).
+ *
+ * x  height x width, the rows `stride` apart; all of the grid lies in the plane */
+ODT_INLINE void odt_block_plane(int16_t *plane, int32_t rows, int32_t columns, int32_t top,
+                                int32_t left, int32_t down, int32_t across, const float *x,
+                                int32_t stride, int32_t height, int32_t width, float factor)
+{
+    const int32_t pitch = ODT_PITCH(columns);
+    odt_zero(plane, rows * pitch);
+    plane += top * pitch + left;
+    for (int32_t i = 0; i < height; ++i, x += stride, plane += down * pitch) {
+        for (int32_t j = 0; j < width; ++j) plane[j * across] = odt_block_code(x[j], factor);
+    }
+}
+
+/* Results from sums of codes, under their mask:
+ * out[r * stride + q] = bit index + r * stride + q of mask ? acc[r * count + q] * unit : 0.
+ *
+ * unit  unit[q] if step is 1, unit[0] if it is 0; >= 0 */
+ODT_INLINE void odt_real_tile_masked(float *out, int32_t stride, const int32_t *acc,
+                                     const float *unit, int32_t step, const uint8_t *mask,
+                                     int32_t index, int32_t rows, int32_t count)
+{
+    for (int32_t r = 0; r < rows; ++r, out += stride, acc += count, index += stride) {
+        int32_t q = 0;
+        if ((index & 7) == 0) {
+            for (const uint8_t *byte = mask + (index >> 3); q + 8 <= count; q += 8, ++byte) {
+                const uint32_t bits = *byte;
+                for (int32_t i = 0; i < 8; ++i) {
+                    const uint32_t keep = 0u - (bits >> i & 1u);
+                    const int32_t kept = (int32_t)((uint32_t)acc[q + i] & keep);
+                    out[q + i] = (float)kept * unit[(q + i) * step];
+                }
+            }
+        }
+        for (; q < count; ++q) {
+            const int32_t kept = odt_bit_read(mask, index + q) ? acc[q] : 0;
+            out[q] = (float)kept * unit[q * step];
         }
     }
 }
