@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 
 from .boards import Board
@@ -12,8 +14,9 @@ from .trained_slices import SlicedModel
 
 STACK_BYTES = 2048  # reserved by the linker script; `run` measures what is used
 STATE_HEADER_BYTES = 16  # odt_t: learning rate, seed, steps, pointer to the arena
-CODE_BYTES_PER_CHARACTER = 0.98  # of C: an estimate; the linker decides at the build
-CODE_BYTES_RUNTIME = 9000
+# estimates, from the C of kernels; the linker decides when the project is built
+CODE_BYTES_PER_CHARACTER, CODE_BYTES_PER_CALL = 0.72, 140  # calls of microkernels
+CODE_BYTES_RUNTIME = 12_000
 
 
 def make_report(
@@ -77,7 +80,9 @@ def _flash_bytes(source: Source) -> int:
     programs = (source.train.program, source.predict.program)
     kernels = {op.kernel.text for program in programs for op in program.ops}
     characters = sum(len(kernel) for kernel in kernels)
-    return data + CODE_BYTES_RUNTIME + round(CODE_BYTES_PER_CHARACTER * characters)
+    calls = sum(len(re.findall(r"^ +odt_", kernel, re.MULTILINE)) for kernel in kernels)
+    code = CODE_BYTES_PER_CHARACTER * characters + CODE_BYTES_PER_CALL * calls
+    return data + CODE_BYTES_RUNTIME + round(code)
 
 
 def _trained(sliced: SlicedModel, source: Source) -> dict:
