@@ -6,8 +6,7 @@ import math
 
 from tvm import sym, tirx
 
-from .microkernels import Linear, Match, extern_arguments, is_dense, is_load, microkernel
-
+from .microkernels import Linear, Match, extern_arguments, is_dense, is_load, masked_of, microkernel
 
 _RUNS = (2, 4, 8, 16, 32)  # booleans that one byte, or whole bytes, hold
 
@@ -63,7 +62,7 @@ def _requantization(loops, node, sizes: dict) -> Match | None:
 
 def _masking(loops, node, sizes: dict) -> Match | None:
     """out[r * stride + q] = mask[r * stride + q] ? acc[r * inner + q] : 0."""
-    mask, acc = _masked(node)
+    mask, acc = masked_of(node)
     if not is_load(acc) or acc.source not in sizes or node.buffer in sizes:
         return None
     to, sums, bits = (Linear(x.indices[0], loops) for x in (node, acc, mask))
@@ -85,14 +84,10 @@ def _masking(loops, node, sizes: dict) -> Match | None:
 
 
 def _real_masking(loops, node, sizes: dict) -> Match | None:
-    """out[r * stride + q] = mask[r * stride + q] ? acc[r * inner + q] * unit[q] : 0."""
-    mask, value = _masked(node)
-    if type(value).__name__ != "Mul" or type(value.a).__name__ != "Cast":
-        return None
-    acc, unit = value.a.value, value.b
+    """out[r * stride + q] = mask[r * stride + q] ? odt_real(acc[r * inner + q], unit[q]) : 0."""
+    mask, value = masked_of(node)
+    acc, unit = extern_arguments(value, "odt_real") or (None, None)
     if not all(is_load(x) and x.source in sizes for x in (acc, unit)) or node.buffer in sizes:
-        return None
-    if str(acc.source.ty.dtype) != "int32":
         return None
     to, sums, bits, units = (Linear(x.indices[0], loops) for x in (node, acc, mask, unit))
     found = to.found and sums.found and bits.found and units.found
@@ -116,20 +111,8 @@ def _real_masking(loops, node, sizes: dict) -> Match | None:
     return Match([call])
 
 
-def _masked(store) -> tuple:
-    """(mask, x) of a float32 ``mask ? x : 0``; (None, None) for anything else."""
-    value = getattr(store, "value", None)
-    if type(value).__name__ != "Select" or str(store.buffer.ty.dtype) != "float32":
-        return None, None
-    mask, zero = value.condition, value.false_value
-    if not (is_load(mask) and isinstance(zero, tirx.FloatImm) and float(zero) == 0):
-        return None, None
-    booleans = str(mask.source.ty.dtype) == "bool"
-    return (mask, value.true_value) if booleans else (None, None)
-
-
 def _adding(loops, node) -> Match | None:
-    """out[i] = clamp((a[i] * a_multiplier + b[i] * b_multiplier + offset) >> shift), all of them."""
+    """out[i] = clamp((a[i] * a_multiplier + b[i] * b_multiplier + offset) >> shift), for all i."""
     clamped = _clamped(node) if isinstance(node, tirx.BufferStore) else None
     if type(clamped).__name__ != "RShift":
         return None

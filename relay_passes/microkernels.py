@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from tvm import sym, tirx
 from tvm.ir import Call
 
-
 MAX_FLOAT_OUTPUTS = 4  # of odt_dot_f32
 
 
@@ -273,6 +272,18 @@ def extern_arguments(expr, function: str):
         return None
     name, *arguments = expr.args
     return arguments if name.value == function else None
+
+
+def masked_of(store) -> tuple:
+    """(mask, x) of a float32 ``mask ? x : 0``; (None, None) for anything else."""
+    value = getattr(store, "value", None)
+    if type(value).__name__ != "Select" or str(store.buffer.ty.dtype) != "float32":
+        return None, None
+    mask, zero = value.condition, value.false_value
+    if not (is_load(mask) and isinstance(zero, tirx.FloatImm) and float(zero) == 0):
+        return None, None
+    booleans = str(mask.source.ty.dtype) == "bool"
+    return (mask, value.true_value) if booleans else (None, None)
 
 
 def microkernel(name: str, *arguments):

@@ -68,13 +68,19 @@ def with_less_scratch(
     steps = _Steps(module, function)
     order = range(len(steps.tasks))
     live = live_bytes(steps.tasks, steps.sizes, steps.results, order)
-    needed = max((b - t.workspace_bytes for b, t in zip(live, steps.tasks, strict=True)), default=0)
-    names = {
-        bindings[0].value.args[0].name_hint
-        for bytes_now, bindings in zip(live, steps.bindings, strict=True)
-        if bytes_now > max(needed, free_bytes)
-    }
+    raising = _raising(order, live, steps.tasks, free_bytes)
+    if steps.updates:  # the backward's own peak is kept low too, if not to the byte
+        target = steps.tensors[function.params[1]]
+        loss = next((i for i in order if target in steps.tasks[i].reads), 0)
+        raising += _raising(order[loss:], live, steps.tasks, free_bytes, spare=1 / 32)
+    names = {steps.bindings[index][0].value.args[0].name_hint for index in raising}
     return {**scratch, **{n: max(NONE, scratch.get(n, AMPLE) - 1) for n in names}}
+
+
+def _raising(part, live, tasks, free_bytes: int, spare: float = 0) -> list[int]:
+    """Those of the tasks in `part` whose scratch raises its peak by more than `spare` of it."""
+    needed = max((live[i] - tasks[i].workspace_bytes for i in part), default=0) * (1 + spare)
+    return [i for i in part if live[i] > max(needed, free_bytes)]
 
 
 def _reordered(function, steps: _Steps, order: Order) -> relax.Function:

@@ -149,7 +149,7 @@ def _fitting(schedule, stage: str, wanted: int, row_bytes: int, scratch: int) ->
     if stage not in _names(schedule) or _is_copy(schedule, stage):
         return wanted
     budget = sum(_bytes(param) for param in schedule.mod["main"].params) // SCRATCH_PART
-    budget = max(SCRATCH_BYTES, budget) if scratch == AMPLE else min(SCRATCH_BYTES, budget) // 4
+    budget = max(SCRATCH_BYTES, budget) if scratch == AMPLE else min(SCRATCH_BYTES, budget) // 2
     return max(1, min(wanted, budget // row_bytes))
 
 

@@ -10,7 +10,7 @@ from tvm import tirx
 from .epilogues import ending
 from .in_place import ELEMENTS, operands, with_workspace
 from .microkernels import Leaf, Match, Taps, accumulation
-from .stagings import codes_on_grid, peaks, scaling, staging, widening
+from .stagings import codes_on_grid, masking, peaks, scaling, staging, widening
 
 
 @tvm.transform.module_pass(opt_level=0, name="SelectMicrokernels")
@@ -119,7 +119,8 @@ class _Kernel:
 
 
 def _staged(leaf: Leaf) -> Match | None:
-    return widening(leaf) or scaling(leaf) or peaks(leaf) or codes_on_grid(leaf)
+    patterns = (widening, scaling, masking, peaks, codes_on_grid)
+    return next(filter(None, (pattern(leaf) for pattern in patterns)), None)
 
 
 def _leaves(node, loops) -> list[Leaf] | None:

@@ -16,6 +16,7 @@ from .microkernels import (
     extern_arguments,
     is_dense,
     is_load,
+    masked_of,
     microkernel,
     uncast,
 )
@@ -274,6 +275,33 @@ def _at_points(index, grids):
     return analyzer.simplify(rebuilt(index))
 
 
+def masking(leaf: Leaf) -> Match | None:
+    """gathered[k * rows + p] = mask[...] ? x[k * stride + p] : 0, the mask's index like that of x."""
+    mask, load = masked_of(leaf.store)
+    if not is_load(load) or len(leaf.loops) > 2:
+        return None
+    to, x, bits = (Linear(at.indices[0], leaf.loops) for at in (leaf.store, load, mask))
+    if not (to.found and x.found and bits.found) or to.constant != 0:
+        return None
+    rows = [loop for loop in leaf.loops if to.of[loop] == 1]
+    taps = [loop for loop in leaf.loops if loop not in rows]
+    count = extent_of(rows)
+    stride = x.of[taps[0]] if taps else count
+    if len(rows) > 1 or stride < count or any(x.of[loop] != bits.of[loop] for loop in leaf.loops):
+        return None
+    if not (is_dense(rows, to, x) and is_dense(taps, to, step=count)):
+        return None
+    call = microkernel(
+        "odt_mask_planes",
+        tirx.address_of(leaf.store.buffer[0]),
+        tirx.address_of(load.source[x.base]),
+        stride,
+        tirx.address_of(mask.source[0]),
+        *(bits.base, count, extent_of(taps)),
+    )
+    return Match([call])
+
+
 def scaling(leaf: Leaf) -> Match | None:
     """filters[k * width + j] = float32(w) * scale[k]."""
     value = leaf.store.value
@@ -325,7 +353,7 @@ def _narrow(bounds: dict, test) -> bool:
 
 
 def _centred(value):
-    """(load, zero point) of ``int16(int32(x) - zero_point)`` with int8 x; None for anything else."""
+    """(load, zero point) of ``int16(int32(x) - zero_point)`` with int8 x; None for other values."""
     if type(value).__name__ != "Cast":
         return None
     value, zero_point = value.value, 0

@@ -212,7 +212,7 @@ def _within_memory(
         if less == scratch:
             break
         scratch = less
-    return min(found, key=_peak_bytes)
+    return min(reversed(found), key=_peak_bytes)  # of equals the last: it has the least scratch
 
 
 def _peak_bytes(module: tvm.IRModule) -> int:

@@ -83,7 +83,9 @@ def _input_grad(attrs, adjoint, weight):
 
     def element(n, c, p):
         g = c // inputs_per_group
-        return te.sum(stage[n, g, *axes, p] * filters[g, *axes, c % inputs_per_group], axis=axes)
+        return te.sum(
+            stage[(n, g, *axes, p)] * filters[(g, *axes, c % inputs_per_group)], axis=axes
+        )
 
     acc = te.compute([batch, inputs, rows * columns], element, name="acc")
     return te.compute(
@@ -160,7 +162,7 @@ def _weight_grad(attrs, adjoint, data):
     axes = [te.reduce_axis((0, n), name) for n, name in zip(extents, "nhw", strict=True)]
     acc = te.compute(
         [outputs, taps],
-        lambda o, r: te.sum(columns[0, *axes, r] * filters[*axes, o], axis=axes),
+        lambda o, r: te.sum(columns[(0, *axes, r)] * filters[(*axes, o)], axis=axes),
         name="acc",
     )
     return te.compute(

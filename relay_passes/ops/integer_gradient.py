@@ -84,13 +84,13 @@ def _dense_input_grad(attrs, adjoint, codes, scale):
 
     def element(n, c, p):
         g, filter_ = c // inputs_per_group, c % inputs_per_group
-        return te.sum(_product(stage[n, g, p, *axes], filters[g, filter_, *axes]), axis=axes)
+        return te.sum(_product(stage[(n, g, p, *axes)], filters[(g, filter_, *axes)]), axis=axes)
 
     acc = te.compute([batch, inputs, pixels], element, name="acc")
 
     def real(n, c, h, w):
         p = h * columns + w
-        return acc[n, c, p].astype("float32") * unit[n, c // inputs_per_group, p]
+        return _real(acc[n, c, p], unit[n, c // inputs_per_group, p])
 
     return te.compute(attrs["shape"], real, name="input_grad")
 
@@ -102,7 +102,7 @@ def _channelwise_input_grad(attrs, adjoint, codes, scale):
     limit = limit_of(height * width)
     gathered = te.compute(adjoint.shape, lambda *at: adjoint(*at), name=GATHERED)
     axes = _axes([int(n) for n in adjoint.shape[2:]], "hw")
-    peak = _peak([batch, channels], lambda n, c: gathered[n, c, *axes], axes)
+    peak = _peak([batch, channels], lambda n, c: gathered[(n, c, *axes)], axes)
     factor = _factor(peak, limit)
     unit = te.compute(peak.shape, lambda n, c: _unit(peak[n, c], limit) * scale[c], name=UNIT)
     (step_h, step_w), (top, left, _, _) = attrs["dilation"], attrs["padding"]
@@ -133,7 +133,7 @@ def _channelwise_input_grad(attrs, adjoint, codes, scale):
     acc = te.compute(attrs["shape"], element, name="acc")
 
     def real(n, c, h, w):
-        return acc[n, c, h, w].astype("float32") * unit[n, c]
+        return _real(acc[n, c, h, w], unit[n, c])
 
     return te.compute(attrs["shape"], real, name="input_grad")
 
@@ -163,6 +163,10 @@ def _factor(peak, limit: int):
 
 def _code(x, factor):
     return tirx.call_pure_extern("int16", "odt_block_code", x, factor)
+
+
+def _real(acc, unit):
+    return tirx.call_pure_extern("float32", "odt_real", acc, unit)
 
 
 def _product(code, weight):

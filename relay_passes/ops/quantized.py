@@ -135,8 +135,8 @@ def _dense(attrs, data, weight):
     taps = [te.reduce_axis((0, n), name) for n, name in zip(kernel, "cij", strict=True)]
 
     def element(n, o, p):
-        column = columns[n, o // outputs_per_group, p, *taps]
-        return te.sum(column.astype("int32") * weight[o, *taps].astype("int32"), axis=taps)
+        column = columns[(n, o // outputs_per_group, p, *taps)]
+        return te.sum(column.astype("int32") * weight[(o, *taps)].astype("int32"), axis=taps)
 
     acc = te.compute([batch, outputs, out_h * out_w], element, name="acc")
     return lambda n, o, h, w: acc[n, o, h * out_w + w]

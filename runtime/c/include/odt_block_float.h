@@ -16,9 +16,9 @@
 ODT_INLINE float odt_peak(float peak, float x)
 {
 #if defined(ODT_ASSEMBLY) && (__ARM_FP & 4) && ((__ARM_FP & 8) || __ARM_ARCH >= 8)
-    float larger; /* an FPv5 has it; compilers make a call of fmaxf() */
-    __asm__("vabs.f32 %0, %2\n vmaxnm.f32 %0, %0, %1" : "=&t"(larger) : "t"(peak), "t"(x));
-    return larger;
+    /* an FPv5 has it; compilers make a call of fmaxf() */
+    __asm__("vmaxnm.f32 %0, %0, %1" : "+t"(peak) : "t"(__builtin_fabsf(x)));
+    return peak;
 #else
     const float magnitude = odt_fabsf(x);
     return magnitude > peak ? magnitude : peak;
@@ -142,8 +142,42 @@ ODT_INLINE void odt_block_plane(int16_t *plane, int32_t rows, int32_t columns, i
     }
 }
 
+/* Numbers under their mask, from planes:
+ * out[k * rows + p] = bit index + k * stride + p of mask ? x[k * stride + p] : 0.
+ *
+ * x  depth planes, `stride` >= rows apart */
+ODT_INLINE void odt_mask_planes(float *out, const float *x, int32_t stride, const uint8_t *mask,
+                                int32_t index, int32_t rows, int32_t depth)
+{
+    for (int32_t k = 0; k < depth; ++k, out += rows, x += stride, index += stride) {
+        int32_t p = 0;
+        if ((index & 7) == 0) {
+            for (const uint8_t *byte = mask + (index >> 3); p + 8 <= rows; p += 8, ++byte) {
+                const uint32_t bits = *byte;
+                for (int32_t i = 0; i < 8; ++i) {
+                    const uint32_t keep = 0u - (bits >> i & 1u);
+                    out[p + i] = odt_float_of(odt_bits_of(x[p + i]) & keep);
+                }
+            }
+        }
+        for (; p < rows; ++p) out[p] = odt_bit_read(mask, index + p) ? x[p] : 0.0f;
+    }
+}
+
+/* What a sum of codes stands for: acc * unit, both float32. */
+ODT_INLINE float odt_real(int32_t acc, float unit)
+{
+#if ODT_MVE && (__ARM_FP & 4)
+    float number; /* in C it may become vcvtne, which assemblers take for MVE's vcvtn */
+    __asm__("vcvt.f32.s32 %0, %1" : "=t"(number) : "t"(acc));
+    return number * unit;
+#else
+    return (float)acc * unit;
+#endif
+}
+
 /* Results from sums of codes, under their mask:
- * out[r * stride + q] = bit index + r * stride + q of mask ? acc[r * count + q] * unit : 0.
+ * out[r * stride + q] = bit index + r * stride + q of mask ? odt_real(acc[r * count + q], unit) : 0.
  *
  * unit  unit[q] if step is 1, unit[0] if it is 0; >= 0 */
 ODT_INLINE void odt_real_tile_masked(float *out, int32_t stride, const int32_t *acc,
@@ -158,13 +192,13 @@ ODT_INLINE void odt_real_tile_masked(float *out, int32_t stride, const int32_t *
                 for (int32_t i = 0; i < 8; ++i) {
                     const uint32_t keep = 0u - (bits >> i & 1u);
                     const int32_t kept = (int32_t)((uint32_t)acc[q + i] & keep);
-                    out[q + i] = (float)kept * unit[(q + i) * step];
+                    out[q + i] = odt_real(kept, unit[(q + i) * step]);
                 }
             }
         }
         for (; q < count; ++q) {
             const int32_t kept = odt_bit_read(mask, index + q) ? acc[q] : 0;
-            out[q] = (float)kept * unit[q * step];
+            out[q] = odt_real(kept, unit[q * step]);
         }
     }
 }

@@ -49,9 +49,9 @@ ODT_INLINE void odt_pack_rows(int16_t *columns, const int8_t *x, int32_t stride,
                     s11 += a1[k] * b1[k];                                                        \
                 }                                                                                \
                 out[0] += s00;                                                                   \
-                if (a1 != a0) out[1] += s01;                                                     \
-                if (b1 != b0) out[rows_a] += s10;                                                \
-                if (a1 != a0 && b1 != b0) out[rows_a + 1] += s11;                                \
+                if (i + 1 < rows_a) out[1] += s01;                                               \
+                if (j + 1 < rows_b) out[rows_a] += s10;                                          \
+                if (i + 1 < rows_a && j + 1 < rows_b) out[rows_a + 1] += s11;                    \
             }                                                                                    \
         }                                                                                        \
     }
