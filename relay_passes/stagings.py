@@ -276,7 +276,7 @@ def _at_points(index, grids):
 
 
 def masking(leaf: Leaf) -> Match | None:
-    """gathered[k * rows + p] = mask[...] ? x[k * stride + p] : 0, the mask's index like that of x."""
+    """gathered[k * rows + p] = mask[...] ? x[k * stride + p] : 0; the mask is read like x."""
     mask, load = masked_of(leaf.store)
     if not is_load(load) or len(leaf.loops) > 2:
         return None

@@ -101,8 +101,8 @@ def refused(capsys, arguments) -> str:
 
 def test_compile_passes_every_option_on(compiler, model, capsys):
     options = "--classes 4 --scheme bias:2 --loss mse --lr 0.5 --board mps2-an386"
-    budget = "--sram 128KB --flash 0.5MB --platform host --backward bfloat16 --prefer speed --dump-ir ir"
-    budget += " --tuning t.json"
+    budget = "--sram 128KB --flash 0.5MB --platform host --backward bfloat16 --dump-ir ir"
+    budget += " --prefer speed --tuning t.json"
     assert main(["compile", model, "-o", "project", *options.split(), *budget.split()]) == 0
     expected = {
         "classes": 4,

@@ -184,7 +184,8 @@ def build_programs(
     rounds : how often a step is lowered, at most, until no kernel's scratch raises the peak.
     """
     training = partial(training_passes, trained, fuse, backward, chooser)
-    step = _within_memory(loss_module(model, loss), training, partial(ir_dump, dump_ir, "training"), rounds)
+    dump = partial(ir_dump, dump_ir, "training")
+    step = _within_memory(loss_module(model, loss), training, dump, rounds)
     forward = _within_memory(
         model.module,
         partial(kernel_passes, fuse, chooser),

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
+from .codegen.c_printer import HEADERS
 from .codegen.program import Op, Program, Tensor
 from .device.toolchain import run_tool
-from .codegen.c_printer import HEADERS
 from .project import runtime_dir
 
 FLAGS = ("-std=c99", "-O2", "-ffp-contract=off", "-shared", "-fPIC", "-Wall", "-Werror")
