@@ -178,14 +178,14 @@ def runs(text: str, what: str) -> int:
 
 
 @pytest.mark.parametrize(
-    "weight, groups, reads, scratch",
+    "weight, groups, reading, times, scratch",
     [
-        ((32, 32, 1, 1), 1, 32 * 25, 5 * 32 * 4),  # five pixels of all channels
-        ((32, 1, 3, 3), 32, 32 * 49, 7 * 8 * 4),  # one channel with its border
+        ((32, 32, 1, 1), 1, "0, 25, 32);", 1, 25 * 32 * 4),  # all pixels of all channels
+        ((32, 1, 3, 3), 32, "odt_bit_read", 32 * 49, 7 * 8 * 4),  # one channel with its border
     ],
     ids=["pointwise", "depthwise"],
 )
-def test_a_mask_is_applied_once_to_each_element(weight, groups, reads, scratch):
+def test_a_mask_is_applied_once_to_each_element(weight, groups, reading, times, scratch):
     data = (1, weight[0], 5, 5)
     zeros = (relax.const(np.zeros(shape, np.float32)) for shape in (data, weight))
     conv = relax.op.nn.conv2d(*zeros, padding=weight[2] // 2, groups=groups)
@@ -196,7 +196,8 @@ def test_a_mask_is_applied_once_to_each_element(weight, groups, reads, scratch):
 
     parameters = {"m": (data, "bool"), "d": (data, "float32"), "w": (weight, "float32")}
     kernel, _ = lowered(parameters, body)
-    assert runs(kernel.text, "odt_bit_read") == reads
+    assert runs(kernel.text, reading) == times
+    assert kernel.text.count("odt_mask_planes") + kernel.text.count("odt_bit_read") == 1
     assert kernel.workspace_bytes >= scratch
 
 
