@@ -33,7 +33,8 @@ NETWORK, SCHEME = "mcunet-5fps", HERE / "schemes/mcunet-5fps-49kb.json"
 MLPERF = MODELS.parent / "mlperf_tiny"
 NAIVE = HERE / "counting/naive"
 OUTPUT = HERE / "speed.json"
-FORMATS = ("float32", "bfloat16", "float8")
+FORMATS = ("int16", "float32", "bfloat16", "float8")
+VARIANTS = {"prefer speed": {"prefer": "speed"}, "untuned": {"tuning": "none"}}  # of the first
 M55 = {"board": "mps3-an547", "sram_bytes": 4 << 20}
 
 PEER = "TinyEngine's 49 KB demo, residual gradients missing, gcc 12.2 {}: measured elsewhere"
@@ -78,15 +79,17 @@ def row(name: str, instructions: int, target: tuple = (), **work: int) -> dict:
     }
 
 
-def training(backward: str, board: dict) -> dict:
-    """MCUNet's step: its three rows, its ops, and what the firmware needs."""
+def training(backward: str, board: dict, variant: str = "", **options) -> dict:
+    """MCUNet's step: its three rows, its ops, and what the firmware needs.
+
+    variant : what `options` of `compile` are called in the table.
+    """
     model = model_of(NETWORK)
-    compiled = odt.compile(
-        MODELS / f"{NETWORK}-c17.onnx", classes=CLASSES, scheme=SCHEME, backward=backward, **board
-    )
+    options |= {"classes": CLASSES, "scheme": SCHEME, "backward": backward, **board}
+    compiled = odt.compile(MODELS / f"{NETWORK}-c17.onnx", **options)
     counts = count(compiled)
     core = find_board(compiled.board.name).cpu
-    name = f"MCUNet 49 KB, {backward}, {core}"
+    name = f"MCUNet 49 KB, {backward}{variant}, {core}"
     parts = {
         "step": counts.train,
         "forward": counts.predict,
@@ -172,6 +175,10 @@ def cases() -> dict:
     chosen = {}
     if MODELS.is_dir():
         chosen = {f"step {name}": partial(training, name, BOARD) for name in FORMATS}
+        for variant, options in VARIANTS.items():
+            chosen[f"step {variant}"] = partial(
+                training, FORMATS[0], BOARD, f" ({variant})", **options
+            )
         chosen["step cortex-m55"] = partial(training, FORMATS[0], M55)
     chosen |= {f"operator {name}": partial(operator, name) for name in OPERATORS}
     chosen["operator plain C"] = naive

@@ -118,8 +118,9 @@ def test_the_rows_of_the_operators(fresh_operators):
 
 def test_every_network_is_committed_with_its_ops():
     content = committed("speed")
-    steps = [f"MCUNet 49 KB, {name}" for name in ("float32", "bfloat16", "float8")]
-    names = [f"{name}, cortex-m7" for name in steps] + [f"{steps[0]}, cortex-m55"]
+    kinds = ["int16", "float32", "bfloat16", "float8", "int16 (prefer speed)", "int16 (untuned)"]
+    names = [f"MCUNet 49 KB, {kind}, cortex-m7" for kind in kinds]
+    names.append("MCUNet 49 KB, int16, cortex-m55")
     assert list(content["networks"]) == [*names, "MLPerf Tiny VWW", "MLPerf Tiny KWS"]
     rows = {row["name"]: row for row in content["rows"]}
     for name, network in content["networks"].items():

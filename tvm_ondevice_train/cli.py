@@ -94,9 +94,9 @@ def model_options(command):
         click.option(
             "--backward",
             type=click.Choice(["float32", "int16", "bfloat16", "float8"]),
-            default="float32",
+            default="int16",
             show_default=True,
-            help="Arithmetic of the backward: float32; int16, integer data gradients; bfloat16 and "
+            help="Arithmetic of the backward: float32; int16, integer gradients; bfloat16 and "
             "float8, that and adjoints stored between kernels in 16 or 8 bits.",
         ),
         click.option(

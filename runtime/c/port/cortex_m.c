@@ -178,7 +178,8 @@ __attribute__((naked)) void odt_reset(void)
 {
     __asm__ volatile("ldr r0, =0xe000ed88\n" /* CPACR: full access to CP10 and CP11 */
                      "ldr r1, [r0]\n"
-                     "orr r1, r1, #0xf00000\n"
+                     "ldr r2, =0xf00000\n"
+                     "orr r1, r2\n" /* no immediate: also for an M0, which ignores it */
                      "str r1, [r0]\n"
                      "dsb\n"
                      "isb\n"
