@@ -7,6 +7,7 @@
 #define CFSR REGISTER(0xe000ed28)  /* why a fault happened */
 #define MMFAR REGISTER(0xe000ed34) /* the address of a MemManage fault */
 #define BFAR REGISTER(0xe000ed38)  /* the address of a BusFault */
+#define MPU_TYPE REGISTER(0xe000ed90) /* how many regions there are; 0 without an MPU */
 #define MPU_CTRL REGISTER(0xe000ed94)
 #define MPU_RNR REGISTER(0xe000ed98)
 #define MPU_RBAR REGISTER(0xe000ed9c)
@@ -101,6 +102,7 @@ static void open_memory(uint32_t flash, uint32_t flash_end, uint32_t ram, uint32
 
 static void start_mpu(void)
 {
+    if (MPU_TYPE == 0) return;
     open_memory((uint32_t)(uintptr_t)odt_flash_start, (uint32_t)(uintptr_t)odt_flash_end,
                 (uint32_t)(uintptr_t)odt_ram_start, (uint32_t)(uintptr_t)odt_ram_end);
     MPU_CTRL = 1; /* on, with nothing open beside the regions above and the core's own registers */
