@@ -36,7 +36,12 @@ from tvm_ondevice_train.trained_slices import slice_model
 HERE = Path(__file__).resolve().parent
 GOLDEN, PHOTOS = (MODELS.parents[1] / name for name in ("golden", "data/clothing_small"))
 OUTPUT = HERE / "backward_precision.json"
-FORMATS = {"float32": "0.6", "int16": "tab:green", "bfloat16": "tab:blue", "float8": "tab:orange"}  # and their colours
+FORMATS = {
+    "float32": "0.6",
+    "int16": "tab:green",
+    "bfloat16": "tab:blue",
+    "float8": "tab:orange",
+}  # and their colours
 TRAINED = ("mcunet-5fps/100kb", "mbv2-w0.35/99kb", "proxyless-w0.3/98kb")
 CASES = (*TRAINED, "mcunet-5fps/full")
 LEARNING_RATES = (0.002, 0.005, 0.01)

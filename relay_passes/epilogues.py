@@ -6,7 +6,16 @@ import math
 
 from tvm import sym, tirx
 
-from .microkernels import Linear, Match, extern_arguments, is_dense, is_load, masked_of, microkernel
+from .microkernels import (
+    Linear,
+    Match,
+    extern_arguments,
+    is_dense,
+    is_load,
+    masked_of,
+    microkernel,
+    uncast,
+)
 
 _RUNS = (2, 4, 8, 16, 32)  # booleans that one byte, or whole bytes, hold
 
@@ -23,7 +32,8 @@ def ending(loop: tirx.For, sizes: dict) -> Match | None:
     if len(loops) > 2:
         return _adding(loops, node)
     found = _requantization(loops, node, sizes) or _masking(loops, node, sizes)
-    return found or _real_masking(loops, node, sizes)
+    found = found or _real_masking(loops, node, sizes) or _updating(loops, node, sizes)
+    return found or _summing(loops, node)
 
 
 def _requantization(loops, node, sizes: dict) -> Match | None:
@@ -109,6 +119,96 @@ def _real_masking(loops, node, sizes: dict) -> Match | None:
         *(bits.base, rows, count),
     )
     return Match([call])
+
+
+def _updating(loops, node, sizes: dict) -> Match | None:
+    """out[i] = the code of weight i after a step, of a gradient from accumulators."""
+    if not isinstance(node, tirx.BufferStore) or str(node.buffer.ty.dtype) != "int8":
+        return None
+    code, step, limit, seed, index = (
+        extern_arguments(uncast(node.value), "odt_update_code") or (None,) * 5
+    )
+    by = step.b if type(step).__name__ == "Mul" else None
+    if type(by).__name__ != "Mul" or not isinstance(limit, tirx.IntImm) or int(limit) != 127:
+        return None
+    acc, unit = extern_arguments(step.a, "odt_real") or (None, None)
+    code, rate, inverse = uncast(code), by.a, by.b
+    if not all(map(is_load, (code, acc, unit, rate, inverse))) or acc.source not in sizes:
+        return None
+    loads = node, code, acc, unit, inverse
+    to, codes, sums, units, scales = (Linear(load.indices[0], loops) for load in loads)
+    number = Linear(uncast(index), loops)
+    if not all(x.found for x in (to, codes, sums, units, scales, number)) or sums.constant != 0:
+        return None
+    tile = _tile(loops, to, sums, [units, scales])
+    moving = {loop.loop_var for loop in loops}
+    if tile is None or any(moving & set(tirx.analysis.undefined_vars(x)) for x in (rate, seed)):
+        return None
+    stride, step_of_row, rows, count = tile
+    same = all(x.of == to.of and _is_zero(x.base - to.base) for x in (codes, number))
+    if not same or (rows > 1 and step_of_row != 1):
+        return None
+    call = microkernel(
+        "odt_update_tile",
+        tirx.address_of(node.buffer[to.base]),
+        tirx.address_of(code.source[codes.base]),
+        stride,
+        tirx.address_of(acc.source[0]),
+        tirx.address_of(unit.source[units.base]),
+        rate,
+        tirx.address_of(inverse.source[scales.base]),
+        *(seed, number.base, rows, count),
+    )
+    return Match([call])
+
+
+def _summing(loops, node) -> Match | None:
+    """out[p] = the sum of x[p * stride + k] for k = 0, 1 ... in turn, x under its mask or not."""
+    statements = list(node.seq) if isinstance(node, tirx.SeqStmt) else []
+    kinds = [type(statement).__name__ for statement in statements]
+    if kinds != ["AllocBuffer", "BufferStore", "For", "BufferStore"] or len(loops) != 1:
+        return None
+    allocation, start, nest, end = statements
+    inner = []
+    while isinstance(nest, tirx.For):
+        inner.append(nest)
+        nest = nest.body
+    if not isinstance(nest, tirx.BufferStore) or type(nest.value).__name__ != "Add":
+        return None
+    total, before, term = allocation.buffer, nest.value.a, nest.value.b
+    if not (is_load(before) and is_load(end.value) and _is_zero(start.value)):
+        return None
+    sums = start.buffer, nest.buffer, before.source, end.value.source
+    if not all(buffer.same_as(total) for buffer in sums):
+        return None
+    mask, x = (term.condition, term.true_value) if type(term).__name__ == "Select" else (None, term)
+    if mask is not None and not (is_load(mask) and _is_zero(term.false_value)):
+        return None
+    if not is_load(x) or any(str(b.ty.dtype) != "float32" for b in (total, x.source, end.buffer)):
+        return None
+    to, numbers = Linear(end.indices[0], loops), Linear(x.indices[0], [*loops, *inner])
+    if not (to.found and numbers.found and is_dense(loops, to) and is_dense(inner, numbers)):
+        return None
+    rows, depth = (math.prod(int(loop.extent) for loop in nest) for nest in (loops, inner))
+    arguments = [
+        tirx.address_of(end.buffer[to.base]),
+        tirx.address_of(x.source[numbers.base]),
+        numbers.of[loops[0]],
+    ]
+    if mask is None:
+        return Match([microkernel("odt_sum_rows", *arguments, rows, depth)])
+    bits = Linear(mask.indices[0], [*loops, *inner])
+    if not bits.found or bits.of != numbers.of:
+        return None
+    arguments += [tirx.address_of(mask.source[0]), bits.base, rows, depth]
+    return Match([microkernel("odt_sum_rows_masked", *arguments)])
+
+
+def _is_zero(expr) -> bool:
+    if isinstance(expr, tirx.FloatImm):
+        return float(expr.value) == 0
+    rest = sym.Analyzer().simplify(expr)
+    return isinstance(rest, tirx.IntImm) and int(rest) == 0
 
 
 def _adding(loops, node) -> Match | None:

@@ -134,3 +134,11 @@ def rebuilt(
     body = relax.SeqExpr([relax.DataflowBlock(bindings)], function.body.body)
     params = function.params if params is None else params
     return relax.Function(params, body, function.ret_ty, is_pure=True, attrs=function.attrs)
+
+
+def operands(expr) -> list:
+    """Direct operands of a TIR expression."""
+    names = ("a", "b", "value", "condition", "true_value", "false_value")
+    found = [getattr(expr, name, None) for name in names]
+    found += [*getattr(expr, "args", ()), *getattr(expr, "indices", ())]
+    return [operand for operand in found if isinstance(operand, tvm.ir.Expr)]

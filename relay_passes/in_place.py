@@ -11,11 +11,13 @@ import tvm
 from tvm import sym, tirx
 from tvm_ffi import structural_equal
 
-from .graph import tensor_bytes
+from .graph import operands, tensor_bytes
+from .scratch_offsets import scratch_offsets
 
 IN_PLACE = "odt.in_place"
 READS = "odt.reads"
 WORKSPACE = "odt.workspace_bytes"
+OFFSETS = "odt.workspace_offsets"
 ELEMENTS = "odt.elements"
 STACK_SCRATCH_BYTES = 64  # larger scratch is the memory plan's
 WORKSPACE_ALIGN = 16
@@ -25,10 +27,11 @@ WORKSPACE_ALIGN = 16
 class InPlace:
     """Prove, kernel by kernel, which result may overwrite which operand.
 
-    Each PrimFunc (lowered by `LowerToLoops`) gets three attributes: ``odt.in_place``, pairs of an
+    Each PrimFunc (lowered by `LowerToLoops`) gets four attributes: ``odt.in_place``, pairs of an
     input and an output parameter, by position, that one buffer can hold; ``odt.reads``, positions
-    of the parameters that it loads at all; and ``odt.workspace_bytes``, its scratch. A pair is
-    proven from the loads and stores themselves, by one of two rules; nothing else matters.
+    of the parameters that it loads at all; ``odt.workspace_bytes``, its scratch, and
+    ``odt.workspace_offsets``, where in it its local buffers lie. A pair is proven from the loads
+    and stores themselves, by one of two rules; nothing else matters.
 
     * elementwise: the output is stored once an element, each element after the last load of the
       operand's element of the same index, and no other element of the operand is loaded there;
@@ -53,7 +56,7 @@ class InPlace:
         @T.prim_func                                                  # after
         def add(x: T.handle("int8"), y: T.handle("int8"), z: T.handle("int8")):
             T.func_attr({"odt.in_place": [[0, 2], [1, 2]], "odt.reads": [0, 1],
-                         "odt.workspace_bytes": 0})
+                         "odt.workspace_bytes": 0, "odt.workspace_offsets": []})
             ...
     """
 
@@ -74,7 +77,7 @@ def _annotated(function: tirx.PrimFunc) -> tirx.PrimFunc:
         if source != output and accesses.may_share(function.params[source], function.params[output])
     ]
     reads = [i for i, var in enumerate(function.params) if accesses.loads[var]]
-    return function.with_attrs({IN_PLACE: pairs, READS: reads, WORKSPACE: accesses.workspace_bytes})
+    return with_workspace(function.with_attrs({IN_PLACE: pairs, READS: reads}))
 
 
 def in_place_pairs(function: tirx.PrimFunc) -> tuple[tuple[int, int], ...]:
@@ -92,17 +95,15 @@ def workspace_bytes(function: tirx.PrimFunc) -> int:
     return int(_attribute(function, WORKSPACE))
 
 
+def workspace_offsets(function: tirx.PrimFunc) -> list[int]:
+    """Offsets in it of the local buffers that are scratch, in the order of the program."""
+    return [int(offset) for offset in _attribute(function, OFFSETS)]
+
+
 def with_workspace(function: tirx.PrimFunc) -> tirx.PrimFunc:
-    """`function` with its scratch counted again."""
-    total = 0
-    waiting = [function.body]
-    while waiting:
-        node = waiting.pop()
-        if isinstance(node, tirx.AllocBuffer):
-            total += scratch_bytes(node)
-        waiting.extend(getattr(node, "seq", ()))
-        waiting.extend([node.body] if hasattr(node, "body") else [])
-    return function.with_attr(WORKSPACE, total)
+    """`function` with its scratch laid out (again)."""
+    offsets, total = scratch_offsets(function.body, scratch_bytes)
+    return function.with_attrs({WORKSPACE: total, OFFSETS: offsets})
 
 
 def _attribute(function: tirx.PrimFunc, name: str):
@@ -118,7 +119,11 @@ def elements_of(allocation: tirx.AllocBuffer) -> int:
 
 def scratch_bytes(allocation: tirx.AllocBuffer) -> int:
     """Bytes of a local buffer, if it is too large for the stack; else 0."""
-    size = tensor_bytes([elements_of(allocation)], str(allocation.buffer.ty.dtype))
+    return allocated_bytes(tensor_bytes([elements_of(allocation)], str(allocation.buffer.ty.dtype)))
+
+
+def allocated_bytes(size: int) -> int:
+    """Bytes of scratch that a local buffer of `size` bytes takes: none on the stack."""
     aligned = (size + WORKSPACE_ALIGN - 1) // WORKSPACE_ALIGN * WORKSPACE_ALIGN
     return aligned if size > STACK_SCRATCH_BYTES else 0
 
@@ -146,7 +151,6 @@ class _Accesses:
         self.root = {var: var for var in function.params}  # buffer -> the parameter it views
         self.loads: dict = defaultdict(list)
         self.stores: dict = defaultdict(list)
-        self.workspace_bytes = 0
         self.statement = 0
         self._visit(function.body, ())
 
@@ -167,8 +171,6 @@ class _Accesses:
             while isinstance(source, tvm.ir.Call):
                 source = source.args[0]
             self.root[node.buffer] = self.root.get(source)
-        elif kind == "AllocBuffer":
-            self.workspace_bytes += scratch_bytes(node)
         elif kind == "AttrStmt":
             self._visit(node.body, loops)
         elif kind == "Bind":
@@ -179,7 +181,7 @@ class _Accesses:
             self.statement += 1
             access = _Access(self.statement, node.indices[0], loops, ())
             self.stores[self.root.get(node.buffer)].append(access)
-        elif kind != "Evaluate":
+        elif kind not in ("AllocBuffer", "Evaluate"):
             raise ValueError(
                 f"InPlace: a kernel holds a {kind}, no plain loop; run LowerToLoops first."
             )
@@ -268,11 +270,3 @@ def _is_plane_of(var, planes: int, start: int, accesses) -> bool:
         if not plane * start <= bound.min_value <= bound.max_value < plane * (start + 1):
             return False
     return True
-
-
-def operands(expr) -> list:
-    """Direct operands of a TIR expression."""
-    names = ("a", "b", "value", "condition", "true_value", "false_value")
-    found = [getattr(expr, name, None) for name in names]
-    found += [*getattr(expr, "args", ()), *getattr(expr, "indices", ())]
-    return [operand for operand in found if isinstance(operand, tvm.ir.Expr)]

@@ -9,7 +9,12 @@ import tvm
 from tvm import relax
 
 from .graph import bindings_of, constant, dtype_of, main_of, op_name, rebuilt, shape_of
-from .ops.integer_gradient import MAX_TAPS, integer_input_grad
+from .ops.integer_gradient import (
+    MAX_PIXELS,
+    MAX_TAPS,
+    integer_input_grad,
+    integer_weight_grad,
+)
 
 FUNCTION = "main"
 
@@ -19,19 +24,24 @@ class IntegerGradients:
     """Multiply adjoints, as blocks of int16, with int8 codes instead of float32 with float32.
 
     A gradient of a convolution with respect to its data is rewritten where its weight is
-    ``dequantize(codes, scale, 0)`` with int8 codes, all of them or some trained. The result is
-    float32 again and differs from the float gradient by the rounding of adjoints to 16 bits of the
-    largest that meets it in a sum (see `ops.integer_gradient`). Everything else stays float32. Run
-    it on a training step before `lowering`.
+    ``dequantize(codes, scale, 0)`` with int8 codes, all of them or some trained; one with respect
+    to its weight where its data is ``dequantize(codes, scale, zero_point)``, the convolution has no
+    groups and there is more than one pixel to sum over. The result is float32 again and differs
+    from the float gradient by the rounding of adjoints to 16 bits of the largest that meets it in a
+    sum (see `ops.integer_gradient`). Everything else stays float32. Run it on a training step
+    before `lowering`.
 
     Examples
     --------
     .. code-block:: python
 
         w = R.dequantize(w_q, sw, R.const(0, "int8"), axis=0)          # before
+        x = R.dequantize(x_q, R.const(0.1), R.const(3, "int8"))
         dx = R.odt.conv2d_input_grad(dy, w)
+        dw = R.odt.conv2d_weight_grad(dy, x)
 
         dx = R.odt.integer_input_grad(dy, w_q, sw)                     # after
+        dw = R.odt.integer_weight_grad(dy, x_q, scale=0.1, zero_point=3)
     """
 
     def transform_module(self, module: tvm.IRModule, _context) -> tvm.IRModule:
@@ -39,10 +49,14 @@ class IntegerGradients:
         values = {b.var: b.value for b in bindings_of(function)}
 
         def rewrite(_emit, value):
-            if op_name(value) != "relax.odt.conv2d_input_grad":
-                return value
-            weight = _codes_and_scale(values.get(value.args[1]))
-            return integer_input_grad(value, *weight) if weight else value
+            name = op_name(value)
+            if name == "relax.odt.conv2d_input_grad":
+                weight = _codes_and_scale(values.get(value.args[1]))
+                return integer_input_grad(value, *weight) if weight else value
+            if name == "relax.odt.conv2d_weight_grad" and _sums_few_pixels(value):
+                data = _codes_and_zero_point(values.get(value.args[1]))
+                return integer_weight_grad(value, *data) if data else value
+            return value
 
         functions = dict(module.functions_items())
         functions[module.get_global_var(FUNCTION)] = rebuilt(function, rewrite)
@@ -61,3 +75,19 @@ def _codes_and_scale(decode):
     if scale.size > 1 and int(decode.attrs.axis) != 0 or outputs * math.prod(taps[1:]) > MAX_TAPS:
         return None
     return codes, relax.const(np.broadcast_to(scale.reshape(-1), (outputs,)).astype(np.float32))
+
+
+def _sums_few_pixels(gradient) -> bool:
+    batch, _, height, width = shape_of(gradient.args[0])
+    return int(gradient.attrs["groups"]) == 1 and 1 < batch * height * width <= MAX_PIXELS
+
+
+def _codes_and_zero_point(decode):
+    """(codes, scale, zero point) of ``dequantize(codes, scale, zero_point)``, or None."""
+    if op_name(decode) != "relax.dequantize" or dtype_of(decode.args[0]) != "int8":
+        return None
+    codes, scale, zero_point = decode.args
+    scale, zero_point = constant(scale), constant(zero_point)
+    if scale is None or zero_point is None or scale.size > 1 or zero_point.size > 1:
+        return None
+    return codes, float(scale), int(zero_point)

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from tvm import sym, tirx
 from tvm.ir import Call
 
+from .orders import Columns, PhaseTaps, Spread, Taps, even
+
 MAX_FLOAT_OUTPUTS = 4  # of odt_dot_f32
 
 
@@ -27,27 +29,6 @@ class Match:
     orders: dict = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Columns:
-    """odt_column's order of a matrix."""
-
-    rows: int
-    depth: int
-
-
-@dataclass(frozen=True)
-class Taps:
-    """odt_taps' order of a filter."""
-
-    height: int
-    width: int
-
-    @property
-    def elements(self) -> int:
-        """Of the largest ODT_TAPS of all targets."""
-        return 4 * self.height * max(1, self.width // 2)
-
-
 class Linear:
     """An index as a sum: a coefficient for each loop around it, and the rest."""
 
@@ -63,9 +44,12 @@ class Linear:
         return int(self.base) if isinstance(self.base, tirx.IntImm) else None
 
 
-def accumulation(leaves: list[Leaf], sizes: dict) -> Match | None:
-    """Calls for ``acc[...] += a[...] * b[...]``; `sizes` are the elements of scratch buffers."""
-    matches = [_accumulated(leaf, sizes) for leaf in leaves]
+def accumulation(leaves: list[Leaf], sizes: dict, spread: dict) -> Match | None:
+    """Calls for ``acc[...] += a[...] * b[...]``.
+
+    sizes : the elements of scratch buffers; spread : the planes among them that are a `Spread`.
+    """
+    matches = [_accumulated(leaf, sizes, spread) for leaf in leaves]
     if not matches or None in matches:
         return None
     orders = matches[0].orders
@@ -74,31 +58,31 @@ def accumulation(leaves: list[Leaf], sizes: dict) -> Match | None:
     return Match([call for match in matches for call in match.calls], orders)
 
 
-def _accumulated(leaf: Leaf, sizes: dict) -> Match | None:
+def _accumulated(leaf: Leaf, sizes: dict, spread: dict) -> Match | None:
     loads = _product(leaf.store)
     if loads is None or leaf.store.buffer not in sizes:
         return None
     sums = Linear(leaf.store.indices[0], leaf.loops)
     a, b = (Linear(load.indices[0], leaf.loops) for load in loads)
-    if not (sums.found and a.found and b.found) or sums.constant != 0:
+    if not (sums.found and a.found and b.found):
         return None
     dtypes = tuple(str(load.source.ty.dtype) for load in loads)
     scratch = tuple(load.source in sizes for load in loads)
     if dtypes == ("int16", "int8") and scratch[0]:
         return _dot(leaf, sizes, sums, a, b)
     if dtypes == ("int16", "int16") and all(scratch):
-        return _dot_columns(leaf, sizes, sums, a, b) or _window(leaf, sizes, sums, a, b)
+        return _dot_columns(leaf, sizes, sums, a, b) or _window(leaf, sizes, sums, a, b, spread)
     if dtypes == ("float32", "float32") and scratch[1]:
-        return _dot_f32(leaf, sums, a, b) or _window(leaf, sizes, sums, a, b)
+        return _dot_f32(leaf, sums, a, b) or _window(leaf, sizes, sums, a, b, spread)
     return None
 
 
 def _product(store):
-    """The two loads of ``acc[i] = acc[i] + a * b``, both of them cast or neither."""
+    """The two loads of ``acc[i] = acc[i] + a * b``, without their casts."""
     value = store.value
     if type(value).__name__ != "Add" or type(value.b).__name__ != "Mul":
         return None
-    total, factors = value.a, [uncast(value.b.a), uncast(value.b.b)]
+    total, factors = value.a, [uncast(uncast(factor)) for factor in (value.b.a, value.b.b)]
     if type(total).__name__ != "TensorLoad" or not total.source.same_as(store.buffer):
         return None
     if any(type(factor).__name__ != "TensorLoad" for factor in factors):
@@ -153,7 +137,7 @@ def _dot(leaf, sizes, sums, a, b) -> Match | None:
     stride = b.of[outputs[0]] if outputs else 0
     call = microkernel(
         "odt_dot",
-        tirx.address_of(leaf.store.buffer[0]),
+        tirx.address_of(leaf.store.buffer[sums.base]),
         tirx.address_of(left.source[0]),
         tirx.address_of(right.source[b.base]),
         *(stride, height, depth, a.constant, a.constant + length, width),
@@ -178,7 +162,7 @@ def _dot_columns(leaf, sizes, sums, a, b) -> Match | None:
         return None
     call = microkernel(
         "odt_dot_columns",
-        tirx.address_of(leaf.store.buffer[0]),
+        tirx.address_of(leaf.store.buffer[sums.base]),
         tirx.address_of(left[0]),
         tirx.address_of(right[0]),
         *(height, width, depth),
@@ -204,7 +188,7 @@ def _dot_f32(leaf, sums, a, b) -> Match | None:
         return None
     call = microkernel(
         "odt_dot_f32",
-        tirx.address_of(leaf.store.buffer[0]),
+        tirx.address_of(leaf.store.buffer[sums.base]),
         tirx.address_of(left.source[a.base]),
         stride,
         tirx.address_of(right.source[0]),
@@ -213,13 +197,15 @@ def _dot_f32(leaf, sums, a, b) -> Match | None:
     return Match([call])
 
 
-def _window(leaf, sizes, sums, a, b) -> Match | None:
+def _window(leaf, sizes, sums, a, b, spread: dict) -> Match | None:
     """`a` is a plane, `b` a filter."""
     roles = _roles(leaf, sums, a, b)
     if roles is None:
         return None
     pixels, outputs, taps = roles
     if outputs or len(taps) > 2 or b.constant != 0 or not is_dense(taps, b):
+        return None
+    if sums.constant != 0:
         return None
     left, right = _product(leaf.store)
     # a loop of extent 1 is gone: what is left moves along a row of the plane, or down
@@ -233,6 +219,10 @@ def _window(leaf, sizes, sums, a, b) -> Match | None:
     if tile is None:
         return None
     stride, rows, count = tile
+    plane = spread.get(left.source)
+    phases = plane and _window_phases(leaf, plane, a, (height, width), tile)
+    if phases:
+        return phases
     floats = str(right.source.ty.dtype) == "float32"
     call = microkernel(
         "odt_window_f32" if floats else "odt_window",
@@ -243,6 +233,33 @@ def _window(leaf, sizes, sums, a, b) -> Match | None:
         *(height, width, stride, rows, count),
     )
     return Match([call], {} if floats else {right.source: Taps(height, width)})
+
+
+def _window_phases(leaf, plane: Spread, a, taps, tile) -> Match | None:
+    """The window over a plane whose zeros are not stored."""
+    stride, rows, count = tile
+    left, right = (load.source for load in _product(leaf.store))
+    simplify = sym.Analyzer().simplify
+    row, column = (
+        simplify(operation(a.base, plane.pitch)) + step - first % step
+        for operation, step, first in (
+            (tirx.floordiv, plane.down, plane.top),
+            (tirx.floormod, plane.across, plane.left),
+        )
+    )
+    residue = simplify(tirx.floormod(column, 2 * plane.across))
+    if stride > 1 or not plane.holds(*taps, count) or not isinstance(residue, tirx.IntImm):
+        return None
+    order = PhaseTaps(*taps, plane.down, plane.across, int(residue))
+    call = microkernel(
+        "odt_window_phases",
+        tirx.address_of(leaf.store.buffer[0]),
+        tirx.address_of(left[0]),
+        even(plane.stored[1]),
+        tirx.address_of(right[0]),
+        *(*taps, plane.down, plane.across, simplify(row), simplify(column), rows, count),
+    )
+    return Match([call], {left: plane, right: order})
 
 
 def _tile(pixels, sums: Linear, a: Linear, pitch: int) -> tuple[int, int, int] | None:
@@ -260,6 +277,28 @@ def _tile(pixels, sums: Linear, a: Linear, pitch: int) -> tuple[int, int, int] |
     if pitch and step % pitch == 0:
         return step // pitch, count, 1
     return step, 1, count
+
+
+def conjuncts(condition) -> list:
+    """The tests that hold together where `condition` does."""
+    if type(condition).__name__ == "And":
+        return [*conjuncts(condition.a), *conjuncts(condition.b)]
+    return [condition]
+
+
+def narrow(bounds: dict, test) -> bool:
+    """Apply a comparison of a loop variable with a constant to ``[first, end)``; whether it is."""
+    kind = type(test).__name__
+    if kind not in ("LE", "LT"):
+        return False
+    for loop, interval in bounds.items():
+        if test.b.same_as(loop.loop_var) and isinstance(test.a, tirx.IntImm):
+            interval[0] = max(interval[0], int(test.a) + (kind == "LT"))
+            return True
+        if test.a.same_as(loop.loop_var) and isinstance(test.b, tirx.IntImm):
+            interval[1] = min(interval[1], int(test.b) + (kind == "LE"))
+            return True
+    return False
 
 
 def is_load(expr) -> bool:
@@ -305,4 +344,7 @@ def macs_of(call) -> int:
     if name.value in ("odt_window", "odt_window_f32"):
         _, _, _, _, height, width, _, rows, count = sizes
         return height * width * rows * count
+    if name.value == "odt_window_phases":
+        _, _, _, _, height, width, down, across, _, _, rows, count = sizes
+        return height * width * rows * count // (down * across)
     return 0

@@ -29,7 +29,13 @@ _ELEMENTWISE = frozenset(
 # results in the backward that are no adjoints: gradients of weights and of biases, saved inputs
 _NOT_ADJOINTS = frozenset(
     f"relax.{name}"
-    for name in ("odt.conv2d_weight_grad", "collapse_sum_to", "odt.take_channels", "dequantize")
+    for name in (
+        "odt.conv2d_weight_grad",
+        "odt.integer_weight_grad",
+        "collapse_sum_to",
+        "odt.take_channels",
+        "dequantize",
+    )
 )
 
 

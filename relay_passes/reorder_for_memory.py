@@ -11,9 +11,9 @@ from tvm import relax
 from .graph import bindings_of, main_of, op_name, tensor_bytes
 from .in_place import in_place_pairs, parameters_read, workspace_bytes
 from .order_search import Order, Task, live_bytes, search
-from .schedule_tiles import AMPLE, NONE
 
 FUNCTION = "main"
+BACKWARD_SPARE = 1 / 32  # so much more may scratch take than the backward's peak without any
 ALIGN = 16  # the arena's; every buffer is rounded up to it
 
 
@@ -58,8 +58,8 @@ def with_less_scratch(
 ) -> dict[str, int]:
     """`scratch`, and less of it for the kernels whose scratch raises the peak of ``main``.
 
-    scratch : as `module` was scheduled with, by kernel (see `DefaultSchedule`). It comes back equal
-        if no peak is raised, or by kernels that have none to give.
+    scratch : bytes, as `module` was scheduled with, by kernel (see `DefaultSchedule`). It comes
+        back equal if no peak is raised, or by kernels that can have no less.
     free_bytes : as many are there anyway, so that no peak below them counts.
     """
     function = main_of(module, "ReorderForMemory")
@@ -68,19 +68,20 @@ def with_less_scratch(
     steps = _Steps(module, function)
     order = range(len(steps.tasks))
     live = live_bytes(steps.tasks, steps.sizes, steps.results, order)
-    raising = _raising(order, live, steps.tasks, free_bytes)
+    needed = [live[i] - steps.tasks[i].workspace_bytes for i in order]  # without any scratch
+    limits = [max([*needed, free_bytes])] * len(needed)
     if steps.updates:  # the backward's own peak is kept low too, if not to the byte
         target = steps.tensors[function.params[1]]
         loss = next((i for i in order if target in steps.tasks[i].reads), 0)
-        raising += _raising(order[loss:], live, steps.tasks, free_bytes, spare=1 / 32)
-    names = {steps.bindings[index][0].value.args[0].name_hint for index in raising}
-    return {**scratch, **{n: max(NONE, scratch.get(n, AMPLE) - 1) for n in names}}
-
-
-def _raising(part, live, tasks, free_bytes: int, spare: float = 0) -> list[int]:
-    """Those of the tasks in `part` whose scratch raises its peak by more than `spare` of it."""
-    needed = max((live[i] - tasks[i].workspace_bytes for i in part), default=0) * (1 + spare)
-    return [i for i in part if live[i] > max(needed, free_bytes)]
+        backward = int(max(needed[loss:]) * (1 + BACKWARD_SPARE))
+        limits[loss:] = [min(limits[0], max(backward, free_bytes))] * len(needed[loss:])
+    found = dict(scratch)
+    for i in order:
+        if live[i] > limits[i]:
+            name = steps.bindings[i][0].value.args[0].name_hint
+            room = limits[i] - needed[i]
+            found[name] = min(room, found.get(name, room))
+    return found
 
 
 def _reordered(function, steps: _Steps, order: Order) -> relax.Function:

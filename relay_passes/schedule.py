@@ -9,11 +9,11 @@ from tvm import sym, tirx
 from tvm.s_tir import Schedule
 from tvm.s_tir.schedule import ScheduleError
 
+from .loop_cuts import asks_likely
 from .lower_to_loops import HINTED
-from .ops.staging import COLUMNS, PEAK, PLANE, STAGES
+from .ops.staging import COLUMNS, PLANE, STAGES, WIDENED
 from .schedule_tiles import (
-    AMPLE,
-    NONE,
+    ample_bytes,
     by_default,
     schedule_columns,
     schedule_elements,
@@ -41,7 +41,7 @@ class DefaultSchedule:
 
     chooser : for an unscheduled PrimFunc, the function that takes its decisions (see
         `schedule_tiles`); by default all are the defaults. Kernels short of scratch keep those.
-    scratch : of kernels, by name, that get LITTLE scratch or NONE, at the price of speed (see
+    scratch : of kernels, by name, that get less than they want: the most bytes (see
         `with_less_scratch`).
 
     Examples
@@ -73,10 +73,10 @@ class DefaultSchedule:
 
     def _scheduled(self, name: str, function: tirx.PrimFunc) -> tirx.PrimFunc:
         schedule = Schedule(tvm.IRModule({"main": function}))
-        scratch = self.scratch.get(name, AMPLE)
+        limit = self.scratch.get(name)
         # decisions that need too much scratch are taken back with the scratch
-        choose = self.chooser(function) if scratch == AMPLE else by_default
-        tiled = apply_schedule(schedule, choose, scratch)
+        choose = self.chooser(function) if limit is None else by_default
+        tiled = apply_schedule(schedule, choose, limit)
         attributes = {"tirx.is_scheduled": 1, **({HINTED: 1} if tiled else {})}
         return schedule.mod["main"].with_attrs(attributes)
 
@@ -85,8 +85,10 @@ def _unscheduled(function) -> bool:
     return isinstance(function, tirx.PrimFunc) and not function.attrs.get("tirx.is_scheduled", 0)
 
 
-def apply_schedule(schedule: Schedule, choose, scratch: int = AMPLE) -> bool:
+def apply_schedule(schedule: Schedule, choose, limit: int | None = None) -> bool:
     """Schedule the kernel in `schedule`; `choose` takes the decisions (see `schedule_tiles`).
+
+    limit : the most bytes of scratch, if there are not enough.
 
     Returns whether it is one of those that are made of tiles.
     """
@@ -94,10 +96,9 @@ def apply_schedule(schedule: Schedule, choose, scratch: int = AMPLE) -> bool:
     for stage, schedule_tiles in _TILED.items():
         if stage in names:
             _inline_elementwise(schedule, names)
-            if scratch == NONE and PEAK not in names:
+            ample = ample_bytes(schedule)
+            if not schedule_tiles(schedule, choose, ample if limit is None else min(limit, ample)):
                 schedule_elements(schedule, _buffer_plane)
-            else:
-                schedule_tiles(schedule, choose, scratch)
             return True
     outputs = {schedule.get(b).name_hint for b in schedule.get_output_blocks(_root(schedule))}
     reductions = {name for name in names if not _is_spatial(schedule, name)}
@@ -126,7 +127,12 @@ def _inline_elementwise(schedule, names) -> None:
     outputs = {schedule.get(b).name_hint for b in schedule.get_output_blocks(_root(schedule))}
     for name in names:
         kept = name in STAGES or name in outputs or not _is_spatial(schedule, name)
-        if not kept and len(_consumers(schedule, name)) == 1:
+        consumers = _consumers(schedule, name)
+        if kept or len(consumers) != 1:
+            continue
+        # a microkernel is slow where another part of the weights begins within a group
+        merged = asks_likely(schedule.get(schedule.get_sblock(name)))
+        if not (merged and schedule.get(consumers[0]).name_hint == WIDENED):
             schedule.compute_inline(schedule.get_sblock(name))
 
 

@@ -11,29 +11,38 @@ tile is ragged.
 
 from __future__ import annotations
 
+import itertools
 import math
-from functools import partial
 
 from tvm import tirx
-from tvm.ir import Call
 
 from .graph import tensor_bytes
-from .in_place import operands
-from .microkernels import MAX_FLOAT_OUTPUTS
-from .ops.staging import COLUMNS, FACTOR, FILTERS, GATHERED, PEAK, PLANE, STAGES, TAPS, UNIT
+from .in_place import STACK_SCRATCH_BYTES, allocated_bytes
+from .loop_cuts import cut_where_likely
+from .microkernels import MAX_FLOAT_OUTPUTS, Taps
+from .ops.staging import (
+    COLUMNS,
+    FACTOR,
+    FILTERS,
+    GATHERED,
+    PEAK,
+    PLANE,
+    STAGES,
+    TAPS,
+    UNIT,
+    WIDENED,
+)
+from .tiles import Tile, Tiling
 
 _BLOCKS = (UNIT, FACTOR, PEAK, GATHERED)  # consumers first
 # of a tile: more accumulators are no better, and take scratch
-MAX_ROWS = 32
+MAX_ROWS = 64
 MAX_SIDE = 16
-MAX_FLOAT_ROWS = 64
+MIN_PART = 16  # elements of the depth
 MAX_UNROLLED = 32
 MAX_OUTPUTS = 16
-MAX_BLOCK_ROWS = 64  # of the columns of integer gradients
 # a staged operand takes so many bytes, or this part of what the kernel reads and writes
-SCRATCH_BYTES, SCRATCH_PART = 1024, 4
-# what a kernel may have: AMPLE scratch where that raises no peak
-NONE, LITTLE, AMPLE = range(3)
+SCRATCH_BYTES, SCRATCH_PART = 1024, 2
 
 
 def by_default(_schedule, _name: str, _candidates: list[int], default: int) -> int:
@@ -41,72 +50,178 @@ def by_default(_schedule, _name: str, _candidates: list[int], default: int) -> i
     return default
 
 
-def schedule_columns(schedule, choose, scratch: int) -> None:
+def schedule_columns(schedule, choose, limit: float) -> bool:
     """A convolution whose every output reads every input channel of its group, or its gradient.
 
     for each tile of columns: stage them; for each tile of outputs: stage their filters where those
     are computed, accumulate, finish.
+
+    Returns whether it could be done in `limit` bytes of scratch.
     """
     accumulator = schedule.get_sblock("acc")
     driver, *others = _readers(schedule, accumulator)  # its loops become the kernel's
     leading = _spatial_axes(schedule, accumulator) - 2
-    loops = schedule.get_loops(driver)
-    floats = str(schedule.get(accumulator).writes[0].source.ty.dtype) == "float32"
-    row_limits = (MAX_FLOAT_ROWS, MAX_FLOAT_ROWS) if floats else (4, MAX_ROWS)
-    taps = _shape(schedule, COLUMNS)[2:-1] if floats else _shape(schedule, COLUMNS)[3:]
-    row_bytes = math.prod(taps) * (4 if floats else 2)
-    outer, channel = loops[:leading], loops[leading]
-    if PEAK in _names(schedule):
-        row_limits = MAX_BLOCK_ROWS, MAX_BLOCK_ROWS  # each tile packs all weights again
-        row_bytes += 0 if _is_copy(schedule, GATHERED) else 2 * row_bytes
+    names, loops = _names(schedule), schedule.get_loops(driver)
+    outer, channel, pixels = loops[:leading], loops[leading], loops[leading + 1 :]
+    channels = int(schedule.get(channel).extent)
+    of_filters = PEAK in names and leading == 0  # whose numbers the blocks hold
+    of_columns = PEAK in names and not of_filters
+    if of_columns:  # a group has columns of its own
+        channels = _shape(schedule, FILTERS)[1]
+    pixel_sizes = [int(schedule.get(loop).extent) for loop in pixels]
+    whole = math.prod(pixel_sizes), channels
+    tiling = _tiling(schedule, *whole, of_columns)
+    row_sizes = tile_sizes(pixel_sizes, MAX_ROWS)
+    output_sizes = tile_sizes([channels], MAX_FLOAT_OUTPUTS if tiling.floats else MAX_OUTPUTS)
+    parts = [1] if of_filters else _parts(schedule, accumulator, tiling.depth)
+    usual_rows = [n for n in row_sizes if n <= (MAX_SIDE if _is_window(schedule) else MAX_ROWS)]
+    tiles = [Tile(*sizes) for sizes in itertools.product(usual_rows, output_sizes, parts)]
+    if WIDENED in names:
+        plain = _tiling(schedule, *whole, of_columns, without=WIDENED)
+        if not choose(schedule, WIDENED, [0, 1], int(tiling.beats(plain, tiles, limit))):
+            schedule.compute_inline(schedule.get_sblock(WIDENED))
+            tiling = plain
+    best = tiling.best(tiles, limit)
+    if best is None and PEAK in names:
+        best = min(tiles, key=tiling.scratch_bytes)
+    if best is None:
+        return False
+    if of_columns:
         group, channel = schedule.split(channel, _shape(schedule, FILTERS)[:2])
         outer = [*outer, group]
-    wanted_rows = _fitting(schedule, COLUMNS, row_limits[0], row_bytes, scratch)
-    if PEAK in _names(schedule):
-        wanted_rows = max(4, wanted_rows)
-    wanted_outputs = _fitting(schedule, FILTERS, 4, row_bytes, scratch)
-    most_outputs = MAX_FLOAT_OUTPUTS if floats else MAX_OUTPUTS
-    tile = partial(_split, schedule, choose=choose, at_most=scratch != AMPLE)
-    rows, row = tile(loops[leading + 1 :], "rows", wanted_rows, row_limits[1])
-    outputs, output = tile([channel], "outputs", wanted_outputs, most_outputs)
-    schedule.reorder(*outer, rows, outputs, output, row)
+    row_count = choose(schedule, "rows", row_sizes, best.rows)
+    output_count = choose(schedule, "outputs", output_sizes, best.outputs)
+    part_count = choose(schedule, "parts", parts, best.parts)
+    outputs_first = choose(schedule, "outputs_first", [0, 1], 0)
+    rows, row = schedule.split(schedule.fuse(*pixels), [None, row_count])
+    if part_count > 1:
+        schedule.reorder(*outer, rows, channel, row)
+    else:
+        outputs, output = schedule.split(channel, [None, output_count])
+        tile = (outputs, rows) if outputs_first else (rows, outputs)
+        schedule.reorder(*outer, *tile, output, row)
     for other in others:
         schedule.reverse_compute_at(other, row)
-    schedule.compute_at(accumulator, outputs, preserve_unit_loops=True)
-    for stage in (COLUMNS, *_BLOCKS):
+    if part_count > 1:
+        part, outputs = _accumulate_in_parts(schedule, accumulator, rows, output_count, part_count)
+    else:
+        schedule.compute_at(accumulator, tile[1], preserve_unit_loops=True)
+        part = rows
+    _stage(schedule, COLUMNS, part)
+    for stage in _BLOCKS if of_columns else ():
         _stage(schedule, stage, rows)
+    _unroll_window(schedule, choose)
+    for weights in (FILTERS, WIDENED, *_merged(schedule)):
+        if weights in _names(schedule):
+            _stage(schedule, weights, outputs)
+            block = schedule.get_sblock(weights)
+            for loop in schedule.get_loops(block)[len(outer) + 1 :]:
+                cut_where_likely(schedule, loop, block)
+    for stage in _BLOCKS if of_filters else ():
+        _stage(schedule, stage, outputs)
     _separate_peak(schedule)
-    if FILTERS in _names(schedule):
-        cut_where_likely(schedule, outputs, schedule.get_sblock(FILTERS))
-    _stage(schedule, FILTERS, outputs)
-    if FILTERS in _names(schedule):
-        for loop in schedule.get_loops(schedule.get_sblock(FILTERS))[-5:]:
-            cut_where_likely(schedule, loop, schedule.get_sblock(FILTERS))
-    _separate_init(schedule, accumulator, outer=len(outer) + 2)
+    _separate_init(schedule, accumulator, outer=len(outer) + (1 if part_count > 1 else 2))
+    return True
 
 
-def schedule_planes(schedule, choose, _scratch: int) -> None:
+def _is_window(schedule) -> bool:
+    """Whether columns are gathered tap by tap: of many rows at once that is slow."""
+    names = _names(schedule)
+    taps = _shape(schedule, COLUMNS)[3:]
+    return WIDENED in names and math.prod(taps[1:]) > 1
+
+
+def _accumulate_in_parts(schedule, accumulator, rows, outputs: int, parts: int):
+    """For each part of the depth, for each tile of `outputs`: accumulate; the two loops."""
+    schedule.compute_at(accumulator, rows, preserve_unit_loops=True)
+    spatial = _spatial_axes(schedule, accumulator)
+    axes = len(schedule.get(accumulator).iter_vars)
+    *batch, channel, row = schedule.get_loops(accumulator)[-axes:][:spatial]
+    depth, *taps = schedule.get_loops(accumulator)[spatial - axes :]
+    part, depth = schedule.split(depth, [parts, None])
+    tile, channel = schedule.split(channel, [None, outputs])
+    schedule.reorder(part, *batch, tile, channel, row, depth, *taps)
+    return part, tile
+
+
+def _parts(schedule, accumulator, depth: int) -> list[int]:
+    """In how many equal parts the depth may be staged: each whole groups for the microkernels."""
+    if GATHERED in _names(schedule) and not _is_copy(schedule, GATHERED):
+        return [1]  # which is all there at once
+    block = schedule.get(accumulator)
+    first = next(int(axis.dom.extent) for axis in block.iter_vars if int(axis.iter_type) != 0)
+    parts = [n for n in range(1, first + 1) if first % n == 0]
+    return [n for n in parts if n == 1 or (depth // n >= MIN_PART and depth // n % 4 == 0)]
+
+
+def _tiling(schedule, rows: int, outputs: int, of_columns: bool, without="") -> Tiling:
+    """What is staged of the convolution in `schedule`.
+
+    of_columns : blocks are of columns, if there are any; otherwise of filters.
+    without : a stage that is none.
+    """
+    names = _names(schedule) - {without}
+    floats = _dtype(schedule, "acc") == "float32"
+    taps = _shape(schedule, COLUMNS)[2:-1] if floats else _shape(schedule, COLUMNS)[3:]
+    stages = [s for s in (COLUMNS, FILTERS, WIDENED, GATHERED) if s in names]
+    stages = [s for s in stages if not _is_copy(schedule, s)] + _merged(schedule)
+    by_row = {COLUMNS, *(_BLOCKS if of_columns else ())}
+    items = {s: tensor_bytes([1], _dtype(schedule, s)) for s in stages}
+    numbers = (4,) * sum(s in names for s in (PEAK, FACTOR, UNIT))
+    return Tiling(
+        rows,
+        outputs,
+        math.prod(taps),
+        floats,
+        tuple(size for s, size in items.items() if s in by_row),
+        tuple(size for s, size in items.items() if s not in by_row),
+        *((numbers, ()) if of_columns else ((), numbers)),
+    )
+
+
+def schedule_planes(schedule, choose, limit: float) -> bool:
     """A depthwise convolution, or its gradient.
 
     for each channel: stage its plane and its filter; for each tile of pixels: accumulate, finish.
+
+    Returns whether it could be done in `limit` bytes of scratch.
     """
+    left = limit - _plane_bytes(schedule)
+    if left < 0 and PEAK not in _names(schedule):  # whose elements need all of their block
+        return False
     accumulator = schedule.get_sblock("acc")
     driver, *others = _readers(schedule, accumulator)
     _, channel, row, column = schedule.get_loops(driver)
     columns, column = _split(schedule, [column], "columns", MAX_SIDE, MAX_SIDE, choose, pairs=True)
-    most = max(1, MAX_SIDE**2 // int(schedule.get(column).extent))
+    most = min(MAX_SIDE**2, max(left, STACK_SCRATCH_BYTES) // 4)
+    most = max(1, int(most) // int(schedule.get(column).extent))
     rows, row = _split(schedule, [row], "rows", min(MAX_SIDE, most), MAX_SIDE, choose)
     schedule.reorder(rows, columns, row, column)
     for other in others:
         schedule.reverse_compute_at(other, column)
     schedule.compute_at(accumulator, columns, preserve_unit_loops=True)
-    cut_where_likely(schedule, channel, schedule.get_sblock(TAPS))
     _stage(schedule, PLANE, channel)
     schedule.storage_align(schedule.get_sblock(PLANE), 0, axis=-2, factor=2, offset=0)
     for stage in (TAPS, *_BLOCKS):
         _stage(schedule, stage, channel)
+    cut_where_likely(schedule, channel, schedule.get_sblock(TAPS))
     _separate_peak(schedule)
     _separate_init(schedule, accumulator, outer=4)
+    return True
+
+
+def _plane_bytes(schedule) -> int:
+    """Scratch of what is staged of a channel."""
+    stages = [s for s in (PLANE, TAPS, GATHERED) if s in _names(schedule)]
+    total = 0
+    for stage in stages:
+        if not _is_copy(schedule, stage):
+            height, width = _shape(schedule, stage)[-2:]
+            elements = height * (width + width % 2)
+            if stage == TAPS:
+                elements = max(elements, Taps(height, width).elements)
+            total += allocated_bytes(tensor_bytes([elements], _dtype(schedule, stage)))
+    return total
 
 
 def schedule_elements(schedule, buffer_plane) -> None:
@@ -125,6 +240,8 @@ def schedule_elements(schedule, buffer_plane) -> None:
         schedule.reverse_compute_at(other, loops[-1])
     schedule.compute_at(accumulator, loops[-1], preserve_unit_loops=True)
     buffer_plane(schedule, "acc")
+    for loop in loops:
+        cut_where_likely(schedule, loop, accumulator)
     _separate_init(schedule, accumulator, outer=len(loops))
 
 
@@ -137,24 +254,28 @@ def _stage(schedule, name: str, loop) -> None:
         schedule.compute_inline(block)
         return
     schedule.compute_at(block, loop, preserve_unit_loops=name in (COLUMNS, GATHERED, PEAK))
-    if name == GATHERED or (name == COLUMNS and PEAK not in _names(schedule)):
-        _unroll_window(schedule, block)
 
 
-def _fitting(schedule, stage: str, wanted: int, row_bytes: int, scratch: int) -> int:
-    """As many rows of a staged operand as take a part of what the kernel reads and writes anyway.
+def ample_bytes(schedule) -> int:
+    """The most scratch that a kernel should ask for: a part of what it reads and writes anyway.
 
     Where memory is tight the kernel's own buffers are small too.
     """
-    if stage not in _names(schedule) or _is_copy(schedule, stage):
-        return wanted
-    budget = sum(_bytes(param) for param in schedule.mod["main"].params) // SCRATCH_PART
-    budget = max(SCRATCH_BYTES, budget) if scratch == AMPLE else min(SCRATCH_BYTES, budget) // 2
-    return max(1, min(wanted, budget // row_bytes))
+    buffers = schedule.mod["main"].params
+    sizes = [tensor_bytes([int(n) for n in b.ty.shape], str(b.ty.dtype)) for b in buffers]
+    return max(SCRATCH_BYTES, sum(sizes) // SCRATCH_PART)
 
 
-def _bytes(buffer) -> int:
-    return tensor_bytes([int(n) for n in buffer.ty.shape], str(buffer.ty.dtype))
+def _dtype(schedule, name: str) -> str:
+    """Of what the block writes."""
+    return str(schedule.get(schedule.get_sblock(name)).writes[0].source.ty.dtype)
+
+
+def _merged(schedule) -> list[str]:
+    """Weights that are put together from parts, stages of no other kind."""
+    readers = [name for name in (WIDENED, "acc") if name in _names(schedule)]
+    found = [b for name in readers for b in schedule.get_producers(schedule.get_sblock(name))]
+    return [n for n in (schedule.get(block).name_hint for block in found) if n not in STAGES]
 
 
 def _is_copy(schedule, stage: str) -> bool:
@@ -175,16 +296,26 @@ def _names(schedule) -> set[str]:
     return {schedule.get(b).name_hint for b in schedule.get_child_blocks(_root(schedule))}
 
 
-def _unroll_window(schedule, block) -> None:
-    """So that which taps lie outside the image is mostly known while compiling."""
-    axes = schedule.get(block).iter_vars
-    if len(axes) != 6:
+def _unroll_window(schedule, choose) -> None:
+    """So that which taps lie outside the image is mostly known while compiling.
+
+    Of the taps of a column nothing is unrolled, or those of a channel, or those of all channels.
+    """
+    name = GATHERED if GATHERED in _names(schedule) else COLUMNS
+    if name not in _names(schedule):
         return
-    floats = str(schedule.get(block).writes[0].source.ty.dtype) == "float32"
-    loops = schedule.get_loops(block)[-4:-1] if floats else schedule.get_loops(block)[-3:]
+    block = schedule.get_sblock(name)
+    if len(schedule.get(block).iter_vars) != 6:
+        return
+    loops = schedule.get_loops(block)[-4:-1]
+    if _dtype(schedule, name) != "float32":
+        loops = schedule.get_loops(block)[-3:]
     sizes = [int(schedule.get(loop).extent) for loop in loops]  # channels, rows, columns
-    if sizes[1] * sizes[2] > 1:
-        for loop in loops if math.prod(sizes) <= MAX_UNROLLED else loops[1:]:
+    if sizes[1] * sizes[2] == 1:
+        return
+    unrolled = 2 if math.prod(sizes) <= MAX_UNROLLED else 1
+    if level := choose(schedule, "unroll", [0, 1, 2], unrolled):
+        for loop in loops if level == 2 else loops[1:]:
             schedule.unroll(loop)
 
 
@@ -209,10 +340,10 @@ def _readers(schedule, block) -> list:
     return [child for child in children if schedule.get(child).name_hint in behind]
 
 
-def _split(schedule, loops, name: str, wanted: int, most: int, choose, at_most=False, pairs=False):
+def _split(schedule, loops, name: str, wanted: int, most: int, choose, pairs=False):
     """The loops as one, split in two; the size of the inner is near to `wanted`, or chosen.
 
-    at_most : it is no larger. pairs : tiles start at pairs of elements, as microkernels load them.
+    pairs : tiles start at pairs of elements, as microkernels load them.
     """
     extents = [int(schedule.get(loop).extent) for loop in loops]
     candidates = tile_sizes(extents, most)
@@ -220,8 +351,6 @@ def _split(schedule, loops, name: str, wanted: int, most: int, choose, at_most=F
         whole = math.prod(extents)
         candidates = [n for n in candidates if n % 2 == 0 or n == whole] or [whole]
     default = min(candidates, key=lambda n: abs(math.log(n / wanted)))
-    if at_most:
-        default = max(n for n in candidates if n <= wanted)
     factor = choose(schedule, name, candidates, default)
     return schedule.split(schedule.fuse(*loops), [None, factor])
 
@@ -255,20 +384,3 @@ def _separate_peak(schedule) -> None:
         peak = schedule.get_sblock(PEAK)
         own = len(schedule.get(peak).iter_vars)
         schedule.decompose_reduction(peak, schedule.get_loops(peak)[-own])
-
-
-def cut_where_likely(schedule, loop, block) -> None:
-    """Let `LowerToLoops` make several loops of this one, so that no ``likely`` is asked in it."""
-    if int(schedule.get(loop).extent) > 1 and _asks_likely(schedule.get(block)):
-        schedule.annotate(loop, "pragma_loop_partition_hint", True)
-
-
-def _asks_likely(block) -> bool:
-    statements = getattr(block.body, "seq", [block.body])
-    waiting = [statement.value for statement in statements]
-    while waiting:
-        expr = waiting.pop()
-        if isinstance(expr, Call) and expr.op.name.endswith("likely"):
-            return True
-        waiting.extend(operands(expr))
-    return False

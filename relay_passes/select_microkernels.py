@@ -7,10 +7,13 @@ import math
 import tvm
 from tvm import tirx
 
+from .block_stagings import codes_on_grid, peaks, spread_codes
 from .epilogues import ending
-from .in_place import ELEMENTS, operands, with_workspace
-from .microkernels import Leaf, Match, Taps, accumulation
-from .stagings import codes_on_grid, masking, peaks, scaling, staging, widening
+from .graph import operands
+from .in_place import ELEMENTS, with_workspace
+from .microkernels import Leaf, Match, accumulation
+from .orders import PhaseTaps, Taps
+from .stagings import clearing, masking, scaling, staging, widening
 
 
 @tvm.transform.module_pass(opt_level=0, name="SelectMicrokernels")
@@ -91,7 +94,14 @@ class _Kernel:
 
     def matches(self) -> dict[tirx.For, Match]:
         """What replaces which nest. All nests around a scratch buffer agree on its order."""
-        found = {loop: accumulation(leaves, self.sizes) for loop, leaves in self.nests.items()}
+        spread = {
+            leaves[0].store.buffer: grid
+            for leaves in self.nests.values()
+            if len(leaves) == 1 and (grid := spread_codes(leaves[0]))
+        }
+        found = {
+            loop: accumulation(leaves, self.sizes, spread) for loop, leaves in self.nests.items()
+        }
         orders: dict = {}
         for match in found.values():
             for buffer, order in (match.orders if match else {}).items():
@@ -119,7 +129,7 @@ class _Kernel:
 
 
 def _staged(leaf: Leaf) -> Match | None:
-    patterns = (widening, scaling, masking, peaks, codes_on_grid)
+    patterns = (clearing, widening, scaling, masking, peaks, codes_on_grid)
     return next(filter(None, (pattern(leaf) for pattern in patterns)), None)
 
 
@@ -173,6 +183,6 @@ def _rewritten(node, matches):
     if kind == "For":
         body = _rewritten(node.body, matches)
         return tirx.For(node.loop_var, node.min, node.extent, node.kind, body)
-    if kind == "AllocBuffer" and isinstance(orders.get(node.buffer), Taps):
+    if kind == "AllocBuffer" and isinstance(orders.get(node.buffer), Taps | PhaseTaps):
         return tirx.AllocBuffer(node.buffer, {ELEMENTS: orders[node.buffer].elements})
     return node

@@ -43,6 +43,7 @@ STEP_ROLES = ("input", "target", "learning_rate", "seed")
 SCRATCH_ROUNDS = 4  # each lowers the step again
 PREFERENCES = {"memory": SCRATCH_ROUNDS, "speed": 1}
 BACKWARDS = ("float32", "int16", *FORMATS)
+DEFAULT_BACKWARD = "int16"
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ def compile(
     sram_bytes: int | None = None,
     flash_bytes: int | None = None,
     seed: int = 0,
-    backward: str = "float32",
+    backward: str = DEFAULT_BACKWARD,
     prefer: str = "memory",
     tuning: str | os.PathLike | Mapping | Tuning | None = None,
     dump_ir: str | os.PathLike | None = None,
@@ -171,7 +172,7 @@ def build_programs(
     trained: Collection[str],
     loss: str,
     fuse: bool = True,
-    backward: str = "float32",
+    backward: str = DEFAULT_BACKWARD,
     dump_ir: str | os.PathLike | None = None,
     chooser=None,
     rounds: int = SCRATCH_ROUNDS,
@@ -223,7 +224,7 @@ def _peak_bytes(module: tvm.IRModule) -> int:
 def training_passes(
     trained: Collection[str],
     fuse: bool = True,
-    backward: str = "float32",
+    backward: str = DEFAULT_BACKWARD,
     chooser=None,
     scratch: Mapping[str, int] | None = None,
 ) -> list[tvm.transform.Pass]:

@@ -2,26 +2,41 @@
 
 The adjoints that one sum reads make a block. Its peak is the largest magnitude in it, and each
 adjoint becomes the int16 ``round(adjoint * limit / peak)``, so that no sum can leave int32; the
-result is ``sum * (peak / limit)``. Weights are the int8 codes as they are stored. See
-runtime/c/include/odt_block_float.h for the arithmetic, which is the same on every target.
+result is ``sum * (peak / limit)``. Weights, and activations less their zero point, are the int8
+codes as they are stored. See runtime/c/include/odt_block_float.h for the arithmetic, which is the
+same on every target.
 """
 
 from __future__ import annotations
 
 from tvm import relax, te, tirx
 
+from .channels import source_channel
 from .convolution import upsampled
 from .registry import attributes, call, float_of_shape, register
-from .staging import COLUMNS, FACTOR, FILTERS, GATHERED, PEAK, PLANE, TAPS, UNIT
+from .staging import (
+    COLUMNS,
+    FACTOR,
+    FILTERS,
+    GATHERED,
+    PEAK,
+    PLANE,
+    TAPS,
+    UNIT,
+    centred_tap,
+)
 
 CODE = 128  # no int8 code is larger
 INT16_MAX, INT32_MAX = 2**15 - 1, 2**31 - 1
-MAX_TAPS = INT32_MAX // (CODE * 512)  # a block keeps 9 bits at least
+CENTRED = 255  # no int8 code less its zero point is larger
+MAX_TAPS, MAX_PIXELS = (
+    INT32_MAX // (code * 512) for code in (CODE, CENTRED)
+)  # a block keeps 9 bits
 
 
-def limit_of(taps: int) -> int:
-    """The largest int16 of a block, for sums of `taps` products with int8 codes."""
-    return min(INT16_MAX, INT32_MAX // (CODE * taps))
+def limit_of(taps: int, largest: int = CODE) -> int:
+    """The largest int16 of a block, for sums of `taps` products with numbers up to `largest`."""
+    return min(INT16_MAX, INT32_MAX // (largest * taps))
 
 
 def integer_input_grad(gradient: relax.Call, codes, scale) -> relax.Call:
@@ -30,6 +45,15 @@ def integer_input_grad(gradient: relax.Call, codes, scale) -> relax.Call:
     `gradient` is that call.
     """
     return call("integer_input_grad", gradient.args[0], codes, scale, **attributes(gradient))
+
+
+def integer_weight_grad(gradient: relax.Call, codes, scale: float, zero_point: int) -> relax.Call:
+    """What `conv2d_weight_grad` gives for the data ``(codes - zero_point) * scale``, codes int8.
+
+    `gradient` is that call, of a convolution without groups.
+    """
+    attrs = attributes(gradient) | {"scale": scale, "zero_point": zero_point}
+    return call("integer_weight_grad", gradient.args[0], codes, **attrs)
 
 
 @register("integer_input_grad", float_of_shape)
@@ -136,6 +160,49 @@ def _channelwise_input_grad(attrs, adjoint, codes, scale):
         return _real(acc[n, c, h, w], unit[n, c])
 
     return te.compute(attrs["shape"], real, name="input_grad")
+
+
+@register("integer_weight_grad", float_of_shape)
+def _weight_grad(attrs, adjoint, codes):
+    """A block for each output channel: its adjoints of all pixels."""
+    batch, _, out_height, out_width = (int(n) for n in adjoint.shape)
+    outputs, inputs, kernel_h, kernel_w = attrs["shape"]
+    pixels, taps = batch * out_height * out_width, inputs * kernel_h * kernel_w
+    limit = limit_of(pixels, CENTRED)
+
+    def pixel(p):
+        return p // (out_height * out_width), p // out_width % out_height, p % out_width
+
+    def column(_n, _g, r, p):
+        n, h, w = pixel(p)
+        c, i, j = r // (kernel_h * kernel_w), r // kernel_w % kernel_h, r % kernel_w
+        return centred_tap(codes, attrs["zero_point"], attrs, (n, c, h, w), (i, j))
+
+    def number(o, p):
+        n, h, w = pixel(p)
+        return adjoint[n, source_channel(attrs["rows"], o), h, w]
+
+    columns = te.compute([1, 1, taps, pixels], column, name=COLUMNS)
+    gathered = te.compute([outputs, pixels], number, name=GATHERED)
+    axes = _axes([pixels], "p")
+    peak = _peak([outputs], lambda o: gathered[(o, *axes)], axes)
+    factor = _factor(peak, limit)
+    scale = tirx.const(attrs["scale"], "float32")
+    unit = te.compute(peak.shape, lambda o: _unit(peak[o], limit) * scale, name=UNIT)
+    filters = te.compute(
+        [outputs, pixels], lambda o, p: _code(gathered[o, p], factor[o]), name=FILTERS
+    )
+    p = te.reduce_axis((0, pixels), "p")
+    acc = te.compute(
+        [outputs, taps],
+        lambda o, r: te.sum(_product(columns[0, 0, r, p], filters[o, p]), axis=p),
+        name="acc",
+    )
+
+    def real(o, c, i, j):
+        return _real(acc[o, (c * kernel_h + i) * kernel_w + j], unit[o])
+
+    return te.compute(attrs["shape"], real, name="weight_grad")
 
 
 _largest = te.comm_reducer(

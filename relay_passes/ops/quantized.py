@@ -14,7 +14,7 @@ from tvm import relax, te, tirx
 from .masks import INT8_MAX, INT8_MIN
 from .narrow_sum import narrow_sum
 from .registry import register
-from .staging import columns_of, planes_of, taps_of
+from .staging import WIDENED, columns_of, planes_of, taps_of
 
 # Biases stay within +-BIAS_LIMIT and no accumulator has more than MAX_TAPS products of 255 * 128,
 # so that their sum cannot leave int32: overflow is undefined behaviour in C. Published int8 models
@@ -132,11 +132,12 @@ def _dense(attrs, data, weight):
     batch, _, out_h, out_w = attrs["shape"]
     columns = columns_of(data, attrs["input_zero_point"], kernel, attrs, (out_h, out_w))
     outputs_per_group = outputs // attrs["groups"]
+    widened = te.compute(weight.shape, lambda *at: weight(*at).astype("int16"), name=WIDENED)
     taps = [te.reduce_axis((0, n), name) for n, name in zip(kernel, "cij", strict=True)]
 
     def element(n, o, p):
         column = columns[(n, o // outputs_per_group, p, *taps)]
-        return te.sum(column.astype("int32") * weight[(o, *taps)].astype("int32"), axis=taps)
+        return te.sum(column.astype("int32") * widened[(o, *taps)].astype("int32"), axis=taps)
 
     acc = te.compute([batch, outputs, out_h * out_w], element, name="acc")
     return lambda n, o, h, w: acc[n, o, h * out_w + w]

@@ -12,11 +12,12 @@ COLUMNS = "columns"  # [batch, group, pixel, *tap]: what one output pixel reads,
 PLANE = "plane"  # [batch, channel, row, column]: one channel with its border
 TAPS = "taps"  # [output, row, column]: the filter of one channel
 FILTERS = "filters"  # [*tap, output]: what a tile of columns is multiplied with
+WIDENED = "widened"  # [output, *tap]: weights that a microkernel takes as they are, or as int16
 GATHERED = "gathered"  # [batch, group, *tap, pixel] or NCHW, float32: what becomes columns, planes
 PEAK = "peak"  # [batch, group, pixel] or [batch, channel]: of the blocks of `integer_gradient`
 FACTOR = "factor"  # the same: what turns numbers into codes
 UNIT = "unit"  # the same: what a code of 1 stands for
-STAGES = (COLUMNS, FILTERS, PLANE, TAPS, GATHERED, PEAK, FACTOR, UNIT)
+STAGES = (COLUMNS, FILTERS, WIDENED, PLANE, TAPS, GATHERED, PEAK, FACTOR, UNIT)
 
 
 def columns_of(data, zero_point: int, kernel, geometry: dict, out_size):
@@ -24,19 +25,26 @@ def columns_of(data, zero_point: int, kernel, geometry: dict, out_size):
 
     kernel : (input channels of a group, height, width); out_size : (height, width) of the output.
     """
-    batch, channels, height, width = (int(n) for n in data.shape)
-    (stride_h, stride_w), (dilation_h, dilation_w) = geometry["strides"], geometry["dilation"]
-    top, left = geometry["padding"][:2]
+    batch, channels, _, _ = (int(n) for n in data.shape)
     out_h, out_w = out_size
 
     def element(n, g, p, c, i, j):
-        row = p // out_w * stride_h + i * dilation_h - top
-        column = p % out_w * stride_w + j * dilation_w - left
-        tap = _centred(data[n, g * kernel[0] + c, row, column], zero_point)
-        return _inside(tap, geometry["padding"], (row, height), (column, width))
+        at = n, g * kernel[0] + c, p // out_w, p % out_w
+        return centred_tap(data, zero_point, geometry, at, (i, j))
 
     shape = [batch, channels // kernel[0], out_h * out_w, *kernel]
     return te.compute(shape, element, name=COLUMNS)
+
+
+def centred_tap(data, zero_point: int, geometry: dict, at, tap):
+    """int16 ``x - zero_point`` where tap (i, j) lies for (n, c, h, w) of the output; 0 outside."""
+    _, _, height, width = (int(n) for n in data.shape)
+    (n, c, h, w), (i, j) = at, tap
+    (stride_h, stride_w), (dilation_h, dilation_w) = geometry["strides"], geometry["dilation"]
+    top, left = geometry["padding"][:2]
+    row, column = h * stride_h + i * dilation_h - top, w * stride_w + j * dilation_w - left
+    code = _centred(data[n, c, row, column], zero_point)
+    return _inside(code, geometry["padding"], (row, height), (column, width))
 
 
 def planes_of(data, zero_point: int, kernel, geometry: dict, out_size):

@@ -59,7 +59,7 @@ def _update_codes(attrs, codes, gradient, learning_rate, seed, inverse_scale):
         return position
 
     def element(*i):
-        step = gradient(*i) * learning_rate() * inverse_scale[i[0]]
+        step = gradient(*i) * (learning_rate() * inverse_scale[i[0]])
         new_code = tirx.call_pure_extern(
             "int32",
             "odt_update_code",

@@ -15,9 +15,10 @@ from tvm import relax
 
 from relay_passes import IntegerGradients, NarrowAdjoints, lowering
 from relay_passes.ops.channels import merge_channels
-from relay_passes.ops.convolution import conv2d_input_grad
-from relay_passes.ops.integer_gradient import CODE, INT32_MAX, MAX_TAPS, limit_of
+from relay_passes.ops.convolution import conv2d_input_grad, conv2d_weight_grad
+from relay_passes.ops.integer_gradient import CENTRED, CODE, INT32_MAX, MAX_TAPS, limit_of
 from relay_passes.ops.masks import masked
+from relay_passes.ops.update import sgd_update_codes
 from tvm_ondevice_train.codegen.program import extract
 from tvm_ondevice_train.interpreter import Interpreter
 
@@ -163,6 +164,91 @@ def test_masks_and_merged_channels_change_no_bit_of_what_is_left(case, data, see
     np.testing.assert_array_equal(result, np.where(m, plain, 0))
 
 
+def test_a_strided_depthwise_gradient_wider_than_a_tile_is_as_exact():
+    geometry = {**ONE, "strides": [2, 2], "padding": [2, 2, 2, 2], "groups": 3}
+    case = (1, 3, 20, 20), (3, 1, 5, 5), (1, 3, 40, 40)
+    g, w, scale = numbers(case[0], case[1], 0, 0)
+    result = run(IntegerGradients()(gradient(*case, scale, **geometry)), g=g, w=w)
+    distance = np.abs(result - exact(g, w, scale, case[2], **geometry))
+    assert (distance <= bound(g, w, scale, case[2], **geometry)).all()
+
+
+def weight_gradient(adjoint, weight, data, scale=0.1, zero_point=0, **geometry):
+    """``main(g, x)``: dL/dw for the data ``(x - zero_point) * scale``."""
+    geometry = SimpleNamespace(**{**ONE, **geometry})
+
+    def body(emit, g, x):
+        real = emit(tiny.dequantize(x, scale, zero_point))
+        return emit(conv2d_weight_grad(g, real, weight, geometry))
+
+    return tiny.module({"g": (adjoint, "float32"), "x": (data, "int8")}, body)
+
+
+def exact_weight_gradient(g, x, weight, strides, padding, dilation, groups):
+    """dL/dw in float64."""
+    top, left, bottom, right = padding
+    padded = np.pad(x.astype(np.float64), ((0, 0), (0, 0), (top, bottom), (left, right)))
+    g = torch.tensor(g.astype(np.float64))
+    return torch.nn.grad.conv2d_weight(
+        torch.tensor(padded), weight, g, strides, 0, dilation, groups
+    ).numpy()
+
+
+@settings(max_examples=12, deadline=None, derandomize=True)
+@given(convolutions(), st.integers(-128, 127), st.integers(0, 2**32 - 1), st.integers(-30, 25))
+@example(((1, 6, 8, 8), (6, 24, 1, 1), (1, 24, 8, 8), ONE), -128, 0, 0)
+@example(((1, 9, 5, 7), (9, 5, 3, 3), (1, 5, 5, 7), {**ONE, "padding": [1] * 4}), 127, 0, 0)
+def test_a_weight_gradient_is_as_exact_as_the_largest_adjoint_of_a_channel_allows(
+    case, zero_point, seed, exponent
+):
+    adjoint, weight, data, geometry = case
+    generator = np.random.default_rng(seed)
+    g, _, _ = numbers(adjoint, weight, seed, exponent)
+    x = generator.integers(-128, 128, data).astype(np.int8)
+    scale = np.float32(generator.uniform(0.001, 0.1))
+    module = IntegerGradients()(
+        weight_gradient(adjoint, weight, data, scale, zero_point, **geometry)
+    )
+    pixels = adjoint[2] * adjoint[3]
+    integer = geometry["groups"] == 1 and pixels > 1
+    assert ("odt.integer_weight_grad" in tiny.op_names(module)) == integer
+    result = run(module, g=g, x=x)
+    real = (x.astype(np.float64) - zero_point) * np.float64(scale)
+    distance = np.abs(result - exact_weight_gradient(g, real, weight, **geometry))
+    peak = np.abs(g).max(initial=0).astype(np.float64)
+    unit = 2 * peak if peak < 1e-29 else peak / limit_of(pixels, CENTRED)
+    ones = np.full(adjoint, 0.5001 * unit) + 2.0**-19 * np.abs(g)
+    allowed = exact_weight_gradient(ones, np.abs(real), weight, **geometry) + 1e-42
+    assert (distance <= allowed).all(), (distance / allowed).max()
+
+
+def test_no_sum_of_a_weight_gradient_leaves_int32():
+    adjoint, data = (1, 1, 100, 100), (1, 1, 100, 100)
+    module = IntegerGradients()(weight_gradient(adjoint, (1, 1, 1, 1), data, 1.0, 127))
+    g, x = np.full(adjoint, -0.5, np.float32), np.full(data, -128, np.int8)
+    np.testing.assert_allclose(run(module, g=g, x=x), [[[[127.5 * 1e4]]]], rtol=1e-3)
+
+
+def test_a_weight_gradient_with_its_update_is_microkernels():
+    shapes = (1, 12, 4, 4), (12, 8, 1, 1), (1, 8, 4, 4)
+
+    def body(emit, w, g, x, rate, seed):
+        real = emit(tiny.dequantize(x, 0.1, 3))
+        d_w = emit(conv2d_weight_grad(g, real, shapes[1], SimpleNamespace(**ONE)))
+        inverse = relax.const(np.full(12, 4.0, np.float32))
+        return emit(sgd_update_codes(w, d_w, rate, seed, inverse, limit=127, salt=0))
+
+    dtypes = {"w": (shapes[1], "int8"), "g": (shapes[0], "float32"), "x": (shapes[2], "int8")}
+    module = tiny.module({**dtypes, "rate": ((), "float32"), "seed": ((), "uint32")}, body)
+    assert kernel_calls(IntegerGradients()(module), "integer_weight_grad") == [
+        "odt_pack_rows",
+        "odt_peak_rows",
+        "odt_pack_rows_f32",
+        "odt_dot_columns",
+        "odt_update_tile",
+    ]
+
+
 @pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
 @pytest.mark.parametrize("case", ["dense", "window", "depthwise"])
 def test_an_adjoint_that_is_no_number_does_no_harm(value, case):
@@ -258,10 +344,10 @@ def test_a_float_net_stays_as_it_is():
 # -- microkernels ----------------------------------------------------------------------------------
 
 
-def kernel_calls(module) -> list[str]:
+def kernel_calls(module, name="integer_input_grad") -> list[str]:
     """Names of the microkernels of the gradient's kernel, in order."""
     functions = lowering()(module).functions_items()
-    (kernel,) = (f for gvar, f in functions if "integer_input_grad" in gvar.name_hint)
+    (kernel,) = (f for gvar, f in functions if name in gvar.name_hint)
     return [name for name, *_ in calls(kernel)]
 
 
@@ -283,16 +369,17 @@ def test_an_adjoint_under_its_mask_is_gathered_first():
     assert first == "odt_mask_planes"
 
 
-@pytest.mark.parametrize("strides, size", [((1, 1), 8), ((2, 2), 4)])
+@pytest.mark.parametrize("strides, size", [((1, 1), 8), ((2, 2), 4), ((1, 3), 3)])
 def test_a_depthwise_gradient_is_microkernels(strides, size):
+    """With strides, zeros between the adjoints are neither stored nor multiplied."""
     geometry = {"strides": strides, "padding": (2, 2, 2, 2), "groups": 6}
-    module = gradient(
-        (1, 6, size, size), (6, 1, 5, 5), (1, 6, 8, 8), np.ones(6), mask=True, **geometry
-    )
+    adjoint = (1, 6, 8 if strides[0] == 1 else size, size)
+    module = gradient(adjoint, (6, 1, 5, 5), (1, 6, 8, 8), np.ones(6), mask=True, **geometry)
+    apart = strides != (1, 1)
     assert kernel_calls(IntegerGradients()(module)) == [
         "odt_peak_planes",
         "odt_block_plane",
-        "odt_taps_flipped",
-        "odt_window",
+        "odt_taps_phases" if apart else "odt_taps_flipped",
+        "odt_window_phases" if apart else "odt_window",
         "odt_real_tile_masked",
     ]

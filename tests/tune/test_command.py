@@ -30,6 +30,11 @@ def tunings(monkeypatch):
     return calls
 
 
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return export_int8(tmp_path_factory.mktemp("model"))
+
+
 def error_of(arguments, capsys) -> str:
     assert main(["tune", *map(str, arguments)]) == 2
     text = capsys.readouterr().err
@@ -55,8 +60,7 @@ def test_options_are_passed_on_and_the_table_adds_up(tunings, tmp_path, capsys):
     assert "2,500" in shown and "2,100" in shown and "16.0%" in shown  # 2 * 1000 + 500
 
 
-def test_a_project_is_tuned_with_the_options_that_made_it(tunings, tmp_path, capsys):
-    model = export_int8(tmp_path)
+def test_a_project_is_tuned_with_the_options_that_made_it(tunings, model, tmp_path, capsys):
     project = tmp_path / "project"
     options = ["--scheme", "bias:1", "--classes", "3", "--board", "mps3-an547"]
     assert main(["compile", str(model), "-o", str(project), *options]) == 0
@@ -64,13 +68,15 @@ def test_a_project_is_tuned_with_the_options_that_made_it(tunings, tmp_path, cap
     (found,) = tunings
     expected = {"model": str(model), "scheme": "bias:1", "classes": 3, "board": "mps3-an547"}
     assert expected.items() <= found.items()
-    model.unlink()
-    assert "is not there; give the model file itself" in error_of([project], capsys)
+    report = json.loads((project / "report.json").read_text())
+    elsewhere = {**report["made_from"], "model": str(tmp_path / "gone.onnx")}
+    for made_from in (elsewhere, None):  # None: from values, not from files alone
+        (project / "report.json").write_text(json.dumps({**report, "made_from": made_from}))
+        assert "is not there; give the model file itself" in error_of([project], capsys)
 
 
-def test_a_tuning_file_of_another_core_is_refused_by_compile(tmp_path, capsys):
+def test_a_tuning_file_of_another_core_is_refused_by_compile(model, tmp_path, capsys):
     Tuning(target_of(find_board("mps3-an547"))).save(tmp_path / "tune.json")
-    model = export_int8(tmp_path)
     arguments = ["compile", model, "-o", tmp_path / "p", "--tuning", tmp_path / "tune.json"]
     assert main(list(map(str, arguments))) == 2
     assert "is for cortex-m55" in capsys.readouterr().err
@@ -98,12 +104,3 @@ def test_runners_by_name():
     assert isinstance(_runner("board", "mps2-an386", ("tty", "flash {}"), None), BoardRunner)
     remote = _runner("host", "host", (None, None), "lab:9190:key")
     assert isinstance(remote, RemoteRunner) and remote.unit == "ns"
-
-
-def test_a_project_of_values_alone_cannot_be_tuned(tmp_path, capsys):
-    model = export_int8(tmp_path)
-    project = tmp_path / "project"
-    assert main(["compile", str(model), "-o", str(project)]) == 0
-    report = json.loads((project / "report.json").read_text())
-    (project / "report.json").write_text(json.dumps({**report, "made_from": None}))
-    assert "give the model file itself" in error_of([project], capsys)

@@ -21,13 +21,15 @@ from tvm_ondevice_train.tune.serial_line import SerialLine, flash_with
 def tracker():
     """A tracker with two workers of this computer."""
     tracker = Tracker("127.0.0.1", port=9190, port_end=9990, silent=True)
-    workers = [start_worker("127.0.0.1", tracker.port, "m7") for _ in range(2)]
+    with ThreadPoolExecutor(2) as pool:
+        workers = list(pool.map(lambda _: start_worker("127.0.0.1", tracker.port, "m7"), range(2)))
     yield tracker
     for worker in workers:
         worker.terminate()
     tracker.terminate()
 
 
+@pytest.mark.slow
 def test_two_workers_measure_what_this_computer_does(tracker):
     task = convolution()
     names = [choice.name for choice in task.choices]
@@ -51,17 +53,19 @@ class Wired:
     """A board at the end of a serial line: the program built for this computer."""
 
     def __init__(self):
-        self.ours, theirs = os.openpty()
-        tty.setraw(theirs)
-        self.name = os.ttyname(theirs)
-        self.process = None
+        self.ours, self.theirs = os.openpty()
+        tty.setraw(self.theirs)
+        self.name = os.ttyname(self.theirs)
+        self.process, self.threads = None, []
 
     def flash(self, program):
         self.process = subprocess.Popen(
             [str(program)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
         )
-        threading.Thread(target=self._copy, args=(self.ours, self.process.stdin.fileno())).start()
-        threading.Thread(target=self._copy, args=(self.process.stdout.fileno(), self.ours)).start()
+        to_board, from_board = self.process.stdin.fileno(), self.process.stdout.fileno()
+        for ends in ((self.ours, to_board), (from_board, self.ours)):
+            self.threads.append(threading.Thread(target=self._copy, args=ends))
+            self.threads[-1].start()
 
     @staticmethod
     def _copy(source, sink):
@@ -72,8 +76,12 @@ class Wired:
             pass  # the line is closed
 
     def close(self):
+        """Ends the board, then its line: what reads there gets an error once nobody is left."""
         self.process.kill()
         self.process.wait()
+        os.close(self.theirs)
+        for thread in self.threads:
+            thread.join()
         os.close(self.ours)
 
 

@@ -4,7 +4,8 @@ import os
 import subprocess
 import sys
 
-from small import tasks
+import pytest
+from small import tasks, usual_tasks
 from tvm import te
 
 from tvm_ondevice_train.tune.signature import signature
@@ -33,17 +34,18 @@ def test_it_does_not_depend_on_variables_and_factors():
 
 
 def test_scales_and_names_of_a_model_do_not_matter():
-    first, other = tasks(), tasks(weight_scale=0.02, names=("c1", "fc"), name="other")
+    first, other = usual_tasks(), tasks(weight_scale=0.02, names=("c1", "fc"), name="other")
     assert [task.signature for task in first] == [task.signature for task in other]
     assert first[0].name != other[0].name
 
 
 def test_float_and_int8_layers_share_no_kernel():
-    quantized = {task.signature for task in tasks()}
+    quantized = {task.signature for task in usual_tasks()}
     floats = {task.signature for task in tasks(quantized=False) if task.name.startswith("conv:")}
     assert quantized.isdisjoint(floats)
 
 
+@pytest.mark.slow
 def test_it_is_the_same_in_every_process():
     code = "from test_signature import function, signature; print(signature(function()))"
     environment = {**os.environ, "PYTHONHASHSEED": "7", "PYTHONPATH": os.pathsep.join(sys.path)}

@@ -1,19 +1,25 @@
 """Tuning a model: never worse, repeatable, resumed, and of no effect on a result."""
 
 import json
+from dataclasses import replace
+from functools import cache
 
 import pytest
 import tiny
-from small import CONVOLUTION
+from small import BOARD, CONVOLUTION
+from small import OPTIONS as COMPILED
 
 import tvm_ondevice_train as odt
+from tvm_ondevice_train.boards import board as find_board
 from tvm_ondevice_train.codegen.c_printer import CKernel
 from tvm_ondevice_train.errors import OdtError
+from tvm_ondevice_train.tune import tuner
 from tvm_ondevice_train.tune.runners import EmulatorRunner, Measured
+from tvm_ondevice_train.tune.tasks import Recorder
 from tvm_ondevice_train.tune.tuner import tune
-from tvm_ondevice_train.tune.tuning import load_tuning
+from tvm_ondevice_train.tune.tuning import load_tuning, target_of
 
-OPTIONS = {"scheme": "full", "board": "mps2-an500"}
+OPTIONS = {**COMPILED, "board": BOARD}
 
 
 class Counting(EmulatorRunner):
@@ -29,25 +35,55 @@ class Counting(EmulatorRunner):
         return [Measured(len(part), 100) for part in parts]
 
 
+@cache
+def compiled(board):
+    """The network as every test here has it, and what its schedules asked."""
+    recorder = Recorder(target_of(find_board(board)))
+    model = tiny.network(quantized=True)
+    return odt.compile(model, **{**OPTIONS, "board": board}, tuning=recorder), recorder
+
+
+@pytest.fixture(autouse=True)
+def compile_once(monkeypatch):
+    def compile(_model, *, board, tuning, **_options):
+        tuning.asked.extend(compiled(board)[1].asked)
+        return compiled(board)[0]
+
+    monkeypatch.setattr(tuner, "compile_model", compile)
+
+
+def is_convolution(task):
+    return task.name == CONVOLUTION
+
+
+def all_kernels(_task):
+    return True
+
+
 def tuned(runner=None, **options):
-    options = {"trials": 6, "runner": runner or Counting(), **OPTIONS, **options}
-    return tune(tiny.network(quantized=True), **options)
+    """Those of its convolution, in a training step and in a prediction, unless `only` says more."""
+    options = {"trials": 6, "runner": runner or Counting(), "only": is_convolution, **options}
+    return tune(tiny.network(quantized=True), **{**OPTIONS, **options})
+
+
+def untuned():
+    """The report of the network with its default schedules."""
+    return compiled(OPTIONS["board"])[0].report
 
 
 def test_tuned_kernels_are_never_slower_and_compile_to_what_was_measured(tmp_path):
     path = tmp_path / "tune.json"
-    result = tuned(
-        EmulatorRunner(), output=path, only=lambda task: task.name == CONVOLUTION, trials=4
-    )
+    result = tuned(EmulatorRunner(), output=path, trials=4)
     assert {kernel.name for kernel in result.kernels} == {CONVOLUTION}
     assert all(0 < kernel.cost <= kernel.default_cost for kernel in result.kernels)
     assert result.step("cost") <= result.step("default_cost")
     assert load_tuning(path) == result.tuning
-    model = tiny.network(quantized=True)
-    assert (
-        odt.compile(model, tuning=path, **OPTIONS).report["arena_bytes"]
-        == (odt.compile(model, tuning="none", **OPTIONS).report["arena_bytes"])
-    )
+    assert result.tuning.step == {
+        cost: sum(kernel.train_calls * getattr(kernel, cost) for kernel in result.kernels)
+        for cost in ("default_cost", "cost")
+    }
+    report = odt.compile(tiny.network(quantized=True), tuning=path, **OPTIONS).report
+    assert report["arena_bytes"] == untuned()["arena_bytes"]
 
 
 def test_the_same_seed_gives_the_same_file(tmp_path):
@@ -79,11 +115,23 @@ def test_an_interrupted_search_keeps_what_it_found(tmp_path):
             return super().measure(batch, flash_growth)
 
     with pytest.raises(OdtError, match="gone"):
-        tuned(Interrupted(), output=path)
-    found = load_tuning(path).kernels
-    assert found
-    whole = tuned(output=path)
-    assert set(found) < set(whole.tuning.kernels)
+        tuned(Interrupted(), output=path, only=all_kernels)
+    found = load_tuning(path)
+    assert found.kernels and found.step is None
+    whole = tuned(output=path, only=all_kernels)
+    assert set(found.kernels) < set(whole.tuning.kernels)
+
+
+def test_decisions_that_no_schedule_allows_are_searched_again(tmp_path):
+    path, runner = tmp_path / "tune.json", Counting()
+    whole = tuned(runner, output=path)
+    searched = runner.candidates
+    kernels = whole.tuning.kernels.items()
+    stale = {key: replace(one, decisions={"rows": 1000}, cost=1) for key, one in kernels}
+    replace(whole.tuning, kernels=stale).save(path)
+    again = tuned(runner, output=path)
+    assert runner.candidates == 2 * searched
+    assert again == whole
 
 
 def test_costs_of_another_unit_or_core_do_not_mix(tmp_path):
@@ -112,11 +160,6 @@ def test_scratch_that_would_enlarge_the_arena_is_refused():
     tuned(only=lambda task: scratch.append((task.default, task.scratch_bytes)) or False)
     assert scratch and all(isinstance(kernel, CKernel) for kernel, _ in scratch)
     assert all(kernel.workspace_bytes <= limit for kernel, limit in scratch)
-    arena = odt.compile(tiny.network(quantized=True), tuning="none", **OPTIONS).report
-    result = tuned()
-    assert (
-        odt.compile(tiny.network(quantized=True), tuning=result.tuning, **OPTIONS).report[
-            "arena_bytes"
-        ]
-        <= arena["arena_bytes"]
-    )
+    model = tiny.network(quantized=True)
+    report = odt.compile(model, tuning=tuned(only=all_kernels).tuning, **OPTIONS).report
+    assert report["arena_bytes"] <= untuned()["arena_bytes"]

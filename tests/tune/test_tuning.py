@@ -2,16 +2,28 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import tiny
-from small import BOARD, CONVOLUTION, convolution
+from shared import shared_path
+from small import BOARD, CONVOLUTION, OPTIONS, convolution, tasks
 
 import tvm_ondevice_train as odt
 from tvm_ondevice_train.boards import board as find_board
+from tvm_ondevice_train.boards import boards
 from tvm_ondevice_train.errors import OdtError
-from tvm_ondevice_train.tune.tuning import Tuned, Tuning, load_tuning, target_of, tuning_for
+from tvm_ondevice_train.tune.tasks import Recorder, tasks_of
+from tvm_ondevice_train.tune.tuning import (
+    Tuned,
+    Tuning,
+    default_tunings,
+    load_tuning,
+    target_of,
+    tuning_for,
+)
 
+BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 TARGET = target_of(find_board(BOARD))
 
 
@@ -23,14 +35,19 @@ def tuning(**decisions):
     return Tuning(TARGET, kernels={convolution().signature: tuned(**decisions)})
 
 
-def source_of(tuning, **options):
+def source_of(tuning):
     model = tiny.network(quantized=True)
-    return odt.compile(model, scheme="full", tuning=tuning, **options).files["model.c"]
+    return odt.compile(model, **OPTIONS, tuning=tuning).files["model.c"]
+
+
+@pytest.fixture(scope="module")
+def untuned():
+    return source_of("none")
 
 
 def test_a_file_gives_back_what_was_saved(tmp_path):
     path = tmp_path / "deep" / "tune.json"
-    saved = tuning(rows=2, outputs=1)
+    saved = replace(tuning(rows=2, outputs=1), step={"default_cost": 300, "cost": 240})
     saved.save(path)
     assert load_tuning(path) == saved
     text = path.read_text()
@@ -39,19 +56,19 @@ def test_a_file_gives_back_what_was_saved(tmp_path):
     assert [entry.name for entry in path.parent.iterdir()] == ["tune.json"]
 
 
-def test_its_decisions_reach_the_schedule(tmp_path):
+def test_its_decisions_reach_the_schedule(untuned, tmp_path):
     path = tmp_path / "tune.json"
     choice = convolution().choices[0]
     other = next(value for value in choice.candidates if value != choice.default)
     tuning(**{choice.name: other}).save(path)
-    assert source_of(path) != source_of("none")
+    assert source_of(path) != untuned
     assert source_of(path) == source_of(json.loads(path.read_text()))
-    assert source_of(tuning(**{choice.name: choice.default})) == source_of("none")
+    assert source_of(tuning(**{choice.name: choice.default})) == untuned
 
 
-def test_a_kernel_that_is_not_in_the_file_keeps_its_default():
+def test_a_kernel_that_is_not_in_the_file_keeps_its_default(untuned):
     elsewhere = Tuning(TARGET, kernels={"0" * 16: tuned(rows=2)})
-    assert source_of(elsewhere) == source_of("none")
+    assert source_of(elsewhere) == untuned
 
 
 @pytest.mark.parametrize(
@@ -60,6 +77,7 @@ def test_a_kernel_that_is_not_in_the_file_keeps_its_default():
         ({"version": 0}, "has version 0; this package reads version 1"),
         ({"kernels": None}, "kernels must be of type mapping"),
         ({"kernels": {"0": {"name": "conv"}}}, "decisions must be of type dict"),
+        ({"step": {"cost": 240}}, "step: default_cost must be of type int"),
         ({"target": {"cpu": "cortex-m0", "flags": ["-mthumb"]}}, "is for cortex-m0 -mthumb"),
     ],
 )
@@ -84,7 +102,7 @@ def test_a_missing_or_unreadable_file_is_refused(tmp_path):
 
 def test_a_decision_that_is_no_candidate_is_refused():
     name = convolution().choices[0].name
-    with pytest.raises(OdtError, match=f"{name} of kernel {CONVOLUTION} is 1000; allowed are 1"):
+    with pytest.raises(OdtError, match=f"{name} of kernel {CONVOLUTION} is 1000; allowed are "):
         source_of(tuning(**{name: 1000}))
 
 
@@ -102,4 +120,34 @@ def test_the_default_for_a_cpu_is_used_where_there_is_one(tmp_path, monkeypatch)
     monkeypatch.setattr("tvm_ondevice_train.tune.tuning._DEFAULTS", tmp_path)
     assert tuning_for(None, board) == saved
     assert tuning_for(None, find_board("host")).kernels == {}
+    assert tuning_for(None, replace(board, cflags=("-mcpu=cortex-m7",))).kernels == {}
     assert tuning_for("none", board).kernels == {}
+
+
+def test_a_default_that_no_schedule_allows_any_more_is_left_out(untuned, tmp_path, monkeypatch):
+    path = tmp_path / f"{find_board(BOARD).cpu}.json"
+    tuning(**{convolution().choices[0].name: 1000}).save(path)
+    monkeypatch.setattr("tvm_ondevice_train.tune.tuning._DEFAULTS", tmp_path)
+    assert source_of(None) == untuned
+    with pytest.raises(OdtError, match="Tune again with this version"):
+        source_of(path)
+
+
+def mcunet_tasks(board):
+    recorder = Recorder(target_of(board))
+    scheme = BENCHMARKS / "schemes" / "mcunet-5fps-49kb.json"
+    model = shared_path("models/mcunet_int8/mcunet-5fps.onnx")
+    compiled = odt.compile(model, classes=10, scheme=scheme, board=board.name, tuning=recorder)
+    return tasks_of(compiled, recorder)
+
+
+@pytest.mark.parametrize("cpu", default_tunings())
+def test_the_defaults_of_the_package_are_of_this_version(cpu):
+    found = load_tuning(default_tunings()[cpu])
+    board = next((board for board in boards() if target_of(board) == dict(found.target)), None)
+    assert board is not None, "tune again: no board has these flags any more"
+    kernels = {task.signature: task for task in (*tasks(board.name), *mcunet_tasks(board))}
+    known = {key: task for key, task in kernels.items() if key in found.kernels}
+    stale = [t.name for key, t in known.items() if not t.allows(found.kernels[key].decisions)]
+    assert not stale, f"tune again: schedules do not ask for these any more: {stale}"
+    assert 2 * len(known) > len(kernels), "tune again: the kernels of MCUNet are others"

@@ -15,7 +15,14 @@ from dataclasses import dataclass
 from tvm import tirx
 from tvm.ir import Call
 
-from relay_passes.in_place import elements_of, in_place_pairs, parameters_read, scratch_bytes
+from relay_passes.in_place import (
+    elements_of,
+    in_place_pairs,
+    parameters_read,
+    scratch_bytes,
+    workspace_bytes,
+    workspace_offsets,
+)
 from relay_passes.microkernels import macs_of
 
 from ..errors import OdtError
@@ -126,7 +133,8 @@ class _Printer:
         self.runs: dict = {}  # BufferStore -> variable that gathers its booleans, loop variable
         self.used: set[str] = set()
         self.lines: list[str] = []
-        self.workspace_bytes = 0
+        self.workspace_bytes = workspace_bytes(function)
+        self.offsets = iter(workspace_offsets(function))
         self.macs = 0
         self.trips = [1]  # iterations of the loops around the statement
 
@@ -199,17 +207,15 @@ class _Printer:
         name = self._unique(_short(buffer.name))
         self.names[buffer], self.bits[buffer] = name, dtype == "bool" and elements > 1
         ctype = C_TYPES[dtype]
-        scratch = scratch_bytes(node)
         if elements == 1:
             self.scalars.add(buffer)
             self._line(depth, f"{ctype} {name};")
-        elif not scratch:
+        elif not scratch_bytes(node):
             aligned = "ODT_ALIGNED " if ctype == "int16_t" else ""  # microkernels read pairs
             self._line(depth, f"{aligned}{ctype} {name}[{elements}];")
         else:
-            offset = self.workspace_bytes
+            offset = next(self.offsets)
             self._line(depth, f"{ctype} *{name} = ({ctype} *)(void *)(workspace + {offset});")
-            self.workspace_bytes += scratch
 
     def _For(self, node, depth):
         name = self._unique(_short(node.loop_var.name))

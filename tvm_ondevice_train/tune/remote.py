@@ -36,7 +36,7 @@ class RemoteRunner(Runner):
     def __init__(self, host: str, port: int, key: str, local: type[Runner] = EmulatorRunner):
         super().__init__()
         self.host, self.port, self.key = host, port, key
-        self.unit, self.exact = local.unit, local.exact
+        self.unit = local.unit
 
     def measure(self, batch: Batch, flash_growth: int | None = None) -> list[Measured]:
         request = json.dumps({"batch": batch.as_dict(), "flash_growth": flash_growth})
@@ -52,9 +52,6 @@ class RemoteRunner(Runner):
                 f"tuning: no answer from {self.key} at {self.host}:{self.port}: {reason}"
             ) from None
         return [Measured(**one) for one in answer]
-
-    def _run(self, project, chosen, count):
-        raise NotImplementedError  # a batch is built and run elsewhere
 
 
 def start_worker(host: str, port: int, key: str, runner: str = "emulator") -> rpc.Server:

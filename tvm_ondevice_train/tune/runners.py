@@ -40,30 +40,33 @@ class Measured:
 
 
 class Runner(ABC):
-    """Builds programs of candidates and runs them.
+    """Says what the candidates of a batch cost.
 
-    unit : of the costs. exact : whether a cost is the same each time.
+    unit : of the costs.
     seconds : that a candidate may take, before it counts as failed.
     """
 
     unit = "guest instructions"
-    exact = True
 
     def __init__(self, seconds: float = SECONDS):
         self.seconds = seconds
 
-    @property
-    def workers(self) -> int:
-        """Batches that it can run at the same time."""
-        return 1
-
+    @abstractmethod
     def measure(self, batch: Batch, flash_growth: int | None = None) -> list[Measured]:
         """Each candidate of `batch`; the first is the reference, and always runs.
 
         A candidate is not run whose code is `flash_growth` bytes larger than the reference's, or
-        more. One whose results differ from the reference's has no cost. If the program does not
-        end in time or dies, each candidate runs again on its own.
+        more. One whose results differ from the reference's has no cost.
         """
+
+
+class LocalRunner(Runner):
+    """Builds a program of the candidates here, and runs it here or on what hangs on here.
+
+    If it does not end in time or dies, each candidate runs again on its own.
+    """
+
+    def measure(self, batch, flash_growth=None):
         board = find_board(batch.board)
         platform = "host" if board.is_host else "baremetal"
         board = _as_large_as_possible(board)
@@ -102,7 +105,7 @@ class Runner(ABC):
         """Candidate -> (verdict, cost, None) of those of the built `project` that are `chosen`."""
 
 
-class EmulatorRunner(Runner):
+class EmulatorRunner(LocalRunner):
     """Guest instructions in QEMU, by the counting plugin: the same each time."""
 
     def _run(self, project, chosen, count):
@@ -113,11 +116,10 @@ class EmulatorRunner(Runner):
         return {index: (int(words[2 * index]), costs[names[index]], None) for index in chosen}
 
 
-class HostRunner(Runner):
+class HostRunner(LocalRunner):
     """Time on this computer, the least of `repeats` runs."""
 
     unit = "ns"
-    exact = False
 
     def __init__(self, seconds: float = SECONDS, repeats: int = 20):
         super().__init__(seconds)

@@ -59,6 +59,13 @@ class Task:
         """How many candidates there are."""
         return int(np.prod([len(choice.candidates) for choice in self.choices]))
 
+    def allows(self, decisions: Mapping[str, int]) -> bool:
+        """Whether these are decisions that the schedule asks for, each one of its candidates."""
+        candidates = {choice.name: choice.candidates for choice in self.choices}
+        return candidates.keys() == decisions.keys() and all(
+            value in candidates[name] for name, value in decisions.items()
+        )
+
     @cached_property
     def default(self) -> CKernel:
         return self.kernel({choice.name: choice.default for choice in self.choices})

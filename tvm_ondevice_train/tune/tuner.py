@@ -68,7 +68,7 @@ def tune(
     ----------
     model, options : as for `compile`.
     output : a tune.json; what it holds already is not tuned again unless `trials` is larger, and
-        it is written whenever something was measured.
+        it is written whenever something was measured, and at the end.
     trials : candidates of each kernel; smaller spaces are searched whole.
     runner : where candidates run; by default in the emulator.
     seed : the same one gives the same tuning, if the runner's costs are exact.
@@ -93,7 +93,12 @@ def tune(
         search(
             waiting, weights, tuner.measure, trials=trials, batch=BATCH * max(1, jobs), seed=seed
         )
-    return TuningResult(tuner.tuning, tuple(_line(task, tuner.tuning) for task in tasks))
+    result = TuningResult(tuner.tuning, tuple(_line(task, tuner.tuning) for task in tasks))
+    step = {cost: result.step(cost) for cost in ("default_cost", "cost")}
+    result = replace(result, tuning=replace(tuner.tuning, step=step))
+    if output is not None and result.tuning != tuning:
+        result.tuning.save(output)
+    return result
 
 
 def _started(output, fresh: Tuning) -> Tuning:
@@ -107,12 +112,16 @@ def _started(output, fresh: Tuning) -> Tuning:
                 f"tuning: {output} has the {what} {getattr(found, what)}, "
                 f"not {getattr(fresh, what)}; choose another file"
             )
-    return replace(fresh, kernels=found.kernels)
+    return replace(fresh, step=found.step, kernels=found.kernels)
 
 
 def _is_done(task: Task, tuning: Tuning, trials: int) -> bool:
     known = tuning.kernels.get(task.signature)
-    return known is not None and known.trials >= min(trials, task.space)
+    return (
+        known is not None
+        and known.trials >= min(trials, task.space)
+        and task.allows(known.decisions)
+    )
 
 
 def _line(task: Task, tuning: Tuning) -> TunedKernel:
@@ -180,7 +189,8 @@ class _Tuner:
         defaults = {choice.name: choice.default for choice in task.choices}
         best = _tuned(task, defaults, task.default, reference, reference)
         known = self.tuning.kernels.get(key)
-        if known and known.default_cost == best.cost and known.cost < best.cost:
+        same_code = known and known.default_cost == best.cost and task.allows(known.decisions)
+        if same_code and known.cost < best.cost:
             best = known  # of this search, or of an earlier one of the same code
         for decisions, kernel, one in measured:
             self.trials[key] = self.trials.get(key, 0) + 1
@@ -188,7 +198,8 @@ class _Tuner:
             if one.error is None and one.cost < best.cost:
                 best = _tuned(task, decisions, kernel, one, reference)
         best = replace(best, trials=self.trials[key])
-        self.tuning = replace(self.tuning, kernels={**self.tuning.kernels, key: best})
+        kernels = {**self.tuning.kernels, key: best}
+        self.tuning = replace(self.tuning, step=None, kernels=kernels)
         if self.output is not None:
             self.tuning.save(self.output)
         if self.on_progress is not None:

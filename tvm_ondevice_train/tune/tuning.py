@@ -6,7 +6,7 @@ import json
 import os
 import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from ..boards import Board
@@ -15,6 +15,7 @@ from ..errors import OdtError
 VERSION = 1
 UNTUNED = "none"  # in the place of a file: the default schedules
 _DEFAULTS = Path(__file__).with_name("default")
+_STEP_FIELDS = {"default_cost": int, "cost": int}
 _KERNEL_FIELDS = {
     "name": str,
     "decisions": dict,
@@ -53,14 +54,20 @@ class Tuning:
     target : "cpu" and compiler "flags" of the boards that it is for.
     unit : of costs: "guest instructions", "ns" or "cycles".
     made_by : the command that made it.
+    step : what it gave the model that was tuned last: sums of "cost" and of "default_cost" over
+        the calls of its tuned kernels in a training step. None until such a search came to its end.
     kernels : by `signature`; any other kernel keeps its default schedule.
+    strict : whether a decision that its schedule does not allow (any more) is an error; otherwise
+        the default is taken. It is not part of the file.
     """
 
     target: Mapping
     unit: str = "guest instructions"
     seed: int = 0
     made_by: str = ""
+    step: Mapping[str, int] | None = None
     kernels: Mapping[str, Tuned] = field(default_factory=dict)
+    strict: bool = field(default=True, compare=False)
     refused: list[str] = field(default_factory=list, init=False, repr=False, compare=False)
 
     def chooser(self, function):
@@ -73,14 +80,15 @@ class Tuning:
 
         def choose(_schedule, name, candidates, default):
             value = tuned.decisions.get(name, default)
-            if value not in candidates:
+            if value in candidates:
+                return value
+            if self.strict:
                 allowed = ", ".join(map(str, candidates))
                 self.refused.append(
                     f"tuning: {name} of kernel {tuned.name} is {value}; allowed are {allowed}. "
                     "Tune again with this version"
                 )
-                return default
-            return value
+            return default
 
         return choose
 
@@ -97,7 +105,7 @@ class Tuning:
         path = Path(path)
         content = {"version": VERSION, **asdict(self)}
         kernels = content.pop("kernels")
-        del content["refused"]
+        del content["strict"], content["refused"]
         lines = [f"  {json.dumps(key)}: {json.dumps(kernels[key])}" for key in sorted(kernels)]
         head = json.dumps(content, indent=1).removesuffix("\n}")
         text = f'{head},\n "kernels": {{\n' + ",\n".join(lines) + "\n }\n}\n"
@@ -108,6 +116,11 @@ class Tuning:
         os.replace(file.name, path)
 
 
+def default_tunings() -> dict[str, Path]:
+    """The package's own files, by CPU."""
+    return {path.stem: path for path in sorted(_DEFAULTS.glob("*.json"))}
+
+
 def target_of(board: Board) -> dict:
     """What a tuning for `board` is good for."""
     return {"cpu": board.cpu, "flags": list(board.cflags)}
@@ -116,20 +129,22 @@ def target_of(board: Board) -> dict:
 def tuning_for(tuning: str | os.PathLike | Mapping | Tuning | None, board: Board) -> Tuning:
     """The tuning that `compile` was given, checked against `board`.
 
-    None is the package's own for that CPU, if there is one; "none" is no tuning at all.
+    None is the package's own for that CPU, if there is one, as far as it holds for this version of
+    the schedules and for the board's flags; "none" is no tuning at all.
     """
+    expected = target_of(board)
     if isinstance(tuning, Tuning):
         found, source = tuning, "the tuning"
     elif isinstance(tuning, Mapping):
         found, source = _parse(tuning, "the tuning"), "the tuning"
     elif tuning == UNTUNED:
-        return Tuning(target_of(board))
+        return Tuning(expected)
     elif tuning is None:
-        source = _DEFAULTS / f"{board.cpu}.json"
-        found = load_tuning(source) if source.exists() else Tuning(target_of(board))
+        own = default_tunings().get(board.cpu)
+        found = replace(load_tuning(own), strict=False) if own else Tuning(expected)
+        return found if dict(found.target) == expected else Tuning(expected)
     else:
         found, source = load_tuning(tuning), tuning
-    expected = target_of(board)
     if dict(found.target) != expected:
         raise OdtError(
             f"tuning: {source} is for {_describe(found.target)}; {board.name} is "
@@ -159,13 +174,17 @@ def _parse(content, source) -> Tuning:
         )
     fields = {"target": Mapping, "unit": str, "seed": int, "made_by": str, "kernels": Mapping}
     _check(content, fields, source)
+    step = content.get("step")
+    if step is not None:
+        _check(step, _STEP_FIELDS, f"{source}: step")
     for entry in content["kernels"].values():
         _check(entry, _KERNEL_FIELDS, source)
     kernels = {
         key: Tuned(**{name: entry[name] for name in _KERNEL_FIELDS})
         for key, entry in content["kernels"].items()
     }
-    return Tuning(**{name: content[name] for name in fields if name != "kernels"}, kernels=kernels)
+    head = {name: content[name] for name in fields if name != "kernels"}
+    return Tuning(**head, step=step, kernels=kernels)
 
 
 def _check(content, fields: Mapping[str, type], source) -> None:

@@ -11,12 +11,26 @@
 #include "odt_dot.h"
 #include "odt_kernels.h"
 #include "odt_window.h"
+#include "odt_window_phases.h"
+
+/* An FPv5 has VMAXNM; of the numbers it takes a NaN counts as none. */
+#if defined(ODT_ASSEMBLY) && (__ARM_FP & 4) && ((__ARM_FP & 8) || __ARM_ARCH >= 8)
+#define ODT_VMAXNM 1
+#endif
+#if ODT_DSP && (__ARM_FP & 4)
+#define ODT_BLOCK_FPU 1
+#include "odt_block_float_fpu.h"
+#elif ODT_MVE && (__ARM_FP & 4)
+#define ODT_BLOCK_FPU 1
+#define ODT_BLOCK_MVE 1
+#include "odt_block_float_mve.h"
+#endif
 
 /* The larger of peak, which is no NaN, and the magnitude of x; NaN counts as 0. */
 ODT_INLINE float odt_peak(float peak, float x)
 {
-#if defined(ODT_ASSEMBLY) && (__ARM_FP & 4) && ((__ARM_FP & 8) || __ARM_ARCH >= 8)
-    /* an FPv5 has it; compilers make a call of fmaxf() */
+#if ODT_VMAXNM
+    /* compilers make a call of fmaxf() */
     __asm__("vmaxnm.f32 %0, %0, %1" : "+t"(peak) : "t"(__builtin_fabsf(x)));
     return peak;
 #else
@@ -38,6 +52,16 @@ ODT_INLINE uint32_t odt_block_word(float x, float factor)
 {
     return odt_bits_of(x * factor + 12582912.0f);
 }
+
+#if ODT_DSP && !ODT_BLOCK_FPU
+
+/* words[i] = odt_block_word(x[i], factor) for i < 4. */
+ODT_INLINE void odt_block_words(uint32_t *words, const float *x, float factor)
+{
+    for (int32_t i = 0; i < 4; ++i) words[i] = odt_block_word(x[i], factor);
+}
+
+#endif
 
 /* x * factor as an int16, rounded to nearest, half to even: |x * factor| < 32767.5, otherwise any
  * int16. */
@@ -61,6 +85,22 @@ ODT_INLINE void odt_peak_planes(float *peak, const float *x, int32_t stride, con
                                 int32_t rows, int32_t depth)
 {
     int32_t p = 0;
+#if ODT_BLOCK_MVE
+    if (!scale && rows == 1 && stride == 1 && depth > 0 && odt_peak_row(peak, x, depth)) return;
+    for (; scale && depth > 0 && p < (rows & ~3); p += 4) {
+        if (!odt_peak_4(peak + p, x + p, stride, scale, depth)) break;
+    }
+#elif ODT_BLOCK_FPU && ODT_VMAXNM
+    if (scale && depth > 0) {
+        for (; p < (rows & ~7); p += 8) {
+            odt_peak_8(peak + p, x + p, stride * (int32_t)sizeof *x, scale, depth);
+        }
+    } else if (!scale && rows == 1 && stride == 1) {
+        const int32_t eights = depth & ~7;
+        *peak = odt_peak_row(*peak, x, eights);
+        x += eights, depth -= eights;
+    }
+#endif
     for (; p < (rows & ~3); p += 4) { /* as many as loads can be shared between */
         float p0 = peak[p], p1 = peak[p + 1], p2 = peak[p + 2], p3 = peak[p + 3];
         const float *from = x + p;
@@ -81,6 +121,13 @@ ODT_INLINE void odt_peak_planes(float *peak, const float *x, int32_t stride, con
     }
 }
 
+/* peak[p] = odt_peak(peak[p], x[p * stride + k]) for k = 0 ... depth - 1, p = 0 ... rows - 1. */
+ODT_INLINE void odt_peak_rows(float *peak, const float *x, int32_t stride, int32_t rows,
+                              int32_t depth)
+{
+    for (int32_t p = 0; p < rows; ++p) odt_peak_planes(peak + p, x + p * stride, 1, 0, 1, depth);
+}
+
 /* Columns of odt_dot.h: columns(p, k) = odt_block_code(x[k * stride + p] * scale[k], factor[p]).
  *
  * x       depth planes, `stride` >= rows apart
@@ -97,6 +144,14 @@ ODT_INLINE void odt_pack_planes(int16_t *columns, const float *x, int32_t stride
         odt_pair_t *to = (odt_pair_t *)(void *)(columns + p * depth);
         const float *low = x + p;
         int32_t k = 0;
+#if ODT_BLOCK_FPU
+        if (scale && depth >= 4) {
+            k = depth & ~3;
+            odt_pack_f32_4(columns + p * depth, low, stride * (int32_t)sizeof *x, scale,
+                           factor + p, k / 4);
+            low += k * stride;
+        }
+#endif
         for (; k < (depth & ~3); k += 4, low += 2 * stride) {
             for (int32_t odd = 0; odd < 2; ++odd, to += 4, low += stride) {
                 const float *high = low + 2 * stride;
@@ -117,12 +172,54 @@ ODT_INLINE void odt_pack_planes(int16_t *columns, const float *x, int32_t stride
             }
         }
     }
+#elif ODT_BLOCK_MVE
+    for (; scale && p < (rows & ~3); p += 4) { /* a block: odt_dot_mve.h says how it lies */
+        const int32_t whole = depth & ~7;
+        if (whole > 0) {
+            odt_pack_f32_4(columns + p * depth, x + p, stride * (int32_t)sizeof *x, scale,
+                           factor + p, whole / 8);
+        }
+        for (int32_t q = p; q < p + 4; ++q) {
+            for (int32_t k = whole; k < depth; ++k) {
+                columns[odt_column(q, k, rows, depth)] =
+                    odt_block_code(x[k * stride + q] * scale[k], factor[q]);
+            }
+        }
+    }
 #endif
     for (; p < rows; ++p) {
         for (int32_t k = 0; k < depth; ++k) {
             columns[odt_column(p, k, rows, depth)] =
                 odt_block_code(odt_scaled(x[k * stride + p], scale, k), factor[p]);
         }
+    }
+}
+
+/* Columns of odt_dot.h: columns(p, k) = odt_block_code(x[p * stride + k], factor[p]). */
+ODT_INLINE void odt_pack_rows_f32(int16_t *columns, const float *x, int32_t stride,
+                                  const float *factor, int32_t rows, int32_t depth)
+{
+    for (int32_t p = 0; p < rows; ++p, x += stride) {
+        const float f = factor[p];
+        int32_t k = 0;
+#if ODT_BLOCK_MVE
+        if (p >= (rows & ~3)) {
+            odt_code_row(columns + p * depth, x, f, depth);
+            continue;
+        }
+        odt_code_eights(columns + (p & ~3) * depth + 8 * (p & 3), x, f, depth >> 3);
+        k = depth & ~7;
+#elif ODT_DSP
+        const int32_t first = p & ~(ODT_BLOCK - 1), block = odt_block_rows(first, rows);
+        odt_pair_t *to = (odt_pair_t *)(void *)(columns + first * depth) + (p - first);
+        for (; k < (depth & ~3); k += 4, to += 2 * block) {
+            uint32_t words[4];
+            odt_block_words(words, x + k, f);
+            to[0] = odt_lower_halves(words[0], words[2]);
+            to[block] = odt_lower_halves(words[1], words[3]);
+        }
+#endif
+        for (; k < depth; ++k) columns[odt_column(p, k, rows, depth)] = odt_block_code(x[k], f);
     }
 }
 
@@ -138,7 +235,23 @@ ODT_INLINE void odt_block_plane(int16_t *plane, int32_t rows, int32_t columns, i
     odt_zero(plane, rows * pitch);
     plane += top * pitch + left;
     for (int32_t i = 0; i < height; ++i, x += stride, plane += down * pitch) {
-        for (int32_t j = 0; j < width; ++j) plane[j * across] = odt_block_code(x[j], factor);
+        int32_t j = 0;
+#if ODT_BLOCK_MVE
+        if (across == 1) {
+            odt_code_row(plane, x, factor, width);
+            continue;
+        }
+#elif ODT_DSP
+        for (; across == 1 && j < (width & ~3); j += 4) {
+            uint32_t words[4], pair;
+            odt_block_words(words, x + j, factor);
+            pair = odt_lower_halves(words[0], words[1]);
+            memcpy(plane + j, &pair, sizeof pair);
+            pair = odt_lower_halves(words[2], words[3]);
+            memcpy(plane + j + 2, &pair, sizeof pair);
+        }
+#endif
+        for (; j < width; ++j) plane[j * across] = odt_block_code(x[j], factor);
     }
 }
 
@@ -154,6 +267,10 @@ ODT_INLINE void odt_mask_planes(float *out, const float *x, int32_t stride, cons
         if ((index & 7) == 0) {
             for (const uint8_t *byte = mask + (index >> 3); p + 8 <= rows; p += 8, ++byte) {
                 const uint32_t bits = *byte;
+#if ODT_BLOCK_MVE
+                odt_keep_8(out + p, x + p, bits);
+                continue;
+#endif
                 for (int32_t i = 0; i < 8; ++i) {
                     const uint32_t keep = 0u - (bits >> i & 1u);
                     out[p + i] = odt_float_of(odt_bits_of(x[p + i]) & keep);
@@ -161,6 +278,42 @@ ODT_INLINE void odt_mask_planes(float *out, const float *x, int32_t stride, cons
             }
         }
         for (; p < rows; ++p) out[p] = odt_bit_read(mask, index + p) ? x[p] : 0.0f;
+    }
+}
+
+/* out[p] = 0 + x[p * stride] + x[p * stride + 1] ... + x[p * stride + depth - 1], in turn.
+ *
+ * out  rows; may start where x does */
+ODT_INLINE void odt_sum_rows(float *out, const float *x, int32_t stride, int32_t rows,
+                             int32_t depth)
+{
+    for (int32_t p = 0; p < rows; ++p, x += stride) {
+        float sum = 0.0f;
+        int32_t k = 0;
+#if ODT_BLOCK_FPU
+        for (; k < (depth & ~7); k += 8) sum = odt_sum_8(sum, x + k);
+#endif
+        for (; k < depth; ++k) sum += x[k];
+        out[p] = sum;
+    }
+}
+
+/* The same of the numbers under their mask: x[i] where bit index + i of it is 1, else 0. */
+ODT_INLINE void odt_sum_rows_masked(float *out, const float *x, int32_t stride,
+                                    const uint8_t *mask, int32_t index, int32_t rows,
+                                    int32_t depth)
+{
+    for (int32_t p = 0; p < rows; ++p, x += stride, index += stride) {
+        float sum = 0.0f;
+        int32_t k = 0;
+#if ODT_BLOCK_FPU
+        if ((index & 7) == 0) {
+            const uint8_t *byte = mask + (index >> 3);
+            for (; k < (depth & ~7); k += 8) sum = odt_sum_8_masked(sum, x + k, *byte++);
+        }
+#endif
+        for (; k < depth; ++k) sum += odt_bit_read(mask, index + k) ? x[k] : 0.0f;
+        out[p] = sum;
     }
 }
 
@@ -176,6 +329,27 @@ ODT_INLINE float odt_real(int32_t acc, float unit)
 #endif
 }
 
+/* Codes of weights after a step of gradient descent, as odt_update_code() makes them:
+ * out[r * stride + q] from codes[r * stride + q] and the gradient odt_real(acc[r * count + q],
+ * unit[r]) * (rate * inverse[r]), with index + r * stride + q.
+ *
+ * out            may be codes; stride >= count
+ * unit, inverse  rows */
+ODT_INLINE void odt_update_tile(int8_t *out, const int8_t *codes, int32_t stride,
+                                const int32_t *acc, const float *unit, float rate,
+                                const float *inverse, uint32_t seed, uint32_t index, int32_t rows,
+                                int32_t count)
+{
+    for (int32_t r = 0; r < rows; ++r, out += stride, codes += stride, acc += count) {
+        const float u = unit[r], by = rate * inverse[r];
+        for (int32_t q = 0; q < count; ++q) {
+            const float step = odt_real(acc[q], u) * by;
+            const uint32_t at = index + (uint32_t)(r * stride + q);
+            out[q] = (int8_t)odt_update_code(codes[q], step, 127, seed, at);
+        }
+    }
+}
+
 /* Results from sums of codes, under their mask:
  * out[r * stride + q] = bit index + r * stride + q of mask ? odt_real(acc[r * count + q], unit) : 0.
  *
@@ -184,11 +358,20 @@ ODT_INLINE void odt_real_tile_masked(float *out, int32_t stride, const int32_t *
                                      const float *unit, int32_t step, const uint8_t *mask,
                                      int32_t index, int32_t rows, int32_t count)
 {
+    if (step == 0 && stride == count) { /* one row as well */
+        count *= rows;
+        rows = 1;
+    }
     for (int32_t r = 0; r < rows; ++r, out += stride, acc += count, index += stride) {
         int32_t q = 0;
         if ((index & 7) == 0) {
             for (const uint8_t *byte = mask + (index >> 3); q + 8 <= count; q += 8, ++byte) {
                 const uint32_t bits = *byte;
+#if ODT_BLOCK_FPU
+                if (step == 0) odt_real_8_masked(out + q, acc + q, *unit, bits);
+                if (step == 1) odt_real_8_masked_each(out + q, acc + q, unit + q, bits);
+                if (step == 0 || step == 1) continue;
+#endif
                 for (int32_t i = 0; i < 8; ++i) {
                     const uint32_t keep = 0u - (bits >> i & 1u);
                     const int32_t kept = (int32_t)((uint32_t)acc[q + i] & keep);

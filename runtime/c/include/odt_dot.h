@@ -41,7 +41,8 @@ ODT_INLINE void odt_pack_rows(int16_t *columns, const int8_t *x, int32_t stride,
  *
  * acc         outputs x rows
  * w           a row of end - begin weights for each output, `stride` >= end - begin apart
- * begin, end  0 <= begin <= end <= depth: which part of the depth these weights are for */
+ * begin, end  0 <= begin <= end <= depth: which part of the depth these weights are for; best
+ *             multiples of 8, or of 4 without Helium */
 ODT_INLINE void odt_dot(int32_t *acc, const int16_t *columns, const int8_t *w, int32_t stride,
                         int32_t rows, int32_t depth, int32_t begin, int32_t end, int32_t outputs);
 

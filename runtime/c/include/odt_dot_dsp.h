@@ -27,6 +27,39 @@ ODT_INLINE int32_t odt_column(int32_t p, int32_t k, int32_t rows, int32_t depth)
     return first * depth + (k < (depth & ~3) ? grouped : single);
 }
 
+/* `groups` >= 1 groups of a block of 4 rows; `offset` is -zero_point in both halves. PKHBT and PKHTB
+ * bring the bytes of two planes into one word, SXTAB16 makes pairs of it.
+ *
+ * r0 to, r1 x, r2 stride, r3 offset, r4-r11 words, r12 3 * stride, lr groups left. */
+ODT_ASSEMBLY void odt_pack_4(int16_t *to __attribute__((unused)),
+                             const int8_t *x __attribute__((unused)),
+                             int32_t stride __attribute__((unused)),
+                             uint32_t offset __attribute__((unused)),
+                             int32_t groups __attribute__((unused)))
+{
+    __asm__("push {r4-r11, lr}\n"
+            "ldr lr, [sp, #36]\n"
+            "add r12, r2, r2, lsl #1\n"
+            "0:\n"
+            "ldr r4, [r1]\n"
+            "ldr r8, [r1, r2]\n"
+            "ldr r6, [r1, r2, lsl #1]\n"
+            "ldr r10, [r1, r12]\n"
+            "add r1, r1, r2, lsl #2\n"
+            "pkhbt r5, r4, r6, lsl #16\n"
+            "pkhtb r7, r6, r4, asr #16\n"
+            "pkhbt r9, r8, r10, lsl #16\n"
+            "pkhtb r11, r10, r8, asr #16\n"
+            "sxtab16 r4, r3, r5\n sxtab16 r5, r3, r5, ror #8\n"
+            "sxtab16 r6, r3, r7\n sxtab16 r7, r3, r7, ror #8\n"
+            "sxtab16 r8, r3, r9\n sxtab16 r9, r3, r9, ror #8\n"
+            "sxtab16 r10, r3, r11\n sxtab16 r11, r3, r11, ror #8\n"
+            "stm r0!, {r4-r11}\n"
+            "subs lr, lr, #1\n"
+            "bne.n 0b\n"
+            "pop {r4-r11, pc}\n");
+}
+
 ODT_INLINE void odt_pack(int16_t *columns, const int8_t *x, int32_t stride, int32_t zero_point,
                          int32_t rows, int32_t depth)
 {
@@ -38,20 +71,8 @@ ODT_INLINE void odt_pack(int16_t *columns, const int8_t *x, int32_t stride, int3
         const int8_t *from = x + first;
         int32_t k = 0;
         if (block == 4) {
-            for (; k < grouped; k += 4, from += 4 * stride) {
-                for (int32_t odd = 0; odd < 2; ++odd, to += 4) { /* pairs (k, k + 2), then odd k */
-                    const uint32_t low = odt_word(from + odd * stride);
-                    const uint32_t high = odt_word(from + (odd + 2) * stride);
-                    const uint32_t low02 = odt_sxtab16(offset, low);
-                    const uint32_t low13 = odt_sxtab16_odd(offset, low);
-                    const uint32_t high02 = odt_sxtab16(offset, high);
-                    const uint32_t high13 = odt_sxtab16_odd(offset, high);
-                    to[0] = odt_lower_halves(low02, high02);
-                    to[1] = odt_lower_halves(low13, high13);
-                    to[2] = odt_upper_halves(low02, high02);
-                    to[3] = odt_upper_halves(low13, high13);
-                }
-            }
+            if (grouped > 0) odt_pack_4(columns + first * depth, from, stride, offset, grouped / 4);
+            k = grouped;
         } else if (block == 2) {
             for (; k < grouped; k += 4, from += 4 * stride) {
                 for (int32_t odd = 0; odd < 2; ++odd, to += 2) {
@@ -207,6 +228,74 @@ ODT_INLINE odt_dot_columns_fn odt_dot_columns_of(int32_t rows_a, int32_t rows_b)
 
 #undef ODT_CHOOSE
 
+/* Half a group of 4 rows of a and 2 of the 4 of a block of b: sums r4-r7 and r8-r11. */
+#define ODT_HALF_GROUP42                                                       \
+    "ldrd r12, lr, [r2], #16\n"                                                \
+    "ldrd r0, r3, [r1], #8\n"                                                  \
+    "smlad r4, r0, r12, r4\n smlad r8, r0, lr, r8\n"                           \
+    "smlad r5, r3, r12, r5\n smlad r9, r3, lr, r9\n"                           \
+    "ldrd r0, r3, [r1], #8\n"                                                  \
+    "smlad r6, r0, r12, r6\n smlad r10, r0, lr, r10\n"                         \
+    "smlad r7, r3, r12, r7\n smlad r11, r3, lr, r11\n"
+
+/*
+ * for (; acc != acc_end; acc += 4, a += a_step bytes)
+ *     acc[p] and acc[acc_step bytes + p] += sums over `groups` >= 1 groups; they move a on too
+ *
+ * for whole blocks of a and two neighbouring rows, from b on, of a whole block. Eight groups make a
+ * round, as above. All registers are taken: what is not used in a group is on the stack, as acc,
+ * rounds left, b, acc_step, a_step, acc_end, where to enter, rounds - 1.
+ */
+ODT_ASSEMBLY void odt_dot_pair(int32_t *acc __attribute__((unused)),
+                               const int16_t *a __attribute__((unused)),
+                               const int16_t *b __attribute__((unused)),
+                               int32_t groups __attribute__((unused)),
+                               int32_t acc_step __attribute__((unused)),
+                               int32_t a_step __attribute__((unused)),
+                               const int32_t *acc_end __attribute__((unused)))
+{
+    __asm__("push {r4-r11, lr}\n"
+            "add r5, sp, #36\n"
+            "ldm r5, {r5-r7}\n"
+            "mov r4, r2\n"
+            "subs r3, r3, #1\n"
+            "mvn r8, r3\n"
+            "and r8, r8, #7\n"
+            "mov r10, #88\n"
+            "adr r9, 1f\n"
+            "mla r8, r8, r10, r9\n"
+            "orr r8, r8, #1\n"
+            "asr r9, r3, #3\n"
+            "push {r4-r9}\n"
+            "sub sp, sp, #8\n"
+            "0:\n"
+            "ldr r3, [sp, #28]\n"
+            "ldrd r2, r12, [sp, #8]\n"
+            "ldr lr, [sp, #24]\n"
+            "strd r0, r3, [sp]\n"
+            "add r3, r0, r12\n"
+            "ldm r0, {r4-r7}\n"
+            "ldm r3, {r8-r11}\n"
+            "bx lr\n"
+            ".balign 4\n"
+            "1: .rept 16\n" ODT_HALF_GROUP42 ".endr\n"
+            "ldr r0, [sp, #4]\n"
+            "subs r0, r0, #1\n"
+            "str r0, [sp, #4]\n"
+            "bpl.w 1b\n"
+            "ldr r0, [sp]\n"
+            "ldrd r3, r12, [sp, #12]\n"
+            "ldr lr, [sp, #20]\n"
+            "add r3, r3, r0\n"
+            "stm r0!, {r4-r7}\n"
+            "stm r3, {r8-r11}\n"
+            "add r1, r1, r12\n"
+            "cmp r0, lr\n"
+            "bne.w 0b\n"
+            "add sp, sp, #32\n"
+            "pop {r4-r11, pc}\n");
+}
+
 /// Whole matrices ///
 
 /* The part of odt_dot() for k = begin ... end - 1, element by element. */
@@ -250,7 +339,16 @@ ODT_INLINE void odt_dot_columns(int32_t *acc, const int16_t *a, const int16_t *b
         for (int32_t j = 0; j < rows_b; j += ODT_BLOCK) {
             const int32_t block_b = odt_block_rows(j, rows_b);
             const int16_t *start = b + j * depth;
-            for (int32_t i = 0; i < rows_a; i += ODT_BLOCK) {
+            int32_t i = 0;
+            if (block_b == 4 && rows_a >= 4) {
+                const int32_t row = rows_a * (int32_t)sizeof *acc;
+                int32_t *to = acc + j * rows_a;
+                i = rows_a & ~3;
+                odt_dot_pair(to, a, start, groups, row, 8 * (depth & 3), to + i);
+                to += 2 * rows_a;
+                odt_dot_pair(to, a, start + 4, groups, row, 8 * (depth & 3), to + i);
+            }
+            for (; i < rows_a; i += ODT_BLOCK) {
                 const int32_t block_a = odt_block_rows(i, rows_a);
                 const int32_t step = 4 - 8 * block_b * groups; /* bytes, to the pair of a row on */
                 odt_dot_columns_of(block_a, block_b)(acc + j * rows_a + i, a + i * depth, start,

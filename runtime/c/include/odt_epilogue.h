@@ -44,6 +44,20 @@ ODT_INLINE void odt_requantize_tile(int8_t *out, int32_t out_stride, const int32
                                     int32_t outer, int32_t inner)
 {
     int32_t b = *bias, m = *multiplier, s = *shift;
+    if (step == 0 && out_stride == inner) { /* one row as well */
+        inner *= outer;
+        out_stride = inner;
+        outer = 1;
+    }
+#if ODT_MVE
+    if (step == 1 && ((outer | inner) & 3) == 0) {
+        for (int32_t r = 0; r < outer; r += 4) {
+            odt_requantize_rows4(out + r * out_stride, out_stride, acc + r * inner, bias + r,
+                                 multiplier + r, shift + r, offset, inner);
+        }
+        return;
+    }
+#endif
     for (int32_t r = 0; r < outer; ++r, out += out_stride - inner) {
         if (step != 0) {
             b = bias[r * step];
@@ -79,8 +93,37 @@ ODT_INLINE void odt_requantize_tile_masked(int8_t *out, int32_t out_stride, cons
 {
     const int is_whole = inner > 1 && inner <= 32 && (inner & (inner - 1)) == 0;
     int32_t b = *bias, m = *multiplier, s = *shift;
+    if (step == 0 && out_stride == inner && mask_stride == inner) { /* fewer, longer rows */
+        if (!is_whole) {
+            inner *= outer;
+            outer = 1;
+        }
+        while (is_whole && (mask_index & 7) == 0 && inner < 32 && (outer & 1) == 0) {
+            inner *= 2;
+            outer /= 2;
+        }
+        out_stride = inner;
+        mask_stride = inner;
+    }
     mask += mask_index >> 3;
     mask_index = is_whole && inner >= 8 ? 0 : mask_index & 7;
+#if ODT_MVE
+    if (step == 1 && ((outer | inner) & 3) == 0 && inner <= 32) {
+        for (int32_t r = 0; r < outer; r += 4) {
+            uint32_t bits[4];
+            odt_requantize_rows4_masked(out + r * out_stride, out_stride, acc + r * inner,
+                                        bias + r, multiplier + r, shift + r, offset, inner, bits);
+            for (int32_t i = 0; i < 4; ++i, mask_index += mask_stride) {
+                if (is_whole) {
+                    odt_bits_write(mask, mask_index, inner, bits[i]);
+                } else {
+                    odt_bits_write_any(mask, mask_index, inner, bits[i]);
+                }
+            }
+        }
+        return;
+    }
+#endif
     for (int32_t r = 0; r < outer; ++r, out += out_stride - inner) {
         if (step != 0) {
             b = bias[r * step];

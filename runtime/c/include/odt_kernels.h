@@ -137,6 +137,18 @@ static inline uint32_t odt_random(uint32_t seed, uint32_t index)
     return x ^ x >> 16;
 }
 
+/* The integer that x * 2^32 is cut to, 0 <= x < 1. */
+static inline uint32_t odt_binary_places(float x)
+{
+#if defined(__GNUC__) && (__ARM_FP & 4) && __ARM_ARCH >= 7 && defined(__thumb2__)
+    uint32_t fraction; /* fixed point, which C cannot say */
+    __asm__("vcvt.u32.f32 %1, %1, #32\n vmov %0, %1" : "=r"(fraction), "+t"(x));
+    return fraction;
+#else
+    return (uint32_t)(x * 4294967296.0f);
+#endif
+}
+
 /* One of the two integers around x, with the probabilities that make its mean x: for x = 2.25
  * it is 3 for a quarter of the random numbers. The mean is exact to 2^-32.
  *
@@ -147,15 +159,15 @@ static inline int32_t odt_round_randomly(float x, uint32_t random)
     const int32_t negative = -(int32_t)(odt_bits_of(x) >> 31); /* all bits or none */
     const uint32_t magnitude = odt_bits_of(x) & ~ODT_SIGN;
     float rest = odt_float_of(magnitude);
-    int32_t whole = 0;
-    uint32_t fraction; /* in units of 2^-32 */
-    if (magnitude >= 0x3f800000u) { /* seldom: most steps are smaller than the distance of two codes */
-        if (!(rest < 1073741824.0f)) rest = x == x ? 1073741824.0f : 0.0f;
-        whole = (int32_t)rest;
-        rest -= (float)whole; /* exact */
+    int32_t whole;
+    if (magnitude < 0x3f800000u) { /* mostly: steps are smaller than the distance of two codes */
+        whole = random < odt_binary_places(rest);
+        return (whole ^ negative) - negative;
     }
-    fraction = (uint32_t)(rest * 4294967296.0f);
-    whole += random < fraction;
+    if (!(rest < 1073741824.0f)) rest = x == x ? 1073741824.0f : 0.0f;
+    whole = (int32_t)rest;
+    rest -= (float)whole; /* exact */
+    whole += random < odt_binary_places(rest);
     return (whole ^ negative) - negative;
 }
 
@@ -174,6 +186,7 @@ static inline int32_t odt_update_code(int32_t code, float step, int32_t limit, u
 #ifdef __ARM_FEATURE_DSP
     const int32_t updated = __builtin_arm_qsub(code, rounded); /* saturates */
     if (limit == 127) return odt_clamp8(updated);
+    if (limit == 0x3fffffff) return (int32_t)__builtin_arm_ssat(updated, 31);
     return odt_mini(odt_maxi(updated, -limit - 1), limit);
 #else
     /* Clamped before the subtraction, which then cannot overflow. */

@@ -54,6 +54,23 @@
 
 #endif
 
+#if ODT_MVE
+
+#include <arm_mve.h>
+
+/* Around assembly that changes the predicate, and among its clobbers: clang has no name for it. */
+#if defined(__clang__)
+#define ODT_PREDICATE_KEPT "vmrs r12, p0\n"
+#define ODT_PREDICATE_BACK "vmsr p0, r12\n"
+#define ODT_PREDICATE "r12"
+#else
+#define ODT_PREDICATE_KEPT
+#define ODT_PREDICATE_BACK
+#define ODT_PREDICATE "p0"
+#endif
+
+#endif
+
 #if ODT_DSP
 
 /* Two int16 neighbours, at a multiple of 4. */
@@ -120,5 +137,36 @@ ODT_INLINE uint32_t odt_both_halves(int32_t value)
 }
 
 #endif
+
+/* Sets `words` words to 0, as accumulators want it. */
+ODT_INLINE void odt_clear(void *to, int32_t words)
+{
+    uint32_t *word = to;
+    int32_t i = 0;
+#if ODT_DSP
+    uint32_t zero = 0;
+    __asm__("" : "+r"(zero)); /* not a call of memset(), which small libraries do by bytes */
+    for (; i < (words & ~7); i += 8) {
+        __asm__ volatile("strd %1, %1, [%0], #8\n strd %1, %1, [%0], #8\n"
+                         "strd %1, %1, [%0], #8\n strd %1, %1, [%0], #8\n"
+                         : "+r"(word)
+                         : "r"(zero)
+                         : "memory");
+    }
+    words -= i;
+#elif ODT_MVE
+    uint32x4_t zero;
+    __asm__("vmov.i32 %q0, #0" : "=w"(zero));
+    for (; i < (words & ~15); i += 16) {
+        __asm__ volatile("vstrw.32 %q1, [%0], #16\n vstrw.32 %q1, [%0], #16\n"
+                         "vstrw.32 %q1, [%0], #16\n vstrw.32 %q1, [%0], #16\n"
+                         : "+r"(word)
+                         : "w"(zero)
+                         : "memory");
+    }
+    words -= i;
+#endif
+    for (i = 0; i < words; ++i) memset(word + i, 0, sizeof *word); /* float words too may be cleared */
+}
 
 #endif

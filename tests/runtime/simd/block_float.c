@@ -156,6 +156,89 @@ static int check_mask(void)
     return 0;
 }
 
+/* Blocks that lie in rows, and sums of rows; the result may start where the numbers do. */
+static int check_rows(void)
+{
+    const int32_t rows = random_between(1, ROWS), depth = random_below(DEPTH + 1);
+    const int32_t stride = depth + random_below(ROWS);
+    const int32_t index = random_below(2) ? 8 * random_below(8) : random_below(64);
+    float *sums = random_below(2) ? out : x;
+    fill_numbers(rows);
+    for (int32_t i = 0; i < rows * stride; i++) {
+        if (!(magnitude_of(x[i]) < ODT_INFINITY) || x[i] != x[i]) x[i] = 1;
+    }
+    for (int32_t p = 0; p < rows; p++) factor[p] = peak[p];
+    odt_peak_rows(peak, x, stride, rows, depth);
+    for (int32_t p = 0; p < rows; p++) {
+        float largest = factor[p];
+        for (int32_t k = 0; k < depth; k++) largest = odt_peak(largest, x[p * stride + k]);
+        CHECK(odt_bits_of(largest) == odt_bits_of(peak[p]));
+        factor[p] = odt_block_factor(largest, 32767.0f);
+    }
+    for (int32_t i = 0; i <= rows * depth; i++) to.codes[i] = GUARD;
+    odt_pack_rows_f32(to.codes, x, stride, factor, rows, depth);
+    for (int32_t p = 0; p < rows; p++) {
+        for (int32_t k = 0; k < depth; k++) {
+            const int32_t code = to.codes[odt_column(p, k, rows, depth)];
+            CHECK(code == rounded(x[p * stride + k] * factor[p]));
+        }
+    }
+    CHECK(to.codes[rows * depth] == GUARD);
+    fill8((int8_t *)mask, (int32_t)sizeof mask);
+    for (int32_t p = 0; p < rows; p++) {
+        float masked = 0;
+        factor[p] = 0;
+        for (int32_t k = 0; k < depth; k++) {
+            const int passes = odt_bit_read(mask, index + p * stride + k);
+            factor[p] += x[p * stride + k];
+            masked += passes ? x[p * stride + k] : 0.0f;
+        }
+        peak[p] = masked;
+    }
+    odt_sum_rows_masked(out, x, stride, mask, index, rows, depth);
+    for (int32_t p = 0; p < rows; p++) CHECK(odt_bits_of(out[p]) == odt_bits_of(peak[p]));
+    if (sums == x && stride == 0) return 0;
+    odt_sum_rows(sums, x, stride, rows, depth);
+    for (int32_t p = 0; p < rows; p++) CHECK(odt_bits_of(sums[p]) == odt_bits_of(factor[p]));
+    return 0;
+}
+
+static int check_update(void)
+{
+    const int32_t rows = random_between(1, ROWS), count = random_between(1, ROWS);
+    const int32_t stride = count + random_below(3);
+    const uint32_t seed = (uint32_t)random_below(1 << 24), index = (uint32_t)random_below(999);
+    static int8_t codes[ROWS * (ROWS + 2)], updated[ROWS * (ROWS + 2)];
+    const float rate = 0.01f;
+    fill_numbers(rows);
+    fill8(codes, rows * stride);
+    for (int32_t i = 0; i < rows * stride; i++) updated[i] = codes[i];
+    for (int32_t i = 0; i < rows * count; i++) acc[i] = random_between(-99999, 99999) * 20000;
+    odt_update_tile(updated, updated, stride, acc, scale, rate, x, seed, index, rows, count);
+    for (int32_t r = 0; r < rows; r++) {
+        for (int32_t q = 0; q < stride; q++) {
+            const int32_t at = r * stride + q;
+            int32_t expected = codes[at];
+            if (q < count) {
+                const float step = (float)acc[r * count + q] * scale[r] * (rate * x[r]);
+                expected = odt_update_code(expected, step, 127, seed, index + (uint32_t)at);
+            }
+            CHECK(updated[at] == expected);
+        }
+    }
+    return 0;
+}
+
+static int check_clear(void)
+{
+    const int32_t count = random_below(ROWS * ROWS);
+    for (int32_t i = 0; i <= count; i++) acc[i] = 7;
+    odt_clear(acc, count);
+    for (int32_t i = 0; i < count; i++) CHECK(acc[i] == 0);
+    CHECK(acc[count] == 7);
+    return 0;
+}
+
 int check(void);
 int check(void)
 {
@@ -167,6 +250,9 @@ int check(void)
         if (!bad) bad = check_plane();
         if (!bad) bad = check_tile();
         if (!bad) bad = check_mask();
+        if (!bad) bad = check_rows();
+        if (!bad) bad = check_update();
+        if (!bad) bad = check_clear();
     }
     return bad;
 }

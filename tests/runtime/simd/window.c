@@ -1,5 +1,6 @@
-/* Random cases of odt_window.h beside the plain loops. check() returns the line that failed. */
-#include "odt_window.h"
+/* Random cases of odt_window.h and odt_window_phases.h beside the plain loops. check() returns the
+ * line that failed. */
+#include "odt_window_phases.h"
 
 #include "check.h"
 
@@ -12,7 +13,7 @@ static struct {
 } scratch;
 static struct {
     int32_t aligned;
-    int16_t taps[ODT_TAPS(SIDE, SIDE) + 1];
+    int16_t taps[8 * ODT_TAPS(SIDE, SIDE) + 1];
 } prepared;
 static int32_t acc[SUMS + 1];
 
@@ -71,10 +72,45 @@ static int check_window(void)
     return 0;
 }
 
+static int check_phases(void)
+{
+    const int32_t kh = random_between(1, SIDE), kw = random_between(1, SIDE);
+    const int32_t down = random_between(1, 3), across = random_between(down == 1 ? 2 : 1, 3);
+    const int32_t row = random_between(1, 5), column = random_between(1, 9);
+    const int32_t rows = random_between(1, 10), count = random_between(1, 10);
+    const int32_t stored = (row + rows + kh - 2) / down;
+    const int32_t pitch = ODT_PITCH((column + count + kw - 2) / across + 2);
+    const int32_t turned = random_below(2), taps = kh * kw;
+    if ((kh + down - 1) / down * ((kw + across - 1) / across + 3) > ODT_PHASE_TAPS) return 0;
+    fill8(x, (int32_t)sizeof x);
+    fill8(weights, (int32_t)sizeof weights);
+    for (int32_t i = 0; i < stored * pitch; i++) scratch.plane[i] = (int16_t)(250 * x[i]);
+    odt_taps_phases(prepared.taps, weights, turned, kh, kw, down, across, column % (2 * across));
+    for (int32_t i = 0; i <= rows * count; i++) acc[i] = 1000 - 7 * i;
+    odt_window_phases(acc, scratch.plane, pitch, prepared.taps, kh, kw, down, across, row, column,
+                      rows, count);
+    for (int32_t i = 0; i < rows * count; i++) {
+        int32_t sum = 1000 - 7 * i;
+        for (int32_t t = 0; t < taps; t++) {
+            const int32_t y = row + i / count + t / kw, at = column + i % count + t % kw;
+            if (y % down == 0 && at % across == 0) {
+                sum += scratch.plane[(y / down - 1) * pitch + at / across - 1] *
+                       weights[turned ? taps - 1 - t : t];
+            }
+        }
+        CHECK(acc[i] == sum);
+    }
+    CHECK(acc[rows * count] == 1000 - 7 * rows * count);
+    return 0;
+}
+
 int check(void);
 int check(void)
 {
     int bad = 0;
-    for (int32_t round = 0; round < 1000 && !bad; round++) bad = check_window();
+    for (int32_t round = 0; round < 1000 && !bad; round++) {
+        bad = check_window();
+        if (!bad) bad = check_phases();
+    }
     return bad;
 }

@@ -1,0 +1,56 @@
+"""Loops that are cut where a ``likely`` condition changes (see `ops.channels`)."""
+
+from __future__ import annotations
+
+from tvm import tirx
+from tvm.ir import Call
+
+from .graph import operands
+
+
+def cut_where_likely(schedule, loop, block) -> None:
+    """Let `LowerToLoops` make several loops of this one, so that no ``likely`` is asked in it.
+
+    Only where it is the outermost of the loops that decide: where one inside it were cut as well,
+    that one's length would depend on this one.
+    """
+    loops = [schedule.get(each) for each in schedule.get_loops(block)]
+    variable = schedule.get(loop).loop_var
+    for value in _asked_values(loops[0], schedule.get(block)):
+        used = tirx.analysis.undefined_vars(value)
+        deciding = (each for each in loops if int(each.extent) > 1 and each.loop_var in used)
+        outermost = next(deciding, None)
+        if outermost is not None and outermost.loop_var.same_as(variable):
+            schedule.annotate(loop, "pragma_loop_partition_hint", True)
+            return
+
+
+def asks_likely(block) -> bool:
+    """Whether what a block computes depends on conditions that cut loops."""
+    return bool(_likely_conditions(block))
+
+
+def _likely_conditions(block) -> list:
+    statements = getattr(block.body, "seq", [block.body])
+    waiting, found = [statement.value for statement in statements], []
+    while waiting:
+        expr = waiting.pop()
+        if isinstance(expr, Call) and expr.op.name.endswith("likely"):
+            found.append(expr)
+        waiting.extend(operands(expr))
+    return found
+
+
+def _asked_values(loop, block) -> list:
+    """What the axes in the ``likely`` conditions of a block in `loop` stand for."""
+    asked = {v for c in _likely_conditions(block) for v in tirx.analysis.undefined_vars(c)}
+    waiting = [loop.body] if asked else []
+    while waiting:
+        node = waiting.pop()
+        inner = getattr(node, "block", None)
+        if inner is not None and inner.same_as(block):
+            axes = zip(block.iter_vars, node.iter_values, strict=True)
+            return [value for axis, value in axes if axis.var in asked]
+        waiting += [*getattr(node, "seq", ()), *([node.body] if hasattr(node, "body") else [])]
+        waiting += [inner.body] if inner is not None else []
+    return []
