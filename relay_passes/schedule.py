@@ -39,8 +39,8 @@ class DefaultSchedule:
     A block that cannot be moved stays a loop nest of its own; its result is scratch, which the
     memory plan owns (see `codegen.c_printer`).
 
-    chooser : for an unscheduled PrimFunc, the function that takes its decisions (see
-        `schedule_tiles`); by default all are the defaults. Kernels short of scratch keep those.
+    chooser : for an unscheduled PrimFunc and the bytes of scratch that it must keep to, or None, the
+        function that takes its decisions (see `schedule_tiles`); by default all are the defaults.
     scratch : of kernels, by name, that get less than they want: the most bytes (see
         `with_less_scratch`).
 
@@ -61,7 +61,7 @@ class DefaultSchedule:
     """
 
     def __init__(self, chooser=None, scratch: Mapping[str, int] | None = None):
-        self.chooser = chooser or (lambda _function: by_default)
+        self.chooser = chooser or (lambda _function, _limit: by_default)
         self.scratch = dict(scratch or {})
 
     def transform_module(self, module: tvm.IRModule, _context) -> tvm.IRModule:
@@ -74,9 +74,7 @@ class DefaultSchedule:
     def _scheduled(self, name: str, function: tirx.PrimFunc) -> tirx.PrimFunc:
         schedule = Schedule(tvm.IRModule({"main": function}))
         limit = self.scratch.get(name)
-        # decisions that need too much scratch are taken back with the scratch
-        choose = self.chooser(function) if limit is None else by_default
-        tiled = apply_schedule(schedule, choose, limit)
+        tiled = apply_schedule(schedule, self.chooser(function, limit), limit)
         attributes = {"tirx.is_scheduled": 1, **({HINTED: 1} if tiled else {})}
         return schedule.mod["main"].with_attrs(attributes)
 

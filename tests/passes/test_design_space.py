@@ -114,7 +114,7 @@ def test_no_choice_changes_a_bit(case):
             asked.append(name)
             return draw.choice(candidates)
 
-        chosen = lowering(chooser=lambda _function, choose=choose: choose)(module)
+        chosen = lowering(chooser=lambda _function, _limit, choose=choose: choose)(module)
         assert len(set(asked)) == len(asked) > 1
         for found, wanted in zip(results(chosen, values), expected, strict=True):
             np.testing.assert_array_equal(found, wanted)

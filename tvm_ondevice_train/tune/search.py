@@ -34,7 +34,7 @@ from .runners import Measured
 from .tasks import Choice, Task
 
 _PREFIX = "odt.decision."
-_SIGNATURE = "odt.signature"
+_SIGNATURE, _LIMIT = "odt.signature", "odt.scratch_limit"
 _SAMPLE = "SampleCategorical"
 # MetaSchedule wants to know the cores of a target; the C target cannot say
 _TARGET = {"kind": "llvm", "mtriple": "thumbv7em-none-eabihf", "mcpu": "cortex-m7", "num-cores": 1}
@@ -140,7 +140,7 @@ def _cost_model(seed: int):
 
 def _context(task: Task, seed: int):
     return ms.TuneContext(
-        mod=tvm.IRModule({"main": task.function.with_attr(_SIGNATURE, task.signature)}),
+        mod=tvm.IRModule({"main": _named(task)}),
         target=Target(_TARGET),
         space_generator=ms.space_generator.ScheduleFn(
             partial(_sampled, choices=task.choices),
@@ -153,6 +153,12 @@ def _context(task: Task, seed: int):
         rand_state=seed + 1,
         num_threads=1,
     )
+
+
+def _named(task: Task):
+    """The task's function, knowing what it is."""
+    function = task.function.with_attr(_SIGNATURE, task.signature)
+    return function if task.limit is None else function.with_attr(_LIMIT, task.limit)
 
 
 def _sampled(schedule: Schedule, choices: Sequence[Choice]) -> Schedule:
@@ -200,7 +206,9 @@ class _Features(PyFeatureExtractor):
             schedule = Schedule(tvm.IRModule({"main": function}))
             try:
                 apply_schedule(
-                    schedule, lambda _schedule, name, _c, default: decisions.get(name, default)
+                    schedule,
+                    lambda _schedule, name, _c, default: decisions.get(name, default),
+                    function.attrs.get(_LIMIT),
                 )
                 candidate = ms.search_strategy.MeasureCandidate(schedule, candidate.args_info)
             except _REFUSALS:

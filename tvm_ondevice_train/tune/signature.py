@@ -11,10 +11,12 @@ from relay_passes.in_place import operands
 _CONDITIONAL = ("Select", "IfThenElse")
 
 
-def signature(function: tirx.PrimFunc) -> str:
-    """Sixteen hexadecimal digits that name an unscheduled kernel.
+def signature(function: tirx.PrimFunc, limit: int | None = None) -> str:
+    """Sixteen hexadecimal digits that name an unscheduled kernel, and the scratch it must keep to.
 
-    They depend on its blocks and their names, on loops, index expressions, conditions, shapes and
+    limit : bytes of it; they follow the digits.
+
+    The digits depend on its blocks and their names, on loops, index expressions, conditions, shapes and
     dtypes; not on names of variables, nor on the numbers that values are computed with: scales,
     zero points and multipliers.
     """
@@ -22,7 +24,8 @@ def signature(function: tirx.PrimFunc) -> str:
     for parameter in function.params:
         words.name(parameter)
     words.statement(function.body)
-    return hashlib.sha256(" ".join(words.found).encode()).hexdigest()[:16]
+    digits = hashlib.sha256(" ".join(words.found).encode()).hexdigest()[:16]
+    return digits if limit is None else f"{digits}-{limit}"
 
 
 class _Words:

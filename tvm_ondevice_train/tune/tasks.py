@@ -36,6 +36,7 @@ class Task:
     """A kernel that schedules differ for.
 
     name : of the first op that calls it.
+    limit : the bytes of scratch that its default schedule kept to, None for no limit.
     inputs : how many of the function's parameters it reads.
     op, values : that op, and the values of its operands that are constants or parameters.
     macs : of one call. train_calls, predict_calls : in a training step and in a prediction.
@@ -45,6 +46,7 @@ class Task:
     signature: str
     name: str
     function: tirx.PrimFunc
+    limit: int | None
     choices: tuple[Choice, ...]
     inputs: int
     op: Op
@@ -72,18 +74,18 @@ class Task:
 
     def kernel(self, decisions: Mapping[str, int]) -> CKernel:
         """The C of this kernel under `decisions`."""
-        return _kernel(self.function, self.inputs, decisions)
+        return _kernel(self.function, self.limit, self.inputs, decisions)
 
 
 @dataclass(frozen=True)
 class Recorder(Tuning):
     """A tuning that leaves all as it is, and remembers what it was asked."""
 
-    asked: list[tuple[tirx.PrimFunc, list[Choice]]] = field(default_factory=list)
+    asked: list[tuple[tirx.PrimFunc, int | None, list[Choice]]] = field(default_factory=list)
 
-    def chooser(self, function):
+    def chooser(self, function, limit):
         choices: list[Choice] = []
-        self.asked.append((function, choices))
+        self.asked.append((function, limit, choices))
 
         def choose(_schedule, name, candidates, default):
             choices.append(Choice(name, tuple(candidates), default))
@@ -102,17 +104,18 @@ def tasks_of(compiled: CompiledModel, recorder: Recorder) -> list[Task]:
         for op, room in _uses(planned, source.arena_bytes)
     ]
     found: dict[str, Task] = {}
-    for function, choices in recorder.asked:
+    for function, limit, choices in recorder.asked:
         if all(len(choice.candidates) == 1 for choice in choices):
             continue
-        key, inputs = signature(function), _inputs(function)
-        text = _kernel(function, inputs, {}).text
+        key, inputs = signature(function, limit), _inputs(function)
+        text = _kernel(function, limit, inputs, {}).text
         for op, room, trains in [use for use in uses if use[0].kernel.text == text]:
+            room = room if limit is None else min(room, limit)
             if key not in found:
                 known = {t.name: values[t.name] for t in op.inputs if t.name in values}
                 numbers = (op.kernel.macs, 0, 0, room)
                 found[key] = Task(
-                    key, op.name, function, tuple(choices), inputs, op, known, *numbers
+                    key, op.name, function, limit, tuple(choices), inputs, op, known, *numbers
                 )
             task = found[key]
             found[key] = replace(
@@ -137,11 +140,14 @@ def _uses(planned: PlannedProgram, arena_bytes: int) -> list[tuple[Op, int]]:
     ]
 
 
-def _kernel(function: tirx.PrimFunc, inputs: int, decisions: Mapping[str, int]) -> CKernel:
+def _kernel(
+    function: tirx.PrimFunc, limit: int | None, inputs: int, decisions: Mapping[str, int]
+) -> CKernel:
     def choose(_schedule, name, _candidates, default):
         return decisions.get(name, default)
 
-    module = scheduling(lambda _function: choose)(tvm.IRModule({"main": function}))
+    scratch = {} if limit is None else {"main": limit}
+    module = scheduling(lambda *_: choose, scratch)(tvm.IRModule({"main": function}))
     return print_kernel(module["main"], inputs)
 
 

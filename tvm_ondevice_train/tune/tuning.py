@@ -70,11 +70,11 @@ class Tuning:
     strict: bool = field(default=True, compare=False)
     refused: list[str] = field(default_factory=list, init=False, repr=False, compare=False)
 
-    def chooser(self, function):
+    def chooser(self, function, limit: int | None):
         """What `DefaultSchedule` asks: the function that takes the decisions of a kernel."""
         from .signature import signature
 
-        tuned = self.kernels.get(signature(function))
+        tuned = self.kernels.get(signature(function, limit))
         if tuned is None:
             return _by_default
 
