@@ -1,4 +1,4 @@
-"""The backward in float32, integers, 16 and 8 bits: its gradients, its memory and how well it trains.
+"""The backward in float32, integers and fewer bits: its gradients, memory, and how it trains.
 
 Three ImageNet models of Lin et al. 2022, int8, 128x128, batch 1, each with a published scheme.
 Gradients: those of two images on which every implementation has the same codes, beside float32's.
@@ -36,12 +36,12 @@ from tvm_ondevice_train.trained_slices import slice_model
 HERE = Path(__file__).resolve().parent
 GOLDEN, PHOTOS = (MODELS.parents[1] / name for name in ("golden", "data/clothing_small"))
 OUTPUT = HERE / "backward_precision.json"
-FORMATS = {
+FORMATS = {  # and their colours
     "float32": "0.6",
     "int16": "tab:green",
     "bfloat16": "tab:blue",
     "float8": "tab:orange",
-}  # and their colours
+}
 TRAINED = ("mcunet-5fps/100kb", "mbv2-w0.35/99kb", "proxyless-w0.3/98kb")
 CASES = (*TRAINED, "mcunet-5fps/full")
 LEARNING_RATES = (0.002, 0.005, 0.01)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
+import tvm
 from tvm import sym, tirx
 from tvm.ir import Call
 
@@ -15,10 +16,14 @@ MAX_FLOAT_OUTPUTS = 4  # of odt_dot_f32
 
 @dataclass(frozen=True)
 class Leaf:
-    """One store of a nest, and the loops around it, outermost first."""
+    """One store of a nest, and the loops around it, outermost first.
+
+    around : the loops that the nest itself is in.
+    """
 
     loops: tuple
     store: tirx.BufferStore
+    around: tuple = ()
 
 
 @dataclass(frozen=True)
@@ -239,7 +244,10 @@ def _window_phases(leaf, plane: Spread, a, taps, tile) -> Match | None:
     """The window over a plane whose zeros are not stored."""
     stride, rows, count = tile
     left, right = (load.source for load in _product(leaf.store))
-    simplify = sym.Analyzer().simplify
+    analyzer = sym.Analyzer()
+    for loop in leaf.around:
+        analyzer.bind(loop.loop_var, tvm.ir.Range.from_min_extent(loop.min, loop.extent))
+    simplify = analyzer.simplify
     row, column = (
         simplify(operation(a.base, plane.pitch)) + step - first % step
         for operation, step, first in (
@@ -250,6 +258,8 @@ def _window_phases(leaf, plane: Spread, a, taps, tile) -> Match | None:
     residue = simplify(tirx.floormod(column, 2 * plane.across))
     if stride > 1 or not plane.holds(*taps, count) or not isinstance(residue, tirx.IntImm):
         return None
+    if not (Linear(row, leaf.around).found and Linear(column, leaf.around).found):
+        return None  # a tile may lie in several rows of the plane
     order = PhaseTaps(*taps, plane.down, plane.across, int(residue))
     call = microkernel(
         "odt_window_phases",

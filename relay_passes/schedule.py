@@ -39,8 +39,9 @@ class DefaultSchedule:
     A block that cannot be moved stays a loop nest of its own; its result is scratch, which the
     memory plan owns (see `codegen.c_printer`).
 
-    chooser : for an unscheduled PrimFunc and the bytes of scratch that it must keep to, or None, the
-        function that takes its decisions (see `schedule_tiles`); by default all are the defaults.
+    chooser : for an unscheduled PrimFunc and the bytes of scratch that it must keep to, or None,
+        the function that takes its decisions (see `schedule_tiles`); by default all are the
+        defaults.
     scratch : of kernels, by name, that get less than they want: the most bytes (see
         `with_less_scratch`).
 

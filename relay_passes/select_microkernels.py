@@ -66,23 +66,23 @@ class _Kernel:
         self.elsewhere: set = set()  # buffers of statements that are no part of a nest
         self._collect(function.body)
 
-    def _collect(self, node):
+    def _collect(self, node, around=()):
         kind = type(node).__name__
         if kind == "SeqStmt":
             for child in node.seq:
-                self._collect(child)
+                self._collect(child, around)
         elif kind == "AllocBuffer":
             self.sizes[node.buffer] = math.prod(int(n) for n in node.buffer.ty.shape)
         elif kind == "For":
-            leaves = _leaves(node, ())
+            leaves = _leaves(node, (), around)
             if self._ends(node):
                 return
             if leaves is not None and len({leaf.store.buffer for leaf in leaves}) == 1:
                 self.nests[node] = leaves
             else:
-                self._collect(node.body)
+                self._collect(node.body, (*around, node))
         elif kind == "BufferStore":
-            self.nests[node] = [Leaf((), node)]  # a nest without loops: its order matters as well
+            self.nests[node] = [Leaf((), node, around)]  # without loops: its order matters as well
         elif kind not in ("DeclBuffer", "Evaluate"):
             self.elsewhere |= _touched(node)
 
@@ -133,16 +133,16 @@ def _staged(leaf: Leaf) -> Match | None:
     return next(filter(None, (pattern(leaf) for pattern in patterns)), None)
 
 
-def _leaves(node, loops) -> list[Leaf] | None:
+def _leaves(node, loops, around) -> list[Leaf] | None:
     """The stores in `node` if it holds nothing but loops around them; None otherwise."""
     kind = type(node).__name__
     if kind == "For":
-        return _leaves(node.body, (*loops, node))
+        return _leaves(node.body, (*loops, node), around)
     if kind == "BufferStore":
-        return [Leaf(loops, node)]
+        return [Leaf(loops, node, around)]
     if kind != "SeqStmt":
         return None
-    parts = [_leaves(child, loops) for child in node.seq]
+    parts = [_leaves(child, loops, around) for child in node.seq]
     return None if None in parts else [leaf for part in parts for leaf in part]
 
 

@@ -3,8 +3,8 @@
 The goldens come from the paper's own PyTorch modules and autograd. Codes and masks must be
 identical. Gradients: relative difference max|a-b| / max|b| a tensor. Measured in float32: 1.2e-6 at
 most where the pool rounds as ours does (mbv2, proxyless, the *_onnxpool files of mcunet); where it
-does not, 13 or 14 codes of the pool differ by 1, which gives up to 7e-3 in the convolutions and 4e-2
-in the head. In integers, through up to 40 layers: 2e-4.
+does not, 13 or 14 codes of the pool differ by 1, which gives up to 7e-3 in the convolutions and
+4e-2 in the head. In integers, through up to 40 layers: 2e-4.
 """
 
 from __future__ import annotations

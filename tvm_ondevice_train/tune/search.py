@@ -68,20 +68,21 @@ def search(
     by_signature = {task.signature: task for task in tasks}
     scheduler = ms.task_scheduler.GradientBased(seed=seed + 1)
     failures: list[OdtError] = []
+    builder = _Builder(trials * len(tasks))
     try:
         with _seeded(seed), _quiet():
             scheduler.tune(
                 tasks=contexts,
                 task_weights=list(weights),
-                max_trials_global=trials * len(tasks),
+                max_trials_global=builder.left,
                 max_trials_per_task=trials,
                 num_trials_per_iter=min(batch, trials),
-                builder=_Builder(),
+                builder=builder,
                 runner=_Runner(by_signature, measure, failures),
                 measure_callbacks=[
                     ms.measure_callback.AddToDatabase(),
                     ms.measure_callback.UpdateCostModel(),
-                    _Exhausted([task.space for task in tasks]),
+                    _Exhausted([task.space for task in tasks], builder),
                 ],
                 database=ms.database.MemoryDatabase(),
                 cost_model=_cost_model(seed),
@@ -242,9 +243,17 @@ class _Resample(PyMutator):
 
 @derived_object
 class _Builder(PyBuilder):
-    """Notes which kernel and which decisions; the runner builds all of a batch at once."""
+    """Notes which kernel and which decisions; the runner builds all of a batch at once.
+
+    left : of the trials that the search may make.
+    """
+
+    def __init__(self, left: int):
+        super().__init__()
+        self.left = left
 
     def build(self, build_inputs):
+        self.left -= len(build_inputs)
         return [BuilderResult(_words(one.mod["main"]), None) for one in build_inputs]
 
 
@@ -289,13 +298,16 @@ class _Runner(PyRunner):
 
 @derived_object
 class _Exhausted(PyMeasureCallback):
-    """Ends a task once every candidate of its space was measured."""
+    """Ends a task once every candidate of its space was measured.
 
-    def __init__(self, spaces: Sequence[int]):
+    Not if no trial is left: then MetaSchedule ends all tasks itself, and would find one ended.
+    """
+
+    def __init__(self, spaces: Sequence[int], builder: _Builder):
         super().__init__()
-        self.left = list(spaces)
+        self.left, self.builder = list(spaces), builder
 
     def apply(self, task_scheduler, task_id, measure_candidates, builder_results, runner_results):
         self.left[task_id] -= len(measure_candidates)
-        if self.left[task_id] <= 0:
+        if self.left[task_id] <= 0 < self.builder.left:
             task_scheduler.terminate_task(task_id)

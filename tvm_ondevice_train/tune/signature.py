@@ -16,8 +16,8 @@ def signature(function: tirx.PrimFunc, limit: int | None = None) -> str:
 
     limit : bytes of it; they follow the digits.
 
-    The digits depend on its blocks and their names, on loops, index expressions, conditions, shapes and
-    dtypes; not on names of variables, nor on the numbers that values are computed with: scales,
+    The digits depend on its blocks and their names, on loops, index expressions, conditions, shapes
+    and dtypes; not on names of variables, nor on the numbers that values are computed with: scales,
     zero points and multipliers.
     """
     words = _Words()
