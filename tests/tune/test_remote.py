@@ -29,7 +29,6 @@ def tracker():
     tracker.terminate()
 
 
-@pytest.mark.slow
 def test_two_workers_measure_what_this_computer_does(tracker):
     task = convolution()
     names = [choice.name for choice in task.choices]

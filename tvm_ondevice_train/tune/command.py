@@ -61,8 +61,8 @@ def _options(model: str, options: Mapping) -> tuple[dict, str]:
 
 def _command(model: str, options: Mapping, board: str, trials: int, seed: int) -> str:
     words = ["ondevice-train tune", Path(model).name, f"--board {board}"]
-    for name in ("classes", "scheme", "loss", "backward"):
-        value = options[name]
+    for name in ("classes", "scheme", "loss", "backward", "prefer", "sram", "flash"):
+        value = options.get(name, options.get(f"{name}_bytes"))
         if value is not None:
             text = Path(value).name if name == "scheme" else value
             words.append(f"--{name} {text}")
