@@ -10,7 +10,7 @@ from tvm_ondevice_train import compile
 from tvm_ondevice_train.dump_ir import ir_dump
 from tvm_ondevice_train.errors import OdtError
 
-TRAINING = ["SparseBackward", "EliminateDeadGradients"]
+TRAINING = ["SparseBackward", "EliminateDeadGradients", "IntegerGradients"]
 LOWERING = [
     *("LowerQDQ", "CanonicalizeBindings", "DeadCodeElimination", "LegalizeOps"),
     *("AnnotateTIROpPattern", "FusePrologue", "FuseOps", "FuseTIR", "DeadCodeElimination"),

@@ -30,7 +30,7 @@ from tvm_ondevice_train.tune.tuning import target_of
 BOARD = "mps2-an500"
 LAYER = "expand"  # the layer whose kernel is tuned
 SHAPE = (1, 8, 24, 24)  # of the image
-TRIALS = 16
+TRIALS = 60
 
 
 # 1. A network: two 1x1 convolutions with a pool between them, the mean, a classifier; quantized by
@@ -154,13 +154,14 @@ def main(directory: str = "build/tuning") -> dict:
     print("1. The kernel, and what its schedule asks:\n")
     task = convolution(model)
     print(f"   {task.name}, {task.macs:,} multiply-accumulates")
-    for choice in task.choices:
+    choices = [choice for choice in task.choices if len(choice.candidates) > 1]
+    for choice in choices:
         candidates = ", ".join(map(str, choice.candidates))
-        print(f"   {choice.name:8} one of {candidates}; by default {choice.default}")
+        print(f"   {choice.name:13} one of {candidates}; by default {choice.default}")
     print(f"   {task.space} candidates in all\n")
 
     print("2. What one choice costs, the others left alone, in guest instructions:\n")
-    costs = {choice.name: measure(task, choice.name) for choice in task.choices}
+    costs = {choice.name: measure(task, choice.name) for choice in choices}
     for name, measured in costs.items():
         for value, cost in measured.items():
             print(f"   {name} = {value:<4} {cost:>9,}  {cost / task.macs:6.2f} per MAC")
