@@ -126,7 +126,8 @@ def planned_stages(network: str, scheme: str, compiled: CompiledModel) -> tuple[
     """(the account after each stage, what ReorderForMemory says of its order)."""
     model = model_of(network)
     sliced = slice_model(model, resolve(scheme, model.layers))
-    lowered = partial(lowered_step, sliced.model, training_passes(sliced.slices))
+    passes = training_passes(sliced.slices, backward=compiled.report["backward"])
+    lowered = partial(lowered_step, sliced.model, passes)
     ordered = lowered()
     modules = {
         "sparse": lowered(without=("EliminateDeadGradients", "ReorderForMemory")),

@@ -11,7 +11,7 @@ from .lower_qdq import LowerQDQ
 from .lower_to_loops import LowerToLoops
 from .narrow_adjoints import NarrowAdjoints
 from .pipeline import lowering
-from .reorder_for_memory import ReorderForMemory, with_less_scratch
+from .reorder_for_memory import ReorderForMemory, peak_without_scratch, with_less_scratch
 from .schedule import DefaultSchedule
 from .select_microkernels import SelectMicrokernels
 from .sparse_backward import SparseBackward
@@ -31,5 +31,6 @@ __all__ = [
     "SparseBackward",
     "SplitParameters",
     "lowering",
+    "peak_without_scratch",
     "with_less_scratch",
 ]

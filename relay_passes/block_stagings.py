@@ -6,21 +6,20 @@ from dataclasses import dataclass
 
 import tvm
 from tvm import sym, tirx
-from tvm.ir import Call
 
 from .microkernels import (
     Leaf,
     Linear,
     Match,
-    conjuncts,
     extent_of,
     extern_arguments,
+    inside,
     is_dense,
     is_load,
     microkernel,
     narrow,
 )
-from .orders import Columns, Spread
+from .orders import Columns, Spread, even
 
 
 def packed_blocks(leaf: Leaf, order: Columns, index, rows, taps):
@@ -148,12 +147,7 @@ class _Numbers:
 
 def _grid_of(leaf: Leaf):
     """((rows, columns), x, factor) of `codes_on_grid`, or None."""
-    value, conditions = leaf.store.value, []
-    if isinstance(value, Call) and value.op.name.endswith("if_then_else"):
-        condition, value, border = value.args
-        if not (isinstance(border, tirx.IntImm) and int(border) == 0):
-            return None
-        conditions = conjuncts(condition)
+    value, conditions = inside(leaf.store.value)
     arguments = extern_arguments(value, "odt_block_code")
     plane = Linear(leaf.store.indices[0], leaf.loops)
     if not arguments or not all(map(is_load, arguments)) or len(leaf.loops) != 2:
@@ -162,7 +156,7 @@ def _grid_of(leaf: Leaf):
     down, across = (_Grid(loop) for loop in leaf.loops)
     if not all(down.take(test) or across.take(test) for test in conditions):
         return None
-    pitch = (int(column.extent) + 1) // 2 * 2
+    pitch = even(int(column.extent))
     if not plane.found or (plane.constant, plane.of[row], plane.of[column]) != (0, pitch, 1):
         return None
     x = Linear(_at_points(load.indices[0], (down, across)), leaf.loops)

@@ -289,10 +289,19 @@ def _tile(pixels, sums: Linear, a: Linear, pitch: int) -> tuple[int, int, int] |
     return step, 1, count
 
 
-def conjuncts(condition) -> list:
+def inside(value) -> tuple:
+    """(x, conditions) of a value that is x where all of those hold and 0 elsewhere."""
+    if isinstance(value, Call) and value.op.name.endswith("if_then_else"):
+        condition, x, border = value.args
+        if isinstance(border, tirx.IntImm) and int(border) == 0:
+            return x, _conjuncts(condition)
+    return value, []
+
+
+def _conjuncts(condition) -> list:
     """The tests that hold together where `condition` does."""
     if type(condition).__name__ == "And":
-        return [*conjuncts(condition.a), *conjuncts(condition.b)]
+        return [*_conjuncts(condition.a), *_conjuncts(condition.b)]
     return [condition]
 
 

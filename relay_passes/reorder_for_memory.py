@@ -53,6 +53,14 @@ class ReorderForMemory:
         return tvm.IRModule(functions, attrs=module.attrs)
 
 
+def peak_without_scratch(module: tvm.IRModule) -> int:
+    """The peak of live bytes of ``main``, in its order, if no kernel had a workspace."""
+    steps = _Steps(module, main_of(module, "ReorderForMemory"))
+    order = range(len(steps.tasks))
+    live = live_bytes(steps.tasks, steps.sizes, steps.results, order)
+    return max(live[i] - steps.tasks[i].workspace_bytes for i in order)
+
+
 def with_less_scratch(
     module: tvm.IRModule, scratch: Mapping[str, int], free_bytes: int = 0
 ) -> dict[str, int]:

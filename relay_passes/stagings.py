@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from tvm import sym, tirx
-from tvm.ir import Call
 
 from .block_stagings import codes_on_grid, packed_blocks
 from .microkernels import (
     Leaf,
     Linear,
     Match,
-    conjuncts,
     extent_of,
+    inside,
     is_dense,
     is_load,
     masked_of,
@@ -19,7 +18,7 @@ from .microkernels import (
     narrow,
     uncast,
 )
-from .orders import Columns, PhaseTaps, Spread, Taps
+from .orders import Columns, PhaseTaps, Spread, Taps, even
 
 
 def staging(leaves: list[Leaf], order) -> Match | None:
@@ -107,12 +106,7 @@ def _filtered(leaf: Leaf, order: Taps | PhaseTaps):
 
 def widening(leaf: Leaf) -> Match | None:
     """plane[r * pitch + s] = int16(int32(x) - zero_point) inside the image, 0 in its border."""
-    value, conditions = leaf.store.value, []
-    if isinstance(value, Call) and value.op.name.endswith("if_then_else"):
-        condition, value, border = value.args
-        if not (isinstance(border, tirx.IntImm) and int(border) == 0):
-            return None
-        conditions = conjuncts(condition)
+    value, conditions = inside(leaf.store.value)
     source = _centred(value)
     if source is None or len(leaf.loops) != 2 or str(leaf.store.buffer.ty.dtype) != "int16":
         return None
@@ -124,7 +118,7 @@ def widening(leaf: Leaf) -> Match | None:
         return None
     (top, bottom), (left, right) = bounds[row], bounds[column]
     height, width = int(row.extent), int(column.extent)
-    pitch = (width + 1) // 2 * 2
+    pitch = even(width)
     if (plane.constant, plane.of[row], plane.of[column]) != (0, pitch, 1):
         return None
     if (x.of[row], x.of[column]) != (right - left, 1):

@@ -93,11 +93,12 @@ def model_options(command):
         ),
         click.option(
             "--backward",
-            type=click.Choice(["float32", "int16", "bfloat16", "float8"]),
-            default="int16",
+            type=click.Choice(["auto", "float32", "int16", "bfloat16", "float8"]),
+            default="auto",
             show_default=True,
             help="Arithmetic of the backward: float32; int16, integer gradients; bfloat16 and "
-            "float8, that and adjoints stored between kernels in 16 or 8 bits.",
+            "float8, that and adjoints stored between kernels in 16 or 8 bits; auto, int16 unless "
+            "float32 takes less memory.",
         ),
         click.option(
             "--prefer",

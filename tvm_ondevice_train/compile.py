@@ -19,6 +19,7 @@ from relay_passes import (
     ReorderForMemory,
     SparseBackward,
     lowering,
+    peak_without_scratch,
     with_less_scratch,
 )
 from relay_passes.ops.precision import FORMATS
@@ -42,8 +43,8 @@ from .tune.tuning import Tuning, tuning_for
 STEP_ROLES = ("input", "target", "learning_rate", "seed")
 SCRATCH_ROUNDS = 4  # each lowers the step again
 PREFERENCES = {"memory": SCRATCH_ROUNDS, "speed": 1}
-BACKWARDS = ("float32", "int16", *FORMATS)
-DEFAULT_BACKWARD = "int16"
+AUTO = "auto"  # integers, unless float32 takes less memory
+BACKWARDS = (AUTO, "float32", "int16", *FORMATS)
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ def compile(
     sram_bytes: int | None = None,
     flash_bytes: int | None = None,
     seed: int = 0,
-    backward: str = DEFAULT_BACKWARD,
+    backward: str = AUTO,
     prefer: str = "memory",
     tuning: str | os.PathLike | Mapping | Tuning | None = None,
     dump_ir: str | os.PathLike | None = None,
@@ -104,9 +105,9 @@ def compile(
     learning_rate : initial step size; it can be changed on the device.
     board, sram_bytes, flash_bytes : the part, and another budget than the part has.
     seed : of the fresh head's weights.
-    backward : "float32"; "int16", the data gradients of layers with int8 weights in integer
-        arithmetic; "bfloat16" and "float8", that and adjoints stored between kernels in 16 or 8
-        bits.
+    backward : "float32"; "int16", the gradients of layers with int8 weights in integer arithmetic;
+        "bfloat16" and "float8", that and adjoints stored between kernels in 16 or 8 bits; "auto",
+        int16, or where memory is preferred and int16 takes more of it, float32.
     prefer : "memory", where no scratch of a kernel may raise the arena's peak; "speed", where every
         kernel has what its microkernels want.
     tuning : the file that `ondevice-train tune` wrote, or its content; None is the package's own
@@ -118,8 +119,8 @@ def compile(
     target = find_board(board, sram_bytes, flash_bytes)
     if not (math.isfinite(learning_rate) and learning_rate >= 0):
         raise OdtError(f"learning_rate is {learning_rate}; it must be 0 or more, and finite")
-    if backward not in (known := BACKWARDS):
-        raise OdtError(f'backward is "{backward}"; allowed are {", ".join(known)}')
+    if backward not in BACKWARDS:
+        raise OdtError(f'backward is "{backward}"; allowed are {", ".join(BACKWARDS)}')
     if prefer not in PREFERENCES:
         raise OdtError(f'prefer is "{prefer}"; allowed are {", ".join(PREFERENCES)}')
     tuned = tuning_for(tuning, target)
@@ -153,7 +154,7 @@ def compile(
     tuned.check()
     source = _source(sliced, train, predict, loss, learning_rate)
     spec = "custom" if isinstance(scheme, UpdateScheme) else Path(scheme).name
-    report = make_report(sliced, spec, source, target, loss, classes, backward)
+    report = make_report(sliced, spec, source, target, loss, classes, _used(backward, train))
     report["made_from"] = _made_from(**made_from)
     check_budget(report, source, target)
     initial = {name: model.parameters[name] for name in sliced.slices}
@@ -172,7 +173,7 @@ def build_programs(
     trained: Collection[str],
     loss: str,
     fuse: bool = True,
-    backward: str = DEFAULT_BACKWARD,
+    backward: str = AUTO,
     dump_ir: str | os.PathLike | None = None,
     chooser=None,
     rounds: int = SCRATCH_ROUNDS,
@@ -184,9 +185,13 @@ def build_programs(
     chooser : what takes the decisions of schedules (see `DefaultSchedule`).
     rounds : how often a step is lowered, at most, until no kernel's scratch raises the peak.
     """
-    training = partial(training_passes, trained, fuse, backward, chooser)
-    dump = partial(ir_dump, dump_ir, "training")
-    step = _within_memory(loss_module(model, loss), training, dump, rounds)
+    step = _training_step(
+        loss_module(model, loss),
+        lambda format: partial(training_passes, trained, fuse, format, chooser),
+        backward,
+        partial(ir_dump, dump_ir, "training"),
+        rounds,
+    )
     forward = _within_memory(
         model.module,
         partial(kernel_passes, fuse, chooser),
@@ -195,6 +200,27 @@ def build_programs(
         free_bytes=_peak_bytes(step),
     )
     return extract(step, STEP_ROLES), extract(forward, STEP_ROLES[:1])
+
+
+def _training_step(module: tvm.IRModule, passes, backward: str, dump, rounds: int) -> tvm.IRModule:
+    """The step with the backward that was asked for, or that takes the least memory.
+
+    passes : format -> (scratch=) -> a list of passes.
+    """
+    first = "int16" if backward == AUTO else backward
+    step = _within_memory(module, passes(first), dump, rounds)
+    if backward != AUTO or rounds == 1 or _peak_bytes(step) <= peak_without_scratch(step):
+        return step
+    floats = _within_memory(module, passes("float32"), dump, rounds)
+    if _peak_bytes(floats) < _peak_bytes(step):
+        return floats
+    return _within_memory(module, passes(first), dump, rounds)  # what was dumped last is this one
+
+
+def _used(backward: str, train: Program) -> str:
+    """What `AUTO` came to."""
+    integers = any("integer_" in op.kind for op in train.ops)
+    return backward if backward != AUTO else "int16" if integers else "float32"
 
 
 def _within_memory(
@@ -224,7 +250,7 @@ def _peak_bytes(module: tvm.IRModule) -> int:
 def training_passes(
     trained: Collection[str],
     fuse: bool = True,
-    backward: str = DEFAULT_BACKWARD,
+    backward: str = "int16",
     chooser=None,
     scratch: Mapping[str, int] | None = None,
 ) -> list[tvm.transform.Pass]:

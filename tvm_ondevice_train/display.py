@@ -34,7 +34,7 @@ def print_memory(report: Mapping, board) -> None:
     facts = {
         "arena, lower bound": f"{_number(report['arena_lower_bound_bytes'])} bytes",
         "forward": f"{_number(forward)} MACs",
-        "backward": f"{_number(backward)} MACs",
+        "backward": f"{_number(backward)} MACs, {report['backward']}",
         f"trained by {report['scheme']}": f"{_number(elements)} values, {len(trained)} parameters",
     }
     _print_facts(facts)

@@ -17,7 +17,8 @@ _CONTAINERS = ("sequential",)
 def ir_dump(directory: str | os.PathLike | None, part: str):
     """Within this context every pass writes what it made to ``directory/part/NN_<pass>.py``.
 
-    Passes that another pass runs inside itself are not written. None writes nothing.
+    Passes that another pass runs inside itself are not written. None writes nothing. Files that an
+    earlier run left there go.
     """
     if directory is None:
         yield
@@ -25,6 +26,8 @@ def ir_dump(directory: str | os.PathLike | None, part: str):
     directory = Path(directory, part)
     try:
         directory.mkdir(parents=True, exist_ok=True)
+        for earlier in directory.glob("[0-9][0-9]_*.py"):
+            earlier.unlink()
         dump = _Dump(directory)
         with tvm.transform.PassContext(instruments=[dump]):
             yield

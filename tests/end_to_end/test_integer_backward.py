@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from shared import needs_models
-from test_devices_agree import MCUNET, VWW, assert_same_bits, initial, trained
+from test_devices_agree import KWS, MCUNET, VWW, assert_same_bits, initial, trained
 from tiny_models import CLASSES, compiled
 
 BOARDS = ("mps2-an500", "mps2-an386", "mps3-an547")
@@ -53,3 +53,23 @@ def test_the_first_step_moves_the_head_as_float32_does(tmp_path):
     assert floats
     for name in floats:
         np.testing.assert_array_equal(steps["int16"][name], steps["float32"][name])
+
+
+AUTO = [("cnn_int8", "int16"), pytest.param(KWS, "float32", marks=needs_models)]
+
+
+@pytest.mark.parametrize("kind, chosen", AUTO)
+def test_auto_is_integers_unless_they_enlarge_the_arena(kind, chosen):
+    options = {"sram_bytes": 4 << 20, "flash_bytes": 4 << 20}
+    reports = {
+        backward: compiled(kind, "full", backward=backward, **options).report
+        for backward in ("float32", "int16", "auto")
+    }
+    smallest = min(reports["float32"]["arena_bytes"], reports["int16"]["arena_bytes"])
+    assert reports["auto"]["backward"] == chosen
+    assert reports["auto"]["arena_bytes"] == reports[chosen]["arena_bytes"] == smallest
+
+
+def test_auto_is_integers_where_speed_is_preferred():
+    report = compiled("cnn_int8", "full", backward="auto", prefer="speed").report
+    assert report["backward"] == "int16"
