@@ -23,6 +23,7 @@ REPORT = {
     "flash_bytes": 524288,
     "macs_forward": 2656768,
     "macs_backward": 123456,
+    "backward": "int16",
     "trained_parameters": {"w": {"shape": [4, 64]}, "b": {"shape": [4]}},
 }
 RESULT = {
@@ -140,6 +141,7 @@ def test_compile_shows_the_memory_account_beside_the_budget(compiler, model, cap
         "flash 524,288 1,048,576 50%",
         "arena, lower bound 99,984 bytes",
         "forward 2,656,768 MACs",
+        "backward 123,456 MACs, int16",
         "trained by bias:2 260 values, 2 parameters",
     ):
         assert row.split() in rows
