@@ -31,6 +31,9 @@ class IntegerGradients:
     sum (see `ops.integer_gradient`). Everything else stays float32. Run it on a training step
     before `lowering`.
 
+    windows : whether also of convolutions with several taps that are not depthwise. Gathering their
+        windows as blocks takes more time than integers save.
+
     Examples
     --------
     .. code-block:: python
@@ -44,12 +47,17 @@ class IntegerGradients:
         dw = R.odt.integer_weight_grad(dy, x_q, scale=0.1, zero_point=3)
     """
 
+    def __init__(self, windows: bool = True):
+        self.windows = windows
+
     def transform_module(self, module: tvm.IRModule, _context) -> tvm.IRModule:
         function = main_of(module, "IntegerGradients")
         values = {b.var: b.value for b in bindings_of(function)}
 
         def rewrite(_emit, value):
             name = op_name(value)
+            if not self.windows and _gathers_windows(value):
+                return value
             if name == "relax.odt.conv2d_input_grad":
                 weight = _codes_and_scale(values.get(value.args[1]))
                 return integer_input_grad(value, *weight) if weight else value
@@ -61,6 +69,17 @@ class IntegerGradients:
         functions = dict(module.functions_items())
         functions[module.get_global_var(FUNCTION)] = rebuilt(function, rewrite)
         return relax.transform.DeadCodeElimination()(tvm.IRModule(functions, attrs=module.attrs))
+
+
+def _gathers_windows(value) -> bool:
+    """Whether it is a gradient of a k x k convolution, or a strided one, that is not depthwise."""
+    if op_name(value) not in ("relax.odt.conv2d_input_grad", "relax.odt.conv2d_weight_grad"):
+        return False
+    geometry = value.attrs
+    is_gradient_of_data = op_name(value) == "relax.odt.conv2d_input_grad"
+    kernel = shape_of(value.args[1])[2:] if is_gradient_of_data else list(geometry["shape"])[2:]
+    pointwise = all(int(n) == 1 for n in (*kernel, *geometry["strides"]))
+    return not pointwise and int(geometry["groups"]) == 1
 
 
 def _codes_and_scale(decode):

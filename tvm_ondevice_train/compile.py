@@ -105,7 +105,7 @@ def compile(
     learning_rate : initial step size; it can be changed on the device.
     board, sram_bytes, flash_bytes : the part, and another budget than the part has.
     seed : of the fresh head's weights.
-    backward : "float32"; "int16", the gradients of layers with int8 weights in integer arithmetic;
+    backward : "float32"; "int16", gradients of 1x1 and depthwise int8 layers in integers;
         "bfloat16" and "float8", that and adjoints stored between kernels in 16 or 8 bits; "auto",
         int16, or where memory is preferred and int16 takes more of it, float32.
     prefer : "memory", where no scratch of a kernel may raise the arena's peak; "speed", where every
@@ -261,7 +261,7 @@ def training_passes(
         # compute and save no more than that needs
         EliminateDeadGradients(),
         # if wanted, integer arithmetic, and adjoints in fewer bits
-        *([IntegerGradients()] if backward != "float32" else []),
+        *([IntegerGradients(windows=False)] if backward != "float32" else []),
         *([NarrowAdjoints(backward)] if backward in FORMATS else []),
         *kernel_passes(fuse, chooser, scratch),
     ]
