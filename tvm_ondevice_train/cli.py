@@ -96,9 +96,9 @@ def model_options(command):
             type=click.Choice(["auto", "float32", "int16", "bfloat16", "float8"]),
             default="auto",
             show_default=True,
-            help="Arithmetic of the backward: float32; int16, integer gradients; bfloat16 and "
-            "float8, that and adjoints stored between kernels in 16 or 8 bits; auto, int16 unless "
-            "float32 takes less memory.",
+            help="Arithmetic of the backward: float32; int16, gradients of 1x1 and depthwise "
+            "layers in integers; bfloat16 and float8, that and adjoints stored between kernels "
+            "in 16 or 8 bits; auto, int16 unless float32 takes less memory.",
         ),
         click.option(
             "--prefer",
