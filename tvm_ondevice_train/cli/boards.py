@@ -1,0 +1,18 @@
+"""`ondevice-train boards`."""
+
+from __future__ import annotations
+
+import click
+
+from tvm_ondevice_train import display
+from tvm_ondevice_train.boards import boards
+
+
+@click.command("boards")
+def boards_command():
+    """List the boards that a project can be made for.
+
+    \b
+    ondevice-train boards
+    """
+    display.print_boards(boards())

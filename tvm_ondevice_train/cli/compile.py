@@ -1,0 +1,87 @@
+"""`ondevice-train compile`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from tvm_ondevice_train import display
+from tvm_ondevice_train.boards import board as find_board
+
+from .options import model_options
+
+
+@click.command("compile", short_help="Turn a model file into a C project that trains it.")
+@click.argument("model", type=click.Path(exists=True, dir_okay=False))
+@click.option(
+    "-o", "--output", "directory", required=True, metavar="DIR", help="Where the project goes."
+)
+@model_options
+@click.option(
+    "--platform",
+    type=click.Choice(["host", "baremetal"]),
+    help="What the project runs as: a process of this computer, or a bare-metal image.  "
+    "[default: baremetal, for the board `host`: host]",
+)
+@click.option(
+    "--tuning",
+    metavar="FILE",
+    help="A file that `tune` wrote, or none.  [default: the package's own for the board's CPU]",
+)
+@click.option(
+    "--dump-ir",
+    "dump_ir",
+    type=click.Path(file_okay=False),
+    metavar="DIR",
+    help="Write the module after each pass into DIR, as TVMScript.",
+)
+def compile_command(
+    model,
+    directory,
+    classes,
+    scheme,
+    loss,
+    backward,
+    prefer,
+    learning_rate,
+    board,
+    sram,
+    flash,
+    platform,
+    tuning,
+    dump_ir,
+):
+    """Turn MODEL into a C project in DIR that runs and trains it.
+
+    MODEL is an .onnx file (float, or int8 QDQ), a .tflite file (float, or full int8) or a .pt2 file
+    of torch.export (float). DIR also gets report.json: the memory account, the trained parameters
+    and every op.
+
+    \b
+    ondevice-train compile kws.tflite -o project --classes 4 --scheme bias:3 --sram 128KB
+    """
+    from tvm_ondevice_train.project import check_replaceable
+
+    target = find_board(board, sram, flash)
+    check_replaceable(directory)  # now: compiling may take a minute
+    with display.status(f"compiling {Path(model).name}"):
+        import tvm_ondevice_train
+
+        compiled = tvm_ondevice_train.compile(
+            model,
+            classes=classes,
+            scheme=scheme,
+            loss=loss,
+            learning_rate=learning_rate,
+            board=board,
+            sram_bytes=sram,
+            flash_bytes=flash,
+            backward=backward,
+            prefer=prefer,
+            tuning=tuning,
+            dump_ir=dump_ir,
+        )
+        compiled.save(directory, platform=platform or ("host" if target.is_host else "baremetal"))
+    display.print_memory(compiled.report, target)
+    click.echo(f"\nThe project is in {directory}, its figures in {Path(directory, 'report.json')}")

@@ -1,0 +1,75 @@
+"""`ondevice-train run`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from tvm_ondevice_train import display
+
+from .options import LearningRate
+
+
+@click.command("run", short_help="Build a project, start it and train it on samples.")
+@click.argument("directory", metavar="DIR", type=click.Path(exists=True, file_okay=False))
+@click.option(
+    "--data",
+    required=True,
+    type=click.Path(exists=True, dir_okay=False),
+    metavar="FILE.npz",
+    help="Arrays x (float32 or int8, in the model's layout) and y (integer labels); "
+    "x_test and y_test where accuracy is wanted on other samples.",
+)
+@click.option(
+    "--steps",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Training steps, one sample each.  [default: one epoch]",
+)
+@click.option(
+    "--epochs",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Passes over the data, instead of --steps.",
+)
+@click.option("--eval", "evaluate", is_flag=True, help="Measure accuracy before and after.")
+@click.option(
+    "--lr",
+    "learning_rate",
+    type=LearningRate(),
+    metavar="F",
+    help="Learning rate.  [default: that of the project]",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 2**32 - 1),
+    default=0,
+    show_default=True,
+    metavar="N",
+    help="Order of the samples and stochastic rounding; the same seed repeats the run.",
+)
+def run_command(directory, data, steps, epochs, evaluate, learning_rate, seed):
+    """Build the project in DIR, start it and train it on the samples of FILE.npz.
+
+    A project for a Cortex-M board runs in QEMU, one for the host as a process. What was measured
+    goes to DIR/run.json.
+
+    \b
+    ondevice-train run project --data samples.npz --epochs 2 --lr 0.005 --eval
+    """
+    from tvm_ondevice_train.run import run_project
+
+    with display.losses() as show:
+        result = run_project(
+            directory,
+            data,
+            steps=steps,
+            epochs=epochs,
+            evaluate=evaluate,
+            learning_rate=learning_rate,
+            seed=seed,
+            on_progress=show,
+        )
+    display.print_run(result)
+    click.echo(f"\nAll losses and figures are in {Path(directory, 'run.json')}")
