@@ -27,6 +27,14 @@
  *     ODT_SET_SEED    uint32 seed               -
  *     ODT_STATS       -                         odt_stats_t
  *     ODT_EXIT        -                         -, then odt_serve() returns
+ *     ODT_EVALUATE    sample, target            odt_evaluation_t; nothing is trained
+ *     ODT_SAVE        -                         odt_store_info_t, see odt_store.h
+ *     ODT_LOAD        -                         odt_store_info_t
+ *     ODT_RESET       -                         -; all is as odt_init() leaves it
+ *
+ * Whatever bytes come, each request is answered by its reply, by one error frame or,
+ * where no frame could be made out, by silence. The rest of a frame that does not come
+ * ends in ODT_ERR_TIMEOUT where the stream can tell, so nothing waits forever.
  *
  * A sample is read straight into odt_input(), so it never exists twice. Numbers
  * travel as they lie in memory: host and device are both little-endian.
@@ -42,12 +50,13 @@
 #include <stdint.h>
 
 #include "model.h"
+#include "odt_store.h"
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
-#define ODT_PROTOCOL_VERSION 1u
+#define ODT_PROTOCOL_VERSION 2u
 
 enum odt_frame_type {
     ODT_HELLO = 1,
@@ -59,18 +68,24 @@ enum odt_frame_type {
     ODT_SET_SEED = 7,
     ODT_STATS = 8,
     ODT_EXIT = 9,
+    ODT_EVALUATE = 10,
+    ODT_SAVE = 11,
+    ODT_LOAD = 12,
+    ODT_RESET = 13,
     ODT_REPLY = 0x80, /* set in the type of every reply */
     ODT_ERROR = 0xff  /* the reply to a request that failed */
 };
 
-/* Errors of the protocol; they leave the numbers above -16 to the model. */
+/* Errors of the protocol; the numbers above are the model's, those from -32 the store's. */
 enum odt_protocol_error {
     ODT_ERR_SYNC = -16,   /* bytes that are not the magic stood where a frame should begin */
     ODT_ERR_TYPE = -17,   /* unknown frame type */
     ODT_ERR_LENGTH = -18, /* wrong payload length for this frame type */
     ODT_ERR_CRC = -19,    /* the payload or the header was damaged on the way */
     ODT_ERR_RANGE = -20,  /* ODT_PUT_PARAMS beyond the end of odt_params_t */
-    ODT_ERR_IO = -21      /* the stream ended in the middle of a frame, or cannot be written */
+    ODT_ERR_IO = -21,     /* the stream ended in the middle of a frame, or cannot be written */
+    ODT_ERR_TIMEOUT = -22, /* the rest of a frame did not come */
+    ODT_ERR_NO_FLASH = -23 /* ODT_SAVE or ODT_LOAD, and odt_io_t has no flash */
 };
 
 /* What the device is: the reply to ODT_HELLO. */
@@ -92,27 +107,50 @@ typedef struct odt_stats {
     uint32_t arena_bytes;    /* ODT_ARENA_BYTES */
     uint32_t state_bytes;    /* sizeof(odt_t): parameters, generator, learning rate */
     uint32_t static_bytes;   /* .data and .bss without odt_t; 0: this port cannot tell */
+    uint32_t train_cycles;   /* of the last training step; 0: none yet, or this port cannot tell */
+    uint32_t predict_cycles; /* of the last prediction, likewise */
 } odt_stats_t;
 
-/* The stream and the memory account: what a port has to supply. */
+/* How long odt_io_t.read may wait. */
+enum odt_patience {
+    ODT_WAIT = 0, /* no frame has begun: as long as it takes */
+    ODT_HURRY = 1 /* the rest of a frame: where nothing comes for a second, it was lost */
+};
+
+/* What a model makes of a sample: the reply to ODT_EVALUATE. */
+typedef struct odt_evaluation {
+    float loss;
+    float output[ODT_OUTPUT_ELEMENTS];
+} odt_evaluation_t;
+
+/* The stream, the flash and the memory account: what a port has to supply. */
 typedef struct odt_io {
     /* Handed to each function below; may be NULL. */
     void *context;
 
-    /* Reads exactly `bytes`, waiting as long as it takes. 0, or negative at the end. */
-    int (*read)(void *context, void *data, size_t bytes);
+    /* Reads exactly `bytes`, with the patience given. 0, ODT_ERR_TIMEOUT, or another negative
+     * number at the end of the stream. A stream that cannot lose bytes need not time out. */
+    int (*read)(void *context, void *data, size_t bytes, enum odt_patience patience);
 
     /* Writes exactly `bytes` and hands them on at once. 0, or negative on failure. */
     int (*write)(void *context, const void *data, size_t bytes);
 
     /* Fills in stack_used, stack_reserved and static_bytes. NULL: all three stay 0. */
     void (*account)(void *context, odt_stats_t *stats);
+
+    /* A counter of cycles that runs all the time and may wrap around. NULL: there is none. */
+    uint32_t (*cycles)(void *context);
+
+    /* Where ODT_SAVE and ODT_LOAD keep what was learned. NULL: nowhere. */
+    const odt_flash_t *flash;
 } odt_io_t;
 
-/* Room for what a request or reply carries beside the sample. Needs no initialisation. */
+/* Room for what a request or reply carries beside the sample. Begins as all zero. */
 typedef struct odt_message {
     odt_target_t target[ODT_TARGET_ELEMENTS];
-    float output[ODT_OUTPUT_ELEMENTS];
+    odt_evaluation_t evaluation;
+    uint32_t train_cycles;   /* of the last training step, for ODT_STATS */
+    uint32_t predict_cycles; /* of the last prediction */
 } odt_message_t;
 
 /* Serves requests until ODT_EXIT or the end of the stream.

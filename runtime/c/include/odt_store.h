@@ -1,0 +1,96 @@
+/*
+ * odt_store: keeps what a model has learned in flash, through loss of power.
+ *
+ * The flash area is two slots of equal size. odt_save() writes the slot that
+ * does not hold the newest image, so that one is never touched until the new
+ * one is complete; a write that is cut anywhere leaves the older image valid.
+ * An image is valid if its header and its payload have the right CRC-32, and
+ * belongs to this model if its hash is ODT_MODEL_HASH. Of two valid images the
+ * one with the later sequence number counts.
+ *
+ * Kept are the parameters, the learning rate, the seed and the number of steps:
+ * training goes on after odt_load() as if power had never been lost.
+ *
+ *     odt_save(&flash, &odt, NULL);           after some steps
+ *     ...                                     power lost
+ *     odt_init(&odt, arena, sizeof arena);
+ *     odt_load(&flash, &odt, NULL);           ODT_ERR_EMPTY at the very first start
+ *
+ * No malloc, no global state, no copy of the parameters in RAM.
+ */
+#ifndef ODT_STORE_H
+#define ODT_STORE_H
+
+#include <stdint.h>
+
+#include "model.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Errors of the store; the numbers above are the model's and the protocol's. */
+enum odt_store_error {
+    ODT_ERR_FLASH = -32,    /* a function of odt_flash_t failed */
+    ODT_ERR_GEOMETRY = -33, /* sizes in odt_flash_t that cannot be, or too small for the parameters */
+    ODT_ERR_EMPTY = -34,    /* nothing was ever saved here */
+    ODT_ERR_FOREIGN = -35,  /* the only valid images are of another model, or of another format */
+    ODT_ERR_CORRUPT = -36   /* something was saved, but no slot holds a whole image */
+};
+
+/* The flash: what a port has to supply. Offsets count from the start of the area. */
+typedef struct odt_flash {
+    /* Handed to each function below; may be NULL. */
+    void *context;
+
+    /* Reads `bytes` at `offset`; any size and alignment inside the area. 0, or negative. */
+    int (*read)(void *context, uint32_t offset, void *data, uint32_t bytes);
+
+    /* Programs erased flash. `offset` and `bytes` are multiples of program_bytes, and the bytes
+     * do not cross a block. 0, or negative. */
+    int (*program)(void *context, uint32_t offset, const void *data, uint32_t bytes);
+
+    /* Erases the block that begins at `offset`; its bytes are 0xff afterwards. 0, or negative. */
+    int (*erase)(void *context, uint32_t offset);
+
+    /* Returns once all that was programmed is in the flash. 0, or negative. NULL: it always is. */
+    int (*sync)(void *context);
+
+    /* The smallest unit of programming in bytes, 1 ... ODT_STORE_PROGRAM_MAX, a power of two. */
+    uint32_t program_bytes;
+
+    /* The unit of erasing in bytes, a multiple of program_bytes. */
+    uint32_t block_bytes;
+
+    /* Blocks of the area, at least 2. Each slot has half of them, rounded down. */
+    uint32_t block_count;
+} odt_flash_t;
+
+#define ODT_STORE_PROGRAM_MAX 256u
+
+/* What lies in the flash. */
+typedef struct odt_store_info {
+    uint32_t sequence;  /* of the newest valid image of this model; each save adds one */
+    uint32_t erases[2]; /* how often each slot was erased, as far as its header can be read */
+} odt_store_info_t;
+
+/* Saves the model's parameters and the state of training.
+ *
+ * info  what lies in the flash then; NULL if not wanted
+ *
+ * Returns ODT_OK once the image is in the flash and was read back and compared, ODT_ERR_NULL, or
+ * one of odt_store_error; then the image that was the newest is the newest still. */
+int odt_save(const odt_flash_t *flash, const odt_t *odt, odt_store_info_t *info);
+
+/* Loads the newest valid image of this model into `odt`, which odt_init() has accepted.
+ *
+ * Returns ODT_OK, ODT_ERR_NULL or one of odt_store_error; then `odt` is as before, unless the
+ * flash itself failed between two readings of the same bytes (ODT_ERR_FLASH or ODT_ERR_CORRUPT,
+ * and `odt` is as odt_init() leaves it). */
+int odt_load(const odt_flash_t *flash, odt_t *odt, odt_store_info_t *info);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
