@@ -27,13 +27,17 @@ fi
 if [ "$purpose" != lint ]; then
   need gcc gcc
   need arm-none-eabi-gcc gcc-arm-none-eabi
-  # The compiler prints the bare name of a library that it cannot find.
+  # A compiler prints the bare name of a file that it cannot find.
   library=$(arm-none-eabi-gcc -print-file-name=libc.a 2>/dev/null || echo libc.a)
   [ "$library" != libc.a ] || missing+=(libnewlib-arm-none-eabi)
   need qemu-system-arm qemu-system-arm
 fi
 if [ "$purpose" = test ]; then
   need clang clang
+  need riscv64-unknown-elf-gcc gcc-riscv64-unknown-elf
+  specs=$(riscv64-unknown-elf-gcc -print-file-name=picolibc.specs 2>/dev/null || echo picolibc.specs)
+  [ "$specs" != picolibc.specs ] || missing+=(picolibc-riscv64-unknown-elf)
+  need qemu-system-riscv32 qemu-system-misc
 fi
 
 if [ ${#missing[@]} -gt 0 ]; then

@@ -43,8 +43,8 @@ class FakeCompiled:
     def __init__(self):
         self.saved = None
 
-    def save(self, directory, platform):
-        self.saved = directory, platform
+    def save(self, directory, platform=None, transport=None):
+        self.saved = directory, platform, transport
 
 
 @pytest.fixture
@@ -119,13 +119,14 @@ def test_compile_passes_every_option_on(compiler, model, capsys):
         "dump_ir": "ir",
     }
     assert compiler.calls == [(model, expected)]
-    assert compiler.compiled.saved == ("project", "host")
+    assert compiler.compiled.saved == ("project", "host", None)
 
 
-@pytest.mark.parametrize("board, platform", [("mps2-an500", "baremetal"), ("host", "host")])
-def test_the_platform_follows_the_board(compiler, model, board, platform):
-    assert main(["compile", model, "-o", "project", "--board", board]) == 0
-    assert compiler.compiled.saved == ("project", platform)
+@pytest.mark.parametrize("transport", [None, "uart", "semihosting"])
+def test_platform_and_transport_are_the_boards_own_unless_named(compiler, model, transport):
+    named = ["--transport", transport] if transport else []
+    assert main(["compile", model, "-o", "project", *named]) == 0
+    assert compiler.compiled.saved == ("project", None, transport)
 
 
 def test_compile_shows_the_memory_account_beside_the_budget(compiler, model, capsys):

@@ -134,9 +134,10 @@ def test_set_up_installs_only_what_is_missing(bare_machine):
     checkout = bare_machine.parent / "checkout"
     stand_in(bare_machine, "id", "echo 0")
     stand_in(bare_machine, "apt-get", 'echo "apt-get $*" >> calls')
-    for name in ("gcc", "clang", "qemu-system-arm"):
+    for name in ("gcc", "clang", "qemu-system-arm", "qemu-system-riscv32"):
         stand_in(bare_machine, name, "")
-    stand_in(bare_machine, "arm-none-eabi-gcc", "echo libc.a")  # compiler without C library
+    stand_in(bare_machine, "arm-none-eabi-gcc", "echo libc.a")  # compilers without C library
+    stand_in(bare_machine, "riscv64-unknown-elf-gcc", "echo picolibc.specs")
     for name in ("pip", "python"):
         (checkout / ".venv").mkdir(exist_ok=True)
         stand_in(checkout / ".venv/bin", name, 'echo "venv $*" >> calls')
@@ -145,7 +146,7 @@ def test_set_up_installs_only_what_is_missing(bare_machine):
     assert [call for call in calls if "python3" not in call] == [
         "apt-get -qq -o DPkg::Lock::Timeout=600 update",
         "apt-get -qq -o DPkg::Lock::Timeout=600 install -y --no-install-recommends "
-        "libnewlib-arm-none-eabi",
+        "libnewlib-arm-none-eabi picolibc-riscv64-unknown-elf",
         "venv -m pip install -qq --disable-pip-version-check -e .[test]",
     ]
 

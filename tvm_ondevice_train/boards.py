@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 
@@ -17,18 +18,25 @@ class Board:
     """One row of boards.json; `sram_bytes` and `flash_bytes` are the budget a project must meet.
 
     The host has neither budget nor addresses. The limits are what the machine really has: a
-    budget may be moved up to them.
+    budget may be moved up to them. A row without addresses is for Zephyr alone, which has its own.
 
-    `vectors_origin` is where the core looks for its vector table at reset, where that is not in
-    the flash itself.
-
-    `cflags` leave out the vector float instructions of the Cortex-M55 (+nomve.fp): they flush
-    denormal numbers to zero, which no other board does, and compilers use them unasked.
+    arch : "arm", "riscv" or "host"; which compiler, and which start-up code.
+    vectors_origin : where the core looks for its vector table at reset, where that is not in the
+        flash itself.
+    qemu_machine, qemu_cpu : QEMU's names where it emulates the board; the CPU only where the
+        machine has a choice.
+    zephyr : Zephyr version -> its name of the board; None where there is none.
+    uart : "driver", one of runtime/c/port/uart_*.c, "base" address, "clock_hz" at reset, and what
+        else that driver wants to know of the board.
+    flasher : the command that brings {elf} to the board.
+    cflags : leave out the vector float instructions of the Cortex-M55 (+nomve.fp): they flush
+        denormal numbers to zero, which no other board does, and compilers use them unasked.
     """
 
     name: str
     description: str
     cpu: str
+    arch: str
     fpu: bool
     dsp: bool
     mve: bool
@@ -41,20 +49,54 @@ class Board:
     sram_limit_bytes: int | None = None
     flash_limit_bytes: int | None = None
     qemu_machine: str | None = None
+    qemu_cpu: str | None = None
+    zephyr: Mapping[str, str] | None = field(default=None, hash=False)
+    uart: Mapping | None = field(default=None, hash=False)
+    flasher: tuple[str, ...] | None = None
 
     @property
     def is_host(self) -> bool:
         """Whether programs for this board run as a process of this computer."""
-        return self.qemu_machine is None
+        return self.arch == "host"
+
+    @property
+    def compiler(self) -> str:
+        """The program that compiles for this board's core."""
+        return {
+            "arm": "arm-none-eabi-gcc",
+            "riscv": "riscv64-unknown-elf-gcc",
+            "host": "gcc",
+        }[self.arch]
+
+    @property
+    def platforms(self) -> tuple[str, ...]:
+        """What a project for this board can run as, the default first.
+
+        Any board's project can also be built as "host", which runs the same step here.
+        """
+        own = (("baremetal", self.ram_origin), ("zephyr", self.zephyr))
+        return tuple(name for name, fact in own if fact is not None) or ("host",)
+
+    @property
+    def transports(self) -> tuple[str, ...]:
+        """How a bare-metal project can talk to the host, the default first."""
+        own = (("semihosting", self.qemu_machine), ("uart", self.uart))
+        return tuple(name for name, fact in own if fact is not None)
 
 
 @cache
 def _table() -> dict[str, Board]:
     rows = json.loads(Path(__file__).with_name("boards.json").read_text())
-    return {
-        name: Board(name=name, **{**row, "cflags": tuple(row["cflags"])})
-        for name, row in rows.items()
-    }
+    return {name: Board(name=name, **_typed(row)) for name, row in rows.items()}
+
+
+def _typed(value):
+    """Lists as tuples and hexadecimal text as numbers, which JSON has no way to write."""
+    if isinstance(value, dict):
+        return {name: _typed(entry) for name, entry in value.items()}
+    if isinstance(value, list):
+        return tuple(_typed(entry) for entry in value)
+    return int(value, 16) if isinstance(value, str) and value.startswith("0x") else value
 
 
 def boards() -> tuple[Board, ...]:
@@ -63,21 +105,24 @@ def boards() -> tuple[Board, ...]:
 
 
 def board(name: str, sram_bytes: int | None = None, flash_bytes: int | None = None) -> Board:
-    """The board called `name`, with another budget where one is given.
+    """The board called `name`, here or in some version of Zephyr; with another budget where given.
 
     Raises OdtError for an unknown name, and for a budget that the board cannot have.
     """
-    if name not in _table():
+    row = _table().get(name) or next((row for row in boards() if _in_zephyr(row, name)), None)
+    if row is None:
         known = ", ".join(_table())
         raise OdtError(f"board: unknown board {name!r}; known boards are {known}")
-    row = _table()[name]
     budget = {"sram_bytes": sram_bytes, "flash_bytes": flash_bytes}
-    budget = {field: value for field, value in budget.items() if value is not None}
-    for field, value in budget.items():
-        limit = getattr(row, field.replace("_bytes", "_limit_bytes"))
+    budget = {size: value for size, value in budget.items() if value is not None}
+    for size, value in budget.items():
+        limit = getattr(row, size.replace("_bytes", "_limit_bytes"))
         if value <= 0 or (limit is not None and value > limit):
             raise OdtError(
-                f"board: {field} of {name} must lie between 1 and {limit or 'any size'}, "
-                f"not {value}"
+                f"board: {size} of {name} must lie between 1 and {limit or 'any size'}, not {value}"
             )
     return replace(row, **budget)
+
+
+def _in_zephyr(row: Board, name: str) -> bool:
+    return row.zephyr is not None and name in row.zephyr.values()

@@ -60,12 +60,13 @@ class CompiledModel:
     board: Board
     initial: Mapping[str, np.ndarray]
 
-    def save(self, directory, platform: str | None = None) -> Path:
+    def save(self, directory, platform: str | None = None, transport: str | None = None) -> Path:
         """Write the project into `directory`, all of it or nothing, and return its path.
 
-        platform: "baremetal" or "host"; by default what the board is.
+        platform: "host", "baremetal" or "zephyr"; by default the board's own.
+        transport: of a bare-metal image, "semihosting" or "uart"; by default the board's first.
         """
-        platform = platform or ("host" if self.board.is_host else "baremetal")
+        platform = platform or self.board.platforms[0]
         return generate_project(
             self.files,
             self.report,
@@ -74,6 +75,7 @@ class CompiledModel:
             directory,
             stack_bytes=self.report["stack_bytes"],
             initial=self.initial,
+            transport=transport,
         )
 
 

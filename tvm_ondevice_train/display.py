@@ -62,13 +62,24 @@ def print_run(result: Mapping) -> None:
 
 
 def print_boards(boards: Iterable) -> None:
-    """One row a board."""
-    table = _table("board", "CPU", "SRAM", "flash", "has", "description")
+    """One row a board; what it is only where the terminal has room for it."""
+    console = _console()
+    headings = ["board", "CPU", "SRAM", "flash", "has", "platforms", "runs in"]
+    wide = console.width >= 140
+    table = _table(*headings, *(["description"] if wide else []))
+    table.collapse_padding = True
     for row in boards:
-        extensions = " ".join(name for name in ("fpu", "dsp", "mve") if getattr(row, name))
-        sizes = _kib(row.sram_bytes), _kib(row.flash_bytes)
-        table.add_row(row.name, row.cpu, *sizes, extensions, row.description)
-    _console().print(table)
+        runs_in = "host" if row.is_host else "QEMU" if row.qemu_machine else ""
+        cells = [row.name, row.cpu, _size(row.sram_bytes), _size(row.flash_bytes)]
+        cells += [_extensions(row), " ".join(row.platforms), runs_in]
+        table.add_row(*cells, *([row.description] if wide else []))
+    console.print(table)
+
+
+def _extensions(row) -> str:
+    """What the core has beside its base; Helium has the DSP instructions in it."""
+    names = ("fpu", "mve") if row.mve else ("fpu", "dsp")
+    return " ".join(name for name in names if getattr(row, name))
 
 
 def print_tuning(result) -> None:
@@ -188,5 +199,7 @@ def _number(value: int | None) -> str:
     return "" if value is None else f"{value:,}"
 
 
-def _kib(value: int | None) -> str:
-    return "" if value is None else f"{value // 1024:,} KB"
+def _size(value: int | None) -> str:
+    if value is None:
+        return ""
+    return f"{value >> 10} KB" if value % (1 << 20) else f"{value >> 20} MB"

@@ -9,12 +9,50 @@ def test_the_default_board_is_the_cortex_m7_with_256_kb():
     assert (row.cpu, row.sram_bytes, row.flash_bytes) == ("cortex-m7", 256 * 1024, 1024 * 1024)
 
 
-def test_every_emulated_board_has_addresses_and_a_budget_within_its_machine():
-    for row in boards():
-        if not row.is_host:
-            assert 0 < row.sram_bytes <= row.sram_limit_bytes
-            assert 0 < row.flash_bytes <= row.flash_limit_bytes
-            assert row.ram_origin % 0x1000000 == 0  # the MPU aligns regions to their size
+@pytest.mark.parametrize("row", boards(), ids=lambda row: row.name)
+def test_a_row_has_what_its_platforms_need(row):
+    assert row.arch in ("host", "arm", "riscv")
+    if not row.is_host:
+        assert 0 < row.sram_bytes <= row.sram_limit_bytes
+        assert 0 < row.flash_bytes <= row.flash_limit_bytes
+    if "baremetal" in row.platforms:
+        assert row.ram_origin % 0x1000000 == 0  # the MPU aligns regions to their size
+        assert row.flash_origin is not None and row.transports
+        assert {"driver", "base", "clock_hz"} <= set(row.uart)
+        assert row.qemu_machine or any("{elf}" in word for word in row.flasher)
+    if "zephyr" in row.platforms:
+        assert set(row.zephyr) == {"3.5", "3.7"}
+
+
+def test_a_default_is_what_can_run_here():
+    expected = {
+        "host": ("host",),
+        "mps2-an500": ("baremetal",),
+        "mps2-an385": ("baremetal", "zephyr"),
+        "nrf52840dk": ("baremetal", "zephyr"),
+        "native_sim": ("zephyr",),
+        "qemu_cortex_m3": ("zephyr",),
+    }
+    assert {name: board(name).platforms for name in expected} == expected
+    assert board("mps2-an500").transports == ("semihosting", "uart")
+    assert board("nucleo_f746zg").transports == ("uart",)
+
+
+@pytest.mark.parametrize(
+    ("name", "row"),
+    [
+        ("mps2/an521/cpu0", "mps2-an521"),
+        ("mps2_an521", "mps2-an521"),
+        ("nrf52840dk/nrf52840", "nrf52840dk"),
+        ("nucleo_f746zg", "nucleo_f746zg"),
+    ],
+)
+def test_a_name_of_either_zephyr_is_known(name, row):
+    assert board(name).name == row
+
+
+def test_rows_can_be_keys():
+    assert len({row: row.name for row in boards()}) == len(boards())
 
 
 def test_a_budget_can_be_overridden():

@@ -118,8 +118,8 @@ def test_the_memory_account_of_a_board(tmp_path):
 
 def test_the_stack_mark_sees_every_byte_of_a_deeper_function(tmp_path):
     def mark(extra):
-        scratch = f"volatile char deep[{extra}]; deep[0] = 0; float p[ODT_OUTPUT_ELEMENTS];"
-        files = edited(model_c=("float p[ODT_OUTPUT_ELEMENTS];", scratch))
+        scratch = f"volatile char deep[{extra}]; deep[0] = 0; float output[ODT_OUTPUT_ELEMENTS];"
+        files = edited(model_c=("float output[ODT_OUTPUT_ELEMENTS];", scratch))
         x, y = samples(1)
         with Session(fake_project(tmp_path / str(extra), "mps2-an500", files)) as device:
             device.train(x[0], y[0])

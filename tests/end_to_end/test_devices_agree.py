@@ -1,6 +1,9 @@
 """Training on this computer and on every emulated board gives the same bits."""
 
 from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
@@ -8,6 +11,7 @@ from shared import needs_models
 from tiny_models import CLASSES, FEATURES, compiled, images
 
 from tvm_ondevice_train.boards import board as find_board
+from tvm_ondevice_train.boards import boards
 from tvm_ondevice_train.device import Session
 
 STEPS = 10
@@ -19,6 +23,13 @@ TINY = [
     ("cnn_int8", "bias:2", None),
     ("cnn_int8", "head", 5),
     ("autoencoder", "full", None),
+]
+FAST = ("cnn_int8", "last:2", None)
+VECTOR_CORES = ("mps2-an500", "mps2-an386", "mps3-an547")  # with inner loops of their own
+OTHERS = [
+    row.name
+    for row in boards()
+    if "baremetal" in row.platforms and row.qemu_machine and row.name not in VECTOR_CORES
 ]
 VWW, KWS = "mlperf_tiny/vww_96_int8.tflite", "mlperf_tiny/kws_ref_model.tflite"
 MCUNET = [f"mcunet_int8/{net}.onnx" for net in ("mcunet-5fps", "mbv2-w0.35", "proxyless-w0.3")]
@@ -56,7 +67,8 @@ def samples(model, count):
 
 def trained(model, directory, board_name=None, steps=STEPS):
     """Losses, outputs for the first sample, and parameters after `steps` steps on `board_name`."""
-    board = find_board(board_name, sram_bytes=4 << 20) if board_name else model.board
+    limit = find_board(board_name).sram_limit_bytes if board_name else None
+    board = find_board(board_name, limit) if board_name else model.board
     project = replace(model, board=board).save(directory, "baremetal" if board_name else "host")
     x, y = samples(model, 4)
     with Session(project) as device:
@@ -83,8 +95,23 @@ def test_tiny_models_train_alike_on_every_board(kind, scheme, classes, tmp_path)
     host = trained(model, tmp_path / "host")
     start = initial(model)
     assert any(host[2][name].tobytes() != start[name].tobytes() for name in start)
-    for board in ("mps2-an500", "mps2-an386", "mps3-an547"):
+    for board in VECTOR_CORES:
         assert_same_bits(trained(model, tmp_path / board, board), host)
+
+
+@cache
+def on_host(*case):
+    with TemporaryDirectory() as scratch:
+        return trained(compile_case(*case), Path(scratch, "host"))
+
+
+@pytest.mark.parametrize("board", OTHERS)
+@pytest.mark.parametrize(
+    "case",
+    [FAST, *(pytest.param(case, marks=pytest.mark.slow) for case in TINY if case != FAST)],
+)
+def test_tiny_models_train_alike_on_every_other_core(case, board, tmp_path):
+    assert_same_bits(trained(compile_case(*case), tmp_path / board, board), on_host(*case))
 
 
 @needs_models

@@ -5,19 +5,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import tiny
-from shared import CORTEX_M0
 from test_devices_agree import assert_same_bits, initial
 from tvm.relax import op
 
 import tvm_ondevice_train as odt
-from tvm_ondevice_train import boards
 from tvm_ondevice_train.boards import board as find_board
 from tvm_ondevice_train.device import Session
 from tvm_ondevice_train.model import Model, TensorSpec
 from tvm_ondevice_train.scheme import ALL, FROZEN, Channels, UpdateScheme
 
 # SIMD of 32 bits, vectors of 128 bits, and neither these nor unaligned access
-BOARDS = (find_board("mps2-an500"), find_board("mps3-an547"), CORTEX_M0)
+BOARDS = (find_board("mps2-an500"), find_board("mps3-an547"), find_board("microbit"))
 CLASSES, DEPTH, MOST_CHANNELS, RATE = 3, 5, 13, 0.02
 
 
@@ -145,13 +143,6 @@ class RandomNet:
 
     def _one_of(self, *values):
         return values[self.random.integers(len(values))]
-
-
-@pytest.fixture(autouse=True)
-def cortex_m0(monkeypatch):
-    """A board that the table does not have: it is too small for most."""
-    table = {board.name: board for board in (*boards.boards(), CORTEX_M0)}
-    monkeypatch.setattr(boards, "_table", lambda: table)
 
 
 def check_case(seed: int, backward: str, directory) -> None:

@@ -103,8 +103,13 @@ def test_a_failed_write_leaves_nothing_behind(tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"board": "host", "platform": "baremetal"}, "has no bare metal"),
-        ({"platform": "zephyr"}, "unknown platform 'zephyr'; known platforms are host, baremetal"),
+        ({"board": "host", "platform": "baremetal"}, "host has no platform baremetal; it has host"),
+        ({"board": "native_sim"}, "native_sim has no platform baremetal; it has zephyr"),
+        (
+            {"platform": "arduino"},
+            "unknown platform 'arduino'; known platforms are host, baremetal",
+        ),
+        ({"transport": "tcp"}, "no transport tcp on mps2-an500, baremetal; allowed: semihosting"),
         ({"board": "arduino"}, "unknown board"),
         ({"stack_bytes": 100}, "stack_bytes must be"),
         ({"stack_bytes": 4097}, "stack_bytes must be"),

@@ -25,6 +25,12 @@ from .options import model_options
     "[default: baremetal, for the board `host`: host]",
 )
 @click.option(
+    "--transport",
+    type=click.Choice(["semihosting", "uart"]),
+    help="How a bare-metal image talks to the host: through the emulator, or over its serial "
+    "line.  [default: semihosting where the board is emulated, else uart]",
+)
+@click.option(
     "--tuning",
     metavar="FILE",
     help="A file that `tune` wrote, or none.  [default: the package's own for the board's CPU]",
@@ -49,6 +55,7 @@ def compile_command(
     sram,
     flash,
     platform,
+    transport,
     tuning,
     dump_ir,
 ):
@@ -82,6 +89,6 @@ def compile_command(
             tuning=tuning,
             dump_ir=dump_ir,
         )
-        compiled.save(directory, platform=platform or ("host" if target.is_host else "baremetal"))
+        compiled.save(directory, platform, transport)
     display.print_memory(compiled.report, target)
     click.echo(f"\nThe project is in {directory}, its figures in {Path(directory, 'report.json')}")

@@ -8,6 +8,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..boards import board as find_board
 from ..errors import OdtError
 from .toolchain import find_tool, run_tool
 
@@ -55,7 +56,7 @@ def build(directory: str | Path, extra: str = "") -> Path:
     directory = Path(directory)
     report = load_report(directory)
     baremetal = report["platform"] == "baremetal"
-    find_tool("arm-none-eabi-gcc" if baremetal else "gcc")
+    find_tool(find_board(report["board"]).compiler if baremetal else "gcc")
     result = run_tool(["make", "-s", "-C", str(directory), f"EXTRA={extra}"])
     if result.returncode:
         raise OdtError(f"build: {_reason(result.stderr or result.stdout, report['board'])}")

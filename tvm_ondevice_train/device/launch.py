@@ -14,12 +14,14 @@ import time
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
+from ..boards import Board
 from ..boards import board as find_board
 from ..errors import OdtError
 from .build import function_addresses, load_report, symbol_address
 from .toolchain import find_tool, run_tool
 
 _KINDS = ("train", "predict")  # the pairs of marker functions in odt_marks.h
+_EMULATORS = {"arm": "qemu-system-arm", "riscv": "qemu-system-riscv32"}
 _PLUGIN_SOURCE = Path(__file__).with_name("count_plugin.c")
 
 
@@ -117,27 +119,37 @@ def launch(directory: str | Path, program: Path, kernels: Collection[str] = ()) 
     report = load_report(directory)
     if report["platform"] == "host":
         return Running([str(program)], counts=None)
+    board = find_board(report["board"])
+    if board.qemu_machine is None:
+        raise OdtError(
+            f"device: {board.name} is not emulated; bring the program to the board with "
+            f"`make flash`, and name the port that it hangs on"
+        )
     counts = program.with_name("counts.txt")
     counts.unlink(missing_ok=True)
     addresses = function_addresses(program, kernels)
-    command = _qemu_command(report["board"], program, counts, addresses)
+    command = _qemu_command(board, report["transport"], program, counts, addresses)
     return Running(command, counts, addresses)
 
 
 def _qemu_command(
-    board_name: str, program: Path, counts: Path, kernels: Collection[int]
+    board: Board, transport: str, program: Path, counts: Path, kernels: Collection[int]
 ) -> list[str]:
+    """The emulator of `board`, whose standard input and output are the transport."""
     plugin = _build_plugin(program.parent)
     arguments = [f"file={_escape(plugin)}", f"out={_escape(counts)}"]
     for kind in _KINDS:
         begin, end = (symbol_address(program, f"odt_mark_{kind}_{at}") for at in ("begin", "end"))
         arguments.append(f"{kind}={begin:x}:{end:x}")
     arguments += [f"kernel={address:x}" for address in kernels]
+    semihosting = ("-serial", "none", "-semihosting-config", "enable=on,target=native")
     return [
-        find_tool("qemu-system-arm"),
-        *("-machine", find_board(board_name).qemu_machine),
-        *("-display", "none", "-monitor", "none", "-serial", "none"),
-        *("-semihosting-config", "enable=on,target=native"),
+        find_tool(_EMULATORS[board.arch]),
+        *("-machine", board.qemu_machine),
+        *(("-cpu", board.qemu_cpu) if board.qemu_cpu else ()),
+        *(("-bios", "none") if board.arch == "riscv" else ()),
+        *("-display", "none", "-monitor", "none"),
+        *(("-serial", "stdio") if transport == "uart" else semihosting),
         *("-plugin", ",".join(arguments)),
         *("-kernel", str(program)),
     ]

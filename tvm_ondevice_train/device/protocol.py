@@ -9,7 +9,7 @@ from enum import IntEnum
 from ..errors import OdtError
 
 MAGIC = b"ODT1"
-VERSION = 1
+VERSION = 2
 HEADER = struct.Struct("<4sBI")  # magic, type, payload length
 CRC = struct.Struct("<I")
 REPLY = 0x80
@@ -30,6 +30,8 @@ STATS_FIELDS = (
     "arena_bytes",
     "state_bytes",
     "static_bytes",
+    "train_cycles",
+    "predict_cycles",
 )
 _MODEL_ERRORS = {
     -1: "a null pointer was passed",

@@ -15,11 +15,15 @@ from ..boards import Board
 from ..boards import board as find_board
 from ..errors import OdtError
 from ..npz import npz_bytes
-from ..render import render
-from .runtime import PLATFORMS, runtime_files
+from . import makefile_project
 
-_COMMON_CFLAGS = "-std=c99 -O3 -ffp-contract=off -ffunction-sections -fdata-sections"
-_MADE_LATER = {"build", "run.json", "learned.npz"}  # what building and running add to a project
+# Each module has `contents(files, report, board)`, path -> text of what the platform adds, and
+# `NAMES`, the files and folders that it may put at the top of a project.
+PLATFORMS = {"host": makefile_project, "baremetal": makefile_project}
+_OF_ALL = {"README.md", "model.c", "model.h", "model_data.h", "report.json", "initial.npz"}
+_OF_ALL |= {"runtime"}
+# what building and running add to a project
+_MADE_LATER = {"build", "run.json", "learned.npz", "flash.bin"}
 
 
 def generate_project(
@@ -30,20 +34,29 @@ def generate_project(
     directory: str | Path,
     stack_bytes: int = 8192,
     initial: Mapping[str, np.ndarray] | None = None,
+    transport: str | None = None,
 ) -> Path:
-    """Write model, runtime, Makefile, report and README into `directory` and return its path.
+    """Write model, runtime, build files, report and README into `directory`; return its path.
 
-    `files` is {"model.c": text, "model.h": text}; `platform` is "host" or "baremetal";
-    `stack_bytes` is what the linker script reserves; `initial` holds the trained parameters as
-    the model had them, for initial.npz. An earlier project in `directory` is
+    `files` is {"model.c": text, "model.h": text}; `platform` is one of `PLATFORMS`, and one that
+    the board has; `stack_bytes` is what is reserved for the stack; `initial` holds the trained
+    parameters as the model had them, for initial.npz; `transport` is how a bare-metal image talks
+    to the host, by default the first that the board has. An earlier project in `directory` is
     replaced; a directory that holds anything else is refused with OdtError.
     """
     board = find_board(board) if isinstance(board, str) else board
-    _check(board, platform, stack_bytes)
+    transport = _check(board, platform, stack_bytes, transport)
     directory = Path(directory).resolve()
     check_replaceable(directory)
-    report = {**report, "board": board.name, "platform": platform, "stack_bytes": stack_bytes}
-    contents = _contents(files, report, board, platform, stack_bytes)
+    report = {
+        **report,
+        "board": board.name,
+        "platform": platform,
+        "transport": transport,
+        "stack_bytes": stack_bytes,
+    }
+    contents = {**files, **PLATFORMS[platform].contents(files, report, board)}
+    contents["report.json"] = json.dumps(report, indent=2) + "\n"
     contents["initial.npz"] = npz_bytes(initial or {})
     try:
         directory.parent.mkdir(parents=True, exist_ok=True)
@@ -53,16 +66,26 @@ def generate_project(
     return directory
 
 
-def _check(board: Board, platform: str, stack_bytes: int) -> None:
+def _check(board: Board, platform: str, stack_bytes: int, transport: str | None) -> str:
+    """The transport that it will be; OdtError if these do not go together."""
     if platform not in PLATFORMS:
         known = ", ".join(PLATFORMS)
         raise OdtError(f"project: unknown platform {platform!r}; known platforms are {known}")
-    if platform == "baremetal" and board.is_host:
-        raise OdtError(f"project: board {board.name} has no bare metal; use platform host")
+    if platform != "host" and platform not in board.platforms:
+        own = ", ".join(board.platforms)
+        raise OdtError(f"project: board {board.name} has no platform {platform}; it has {own}")
     if stack_bytes < 1024 or stack_bytes % 32:
         raise OdtError(
             f"project: stack_bytes must be a multiple of 32 from 1024 up, not {stack_bytes}"
         )
+    allowed = {"host": ("stdio",), "baremetal": board.transports}.get(platform, ("uart",))
+    transport = transport or allowed[0]
+    if transport not in allowed:
+        raise OdtError(
+            f"project: no transport {transport} on {board.name}, {platform}; "
+            f"allowed: {', '.join(allowed)}"
+        )
+    return transport
 
 
 def check_replaceable(directory: str | Path) -> None:
@@ -73,49 +96,14 @@ def check_replaceable(directory: str | Path) -> None:
     if not directory.is_dir():
         raise OdtError(f"project: {directory} is a file, not a directory")
     present = {path.name for path in directory.iterdir()}
-    ours = {"Makefile", "README.md", "link.ld", "model.c", "model.h", "model_data.h"}
-    ours |= {"report.json", "initial.npz", "runtime"}
-    foreign = sorted(present - ours - _MADE_LATER)
+    ours = _OF_ALL.union(_MADE_LATER, *(platform.NAMES for platform in PLATFORMS.values()))
+    foreign = sorted(present - ours)
     if present and (foreign or not {"model.h", "report.json"} <= present):
         what = foreign[0] if foreign else sorted(present)[0]
         raise OdtError(
             f"project: {directory} holds {what}, which is not part of a project; "
             f"choose an empty or new directory"
         )
-
-
-def _contents(
-    files: Mapping[str, str], report: dict, board: Board, platform: str, stack_bytes: int
-) -> dict[str, str]:
-    """Path -> text of every file of the project."""
-    contents = dict(files)
-    contents |= {f"runtime/{path}": text for path, text in runtime_files(platform).items()}
-    contents["report.json"] = json.dumps(report, indent=2) + "\n"
-    baremetal = platform == "baremetal"
-    facts = {
-        "report": report,
-        "model": report["model"],
-        "board": board,
-        "baremetal": baremetal,
-        "stack_bytes": stack_bytes,
-        "sources": sorted(path for path in contents if path.endswith(".c")),
-        "firmware": "firmware.elf" if baremetal else "firmware",
-        "compiler": "arm-none-eabi-gcc" if baremetal else "gcc",
-        "cflags": " ".join([*(board.cflags if baremetal else ()), _COMMON_CFLAGS]),
-        "ldflags": _ldflags(baremetal),
-    }
-    contents["Makefile"] = render(__package__, "Makefile", facts)
-    contents["README.md"] = render(__package__, "README.md", facts)
-    if baremetal:
-        contents["link.ld"] = render(__package__, "link.ld", facts)
-    return contents
-
-
-def _ldflags(baremetal: bool) -> str:
-    if not baremetal:
-        return "-Wl,--gc-sections"
-    # newlib-nano for memcpy and memset; no start files and no system calls: they are ours.
-    return "-nostartfiles --specs=nano.specs -T link.ld -Wl,--gc-sections -Wl,-Map=build/map.txt"
 
 
 def _write_atomically(contents: Mapping[str, str | bytes], directory: Path) -> None:

@@ -1,22 +1,11 @@
-"""Where the C runtime lies, and which of its files a platform needs."""
+"""Where the C runtime lies, and how its files get into a project."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from ..errors import OdtError
-
-_PORTS = {
-    "host": ("host_main.c",),
-    "baremetal": (
-        "baremetal_main.c",
-        "cortex_m.c",
-        "cortex_m.h",
-        "semihosting.c",
-        "semihosting.h",
-    ),
-}
-PLATFORMS = tuple(_PORTS)
 
 
 def runtime_dir() -> Path:
@@ -28,9 +17,9 @@ def runtime_dir() -> Path:
     raise OdtError("project: the C runtime is missing; install the package again")
 
 
-def runtime_files(platform: str) -> dict[str, str]:
-    """Path below the project's runtime/ -> text, of every runtime file that `platform` needs."""
+def runtime_files(ports: Iterable[str]) -> dict[str, str]:
+    """Path below the project's runtime/ -> text: include and src, and the files `ports` of port."""
     root = runtime_dir()
     paths = sorted((root / "include").glob("*.h")) + sorted((root / "src").glob("*.c"))
-    paths += [root / "port" / name for name in _PORTS[platform]]
+    paths += [root / "port" / name for name in ports]
     return {path.relative_to(root).as_posix(): path.read_text() for path in paths}

@@ -68,7 +68,7 @@ class LocalRunner(Runner):
 
     def measure(self, batch, flash_growth=None):
         board = find_board(batch.board)
-        platform = "host" if board.is_host else "baremetal"
+        platform = board.platforms[0]
         board = _as_large_as_possible(board)
         with tempfile.TemporaryDirectory() as scratch:
             project = Path(scratch, "candidates")

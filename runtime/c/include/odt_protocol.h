@@ -162,9 +162,6 @@ typedef struct odt_message {
  * Returns ODT_OK, or ODT_ERR_IO when the stream broke in the middle of a frame. */
 int odt_serve(const odt_io_t *io, odt_t *odt, odt_message_t *message);
 
-/* CRC-32 of `bytes` at `data`, continuing from `crc` (0 to begin). */
-uint32_t odt_crc32(uint32_t crc, const void *data, size_t bytes);
-
 #ifdef __cplusplus
 }
 #endif

@@ -8,9 +8,10 @@
 
 #include "odt_protocol.h"
 
-static int stdin_read(void *context, void *data, size_t bytes)
+static int stdin_read(void *context, void *data, size_t bytes, enum odt_patience patience)
 {
     (void)context;
+    (void)patience; /* a pipe loses nothing, and its end is seen */
     return fread(data, 1, bytes, stdin) == bytes ? 0 : -1;
 }
 

@@ -2,11 +2,16 @@
 
 #include <string.h>
 
+#include "odt_crc.h"
 #include "odt_marks.h"
 
 #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
 #error "odt_protocol: numbers are sent as they lie in memory, which must be little-endian"
 #endif
+
+#pragma weak odt_evaluate /* until it is generated */
+#pragma weak odt_save     /* until it is written */
+#pragma weak odt_load
 
 #define MAGIC 0x3154444fu /* "ODT1" */
 #define SAMPLE_BYTES ((uint32_t)(ODT_INPUT_ELEMENTS * sizeof(odt_input_t)))
@@ -22,27 +27,11 @@ typedef struct connection {
     uint32_t length; /* of its payload */
 } connection_t;
 
-uint32_t odt_crc32(uint32_t crc, const void *data, size_t bytes)
+static int read_bytes(connection_t *c, void *data, size_t bytes, enum odt_patience patience)
 {
-    /* A nibble at a time: 64 bytes of table instead of 1024, four times as fast as bit by bit. */
-    static const uint32_t table[16] = {
-        0x00000000u, 0x1db71064u, 0x3b6e20c8u, 0x26d930acu, 0x76dc4190u, 0x6b6b51f4u,
-        0x4db26158u, 0x5005713cu, 0xedb88320u, 0xf00f9344u, 0xd6d6a3e8u, 0xcb61b38cu,
-        0x9b64c2b0u, 0x86d3d2d4u, 0xa00ae278u, 0xbdbdf21cu,
-    };
-    const uint8_t *byte = (const uint8_t *)data;
-    crc = ~crc;
-    for (size_t i = 0; i < bytes; i++) {
-        crc ^= byte[i];
-        crc = (crc >> 4) ^ table[crc & 15u];
-        crc = (crc >> 4) ^ table[crc & 15u];
-    }
-    return ~crc;
-}
-
-static int read_bytes(connection_t *c, void *data, size_t bytes)
-{
-    return c->io->read(c->io->context, data, bytes) == 0 ? ODT_OK : ODT_ERR_IO;
+    const int status = c->io->read(c->io->context, data, bytes, patience);
+    if (status == 0) return ODT_OK;
+    return status == ODT_ERR_TIMEOUT ? ODT_ERR_TIMEOUT : ODT_ERR_IO;
 }
 
 static int write_bytes(connection_t *c, const void *data, size_t bytes)
@@ -82,7 +71,7 @@ static int send_error(connection_t *c, int code)
 /* Reads the next part of the payload. */
 static int receive(connection_t *c, void *data, size_t bytes)
 {
-    const int status = read_bytes(c, data, bytes);
+    const int status = read_bytes(c, data, bytes, ODT_HURRY);
     if (status == ODT_OK) c->crc = odt_crc32(c->crc, data, bytes);
     return status;
 }
@@ -91,19 +80,20 @@ static int receive(connection_t *c, void *data, size_t bytes)
 static int finish(connection_t *c)
 {
     uint32_t crc;
-    const int status = read_bytes(c, &crc, sizeof crc);
+    const int status = read_bytes(c, &crc, sizeof crc, ODT_HURRY);
     if (status != ODT_OK) return status;
     return crc == c->crc ? ODT_OK : ODT_ERR_CRC;
 }
 
-/* Finds the next magic and reads the header behind it. Reports the end of the stream before a
- * frame has begun through *ended. */
+/* Finds the next magic, however long it takes, and reads the header behind it. Reports the end of
+ * the stream before a frame has begun through *ended. */
 static int read_header(connection_t *c, int *ended)
 {
     uint32_t window = 0;
     uint8_t header[5];
     uint8_t byte;
-    *ended = read_bytes(c, &byte, 1) != ODT_OK;
+    int status;
+    *ended = read_bytes(c, &byte, 1, ODT_WAIT) != ODT_OK;
     if (*ended) return ODT_OK;
     window = (uint32_t)byte << 24;
     for (unsigned seen = 1; seen < 4 || window != MAGIC; seen++) {
@@ -111,11 +101,12 @@ static int read_header(connection_t *c, int *ended)
             c->in_sync = 0;
             if (send_error(c, ODT_ERR_SYNC) != ODT_OK) return ODT_ERR_IO;
         }
-        if (read_bytes(c, &byte, 1) != ODT_OK) return ODT_ERR_IO;
+        if (read_bytes(c, &byte, 1, ODT_WAIT) != ODT_OK) return ODT_ERR_IO;
         window = window >> 8 | (uint32_t)byte << 24;
     }
-    if (read_bytes(c, header, sizeof header) != ODT_OK) return ODT_ERR_IO;
     c->in_sync = 1;
+    status = read_bytes(c, header, sizeof header, ODT_HURRY);
+    if (status != ODT_OK) return status;
     c->crc = odt_crc32(0, header, sizeof header);
     c->type = header[0];
     memcpy(&c->length, header + 1, 4);
@@ -127,13 +118,17 @@ static int check_length(const connection_t *c)
 {
     uint32_t expected;
     switch (c->type) {
-    case ODT_TRAIN: expected = SAMPLE_BYTES + (uint32_t)sizeof c->message->target; break;
+    case ODT_TRAIN:
+    case ODT_EVALUATE: expected = SAMPLE_BYTES + (uint32_t)sizeof c->message->target; break;
     case ODT_PREDICT: expected = SAMPLE_BYTES; break;
     case ODT_SET_LR: expected = sizeof(float); break;
     case ODT_SET_SEED: expected = sizeof(uint32_t); break;
     case ODT_HELLO:
     case ODT_GET_PARAMS:
     case ODT_STATS:
+    case ODT_SAVE:
+    case ODT_LOAD:
+    case ODT_RESET:
     case ODT_EXIT: expected = 0; break;
     case ODT_PUT_PARAMS:
         return c->length > 4 && c->length - 4 <= ODT_ARENA_BYTES ? ODT_OK : ODT_ERR_LENGTH;
@@ -149,7 +144,7 @@ static int serve_hello(connection_t *c)
         .model_hash = ODT_MODEL_HASH,
         .input_bytes = SAMPLE_BYTES,
         .target_bytes = sizeof c->message->target,
-        .output_bytes = sizeof c->message->output,
+        .output_bytes = sizeof c->message->evaluation.output,
         .params_bytes = sizeof(odt_params_t),
         .chunk_bytes = ODT_ARENA_BYTES,
     };
@@ -157,32 +152,58 @@ static int serve_hello(connection_t *c)
     return status == ODT_OK ? reply(c, &hello, sizeof hello) : status;
 }
 
+static uint32_t cycles_now(const connection_t *c)
+{
+    return c->io->cycles != NULL ? c->io->cycles(c->io->context) : 0;
+}
+
+/* Reads a sample, and the target behind it where there is one, and the end of the frame. */
+static int receive_sample(connection_t *c, int with_target)
+{
+    int status = receive(c, odt_input(c->odt), SAMPLE_BYTES);
+    if (status == ODT_OK && with_target)
+        status = receive(c, c->message->target, sizeof c->message->target);
+    return status == ODT_OK ? finish(c) : status;
+}
+
 static int serve_train(connection_t *c)
 {
     float loss = 0.0f;
-    odt_input_t *input = odt_input(c->odt);
-    int status = receive(c, input, SAMPLE_BYTES);
-    if (status == ODT_OK) status = receive(c, c->message->target, sizeof c->message->target);
-    if (status == ODT_OK) status = finish(c);
+    uint32_t begin;
+    int status = receive_sample(c, 1);
     if (status != ODT_OK) return status;
 
+    begin = cycles_now(c);
     odt_mark_train_begin();
-    status = odt_train_step(c->odt, input, c->message->target, &loss);
+    status = odt_train_step(c->odt, odt_input(c->odt), c->message->target, &loss);
     odt_mark_train_end();
+    c->message->train_cycles = cycles_now(c) - begin;
     return status < 0 ? status : reply(c, &loss, sizeof loss);
 }
 
 static int serve_predict(connection_t *c)
 {
-    odt_input_t *input = odt_input(c->odt);
-    int status = receive(c, input, SAMPLE_BYTES);
-    if (status == ODT_OK) status = finish(c);
+    odt_evaluation_t *evaluation = &c->message->evaluation;
+    uint32_t begin;
+    int status = receive_sample(c, 0);
     if (status != ODT_OK) return status;
 
+    begin = cycles_now(c);
     odt_mark_predict_begin();
-    status = odt_predict(c->odt, input, c->message->output);
+    status = odt_predict(c->odt, odt_input(c->odt), evaluation->output);
     odt_mark_predict_end();
-    return status < 0 ? status : reply(c, c->message->output, sizeof c->message->output);
+    c->message->predict_cycles = cycles_now(c) - begin;
+    return status < 0 ? status : reply(c, evaluation->output, sizeof evaluation->output);
+}
+
+static int serve_evaluate(connection_t *c)
+{
+    odt_evaluation_t *evaluation = &c->message->evaluation;
+    int status = receive_sample(c, 1);
+    if (status != ODT_OK) return status;
+    status = odt_evaluate(c->odt, odt_input(c->odt), c->message->target, evaluation->output,
+                          &evaluation->loss);
+    return status < 0 ? status : reply(c, evaluation, sizeof *evaluation);
 }
 
 static int serve_get_params(connection_t *c)
@@ -228,11 +249,39 @@ static int serve_stats(connection_t *c)
         .steps = c->odt->steps,
         .arena_bytes = ODT_ARENA_BYTES,
         .state_bytes = sizeof(odt_t),
+        .train_cycles = c->message->train_cycles,
+        .predict_cycles = c->message->predict_cycles,
     };
     const int status = finish(c);
     if (status != ODT_OK) return status;
     if (c->io->account != NULL) c->io->account(c->io->context, &stats);
     return reply(c, &stats, sizeof stats);
+}
+
+static int serve_save(connection_t *c)
+{
+    odt_store_info_t info;
+    int status = finish(c);
+    if (status == ODT_OK && c->io->flash == NULL) status = ODT_ERR_NO_FLASH;
+    if (status == ODT_OK) status = odt_save(c->io->flash, c->odt, &info);
+    return status < 0 ? status : reply(c, &info, sizeof info);
+}
+
+static int serve_load(connection_t *c)
+{
+    odt_store_info_t info;
+    int status = finish(c);
+    if (status == ODT_OK && c->io->flash == NULL) status = ODT_ERR_NO_FLASH;
+    if (status == ODT_OK) status = odt_load(c->io->flash, c->odt, &info);
+    return status < 0 ? status : reply(c, &info, sizeof info);
+}
+
+static int serve_reset(connection_t *c)
+{
+    int status = finish(c);
+    if (status == ODT_OK) status = odt_init(c->odt, c->odt->arena, ODT_ARENA_BYTES);
+    if (status == ODT_OK) memset(c->message, 0, sizeof *c->message);
+    return status < 0 ? status : reply(c, NULL, 0);
 }
 
 static int serve_exit(connection_t *c)
@@ -255,8 +304,19 @@ static int serve_frame(connection_t *c)
     case ODT_SET_LR: return serve_set_learning_rate(c);
     case ODT_SET_SEED: return serve_set_seed(c);
     case ODT_STATS: return serve_stats(c);
+    case ODT_EVALUATE: return serve_evaluate(c);
+    case ODT_SAVE: return serve_save(c);
+    case ODT_LOAD: return serve_load(c);
+    case ODT_RESET: return serve_reset(c);
     default: return serve_exit(c);
     }
+}
+
+/* Whether a frame that failed so may have swallowed part of the next one. */
+static int lost_its_end(int status)
+{
+    return status == ODT_ERR_TYPE || status == ODT_ERR_LENGTH || status == ODT_ERR_CRC ||
+           status == ODT_ERR_TIMEOUT;
 }
 
 int odt_serve(const odt_io_t *io, odt_t *odt, odt_message_t *message)
@@ -265,15 +325,13 @@ int odt_serve(const odt_io_t *io, odt_t *odt, odt_message_t *message)
     for (;;) {
         int ended;
         int status = read_header(&c, &ended);
-        if (ended || status != ODT_OK) return status;
-
-        status = serve_frame(&c);
-        if (status == ODT_OK && c.type == ODT_EXIT) return ODT_OK;
+        if (ended) return ODT_OK;
+        if (status == ODT_OK) status = serve_frame(&c);
         if (status == ODT_ERR_IO) return status;
+        if (status == ODT_OK && c.type == ODT_EXIT) return ODT_OK;
         if (status == ODT_OK) continue;
 
-        /* A damaged frame may have swallowed part of the next one: look for a magic. */
-        if (status <= ODT_ERR_SYNC && status != ODT_ERR_RANGE) c.in_sync = 0;
+        if (lost_its_end(status)) c.in_sync = 0;
         if (send_error(&c, status) != ODT_OK) return ODT_ERR_IO;
     }
 }

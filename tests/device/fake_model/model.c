@@ -59,20 +59,39 @@ int odt_predict(odt_t *odt, const odt_input_t *input, float *output)
     return ODT_OK;
 }
 
-int odt_train_step(odt_t *odt, const odt_input_t *input, const odt_target_t *target, float *loss)
+/* Output, loss, and the gradient of the loss with respect to the output. */
+static int forward(odt_t *odt, const odt_input_t *input, int32_t label, float *output, float *loss,
+                   float *gradient)
 {
-    float p[ODT_OUTPUT_ELEMENTS];
     float sum = 0.0f;
     float top;
-    if (*target < 0 || *target >= (int32_t)ODT_OUTPUT_ELEMENTS) return ODT_ERR_LABEL;
-    odt_predict(odt, input, p);
-    top = p[0];
-    for (uint32_t c = 1; c < ODT_OUTPUT_ELEMENTS; c++) top = p[c] > top ? p[c] : top;
-    for (uint32_t c = 0; c < ODT_OUTPUT_ELEMENTS; c++) sum += p[c] = exp_negative(p[c] - top);
-    for (uint32_t c = 0; c < ODT_OUTPUT_ELEMENTS; c++) p[c] /= sum;
-    *loss = -log_below_one(p[*target] < 1e-30f ? 1e-30f : p[*target]);
+    if (label < 0 || label >= (int32_t)ODT_OUTPUT_ELEMENTS) return ODT_ERR_LABEL;
+    odt_predict(odt, input, output);
+    top = output[0];
+    for (uint32_t c = 1; c < ODT_OUTPUT_ELEMENTS; c++) top = output[c] > top ? output[c] : top;
+    for (uint32_t c = 0; c < ODT_OUTPUT_ELEMENTS; c++)
+        sum += gradient[c] = exp_negative(output[c] - top);
+    for (uint32_t c = 0; c < ODT_OUTPUT_ELEMENTS; c++) gradient[c] /= sum;
+    *loss = -log_below_one(gradient[label] < 1e-30f ? 1e-30f : gradient[label]);
+    gradient[label] -= 1.0f;
+    return ODT_OK;
+}
+
+int odt_evaluate(odt_t *odt, const odt_input_t *input, const odt_target_t *target, float *output,
+                 float *loss)
+{
+    float gradient[ODT_OUTPUT_ELEMENTS];
+    return forward(odt, input, *target, output, loss, gradient);
+}
+
+int odt_train_step(odt_t *odt, const odt_input_t *input, const odt_target_t *target, float *loss)
+{
+    float output[ODT_OUTPUT_ELEMENTS];
+    float gradient[ODT_OUTPUT_ELEMENTS];
+    const int status = forward(odt, input, *target, output, loss, gradient);
+    if (status != ODT_OK) return status;
     for (uint32_t c = 0; c < ODT_OUTPUT_ELEMENTS; c++) {
-        const float d = (p[c] - (c == (uint32_t)*target ? 1.0f : 0.0f)) * odt->learning_rate;
+        const float d = gradient[c] * odt->learning_rate;
         odt->params.bias[c] -= d;
         for (uint32_t i = 0; i < ODT_INPUT_ELEMENTS; i++)
             odt->params.weight[c * ODT_INPUT_ELEMENTS + i] -= d * (float)input[i] * 0.0078125f;

@@ -24,7 +24,8 @@ enum odt_error {
     ODT_ERR_ARENA = -2,
     ODT_ERR_LABEL = -3,
     ODT_ERR_NOT_FINITE = -4,
-    ODT_ERR_LEARNING_RATE = -5
+    ODT_ERR_LEARNING_RATE = -5,
+    ODT_ERR_DIVERGED = -6
 };
 
 typedef struct odt_params {
@@ -45,6 +46,8 @@ int odt_set_learning_rate(odt_t *odt, float learning_rate);
 int odt_set_seed(odt_t *odt, uint32_t seed);
 odt_input_t *odt_input(odt_t *odt);
 int odt_predict(odt_t *odt, const odt_input_t *input, float *output);
+int odt_evaluate(odt_t *odt, const odt_input_t *input, const odt_target_t *target, float *output,
+                 float *loss);
 int odt_train_step(odt_t *odt, const odt_input_t *input, const odt_target_t *target, float *loss);
 
 #endif

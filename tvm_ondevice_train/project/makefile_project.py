@@ -1,0 +1,84 @@
+"""The projects that one Makefile builds: a program of this computer, or a bare-metal image."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+
+from ..boards import Board
+from ..render import render
+from .runtime import runtime_files
+
+NAMES = {"Makefile", "link.ld", "board.h"}
+BAUD = 115200  # of every serial line
+_COMMON_CFLAGS = "-std=c99 -O3 -ffp-contract=off -ffunction-sections -fdata-sections"
+# No start files and no system calls: they are ours.
+_BAREMETAL_LDFLAGS = "-nostartfiles -T link.ld -Wl,--gc-sections -Wl,-Map=build/map.txt"
+_HOST_PORT = ("host_main.c",)
+_PORT = ("baremetal_main.c", "machine.c", "machine.h", "link.h", "odt_board.h")
+_CORE_PORTS = {"arm": ("cortex_m.c",), "riscv": ("riscv.c",)}
+_LINK_PORTS = {
+    "semihosting": ("link_semihosting.c", "semihosting.c", "semihosting.h", "flash_none.c"),
+    "uart": ("link_uart.c", "uart.h", "flash_none.c"),
+}
+_UART_PORTS = {
+    "cmsdk": ("uart_cmsdk.c",),
+    "nrf": ("uart_nrf.c", "nrf_pins.h"),
+    "nrf_dma": ("uart_nrf_dma.c", "nrf_pins.h"),
+    "ns16550": ("uart_ns16550.c",),
+    "stm32": ("uart_stm32.c", "stm32_pins.c", "stm32_pins.h"),
+    "stm32f4": ("uart_stm32f4.c", "stm32_pins.c", "stm32_pins.h"),
+}
+_LIBRARIES = {"arm": "nano.specs", "riscv": "picolibc.specs"}  # for memcpy and its like
+_ARM_DEVICES = (0x40000000, 0x20000000)  # where every Cortex-M has them; start and size
+
+
+def contents(files: Mapping[str, str], report: Mapping, board: Board) -> dict[str, str]:
+    """Path -> text of what this platform adds to model, report and README."""
+    baremetal = report["platform"] == "baremetal"
+    ports = _baremetal_ports(board, report["transport"]) if baremetal else _HOST_PORT
+    added = {f"runtime/{path}": text for path, text in runtime_files(ports).items()}
+    facts = {
+        "model": report["model"],
+        "board": board,
+        "baremetal": baremetal,
+        "stack_bytes": report["stack_bytes"],
+        "store_bytes": 0,
+        "sources": sorted(path for path in {**files, **added} if path.endswith(".c")),
+        "firmware": "firmware.elf" if baremetal else "firmware",
+        "compiler": board.compiler if baremetal else "gcc",
+        "cflags": " ".join([*(_core_flags(board) if baremetal else ()), _COMMON_CFLAGS]),
+        "ldflags": _BAREMETAL_LDFLAGS if baremetal else "-Wl,--gc-sections",
+        "flash_command": _flash_command(board) if baremetal else None,
+    }
+    added["Makefile"] = render(__package__, "Makefile", facts)
+    added["README.md"] = render(__package__, "README.md", {**facts, "report": report})
+    if baremetal:
+        added["link.ld"] = render(__package__, "link.ld", facts)
+        added["board.h"] = _board_header(board, report["transport"])
+    return added
+
+
+def _baremetal_ports(board: Board, transport: str) -> tuple[str, ...]:
+    ports = (*_PORT, *_CORE_PORTS[board.arch], *_LINK_PORTS[transport])
+    return (*ports, *_UART_PORTS[board.uart["driver"]]) if transport == "uart" else ports
+
+
+def _board_header(board: Board, transport: str) -> str:
+    uart, devices = None, (0, 0)
+    if transport == "uart":
+        uart = {"enable": (), "gpio": None, **board.uart}
+        page = board.uart["base"] & ~0xFFF
+        devices = _ARM_DEVICES if board.arch == "arm" else (page, 0x1000)
+    facts = {"board": board, "uart": uart, "baud": BAUD, "devices": devices}
+    return render(__package__, "board.h", facts)
+
+
+def _core_flags(board: Board) -> tuple[str, ...]:
+    return (*board.cflags, f"--specs={_LIBRARIES[board.arch]}")
+
+
+def _flash_command(board: Board) -> str | None:
+    if board.flasher is None:
+        return None
+    return shlex.join(word.replace("{elf}", "build/firmware.elf") for word in board.flasher)
