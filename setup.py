@@ -27,6 +27,8 @@ TEST = [
     "onnxscript",
     "ai-edge-litert",
     "pillow",
+    "kconfiglib",
+    "pyyaml",
 ]
 
 

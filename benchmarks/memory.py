@@ -173,7 +173,7 @@ def account(step: PlannedProgram, compiled: CompiledModel) -> dict:
     And the most bytes live in the arena, and where, up to the loss and from its gradient on.
     """
     report, ops = compiled.report, step.program.ops
-    arena = max(step.plan.total_bytes, compiled.source.predict.plan.total_bytes)
+    arena = max(step.plan.total_bytes, compiled.source.evaluate.plan.total_bytes)
     live = [0] * len(ops)
     for first, last, low, high in (phase for b in step.buffers for phase in b.phases):
         for index in range(first, last + 1):

@@ -26,6 +26,7 @@ from rich.progress import track
 
 import tvm_ondevice_train as odt
 from tvm_ondevice_train.boards import board as find_board
+from tvm_ondevice_train.codegen.program import prediction
 from tvm_ondevice_train.device import Session, build
 from tvm_ondevice_train.project import generate_project
 
@@ -117,7 +118,7 @@ def mlperf(name: str, file: str) -> dict:
     """A network's prediction beside the sum of CMSIS-NN's figures over its layers."""
     compiled = odt.compile(MLPERF / file, scheme="head", prefer="speed", **BOARD)
     counts = count(compiled)
-    program = compiled.source.predict.program
+    program = prediction(compiled.source.evaluate.program)
     ops = op_rows(program, counts.calls["predict"], layer_kinds(odt.load(MLPERF / file)))
     known = sum(op["macs"] * CMSIS_PER_MAC[op["group"]] for op in ops if op["macs"])
     source = f"{CMSIS}, sum of its figures per MAC over the layers"
@@ -132,7 +133,7 @@ def operator(name: str) -> dict:
     with tempfile.TemporaryDirectory() as scratch:
         path = write_model(OPERATORS[name], Path(scratch, "operator.onnx"))
         compiled = odt.compile(path, scheme="head", prefer="speed", **BOARD)
-    kinds = [op.kind for op in compiled.source.predict.program.ops]
+    kinds = [op.kind for op in prediction(compiled.source.evaluate.program).ops]
     if OPERATORS[name].add:
         measured = slice(kinds.index("qadd"), kinds.index("qadd") + 1)
     else:

@@ -34,6 +34,7 @@ if [ "$purpose" != lint ]; then
 fi
 if [ "$purpose" = test ]; then
   need clang clang
+  need cmake cmake
   need riscv64-unknown-elf-gcc gcc-riscv64-unknown-elf
   specs=$(riscv64-unknown-elf-gcc -print-file-name=picolibc.specs 2>/dev/null || echo picolibc.specs)
   [ "$specs" != picolibc.specs ] || missing+=(picolibc-riscv64-unknown-elf)

@@ -103,7 +103,7 @@ def refused(capsys, arguments) -> str:
 def test_compile_passes_every_option_on(compiler, model, capsys):
     options = "--classes 4 --scheme bias:2 --loss mse --lr 0.5 --board mps2-an386"
     budget = "--sram 128KB --flash 0.5MB --platform host --backward bfloat16 --dump-ir ir"
-    budget += " --prefer speed --tuning t.json"
+    budget += " --prefer speed --no-rollback --tuning t.json"
     assert main(["compile", model, "-o", "project", *options.split(), *budget.split()]) == 0
     expected = {
         "classes": 4,
@@ -115,6 +115,7 @@ def test_compile_passes_every_option_on(compiler, model, capsys):
         "flash_bytes": 524288,
         "backward": "bfloat16",
         "prefer": "speed",
+        "rollback": False,
         "tuning": "t.json",
         "dump_ir": "ir",
     }
@@ -198,7 +199,7 @@ def test_boards_lists_the_table(capsys):
         ("--classes 0", "--classes"),
         ("--loss hinge", "'hinge' is not one of"),
         ("--board tpu", "'tpu'"),
-        ("--platform zephyr", "'zephyr' is not one of"),
+        ("--platform arduino", "'arduino' is not one of"),
         ("--unknown", "No such option"),
     ],
 )

@@ -25,14 +25,14 @@ def dumped(tmp_path_factory):
     return directory
 
 
-@pytest.mark.parametrize("part, passes", [("training", TRAINING), ("prediction", [])])
+@pytest.mark.parametrize("part, passes", [("training", TRAINING), ("evaluation", [])])
 def test_one_file_for_each_pass_in_their_order(dumped, part, passes):
-    assert sorted(path.name for path in dumped.iterdir()) == ["prediction", "training"]
+    assert sorted(path.name for path in dumped.iterdir()) == ["evaluation", "training"]
     files = sorted(path.name for path in (dumped / part).iterdir())
     assert files == [f"{i:02d}_{name}.py" for i, name in enumerate([*passes, *LOWERING])]
 
 
-@pytest.mark.parametrize("part", ["training", "prediction"])
+@pytest.mark.parametrize("part", ["training", "evaluation"])
 def test_each_file_is_a_module_that_python_reads(dumped, part):
     for path in (dumped / part).iterdir():
         text = path.read_text()

@@ -10,7 +10,7 @@ from PIL import Image
 
 from tvm_ondevice_train.codegen.c_printer import CKernel
 from tvm_ondevice_train.codegen.layout import plan_program, workspace_name
-from tvm_ondevice_train.codegen.program import Op, Program, Tensor
+from tvm_ondevice_train.codegen.program import Op, Program, Tensor, prediction
 from tvm_ondevice_train.compile import build_programs
 from tvm_ondevice_train.memory_map import COLOURS, draw_memory_map, memory_rectangles
 
@@ -18,8 +18,9 @@ from tvm_ondevice_train.memory_map import COLOURS, draw_memory_map, memory_recta
 @cache
 def planned(quantized=True, in_place=True, training=True):
     model = tiny.network(quantized)
-    train, predict = build_programs(model, list(model.parameters), "cross_entropy")
-    return plan_program(train if training else predict, in_place)
+    train, evaluate = build_programs(model, list(model.parameters), "cross_entropy")
+    program = train if training else prediction(evaluate)
+    return plan_program(program, in_place, rollback=training)
 
 
 @pytest.fixture(params=[(True, True), (True, False), (False, True), (False, False)], ids=str)
@@ -32,7 +33,9 @@ def test_rectangles_lie_where_the_plan_puts_their_bytes(program):
     arena = {r.name: r for r in memory_rectangles(program) if r.kind != "trained parameters"}
     live, offsets = program.live, program.plan.offsets
     tensors = {tensor.name for tensor in live}
-    assert tensors | {name for name in offsets if name.startswith("workspace")} == set(arena)
+    assert tensors | {name for name in offsets if name.startswith(("workspace", "backup"))} == set(
+        arena
+    )
     for tensor, (first, last) in live.items():
         rectangle, place = arena[tensor.name], program.places[tensor.name]
         assert rectangle.offset == offsets[place.buffer] + place.offset
@@ -113,8 +116,8 @@ def test_colours_tell_what_the_backward_needs():
     assert gradients
     for op in gradients:
         assert kinds[op.outputs[0].name] == "backward"
-    prediction = planned(training=False)
-    assert {r.kind for r in memory_rectangles(prediction)} <= {"forward", "scratch"}
+    forward = planned(training=False)
+    assert {r.kind for r in memory_rectangles(forward)} <= {"forward", "scratch"}
 
 
 def test_the_picture_has_the_asked_size_and_scale(tmp_path):

@@ -126,7 +126,7 @@ def test_too_little_sram_is_said_with_the_amount_and_the_op_at_the_peak(missing)
     peak = re.search(r"its peak is set by (\S+): ([\d,]+) for ", text)
     compiled = odt.compile(model, scheme="full", board="host")
     planned = max(
-        (compiled.source.train, compiled.source.predict), key=lambda p: p.plan.total_bytes
+        (compiled.source.train, compiled.source.evaluate), key=lambda p: p.plan.total_bytes
     )
     assert peak[1] == planned.program.ops[planned.plan.peak_op].name
     assert "\n" not in text

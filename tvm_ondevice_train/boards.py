@@ -28,6 +28,9 @@ class Board:
     zephyr : Zephyr version -> its name of the board; None where there is none.
     uart : "driver", one of runtime/c/port/uart_*.c, "base" address, "clock_hz" at reset, and what
         else that driver wants to know of the board.
+    store : how a program writes the board's own flash, for what was learned: "driver", one of
+        runtime/c/port/flash_*.c, "page_bytes", what is erased at a time, and what else that driver
+        wants to know. None where it cannot.
     flasher : the command that brings {elf} to the board.
     cflags : leave out the vector float instructions of the Cortex-M55 (+nomve.fp): they flush
         denormal numbers to zero, which no other board does, and compilers use them unasked.
@@ -52,6 +55,7 @@ class Board:
     qemu_cpu: str | None = None
     zephyr: Mapping[str, str] | None = field(default=None, hash=False)
     uart: Mapping | None = field(default=None, hash=False)
+    store: Mapping | None = field(default=None, hash=False)
     flasher: tuple[str, ...] | None = None
 
     @property
@@ -81,7 +85,8 @@ class Board:
     def transports(self) -> tuple[str, ...]:
         """How a bare-metal project can talk to the host, the default first."""
         own = (("semihosting", self.qemu_machine), ("uart", self.uart))
-        return tuple(name for name, fact in own if fact is not None)
+        bare = "baremetal" in self.platforms
+        return tuple(name for name, fact in own if bare and fact is not None)
 
 
 @cache

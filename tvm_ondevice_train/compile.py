@@ -28,7 +28,7 @@ from .boards import DEFAULT_BOARD, Board
 from .boards import board as find_board
 from .codegen.layout import merge_constants, parameter_slots, plan_program
 from .codegen.model_c import Source, generate
-from .codegen.program import Program, extract
+from .codegen.program import Program, extract, loss_before_updates, prediction_first
 from .dump_ir import ir_dump
 from .errors import OdtError
 from .frontend import load
@@ -92,10 +92,11 @@ def compile(
     seed: int = 0,
     backward: str = AUTO,
     prefer: str = "memory",
+    rollback: bool = True,
     tuning: str | os.PathLike | Mapping | Tuning | None = None,
     dump_ir: str | os.PathLike | None = None,
 ) -> CompiledModel:
-    """Compile a training step and a prediction for one sample.
+    """Compile a training step, an evaluation and a prediction for one sample.
 
     Parameters
     ----------
@@ -112,6 +113,8 @@ def compile(
         int16, or where memory is preferred and int16 takes more of it, float32.
     prefer : "memory", where no scratch of a kernel may raise the arena's peak; "speed", where every
         kernel has what its microkernels want.
+    rollback : keep what a step writes over until it ends, so that one whose loss or gradient is
+        not finite changes nothing; mostly this is memory that the forward needs anyway.
     tuning : the file that `ondevice-train tune` wrote, or its content; None is the package's own
         for the board's CPU, if there is one, and "none" leaves every schedule at its default.
     dump_ir : a directory for the module after each pass, as TVMScript.
@@ -137,6 +140,7 @@ def compile(
         "seed": seed,
         "backward": backward,
         "prefer": prefer,
+        "rollback": rollback,
     }
     model = model if isinstance(model, Model) else load(model)
     if classes is not None:
@@ -144,7 +148,7 @@ def compile(
     resolved = resolve(scheme, model.layers)
     with errors_naming(scheme):
         sliced = slice_model(model, resolved)
-    train, predict = build_programs(
+    train, evaluate = build_programs(
         sliced.model,
         sliced.slices,
         loss,
@@ -154,7 +158,7 @@ def compile(
         rounds=PREFERENCES[prefer],
     )
     tuned.check()
-    source = _source(sliced, train, predict, loss, learning_rate)
+    source = _source(sliced, train, evaluate, loss, learning_rate, rollback)
     spec = "custom" if isinstance(scheme, UpdateScheme) else Path(scheme).name
     report = make_report(sliced, spec, source, target, loss, classes, _used(backward, train))
     report["made_from"] = _made_from(**made_from)
@@ -180,7 +184,7 @@ def build_programs(
     chooser=None,
     rounds: int = SCRATCH_ROUNDS,
 ) -> tuple[Program, Program]:
-    """The training step and the prediction as kernel calls, before memory is planned.
+    """The training step and the evaluation as kernel calls, before memory is planned.
 
     trained : names of the parameters that train, in whole (see `slice_model`).
     fuse : False keeps one kernel for each operator, in the order of the graph, for looking at.
@@ -194,14 +198,15 @@ def build_programs(
         partial(ir_dump, dump_ir, "training"),
         rounds,
     )
-    forward = _within_memory(
-        model.module,
+    evaluation = _within_memory(
+        loss_module(model, loss, with_output=True),
         partial(kernel_passes, fuse, chooser),
-        partial(ir_dump, dump_ir, "prediction"),
+        partial(ir_dump, dump_ir, "evaluation"),
         rounds,
         free_bytes=_peak_bytes(step),
     )
-    return extract(step, STEP_ROLES), extract(forward, STEP_ROLES[:1])
+    step = loss_before_updates(extract(step, STEP_ROLES))
+    return step, prediction_first(extract(evaluation, STEP_ROLES[:2]))
 
 
 def _training_step(module: tvm.IRModule, passes, backward: str, dump, rounds: int) -> tvm.IRModule:
@@ -276,17 +281,18 @@ def kernel_passes(
     return [lowering(fuse, chooser, scratch), *([ReorderForMemory()] if fuse else [])]
 
 
-def _source(sliced, train, predict, loss, learning_rate) -> Source:
+def _source(sliced, train, evaluate, loss, learning_rate, rollback) -> Source:
     model = sliced.model
-    (train, predict), constants = merge_constants(train, predict, taken=model.parameters)
+    (train, evaluate), constants = merge_constants(train, evaluate, taken=model.parameters)
     trained = [name for name in model.parameters if name in sliced.slices]
     frozen = {name: v for name, v in model.parameters.items() if name not in trained}
     target = next(t for op in train.ops for t in op.inputs if t.role == "target")
     labels = loss == "cross_entropy"
     return Source(
         name=model.name,
-        train=plan_program(train),
-        predict=plan_program(predict),
+        graph=tvm.ir.save_json(model.module),
+        train=plan_program(train, rollback=rollback),
+        evaluate=plan_program(evaluate),
         frozen=frozen,
         slots=parameter_slots(model.parameters, trained),
         constants=constants,

@@ -37,6 +37,8 @@ def print_memory(report: Mapping, board) -> None:
         "backward": f"{_number(backward)} MACs, {report['backward']}",
         f"trained by {report['scheme']}": f"{_number(elements)} values, {len(trained)} parameters",
     }
+    if report["backup_bytes"]:
+        facts["arena, for rollback"] = f"{_number(report['backup_bytes'])} bytes"
     _print_facts(facts)
 
 

@@ -86,6 +86,8 @@ class Interpreter:
         arrays = [values[t.name] for t in (*op.inputs, *op.outputs)]
         if op.kernel.workspace_bytes:
             arrays.append(np.zeros(op.kernel.workspace_bytes, np.uint8))
+        if op.kernel.watches:
+            arrays.append(np.zeros(1, np.uint32))
         pointers = [array.ctypes.data_as(ctypes.c_void_p) for array in arrays]
         getattr(self.library, self.names[op.kernel.text])(*pointers)
 

@@ -6,7 +6,7 @@ import os
 from collections import defaultdict
 from dataclasses import dataclass
 
-from .codegen.layout import PlannedProgram, workspace_name
+from .codegen.layout import PlannedProgram, backup_name, workspace_name
 from .codegen.program import Op, Program, Tensor
 from .errors import OdtError
 
@@ -15,6 +15,7 @@ COLOURS = {  # of Okabe and Ito, told apart without red and green
     "saved for the backward": "#e69f00",
     "backward": "#2fae8a",
     "scratch": "#bbbbbb",
+    "what updates wrote over": "#8c96c6",
     "trained parameters": "#d59abb",
 }
 LABELS = 24  # how many of the largest rectangles may get one
@@ -42,11 +43,16 @@ class Rectangle:
 
 
 def memory_rectangles(planned: PlannedProgram) -> tuple[Rectangle, ...]:
-    """A rectangle for each tensor and each workspace of the arena, and for each trained parameter.
+    """A rectangle for each tensor, workspace and backup of the arena, and each trained parameter.
 
     Trained parameters lie in a struct of their own, not in the arena; they are put on top of it.
     """
-    return (*_tensors(planned), *_workspaces(planned), *_parameters(planned))
+    return (
+        *_tensors(planned),
+        *_workspaces(planned),
+        *_backups(planned),
+        *_parameters(planned),
+    )
 
 
 def draw_memory_map(
@@ -128,6 +134,14 @@ def _workspaces(planned: PlannedProgram) -> list[Rectangle]:
         )
         for index, op in enumerate(planned.program.ops)
         if op.kernel.workspace_bytes
+    ]
+
+
+def _backups(planned: PlannedProgram) -> list[Rectangle]:
+    end = len(planned.program.ops)
+    return [
+        Rectangle(backup_name(t), "what updates wrote over", index, end, offset, t.size_bytes)
+        for index, t, offset in planned.backups
     ]
 
 

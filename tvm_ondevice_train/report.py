@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import numpy as np
 
 from .boards import Board
-from .codegen.layout import ARENA_ALIGN, PlannedProgram
+from .codegen.layout import ARENA_ALIGN, PlannedProgram, plan_program
 from .codegen.model_c import Source
+from .codegen.program import prediction
 from .errors import OdtError
 from .trained_slices import SlicedModel
 
 STACK_BYTES = 2048  # reserved by the linker script; `run` measures what is used
 STATE_HEADER_BYTES = 16  # odt_t: learning rate, seed, steps, pointer to the arena
+_PORT_BYTES = 68  # the most that a port for bare metal keeps of its link and its flash
 # estimates, from the C of kernels; the linker decides when the project is built
 CODE_BYTES_PER_CHARACTER, CODE_BYTES_PER_CALL = 0.72, 140  # calls of microkernels
-CODE_BYTES_RUNTIME = 12_000
+CODE_BYTES_RUNTIME = 13_500
 
 
 def make_report(
@@ -33,16 +36,19 @@ def make_report(
     parameter_bytes = sum(slot.value.nbytes for slot in source.slots)
     state_bytes = parameter_bytes + STATE_HEADER_BYTES
     outputs, targets = int(np.prod(source.output_shape)), int(np.prod(source.target.shape))
-    static_bytes = 4 * (outputs + targets)  # the protocol's one output and one target
+    # odt_message_t: an output, its loss, a target, two counts of cycles
+    static_bytes = 4 * (outputs + targets + 3) + _PORT_BYTES
     static_bytes += -(state_bytes + static_bytes) % ARENA_ALIGN  # the arena comes behind them
-    bound = max(p.plan.lower_bound_bytes for p in (source.train, source.predict))
-    forward, step = source.predict.program.macs, source.train.program.macs
+    bound = max(p.plan.lower_bound_bytes for p in (source.train, source.evaluate))
+    forward, step = prediction(source.evaluate.program).macs, source.train.program.macs
     return {
         "model": model.name,
         "scheme": scheme,
         "board": board.name,
         "loss": loss,
         "backward": backward,
+        "rollback": source.train.rollback,
+        "backup_bytes": _backup_bytes(source),
         "learning_rate": source.learning_rate,
         "classes": source.classes,
         "new_head": classes is not None,
@@ -77,7 +83,7 @@ def _flash_bytes(source: Source) -> int:
     """Constants to the byte, code by estimate."""
     constants = [*source.frozen.values(), *source.constants.values()]
     data = sum(v.nbytes for v in constants) + sum(slot.value.nbytes for slot in source.slots)
-    programs = (source.train.program, source.predict.program)
+    programs = (source.train.program, source.evaluate.program)
     kernels = {op.kernel.text for program in programs for op in program.ops}
     characters = sum(len(kernel) for kernel in kernels)
     calls = sum(len(re.findall(r"^ +odt_", kernel, re.MULTILINE)) for kernel in kernels)
@@ -129,14 +135,15 @@ def _ops(planned: PlannedProgram) -> list[dict]:
 def check_budget(report: dict, source: Source, board: Board) -> None:
     """Refuse what does not fit, saying by how much and what sets the peak."""
     if board.sram_bytes is not None and report["peak_sram_bytes"] > board.sram_bytes:
-        excess = report["peak_sram_bytes"] - board.sram_bytes
+        excess, spared = report["peak_sram_bytes"] - board.sram_bytes, report["backup_bytes"]
+        instead = f"use --no-rollback (spares {spared:,} bytes), " if spared >= excess else ""
         raise OdtError(
             f"{report['model']}: needs {report['peak_sram_bytes']:,} bytes of SRAM, "
             f"{excess:,} more than the {board.sram_bytes:,} of {board.name}: arena "
             f"{report['arena_bytes']:,} ({_peak(source)}), trained parameters and state "
             f"{report['trainable_state_bytes']:,}, stack and static data "
-            f"{report['stack_bytes'] + report['static_bytes']:,}. Train less (--scheme), or use a "
-            "board with more SRAM (--board, --sram)."
+            f"{report['stack_bytes'] + report['static_bytes']:,}. Train less (--scheme), "
+            f"{instead}or use a board with more SRAM (--board, --sram)."
         )
     if board.flash_bytes is not None and report["flash_bytes"] > board.flash_bytes:
         excess = report["flash_bytes"] - board.flash_bytes
@@ -147,22 +154,31 @@ def check_budget(report: dict, source: Source, board: Board) -> None:
         )
 
 
+def _backup_bytes(source: Source) -> int:
+    """What rollback adds to the arena."""
+    if not source.train.rollback:
+        return 0
+    bare = replace(source, train=plan_program(source.train.program))
+    return max(source.arena_bytes - bare.arena_bytes, 0)
+
+
 def _peak(source: Source) -> str:
     """The op at which most bytes are live, and the largest tensors there."""
-    planned = max((source.train, source.predict), key=lambda p: p.plan.total_bytes)
+    planned = max((source.train, source.evaluate), key=lambda p: p.plan.total_bytes)
     index = planned.plan.peak_op
     op = planned.program.ops[index]
     live = [
         (t.size_bytes, t) for t, (first, last) in planned.live.items() if first <= index <= last
     ]
-    live.append((op.kernel.workspace_bytes, None))
-    largest = sorted(live, key=lambda entry: -entry[0])[:3]
-    parts = [f"{size:,} for {_describe(tensor)}" for size, tensor in largest if size]
+    live = [(size, _describe(tensor)) for size, tensor in live]
+    live.append((op.kernel.workspace_bytes, "scratch"))
+    backups = [t.size_bytes for first, t, _ in planned.backups if first <= index]
+    live.append((sum(backups), "what the updates wrote over (--no-rollback)"))
+    largest = sorted(live, reverse=True)[:3]
+    parts = [f"{size:,} for {what}" for size, what in largest if size]
     return f"its peak is set by {op.name}: {', '.join(parts)}"
 
 
 def _describe(tensor) -> str:
-    if tensor is None:
-        return "scratch"
     what = "the input" if tensor.role == "input" else tensor.dtype
     return f"{what} {'x'.join(map(str, tensor.shape))}"

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .device.build import build, load_report, sizes
+from .device.build import build, flash_bytes, load_report
 from .device.protocol import DeviceError
 from .device.samples import decode_inputs, encode_inputs, encode_targets
 from .device.session import Session
@@ -97,7 +97,7 @@ def run_project(
         "steps": total,
         **{f"{key}_before": before.get(key) for key in ("accuracy", "error")},
         **{f"{key}_after": after.get(key) for key in ("accuracy", "error")},
-        **_costs(report, stats, device.counts, program),
+        **_costs(stats, device.counts, program),
         "wall_seconds": time.monotonic() - started,
     }
     _write_learned(Path(directory), report, learned)
@@ -194,9 +194,7 @@ def _evaluate(device: Session, data: Data, report: dict) -> dict[str, float]:
     return {"error": float(np.mean((outputs - y) ** 2))}
 
 
-def _costs(
-    report: dict, stats: dict[str, int], counts: dict[str, tuple[int, int]], program: Path
-) -> dict:
+def _costs(stats: dict[str, int], counts: dict[str, tuple[int, int]], program: Path) -> dict:
     """Memory and instructions; None where the platform cannot tell."""
     names = (
         "peak_sram_bytes",
@@ -206,7 +204,7 @@ def _costs(
         "instructions_per_step",
         "instructions_forward",
     )
-    if report["platform"] == "host":
+    if not counts:  # a process of this computer
         return dict.fromkeys(names)
     parts = ("arena_bytes", "state_bytes", "static_bytes", "stack_used")
     means = [round(total / regions) for regions, total in (counts["train"], counts["predict"])]
@@ -214,7 +212,7 @@ def _costs(
         sum(stats[part] for part in parts),
         stats["stack_used"],
         stats["stack_reserved"],
-        sizes(program).flash_bytes,
+        flash_bytes(program),
         *means,
     )
     return dict(zip(names, values, strict=True))

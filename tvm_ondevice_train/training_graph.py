@@ -91,8 +91,8 @@ def _without_unused(model: Model) -> Model:
     return Model(model.name, tvm.IRModule({"main": function}), values, model.input)
 
 
-def loss_module(model: Model, loss: str) -> tvm.IRModule:
-    """``main(input, target, parameters...) -> loss``.
+def loss_module(model: Model, loss: str, with_output: bool = False) -> tvm.IRModule:
+    """``main(input, target, parameters...) -> loss``, or ``-> (output, loss)``.
 
     cross_entropy: target is one int32 class index, shape (1,); mse: target has the shape of the
     output, float32, and the loss is the mean of the squared differences.
@@ -113,8 +113,12 @@ def loss_module(model: Model, loss: str) -> tvm.IRModule:
         with builder.dataflow():
             for binding in bindings_of(function):
                 builder.emit_normalized(binding)
-            value = builder.emit_output(_LOSS[loss](builder, function.body.body, target))
-        builder.emit_func_output(value)
+            output = function.body.body
+            result = builder.emit(_LOSS[loss](builder, output, target))
+            if with_output:
+                result = relax.Tuple([output, result])
+            result = builder.emit_output(result)
+        builder.emit_func_output(result)
     return builder.get()
 
 

@@ -71,8 +71,8 @@ def count(compiled: CompiledModel) -> Counts:
 
 def called_functions(model_c: str) -> dict[str, list[str]]:
     """The kernels that a step ("train") and a prediction ("predict") call, one for each op."""
-    calls, entries = defaultdict(list), {"odt_train_step": "train", "odt_predict": "predict"}
-    for body in re.split(r"^int (?=\w+\()", model_c, flags=re.MULTILINE)[1:]:
+    calls, entries = defaultdict(list), {"odt_train_step": "train", "forward": "predict"}
+    for body in re.split(r"^(?:static void|int) (?=\w+\()", model_c, flags=re.MULTILINE)[1:]:
         kind = entries.get(body.partition("(")[0])
         if kind:
             calls[kind] = [found[1] for found in map(_CALL.match, body.splitlines()) if found]

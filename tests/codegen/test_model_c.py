@@ -6,9 +6,11 @@ from dataclasses import replace
 
 import pytest
 import tiny
+import tvm
 
 import tvm_ondevice_train as odt
 from tvm_ondevice_train.memory_plan import check_plan
+from tvm_ondevice_train.scheme import Channels, UpdateScheme
 
 STRICT = ["-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-fsyntax-only"]
 
@@ -28,6 +30,51 @@ def test_the_same_source_gives_the_same_bytes(quantized):
     assert first.report == second.report
 
 
+def test_every_update_watches_for_what_is_not_finite(quantized):
+    program = compiled(quantized).source.train.program
+    watching = {index for index, op in enumerate(program.ops) if op.kernel.watches}
+    assert watching == {index for index, _ in program.updates}
+
+
+def test_each_update_comes_behind_the_loss_and_behind_its_backup(quantized):
+    model = compiled(quantized)
+    body = model.files["model.c"].split("int odt_train_step(")[1]
+    fields = {slot.name: slot.field for slot in model.source.slots}
+    assert {tensor.name for _, tensor, _ in model.source.train.backups} == set(fields)
+    for _, tensor, offset in model.source.train.backups:
+        field = f"odt->params.{fields[tensor.name]}"
+        backup = body.index(f"  memcpy(arena + {offset}, {field}, sizeof {field});\n")
+        assert body.index("odt_is_finite(loss, 1)") < backup
+        update = body[backup:].splitlines()[1]
+        assert f"{field}, " in update and "&not_finite);" in update
+        assert body.index(f"memcpy({field}, arena + {offset}, sizeof {field});") > backup
+
+
+def model_hash(model) -> str:
+    return re.search(r"#define ODT_MODEL_HASH (\w+)", model.files["model.h"])[1]
+
+
+def test_how_it_trains_does_not_change_what_parameters_fit(quantized):
+    ways = {"learning_rate": 0.5, "rollback": False, "prefer": "speed", "backward": "float32"}
+    same = {model_hash(compiled(quantized, **{name: way})) for name, way in ways.items()}
+    assert same == {model_hash(compiled(quantized))}
+
+
+def test_another_network_head_or_scheme_is_another_model(quantized):
+    """Also where the parameters lie the same way and hold the same values."""
+    network = tiny.network(quantized)
+    text = network.module.script(show_meta=True)
+    sigmoid = tvm.script.from_source(text.replace("R.nn.relu", "R.sigmoid"))
+    channels = [UpdateScheme({"conv.weight": Channels((channel,))}) for channel in (0, 1)]
+    models = [
+        *(compiled(quantized, scheme) for scheme in ("head", "full", "bias:1", *channels)),
+        *(compiled(quantized, "head", classes=3, seed=seed) for seed in (0, 1)),
+        odt.compile(replace(network, module=sigmoid), scheme="full", board="host"),
+    ]
+    assert models[1].report["trained_parameters"] == models[-1].report["trained_parameters"]
+    assert len({model_hash(model) for model in models}) == len(models)
+
+
 def test_another_seed_of_a_fresh_head_gives_other_data_only(quantized):
     first, second = (compiled(quantized, "head", classes=5, seed=seed) for seed in (0, 1))
     changed = {name for name in first.files if first.files[name] != second.files[name]}
@@ -38,7 +85,7 @@ def test_another_seed_of_a_fresh_head_gives_other_data_only(quantized):
 @pytest.mark.parametrize("loss", ["cross_entropy", "mse"])
 def test_every_plan_passes_the_independent_check(quantized, scheme, loss):
     model = compiled(quantized, scheme, loss=loss)
-    for planned in (model.source.train, model.source.predict):
+    for planned in (model.source.train, model.source.evaluate):
         check_plan(planned.buffers, planned.plan)
         assert planned.plan.total_bytes <= model.report["arena_bytes"]
 
@@ -46,7 +93,7 @@ def test_every_plan_passes_the_independent_check(quantized, scheme, loss):
 def test_the_arena_map_names_every_tensor_and_every_scratch_with_its_offset(quantized):
     model = compiled(quantized)
     text = model.files["model.c"]
-    for planned in (model.source.train, model.source.predict):
+    for planned in (model.source.train, model.source.evaluate):
         for tensor, (first, last) in planned.live.items():
             live = f"ops {first:3d}..{last:<3d}  {tensor.name} "
             assert f" * {planned.offset(tensor):8d} {tensor.size_bytes:8d}  {live}" in text
@@ -63,7 +110,7 @@ def test_every_call_passes_the_planned_offsets(quantized):
     found = [[int(n) for n in re.findall(r"arena \+ (\d+)", line)] for line in calls]
     assert found == [
         offsets
-        for planned in (model.source.predict, model.source.train)
+        for planned in (model.source.evaluate, model.source.train)
         for offsets in offsets_of_calls(planned)
     ]
 

@@ -11,6 +11,7 @@ from shared import needs_models
 from tiny_models import compiled, export_int8
 
 import tvm_ondevice_train as odt
+from tvm_ondevice_train.codegen.program import prediction
 from tvm_ondevice_train.device.samples import encode_inputs, encode_targets
 from tvm_ondevice_train.interpreter import Interpreter
 
@@ -137,6 +138,16 @@ def test_the_arena_is_enough_and_what_it_held_does_not_matter(project):
         assert call(plain, "steps", fill, input=samples) == expected
     sanitized = build_harness(model, directory, "-O1", *SANITIZE)
     assert call(sanitized, "steps", 0xAA, input=samples) == expected
+
+
+@pytest.mark.parametrize(("kind", "scheme", "classes"), MODELS[1:2])
+def test_other_work_may_run_between_any_two_kernels(project):
+    model, directory = project
+    flags = ["-O1", "-I", HARNESS.parent, '-DODT_PORT_HEADER="count_yields.h"']
+    counts = call(build_harness(model, directory, *flags), "yields").split()
+    train, evaluate = model.source.train.program, model.source.evaluate.program
+    programs = (prediction(evaluate), evaluate, train)
+    assert [int(count) for count in counts] == [len(program.ops) for program in programs]
 
 
 @every_model

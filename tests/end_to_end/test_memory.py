@@ -68,7 +68,7 @@ def test_the_report_bounds_what_the_device_uses(kind, scheme, classes, tmp_path)
 def test_no_buffer_is_overwritten_while_it_is_needed(kind, scheme, classes):
     """The planner's own checker, and one that knows no live ranges: it replays the program."""
     source = roomy(kind, scheme, classes).source
-    for planned in (source.train, source.predict):
+    for planned in (source.train, source.evaluate):
         check_plan(planned.buffers, planned.plan)
         assert planned.plan.total_bytes <= source.arena_bytes
         replay(planned, source)

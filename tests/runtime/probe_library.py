@@ -58,15 +58,19 @@ class Probe:
 
     def update(self, code, step, limit, seed, index) -> np.ndarray:
         """odt_update_code of the broadcast arguments, int32 (n,)."""
+        return self.update_checked(code, step, limit, seed, index)[0]
+
+    def update_checked(self, code, step, limit, seed, index) -> tuple[np.ndarray, np.ndarray]:
+        """As `update`, and whether each step was found not to be finite, uint32 (n,)."""
         arrays = np.broadcast_arrays(*np.atleast_1d(code, step, seed, index))
         kinds = (np.int32, np.float32, np.uint32, np.uint32)
         code, step, seed, index = (
             np.ascontiguousarray(a, k) for a, k in zip(arrays, kinds, strict=True)
         )
-        result = np.empty(len(code), np.int32)
+        result, not_finite = np.empty(len(code), np.int32), np.empty(len(code), np.uint32)
         arguments = (pointer(code), pointer(step), int(limit), pointer(seed), pointer(index))
-        self.library.probe_update(len(code), *arguments, pointer(result))
-        return result
+        self.library.probe_update(len(code), *arguments, pointer(result), pointer(not_finite))
+        return result, not_finite
 
 
 def pointer(array: np.ndarray) -> ctypes.c_void_p:

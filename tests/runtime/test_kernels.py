@@ -135,11 +135,15 @@ def test_updates_saturate_and_none_overflows(probe, limit):
 @pytest.mark.parametrize("limit", [127, LARGEST])
 def test_a_step_that_is_no_number_or_too_large(probe, limit):
     nan = np.array([0x7FC00000, 0xFFC00000, 0x7F800001], np.uint32).view(np.float32)
-    assert probe.update(55, nan, limit, 1, 2).tolist() == [55] * 3
-    assert probe.update(2**31 - 1, nan, limit, 1, 2).tolist() == [limit] * 3
-    huge = np.array([np.inf, 3e38, 2.0**31, -np.inf, -3e38, -(2.0**31)], np.float32)
+    nan = np.append(nan, np.array([np.inf, -np.inf], np.float32))
+    codes, not_finite = probe.update_checked(55, nan, limit, 1, 2)
+    assert codes.tolist() == [55] * 5 and not_finite.tolist() == [1] * 5
+    assert probe.update(2**31 - 1, nan, limit, 1, 2).tolist() == [limit] * 5
+    huge = np.array([3e38, 2.0**31, -3e38, -(2.0**31), 0.5, -0.0], np.float32)
+    codes, not_finite = probe.update_checked(10, huge, limit, 1, 2)
     away = np.clip(10 - np.clip(huge, -(2.0**30), 2.0**30).astype(np.int64), -limit - 1, limit)
-    assert probe.update(10, huge, limit, 1, 2).tolist() == away.tolist()
+    assert codes[:4].tolist() == away[:4].tolist()
+    assert not not_finite.any()
 
 
 def test_no_argument_is_undefined(probe):

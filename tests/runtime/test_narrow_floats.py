@@ -87,18 +87,22 @@ def test_floats_round_to_bfloat16_as_in_torch(library):
 
 
 def float8_values() -> np.ndarray:
-    """By code: a sign, 5 bits of exponent, biased by 28, 2 bits of fraction; code 0 is 0."""
+    """By code: a sign, 5 bits of exponent, biased by 28, 2 bits of fraction; 0 is 0, 1 NaN."""
     codes = CODES["float8"].astype(np.int64)
     sign, exponent, fraction = codes >> 7, codes >> 2 & 31, codes & 3
     magnitude = np.where(codes & 127, (1 + fraction / 4) * 2.0 ** (exponent - 28), 0)
+    magnitude[(codes & 127) == 1] = np.nan
     return np.where(sign, -magnitude, magnitude)
 
 
 def nearest_float8(x) -> np.ndarray:
-    """Three significant bits, ties to even; then what is too small is 0, what is too large 14."""
+    """Three significant bits, ties to even; then what is too small is 0, what is too large 14.
+
+    What is not finite is NaN."""
     mantissa, exponent = np.frexp(np.abs(np.asarray(x, np.float64)))
     rounded = np.ldexp(np.rint(mantissa * 8), exponent - 3)
     magnitude = np.where(rounded < LEAST, 0, np.fmin(rounded, LARGEST))
+    magnitude = np.where(np.isfinite(x), magnitude, np.nan)
     return np.copysign(magnitude, x)
 
 
@@ -111,7 +115,7 @@ def test_every_float8_is_what_its_definition_says_and_stored_again(library):
 
 
 def test_floats_round_to_float8_as_defined(library):
-    values = np.sort(float8_values()[:128])
+    values = np.sort(np.delete(float8_values()[:128], 1))
     ties = (values[1:] + values[:-1]) / 2
     in_range = 2.0 ** np.random.default_rng(1).uniform(-30, 5, 200_000)
     x = np.concatenate([numbers(), around(values), around(ties), in_range, -in_range])
@@ -126,8 +130,6 @@ def test_floats_round_to_float8_as_defined(library):
         (LARGEST, LARGEST),
         (14.9, LARGEST),
         (3e38, LARGEST),
-        (np.inf, LARGEST),
-        (np.nan, LARGEST),
         (1e-45, 0),
         (1.125, 1.0),  # ties: to an even fraction
         (1.375, 1.5),
@@ -140,7 +142,8 @@ def test_float8_at_its_limits(library, x, expected, sign):
     assert same(found, np.copysign([expected], sign))
 
 
-def test_not_a_number_stays_none_in_bfloat16(library):
+@pytest.mark.parametrize("format", ["bfloat16", "float8"])
+def test_what_is_not_finite_stays_so(library, format):
     """Those that arithmetic makes; a training step must notice that it went wrong."""
-    made = np.array([0x7FC00000, 0xFFC00000], np.uint32).view(np.float32)
-    assert np.isnan(decode(library, "bfloat16", encode(library, "bfloat16", made))).all()
+    made = np.array([0x7FC00000, 0xFFC00000, 0x7F800000, 0xFF800000], np.uint32).view(np.float32)
+    assert not np.isfinite(decode(library, format, encode(library, format, made))).any()

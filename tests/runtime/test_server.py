@@ -1,5 +1,6 @@
 """The C server against hostile bytes, under the sanitizers and every compiler."""
 
+import re
 import shutil
 import struct
 import subprocess
@@ -9,11 +10,12 @@ from fake_project import fake_project
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tvm_ondevice_train.boards import boards
 from tvm_ondevice_train.device import build
 from tvm_ondevice_train.device.protocol import CRC, ERROR, HEADER, MAGIC, REPLY, Frame, pack_frame
 from tvm_ondevice_train.project import runtime_dir
 
-STRICT = "-std=c99 -Wall -Wextra -Wpedantic -Wmissing-prototypes -Werror".split()
+STRICT = "-std=c99 -Wall -Wextra -Wpedantic -Wconversion -Wmissing-prototypes -Werror".split()
 EXIT = pack_frame(Frame.EXIT)
 
 
@@ -123,23 +125,27 @@ def test_no_bytes_hang_the_server_or_keep_it_from_the_next_frames(server, pieces
     assert replies[-1] == EXITED
 
 
-def _sources(platform):
-    ports = {"host": "host_main.c", "arm": "baremetal_main.c cortex_m.c semihosting.c"}
-    root = runtime_dir()
-    return [
-        *(root / "src").glob("*.c"),
-        *(root / "port" / name for name in ports[platform].split()),
-    ]
-
-
-@pytest.mark.parametrize("compiler", ["gcc", "clang", "arm-none-eabi-gcc"])
-def test_every_compiler_accepts_the_runtime_without_a_warning(compiler, tmp_path):
+@pytest.mark.parametrize(
+    ("compiler", "board", "transport"),
+    [
+        ("gcc", "host", "stdio"),
+        ("clang", "host", "stdio"),
+        *(
+            (row.compiler, row.name, how)
+            for row in boards()
+            if "baremetal" in row.platforms
+            for how in row.transports
+        ),
+    ],
+)
+def test_every_compiler_accepts_the_runtime_without_a_warning(compiler, board, transport, tmp_path):
     assert shutil.which(compiler), f"{compiler} is not installed"
-    project = fake_project(tmp_path / "project")
-    arm = compiler.startswith("arm")
-    flags = ["-mcpu=cortex-m7", "-mthumb", "-mfpu=fpv5-d16", "-mfloat-abi=hard"] if arm else []
-    command = [compiler, *STRICT, *flags, "-O2", "-fsyntax-only", f"-I{project}"]
-    command += [f"-I{runtime_dir() / 'include'}", *_sources("arm" if arm else "host")]
+    project = fake_project(tmp_path / "project", board, transport=transport)
+    makefile = (project / "Makefile").read_text()
+    flags = re.search("^CFLAGS = (.*)", makefile, re.MULTILINE)[1].split()
+    sources = sorted(str(path) for path in (project / "runtime").rglob("*.c"))
+    include = [f"-I{project}", f"-I{project / 'runtime/include'}", f"-I{project / 'runtime/port'}"]
+    command = [compiler, *flags, *STRICT, "-O1", "-fsyntax-only", *include, *sources]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
 

@@ -20,9 +20,9 @@ from .options import model_options
 @model_options
 @click.option(
     "--platform",
-    type=click.Choice(["host", "baremetal"]),
-    help="What the project runs as: a process of this computer, or a bare-metal image.  "
-    "[default: baremetal, for the board `host`: host]",
+    type=click.Choice(["host", "baremetal", "zephyr"]),
+    help="What the project runs as: a process of this computer, a bare-metal image, or a Zephyr "
+    "application.  [default: the first that `ondevice-train boards` lists]",
 )
 @click.option(
     "--transport",
@@ -50,6 +50,7 @@ def compile_command(
     loss,
     backward,
     prefer,
+    rollback,
     learning_rate,
     board,
     sram,
@@ -86,6 +87,7 @@ def compile_command(
             flash_bytes=flash,
             backward=backward,
             prefer=prefer,
+            rollback=rollback,
             tuning=tuning,
             dump_ir=dump_ir,
         )

@@ -87,6 +87,13 @@ def model_options(command):
             "the scratch that makes it fastest.",
         ),
         click.option(
+            "--rollback/--no-rollback",
+            default=True,
+            show_default=True,
+            help="Keep what a step writes over until it ends, so that one whose loss or gradient "
+            "is not finite changes nothing.",
+        ),
+        click.option(
             "--lr",
             "learning_rate",
             type=LearningRate(),

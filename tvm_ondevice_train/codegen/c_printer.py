@@ -8,8 +8,6 @@ bit an element.
 
 from __future__ import annotations
 
-import math
-import struct
 from dataclasses import dataclass
 
 from tvm import tirx
@@ -26,6 +24,7 @@ from relay_passes.in_place import (
 from relay_passes.microkernels import macs_of
 
 from ..errors import OdtError
+from .c_text import bare, float_literal
 from .runs_of_bits import runs_of_bits
 
 C_TYPES = {
@@ -89,6 +88,8 @@ _FUNCTIONS = {
     "rint": "odt_nearbyintf",
     "floor": "odt_floorf",
 }
+# take a pointer to a variable that becomes 1 where they meet a number that is not finite
+_WATCHING = ("odt_update_code", "odt_update_tile")
 _NOT_YET = "this operator cannot be compiled yet"
 
 
@@ -102,36 +103,28 @@ class CKernel:
     in_place: tuple[tuple[int, int], ...]  # (argument, output) that may be the same bytes
     workspace_bytes: int
     macs: int
+    watches: bool = False  # its last argument becomes 1 where an update is not finite
 
 
-def float_literal(value: float) -> str:
-    """The shortest C literal that is this float32 again."""
-    single = struct.unpack("f", struct.pack("f", value))[0]
-    if math.isinf(single) or math.isnan(single):
-        raise OdtError(f"a constant of the model is {single}; only finite numbers can be compiled")
-    for digits in range(1, 10):
-        text = f"{single:.{digits}g}"
-        if struct.pack("f", float(text)) == struct.pack("f", single):
-            break
-    return text + ("f" if any(c in text for c in ".e") else ".0f")
-
-
-def print_kernel(function: tirx.PrimFunc, inputs: int) -> CKernel:
+def print_kernel(function: tirx.PrimFunc, inputs: int, updates: bool = False) -> CKernel:
     """Print `function`, whose first `inputs` parameters are read and whose others are written.
 
     `function` is what `relay_passes.LowerToLoops` and then `InPlace` made.
+    updates : it writes over a parameter; a number that is not finite is left out and reported.
     """
-    return _Printer(function, inputs).kernel()
+    return _Printer(function, inputs, updates).kernel()
 
 
 class _Printer:
-    def __init__(self, function: tirx.PrimFunc, inputs: int):
+    def __init__(self, function: tirx.PrimFunc, inputs: int, updates: bool):
         self.function, self.inputs = function, inputs
+        self.updates = updates
         self.names: dict = {}  # Var -> C name
         self.bits: dict = {}  # buffer Var -> packed boolean
         self.scalars: set = set()
         self.runs: dict = {}  # BufferStore -> variable that gathers its booleans, loop variable
-        self.used: set[str] = set()
+        self.used: set[str] = {"not_finite", "bad"}
+        self.watches = False
         self.lines: list[str] = []
         self.workspace_bytes = workspace_bytes(function)
         self.offsets = iter(workspace_offsets(function))
@@ -142,7 +135,10 @@ class _Printer:
         for index, var in enumerate(self.function.params):
             name = f"in{index}" if index < self.inputs else f"out{index - self.inputs}"
             self.names[var], self.bits[var] = self._unique(name), str(var.ty.dtype) == "bool"
+        self.outputs = {self.names[var] for var in self.function.params[self.inputs :]}
         self._statement(self.function.body, 1)
+        if self.watches:  # a variable of its own stays in a register
+            self.lines = ["  uint32_t bad = 0;", *self.lines, "  *not_finite |= bad;"]
         body = "\n".join(self.lines)
         loaded = parameters_read(self.function)
         reads = tuple(index for index in range(self.inputs) if index in loaded)
@@ -158,6 +154,8 @@ class _Printer:
             comments.append(f"{name} {dtype} {shape}")
         if self.workspace_bytes:
             arguments.append("uint8_t *workspace")
+        if self.watches:
+            arguments.append("uint32_t *not_finite")
         head = "/* " + "; ".join(comments) + " */\n"
         text = f"{head}ODT_KERNEL void @NAME@({', '.join(arguments)}) {{\n{body}\n}}\n"
         in_place = tuple(
@@ -165,7 +163,9 @@ class _Printer:
             for source, output in in_place_pairs(self.function)
             if source in reads and output >= self.inputs
         )
-        return CKernel(text, reads, tuple(parameters), in_place, self.workspace_bytes, self.macs)
+        parameters = tuple(parameters)
+        facts = (in_place, self.workspace_bytes, self.macs, self.watches)
+        return CKernel(text, reads, parameters, *facts)
 
     def _unique(self, name: str) -> str:
         name = "".join(c if c.isalnum() else "_" for c in name)
@@ -235,7 +235,7 @@ class _Printer:
         self.used.discard(name)
         for store, base in runs:
             target, values = self.names[store.buffer], self.runs.pop(store)[0]
-            index = _bare(self._expr(base))
+            index = bare(self._expr(base))
             self._line(depth, f"odt_bits_write({target}, {index}, {extent}, {values});")
 
     def _IfThenElse(self, node, depth):
@@ -249,23 +249,26 @@ class _Printer:
     def _BufferStore(self, node, depth):
         self._count(node)
         name, index = self.names[node.buffer], self._expr(node.indices[0])
-        value = _bare(self._expr(node.value))
+        value = bare(self._expr(node.value))
         if node.buffer in self.scalars:
             self._line(depth, f"{name} = {value};")
         elif node in self.runs:
             values, element = self.runs[node]
             self._line(depth, f"{values} |= (uint32_t)({value}) << {element};")
         elif self.bits[node.buffer]:
-            self._line(depth, f"odt_bit_write({name}, {_bare(index)}, {value});")
+            self._line(depth, f"odt_bit_write({name}, {bare(index)}, {value});")
+        elif self.updates and name in self.outputs and str(node.value.ty.dtype) == "float32":
+            self.watches = True
+            self._line(depth, f"odt_update_float({name} + {index}, {value}, &bad);")
         else:
-            self._line(depth, f"{name}[{_bare(index)}] = {value};")
+            self._line(depth, f"{name}[{bare(index)}] = {value};")
 
     def _Bind(self, node, depth):
         name = self._unique(_short(node.var.name))
         self.names[node.var] = name
         self._line(
             depth,
-            f"const {C_TYPES[str(node.var.ty.dtype)]} {name} = {_bare(self._expr(node.value))};",
+            f"const {C_TYPES[str(node.var.ty.dtype)]} {name} = {bare(self._expr(node.value))};",
         )
 
     def _AttrStmt(self, node, depth):
@@ -328,13 +331,13 @@ class _Printer:
     def _extremum(self, which: str, node):
         dtype = str(node.ty.dtype)
         suffix = "f" if dtype == "float32" else "i"
-        return f"odt_{which}{suffix}({_bare(self._expr(node.a))}, {_bare(self._expr(node.b))})"
+        return f"odt_{which}{suffix}({bare(self._expr(node.a))}, {bare(self._expr(node.b))})"
 
     def _expr_TensorLoad(self, node):
         name = self.names[node.source]
         if node.source in self.scalars:
             return name
-        index = _bare(self._expr(node.indices[0]))
+        index = bare(self._expr(node.indices[0]))
         return f"odt_bit_read({name}, {index})" if self.bits[node.source] else f"{name}[{index}]"
 
     def _expr_Call(self, node):
@@ -346,7 +349,7 @@ class _Printer:
             load = node.args[0]
             if load.source in self.scalars:
                 return "&" + self.names[load.source]
-            index = _bare(self._expr(load.indices[0]))
+            index = bare(self._expr(load.indices[0]))
             return self.names[load.source] + (f" + {index}" if index != "0" else "")
         if name == "if_then_else":
             return self._ternary(*node.args)
@@ -356,7 +359,11 @@ class _Printer:
             function = _FUNCTIONS.get(function.removesuffix("f"), function)
         if function is None or not function.startswith("odt_"):
             raise OdtError(f"no C for the function {function or name}; {_NOT_YET}")
-        return f"{function}({', '.join(_bare(self._expr(a)) for a in arguments)})"
+        texts = [bare(self._expr(a)) for a in arguments]
+        if function in _WATCHING:
+            self.watches = True
+            texts.append("&bad")
+        return f"{function}({', '.join(texts)})"
 
 
 def _short(name: str) -> str:
@@ -368,15 +375,3 @@ def _has_product(node) -> bool:
     if type(node).__name__ == "Mul":
         return True
     return type(node).__name__ == "Cast" and _has_product(node.value)
-
-
-def _bare(text: str) -> str:
-    """Drop the parentheses around a whole expression."""
-    if not (text.startswith("(") and text.endswith(")")):
-        return text
-    depth = 0
-    for position, char in enumerate(text):
-        depth += (char == "(") - (char == ")")
-        if depth == 0 and position < len(text) - 1:
-            return text
-    return text[1:-1]

@@ -23,7 +23,8 @@ _RESERVED = frozenset(
     protected public register restrict return short signed sizeof static static_assert struct switch
     template this throw true try typedef typeid typename union unsigned using virtual void volatile
     wchar_t while xor
-    arena arena_bytes destination input learning_rate loss odt output params place_input seed target
+    arena arena_bytes destination forward input learning_rate loss not_finite odt output params
+    place_input seed target
     abs ceil cos erf exp floor index labs log main memcpy memmove memset pow printf round sin sqrt
     tan tanh
     """.split()
@@ -33,12 +34,16 @@ _RESERVED_PREFIXES = ("odt_", "ODT_", "initial_", "INT", "UINT")
 
 @dataclass(frozen=True)
 class PlannedProgram:
-    """A program with the arena offset of each of its temporaries and of its input."""
+    """A program with the arena offset of each of its temporaries and of its input.
+
+    rollback : whether there is a backup of each parameter, from its update to the end.
+    """
 
     program: Program
     places: Mapping[str, Place]
     buffers: tuple[Buffer, ...]
     plan: MemoryPlan
+    rollback: bool = False
 
     def offset(self, tensor: Tensor) -> int | None:
         """Arena offset in bytes; None for a tensor that lies elsewhere."""
@@ -48,6 +53,12 @@ class PlannedProgram:
     def workspace_offset(self, index: int) -> int:
         """Arena offset of the scratch of op `index`."""
         return self.plan.offsets[workspace_name(index)]
+
+    @property
+    def backups(self) -> tuple[tuple[int, Tensor, int], ...]:
+        """Op that updates it, parameter, and arena offset of the backup."""
+        updates = self.program.updates if self.rollback else ()
+        return tuple((i, t, self.plan.offsets[backup_name(t)]) for i, t in updates)
 
     @property
     def input_offset(self) -> int:
@@ -61,16 +72,19 @@ class PlannedProgram:
         return live_tensors(self.program)
 
 
-def plan_program(program: Program, in_place: bool = True) -> PlannedProgram:
+def plan_program(program: Program, in_place: bool = True, rollback: bool = False) -> PlannedProgram:
     """Live ranges of `program`, and the smallest arena that holds them.
 
     in_place : let results take the place of an operand that nobody reads again, where they can.
+    rollback : keep what each update writes over, so that a step can be taken back.
     """
     places = reuse_in_place(program) if in_place else own_places(program)
     buffers = live_ranges(program, places)
+    if rollback:
+        buffers += _backups(program)
     planned = plan(buffers)
     check_plan(buffers, planned)
-    return PlannedProgram(program, places, buffers, planned)
+    return PlannedProgram(program, places, buffers, planned, rollback)
 
 
 def live_tensors(program: Program) -> dict[Tensor, tuple[int, int]]:
@@ -120,6 +134,18 @@ def _buffer(name: str, members) -> Buffer:
 
 def workspace_name(index: int) -> str:
     return f"workspace of op {index}"
+
+
+def _backups(program: Program) -> tuple[Buffer, ...]:
+    end = len(program.ops) - 1
+    return tuple(
+        Buffer(backup_name(tensor), tensor.size_bytes, index, end, ARENA_ALIGN)
+        for index, tensor in program.updates
+    )
+
+
+def backup_name(parameter: Tensor) -> str:
+    return f"backup of {parameter.name}"
 
 
 @dataclass(frozen=True)

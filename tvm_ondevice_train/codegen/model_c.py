@@ -9,18 +9,25 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..render import render
-from .c_printer import C_TYPES, HEADERS, float_literal
-from .layout import ARENA_ALIGN, ParameterSlot, PlannedProgram, identifier
-from .program import Op, Tensor
+from .c_printer import C_TYPES, HEADERS
+from .c_text import float_literal
+from .layout import ARENA_ALIGN, ParameterSlot, PlannedProgram, backup_name, identifier
+from .program import Op, Tensor, prediction
 
 
 @dataclass(frozen=True)
 class Source:
-    """Everything that the C of one model is made from."""
+    """Everything that the C of one model is made from.
+
+    graph : text that tells one forward from another, whatever kernels compute it.
+    train : its loss is known before the first update.
+    evaluate : its results are output and loss; what the output needs comes first.
+    """
 
     name: str
+    graph: str
     train: PlannedProgram
-    predict: PlannedProgram
+    evaluate: PlannedProgram
     frozen: Mapping[str, np.ndarray]
     slots: tuple[ParameterSlot, ...]
     constants: Mapping[str, np.ndarray]
@@ -33,7 +40,7 @@ class Source:
 
     @property
     def arena_bytes(self) -> int:
-        total = max(p.plan.total_bytes for p in (self.train, self.predict))
+        total = max(p.plan.total_bytes for p in (self.train, self.evaluate))
         return (total + ARENA_ALIGN - 1) // ARENA_ALIGN * ARENA_ALIGN
 
 
@@ -54,14 +61,21 @@ class _Generator:
 
     def files(self) -> dict[str, str]:
         source = self.source
+        output, loss = source.evaluate.program.results
+        evaluation = self._calls(source.evaluate)
+        forward = len(prediction(source.evaluate.program).ops)
+        training = self._training_calls()
+        updating = min(index for index, _ in source.train.program.updates)
         calls = {
-            "train_calls": self._calls(source.train),
-            "predict_calls": self._calls(source.predict),
+            "loss_first_calls": training[:updating],
+            "update_calls": training[updating:],
+            "forward_calls": evaluation[:forward],
+            "loss_calls": evaluation[forward:],
         }
         data = self._data()
         facts = {
             "source": source,
-            "data_hash": f"0x{zlib.crc32(data.encode()):08x}u",
+            "model_hash": f"0x{_identity(source):08x}u",
             "arena_align": ARENA_ALIGN,
             "input_ctype": C_TYPES[source.input_dtype],
             "target_ctype": C_TYPES[source.target.dtype],
@@ -72,14 +86,18 @@ class _Generator:
             "learning_rate": float_literal(source.learning_rate),
             "arena_maps": [
                 (title, arena_map(planned))
-                for title, planned in (("training", source.train), ("predicting", source.predict))
+                for title, planned in (("training", source.train), ("evaluating", source.evaluate))
             ],
             "headers": ["odt_check.h", *HEADERS],
             "kernels": [text.replace("@NAME@", name) for text, name in self.kernels.items()],
             "train_input": source.train.input_offset,
-            "predict_input": source.predict.input_offset,
-            "loss_offset": source.train.offset(source.train.program.results[0]),
-            "output_offset": source.predict.offset(source.predict.program.results[0]),
+            "evaluate_input": source.evaluate.input_offset,
+            "train_loss": source.train.offset(source.train.program.results[0]),
+            "evaluate_loss": source.evaluate.offset(loss),
+            "output_offset": source.evaluate.offset(output),
+            "backups": [(self.fields[t.name], offset) for _, t, offset in source.train.backups],
+            "seeded": any(t.role == "seed" for op in source.train.program.ops for t in op.inputs),
+            "rollback": source.train.rollback,
             **calls,
         }
         return {
@@ -93,6 +111,15 @@ class _Generator:
     def _calls(self, planned: PlannedProgram) -> list[str]:
         return [self._call(planned, index, op) for index, op in enumerate(planned.program.ops)]
 
+    def _training_calls(self) -> list[str]:
+        """Calls of the step, each update behind the backup of what it writes over."""
+        calls = self._calls(self.source.train)
+        for index, tensor, offset in self.source.train.backups:
+            field = f"odt->params.{self.fields[tensor.name]}"
+            backup = f"memcpy(arena + {offset}, {field}, sizeof {field});"
+            calls[index] = f"{backup}\n  {calls[index]}"
+        return calls
+
     def _call(self, planned, index: int, op: Op) -> str:
         arguments = [
             self._argument(planned, tensor, ctype, read_only)
@@ -102,7 +129,10 @@ class _Generator:
         ]
         if op.kernel.workspace_bytes:
             arguments.append(f"arena + {planned.workspace_offset(index)}")
-        return f"{self._kernel(op)}({', '.join(arguments)}); /* {plain(op.name)} */"
+        if op.kernel.watches:
+            arguments.append("&not_finite")
+        call = f"{self._kernel(op)}({', '.join(arguments)});"
+        return f"{call} /* {plain(op.name)} */\n  ODT_YIELD();"
 
     def _kernel(self, op: Op) -> str:
         """Name of the kernel's one copy: equal text is one function."""
@@ -130,7 +160,7 @@ class _Generator:
         source = self.source
         used = {
             tensor.name
-            for planned in (source.train, source.predict)
+            for planned in (source.train, source.evaluate)
             for op in planned.program.ops
             for tensor in op.inputs
         }
@@ -141,6 +171,21 @@ class _Generator:
         ]
         initial = [_array(f"initial_{slot.field}", slot.value) for slot in source.slots]
         return render(__package__, "model_data.h", {"source": source, "arrays": arrays + initial})
+
+
+def _identity(source: Source) -> int:
+    """Tells apart models that cannot go on with each other's trained parameters.
+
+    Layout, names and first values of what trains, what is frozen, and the function of them; not
+    how training computes: backward, schedules, rollback, learning rate.
+    """
+    check = zlib.crc32(source.graph.encode())
+    trained = [(slot.name, slot.value) for slot in source.slots]
+    for kind, values in (("trained", trained), ("frozen", source.frozen.items())):
+        for name, value in values:
+            check = zlib.crc32(f"{kind} {name} {value.dtype} {value.shape}".encode(), check)
+            check = zlib.crc32(value.tobytes(), check)
+    return check
 
 
 def plain(text: str) -> str:
@@ -190,6 +235,9 @@ def arena_map(planned: PlannedProgram) -> list[str]:
         if op.kernel.workspace_bytes:
             place = (index, planned.workspace_offset(index), index, op.kernel.workspace_bytes)
             entries.append((*place, f"scratch  {op.name}"))
+    end = len(planned.program.ops) - 1
+    for index, tensor, offset in planned.backups:
+        entries.append((index, offset, end, tensor.size_bytes, backup_name(tensor)))
     return [
         f"{offset:8d} {size:8d}  ops {first:3d}..{last:<3d}  " + plain(what.rstrip())
         for first, offset, last, size, what in sorted(entries)

@@ -53,6 +53,44 @@ class Program:
     def macs(self) -> int:
         return sum(op.kernel.macs for op in self.ops)
 
+    @property
+    def updates(self) -> tuple[tuple[int, Tensor], ...]:
+        """Index and parameter of each op that writes over one."""
+        return tuple((i, op.outputs[0]) for i, op in enumerate(self.ops) if op.in_place)
+
+
+def prediction(evaluation: Program) -> Program:
+    """The ops of `evaluation`, whose results are output and loss, that the output needs."""
+    output = evaluation.results[0]
+    return Program(_needed(output, evaluation.ops), evaluation.constants, (output,))
+
+
+def prediction_first(evaluation: Program) -> Program:
+    """The same program, with what only the loss needs behind the prediction."""
+    return _first_result_before(evaluation, 0)
+
+
+def loss_before_updates(step: Program) -> Program:
+    """The same step, whose first result is the loss, with it known before a parameter changes."""
+    return _first_result_before(step, min(i for i, _ in step.updates))
+
+
+def _first_result_before(program: Program, index: int) -> Program:
+    """The same program, with what its first result needs moved before op `index`."""
+    before, behind = program.ops[:index], program.ops[index:]
+    needed = _needed(program.results[0], behind)
+    rest = tuple(op for op in behind if op not in needed)
+    return replace(program, ops=(*before, *needed, *rest))
+
+
+def _needed(result: Tensor, ops: tuple[Op, ...]) -> tuple[Op, ...]:
+    needed, found = {result.name}, []
+    for op in reversed(ops):
+        if any(tensor.name in needed for tensor in op.outputs):
+            found.insert(0, op)
+            needed.update(tensor.name for tensor in op.inputs)
+    return tuple(found)
+
 
 def extract(module: tvm.IRModule, roles: tuple[str, ...] = ()) -> Program:
     """Read ``module["main"]``, lowered by `relay_passes.lowering`, as a `Program`.
@@ -72,7 +110,6 @@ class _Extraction:
         self.module = module
         self.function = module["main"]
         self.roles = roles
-        self.kernels = _print_kernels(module)
         self.tensors: dict = {}  # Relax variable -> Tensor, or tuple of Tensors
         self.constants: dict[str, np.ndarray] = {}
         self.constant_names: dict = {}
@@ -91,6 +128,7 @@ class _Extraction:
             self.tensors[var] = Tensor(name, shape_of(var), dtype_of(var), role)
         self.values = {b.var: b.value for b in bindings_of(function)}
         self.overwritten = self._updates()
+        self.kernels = _print_kernels(self.module, self.overwritten)
         for binding in bindings_of(function):
             self._binding(binding)
         results = tuple(self.tensors[f] for f in self._results())
@@ -134,7 +172,7 @@ class _Extraction:
             self.tensors[var] = outputs[0]
         kind = kind_of(gvar.name_hint)
         name = self._op_name(kind, inputs, outputs)
-        kernel = self.kernels[gvar.name_hint, len(inputs)]
+        kernel = self.kernels[gvar.name_hint, len(inputs), var in self.overwritten]
         inputs = tuple(inputs[index] for index in kernel.reads)
         self.ops.append(Op(name, kind, kernel, inputs, outputs, var in self.overwritten))
 
@@ -172,15 +210,16 @@ class _Extraction:
         return Tensor(name, tuple(value.shape), str(value.dtype), "constant")
 
 
-def _print_kernels(module) -> dict:
-    """C of each PrimFunc, by its name and number of inputs."""
+def _print_kernels(module, overwritten) -> dict:
+    """C of each PrimFunc, by its name, number of inputs, and whether it updates a parameter."""
     kernels = {}
     for binding in bindings_of(module["main"]):
         if op_name(binding.value) != "relax.call_tir":
             continue
         name, inputs = binding.value.args[0].name_hint, len(binding.value.args[1].fields)
-        if (name, inputs) not in kernels:
-            kernels[name, inputs] = print_kernel(module[name], inputs)
+        key = (name, inputs, binding.var in overwritten)
+        if key not in kernels:
+            kernels[key] = print_kernel(module[name], *key[1:])
     return kernels
 
 

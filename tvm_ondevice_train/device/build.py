@@ -1,4 +1,4 @@
-"""Build a project with its own Makefile, and account for what came out."""
+"""Build a project with its own Makefile or with Zephyr, and account for what came out."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 from ..boards import board as find_board
 from ..errors import OdtError
 from .toolchain import find_tool, run_tool
+from .zephyr import build_zephyr, zephyr_program
 
 _NEEDED = {"board", "platform", "input", "output", "target", "trained_parameters"}
 
@@ -55,11 +56,16 @@ def build(directory: str | Path, extra: str = "") -> Path:
     """
     directory = Path(directory)
     report = load_report(directory)
+    board = find_board(report["board"])
+    if report["platform"] == "zephyr":
+        if complaint := build_zephyr(directory, board, extra):
+            raise OdtError(f"build: {_reason(complaint, board.name)}")
+        return zephyr_program(directory, board)
     baremetal = report["platform"] == "baremetal"
-    find_tool(find_board(report["board"]).compiler if baremetal else "gcc")
+    find_tool(board.compiler if baremetal else "gcc")
     result = run_tool(["make", "-s", "-C", str(directory), f"EXTRA={extra}"])
     if result.returncode:
-        raise OdtError(f"build: {_reason(result.stderr or result.stdout, report['board'])}")
+        raise OdtError(f"build: {_reason(result.stderr or result.stdout, board.name)}")
     return directory / "build" / ("firmware.elf" if baremetal else "firmware")
 
 
@@ -83,17 +89,30 @@ def sizes(elf: str | Path) -> Sizes:
 
     with open(elf, "rb") as file:
         image = ELFFile(file)
-        sections = {s.name: s for s in image.iter_sections() if s["sh_flags"] & 2}  # SHF_ALLOC
-        flash = sum(s["sh_size"] for s in sections.values() if s["sh_type"] != "SHT_NOBITS")
+        sections = {section.name: section for section in _loaded(image)}
         state = _symbol(image, "odt_state")["st_size"]
     static = sum(sections[name]["sh_size"] for name in (".data", ".bss") if name in sections)
     return Sizes(
-        flash_bytes=flash,
+        flash_bytes=flash_bytes(elf),
         arena_bytes=sections[".arena"]["sh_size"],
         state_bytes=state,
         other_bytes=static - state,
         stack_bytes=sections[".stack"]["sh_size"],
     )
+
+
+def flash_bytes(elf: str | Path) -> int:
+    """Code, constants and the initial values of data in an ELF file for a board, in bytes."""
+    from elftools.elf.elffile import ELFFile
+
+    with open(elf, "rb") as file:
+        loaded = _loaded(ELFFile(file))
+        return sum(section["sh_size"] for section in loaded if section["sh_type"] != "SHT_NOBITS")
+
+
+def _loaded(image) -> list:
+    """The sections that have a place in the device's memory."""
+    return [section for section in image.iter_sections() if section["sh_flags"] & 2]  # SHF_ALLOC
 
 
 def symbol_address(elf: str | Path, name: str) -> int:

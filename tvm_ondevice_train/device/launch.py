@@ -1,7 +1,8 @@
 """Start a built project, as a process or in QEMU, and move bytes to and from it.
 
-Both kinds talk through their standard input and output: the bare-metal port opens the emulator's
-own by semihosting. So there is one way to send, to receive, to time out and to notice an end.
+All kinds talk through their standard input and output: the bare-metal port opens the emulator's
+own by semihosting, or QEMU puts the board's serial line there. So there is one way to send, to
+receive and to time out.
 """
 
 from __future__ import annotations
@@ -22,25 +23,37 @@ from .toolchain import find_tool, run_tool
 
 _KINDS = ("train", "predict")  # the pairs of marker functions in odt_marks.h
 _EMULATORS = {"arm": "qemu-system-arm", "riscv": "qemu-system-riscv32"}
+_START_SECONDS = 60.0  # how long an emulated board may take until it listens
 _PLUGIN_SOURCE = Path(__file__).with_name("count_plugin.c")
 
 
 class Running:
     """A started program. Not for more than one thread.
 
+    directory : where it runs; an emulated board keeps its flash there, in flash.bin.
     kernels : the functions by address whose calls the emulator counts. After `close`, `calls` is
         {kind: [(function, guest instructions), ...]}: each call, summed over the regions.
+    on_a_line : the program sits behind a serial line: it sends a newline once it listens, and
+        nothing can tell it to end.
     """
 
     def __init__(
-        self, command: list[str], counts: Path | None, kernels: Mapping[int, str] | None = None
+        self,
+        command: list[str],
+        directory: Path,
+        counts: Path | None,
+        kernels: Mapping[int, str] | None = None,
+        on_a_line: bool = False,
     ):
         self._counts = counts
+        self._on_a_line = on_a_line
         self._kernels = kernels or {}
         self.calls: dict[str, list[tuple[str, int]]] = {}
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
         pipe = subprocess.PIPE
-        self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=self._log)
+        self._process = subprocess.Popen(
+            command, stdin=pipe, stdout=pipe, stderr=self._log, cwd=directory
+        )
         self._in = self._process.stdin.fileno()
         self._out = self._process.stdout.fileno()
         os.set_blocking(self._in, False)
@@ -68,11 +81,20 @@ class Running:
             data += part
         return bytes(data)
 
+    def read_line(self, timeout: float) -> str:
+        """Receive text up to the end of its line; errors as for `write`."""
+        text = b""
+        while not text.endswith(b"\n"):
+            text += self.read(1, timeout)
+        return text.decode(errors="replace").strip()
+
     def close(self) -> dict[str, tuple[int, int]]:
         """End the program; per kind, (regions, guest instructions), or {} on the host."""
         if self._process.stdin.closed:
             return {}
         self._process.stdin.close()  # the end of its input ends it
+        if self._on_a_line:
+            self._process.terminate()
         try:
             self._process.wait(timeout=5)
         except subprocess.TimeoutExpired:
@@ -117,9 +139,12 @@ def launch(directory: str | Path, program: Path, kernels: Collection[str] = ()) 
     kernels : functions of it, each of whose calls the emulator counts on its own.
     """
     report = load_report(directory)
+    directory, program = Path(directory), program.resolve()
     if report["platform"] == "host":
-        return Running([str(program)], counts=None)
+        return Running([str(program)], directory, counts=None)
     board = find_board(report["board"])
+    if board.is_host:
+        return _started(Running([str(program)], directory, counts=None, on_a_line=True))
     if board.qemu_machine is None:
         raise OdtError(
             f"device: {board.name} is not emulated; bring the program to the board with "
@@ -129,7 +154,15 @@ def launch(directory: str | Path, program: Path, kernels: Collection[str] = ()) 
     counts.unlink(missing_ok=True)
     addresses = function_addresses(program, kernels)
     command = _qemu_command(board, report["transport"], program, counts, addresses)
-    return Running(command, counts, addresses)
+    if report["transport"] == "uart":
+        return _started(Running(command, directory, counts, addresses, on_a_line=True))
+    return Running(command, directory, counts, addresses)
+
+
+def _started(running: Running) -> Running:
+    """What sits behind a serial line, once it listens."""
+    running.read_line(_START_SECONDS)
+    return running
 
 
 def _qemu_command(

@@ -39,6 +39,7 @@ _MODEL_ERRORS = {
     -3: "the label is out of range",
     -4: "a value is not finite; use a smaller learning rate or check the sample",
     -5: "the learning rate is negative or not finite",
+    -6: "the loss or a gradient is not finite; use a smaller learning rate",
 }
 _PROTOCOL_ERRORS = {
     -16: "bytes without a frame around them",

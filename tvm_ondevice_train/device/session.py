@@ -150,6 +150,9 @@ class Session:
         self._running.write(pack_frame(kind, payload), self._timeout)
         header = self._running.read(HEADER.size, self._timeout)
         magic, _, length = HEADER.unpack(header)
+        if header.startswith(b"odt: "):  # the last words of a device on a serial line
+            words = header[5:].decode() + self._running.read_line(self._timeout)
+            raise OdtError(f"device: the program stopped: {words}")
         if magic != MAGIC:
             raise OdtError("device: the reply is not a frame")
         body = self._running.read(length, self._timeout)

@@ -12,6 +12,7 @@ from ..errors import OdtError
 _PACKAGES = {
     "gcc": "gcc libc6-dev",
     "make": "make",
+    "cmake": "cmake ninja-build device-tree-compiler",
     "arm-none-eabi-gcc": "gcc-arm-none-eabi libnewlib-arm-none-eabi",
     "riscv64-unknown-elf-gcc": "gcc-riscv64-unknown-elf picolibc-riscv64-unknown-elf",
     "qemu-system-arm": "qemu-system-arm",

@@ -15,11 +15,11 @@ from ..boards import Board
 from ..boards import board as find_board
 from ..errors import OdtError
 from ..npz import npz_bytes
-from . import makefile_project
+from . import makefile_project, zephyr
 
 # Each module has `contents(files, report, board)`, path -> text of what the platform adds, and
 # `NAMES`, the files and folders that it may put at the top of a project.
-PLATFORMS = {"host": makefile_project, "baremetal": makefile_project}
+PLATFORMS = {"host": makefile_project, "baremetal": makefile_project, "zephyr": zephyr}
 _OF_ALL = {"README.md", "model.c", "model.h", "model_data.h", "report.json", "initial.npz"}
 _OF_ALL |= {"runtime"}
 # what building and running add to a project

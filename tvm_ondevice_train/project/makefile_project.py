@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from collections.abc import Mapping
+
+import numpy as np
 
 from ..boards import Board
 from ..render import render
@@ -14,12 +17,17 @@ BAUD = 115200  # of every serial line
 _COMMON_CFLAGS = "-std=c99 -O3 -ffp-contract=off -ffunction-sections -fdata-sections"
 # No start files and no system calls: they are ours.
 _BAREMETAL_LDFLAGS = "-nostartfiles -T link.ld -Wl,--gc-sections -Wl,-Map=build/map.txt"
-_HOST_PORT = ("host_main.c",)
+_HOST_PORT = ("host_main.c", "host_flash.c", "host_flash.h", "file_flash.c", "file_flash.h")
 _PORT = ("baremetal_main.c", "machine.c", "machine.h", "link.h", "odt_board.h")
 _CORE_PORTS = {"arm": ("cortex_m.c",), "riscv": ("riscv.c",)}
 _LINK_PORTS = {
-    "semihosting": ("link_semihosting.c", "semihosting.c", "semihosting.h", "flash_none.c"),
-    "uart": ("link_uart.c", "uart.h", "flash_none.c"),
+    "semihosting": ("link_semihosting.c", "semihosting.c", "semihosting.h"),
+    "uart": ("link_uart.c", "uart.h"),
+}
+_FLASH_PORTS = {
+    "none": ("flash_none.c",),
+    "nvmc": ("flash_nvmc.c",),
+    "semihosting": ("flash_semihosting.c", "file_flash.c", "file_flash.h"),
 }
 _UART_PORTS = {
     "cmsdk": ("uart_cmsdk.c",),
@@ -30,19 +38,23 @@ _UART_PORTS = {
     "stm32f4": ("uart_stm32f4.c", "stm32_pins.c", "stm32_pins.h"),
 }
 _LIBRARIES = {"arm": "nano.specs", "riscv": "picolibc.specs"}  # for memcpy and its like
+_HEADER_BYTES = 48  # ODT_STORE_HEADER_BYTES
+_PADDING_BYTES = 4  # at most, after each member of odt_params_t
 _ARM_DEVICES = (0x40000000, 0x20000000)  # where every Cortex-M has them; start and size
 
 
 def contents(files: Mapping[str, str], report: Mapping, board: Board) -> dict[str, str]:
     """Path -> text of what this platform adds to model, report and README."""
     baremetal = report["platform"] == "baremetal"
-    ports = _baremetal_ports(board, report["transport"]) if baremetal else _HOST_PORT
+    flash = _flash(board, report["transport"])
+    ports = _baremetal_ports(board, report["transport"], flash) if baremetal else _HOST_PORT
     added = {f"runtime/{path}": text for path, text in runtime_files(ports).items()}
     facts = {
         "model": report["model"],
         "board": board,
         "baremetal": baremetal,
         "stack_bytes": report["stack_bytes"],
+        "image_bytes": board.flash_bytes,
         "store_bytes": 0,
         "sources": sorted(path for path in {**files, **added} if path.endswith(".c")),
         "firmware": "firmware.elf" if baremetal else "firmware",
@@ -51,6 +63,8 @@ def contents(files: Mapping[str, str], report: Mapping, board: Board) -> dict[st
         "ldflags": _BAREMETAL_LDFLAGS if baremetal else "-Wl,--gc-sections",
         "flash_command": _flash_command(board) if baremetal else None,
     }
+    if flash == "nvmc":
+        facts |= _divided_flash(report, board)
     added["Makefile"] = render(__package__, "Makefile", facts)
     added["README.md"] = render(__package__, "README.md", {**facts, "report": report})
     if baremetal:
@@ -59,8 +73,29 @@ def contents(files: Mapping[str, str], report: Mapping, board: Board) -> dict[st
     return added
 
 
-def _baremetal_ports(board: Board, transport: str) -> tuple[str, ...]:
-    ports = (*_PORT, *_CORE_PORTS[board.arch], *_LINK_PORTS[transport])
+def _flash(board: Board, transport: str) -> str:
+    """What keeps the learned parameters: an entry of `_FLASH_PORTS`."""
+    if transport == "semihosting":
+        return "semihosting"
+    return board.store["driver"] if board.store else "none"
+
+
+def _divided_flash(report: Mapping, board: Board) -> dict[str, int]:
+    """Flash for the program, and whole pages behind it for two images of odt_store.h."""
+    image = _HEADER_BYTES + sum(
+        math.prod(entry["shape"]) * np.dtype(entry["dtype"]).itemsize + _PADDING_BYTES
+        for entry in report["trained_parameters"].values()
+    )
+    page = board.store["page_bytes"]
+    pages = -(-image // page)
+    step = 1 << max(0, pages.bit_length() - 3)  # a guard by powers of two needs three at most
+    store_bytes = 2 * -(-pages // step) * step * page
+    whole_bytes = board.flash_bytes // page * page
+    return {"image_bytes": whole_bytes - store_bytes, "store_bytes": store_bytes}
+
+
+def _baremetal_ports(board: Board, transport: str, flash: str) -> tuple[str, ...]:
+    ports = (*_PORT, *_CORE_PORTS[board.arch], *_LINK_PORTS[transport], *_FLASH_PORTS[flash])
     return (*ports, *_UART_PORTS[board.uart["driver"]]) if transport == "uart" else ports
 
 

@@ -66,6 +66,8 @@ def _command(model: str, options: Mapping, board: str, trials: int, seed: int) -
         if value is not None:
             text = Path(value).name if name == "scheme" else value
             words.append(f"--{name} {text}")
+    if not options.get("rollback", True):
+        words.append("--no-rollback")
     return " ".join([*words, f"--trials {trials}", f"--seed {seed}"])
 
 

@@ -116,12 +116,14 @@ class _Layout:
             )
         ]
         workspace = self._place(max(kernel.workspace_bytes for kernel in kernels))
+        watching = ["&not_finite"] if kernels[0].watches else []
         self.facts = {
             "operands": operands,
             "calls": [
-                ", ".join([*arguments, *([workspace] if kernel.workspace_bytes else [])])
+                ", ".join([*arguments, *([workspace] if kernel.workspace_bytes else []), *watching])
                 for kernel in kernels
             ],
+            "watched": bool(watching),
             "results_at": f"arena + {first}",
             "results_bytes": size,
             "expected_at": self._place(size),

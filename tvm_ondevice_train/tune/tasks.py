@@ -100,7 +100,7 @@ def tasks_of(compiled: CompiledModel, recorder: Recorder) -> list[Task]:
     values = {**source.frozen, **source.constants, **{s.name: s.value for s in source.slots}}
     uses = [
         (op, room, planned is source.train)
-        for planned in (source.train, source.predict)
+        for planned in (source.train, source.evaluate)
         for op, room in _uses(planned, source.arena_bytes)
     ]
     found: dict[str, Task] = {}

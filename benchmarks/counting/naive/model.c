@@ -114,6 +114,14 @@ int odt_predict(odt_t *odt, const odt_input_t *input, float *output)
     return ODT_OK;
 }
 
+int odt_evaluate(odt_t *odt, const odt_input_t *input, const odt_target_t *target, float *output,
+                 float *loss)
+{
+    (void)target;
+    *loss = 0.0f;
+    return odt_predict(odt, input, output);
+}
+
 int odt_train_step(odt_t *odt, const odt_input_t *input, const odt_target_t *target, float *loss)
 {
     (void)odt;

@@ -16,7 +16,7 @@
 typedef int8_t odt_input_t;
 typedef int32_t odt_target_t;
 
-enum odt_error { ODT_OK = 0 };
+enum odt_error { ODT_OK = 0, ODT_ERR_NULL = -1 };
 
 typedef struct odt_params {
     float unused;
@@ -24,6 +24,8 @@ typedef struct odt_params {
 
 typedef struct odt {
     odt_params_t params;
+    float learning_rate;
+    uint32_t seed;
     uint32_t steps;
     uint8_t *arena;
 } odt_t;
@@ -33,6 +35,8 @@ int odt_set_learning_rate(odt_t *odt, float learning_rate);
 int odt_set_seed(odt_t *odt, uint32_t seed);
 odt_input_t *odt_input(odt_t *odt);
 int odt_predict(odt_t *odt, const odt_input_t *input, float *output);
+int odt_evaluate(odt_t *odt, const odt_input_t *input, const odt_target_t *target, float *output,
+                 float *loss);
 int odt_train_step(odt_t *odt, const odt_input_t *input, const odt_target_t *target, float *loss);
 
 #endif

@@ -3,7 +3,8 @@
  *
  * A block is what one integer sum reads. Its peak is its largest magnitude; a code is
  * round(x * limit / peak), half to even, so no code is larger than the limit. The same bits on
- * every target; numbers that are not finite give some code, and nothing undefined.
+ * every target; of numbers that are not finite the peak is none, so the factor is 0 and what the
+ * codes stand for is not finite either: it never gets lost.
  */
 #ifndef ODT_BLOCK_FLOAT_H
 #define ODT_BLOCK_FLOAT_H
@@ -26,17 +27,12 @@
 #include "odt_block_float_mve.h"
 #endif
 
-/* The larger of peak, which is no NaN, and the magnitude of x; NaN counts as 0. */
+/* The larger of peak >= 0 and the magnitude of x; not finite as soon as either is not. Bits of
+ * magnitudes are in the order of the numbers, with NaN above all. */
 ODT_INLINE float odt_peak(float peak, float x)
 {
-#if ODT_VMAXNM
-    /* compilers make a call of fmaxf() */
-    __asm__("vmaxnm.f32 %0, %0, %1" : "+t"(peak) : "t"(__builtin_fabsf(x)));
-    return peak;
-#else
-    const float magnitude = odt_fabsf(x);
-    return magnitude > peak ? magnitude : peak;
-#endif
+    const uint32_t magnitude = odt_bits_of(x) & ~ODT_SIGN;
+    return magnitude > odt_bits_of(peak) ? odt_float_of(magnitude) : peak;
 }
 
 /* What the numbers of a block are multiplied with: limit / peak, and 0 for a block of zeros or of
@@ -86,9 +82,12 @@ ODT_INLINE void odt_peak_planes(float *peak, const float *x, int32_t stride, con
 {
     int32_t p = 0;
 #if ODT_BLOCK_MVE
-    if (!scale && rows == 1 && stride == 1 && depth > 0 && odt_peak_row(peak, x, depth)) return;
+    if (!scale && rows == 1 && stride == 1 && depth > 0) {
+        odt_peak_row(peak, x, depth);
+        return;
+    }
     for (; scale && depth > 0 && p < (rows & ~3); p += 4) {
-        if (!odt_peak_4(peak + p, x + p, stride, scale, depth)) break;
+        odt_peak_4(peak + p, x + p, stride, scale, depth);
     }
 #elif ODT_BLOCK_FPU && ODT_VMAXNM
     if (scale && depth > 0) {
@@ -334,18 +333,19 @@ ODT_INLINE float odt_real(int32_t acc, float unit)
  * unit[r]) * (rate * inverse[r]), with index + r * stride + q.
  *
  * out            may be codes; stride >= count
- * unit, inverse  rows */
+ * unit, inverse  rows
+ * not_finite     as for odt_update_code() */
 ODT_INLINE void odt_update_tile(int8_t *out, const int8_t *codes, int32_t stride,
                                 const int32_t *acc, const float *unit, float rate,
                                 const float *inverse, uint32_t seed, uint32_t index, int32_t rows,
-                                int32_t count)
+                                int32_t count, uint32_t *not_finite)
 {
     for (int32_t r = 0; r < rows; ++r, out += stride, codes += stride, acc += count) {
         const float u = unit[r], by = rate * inverse[r];
         for (int32_t q = 0; q < count; ++q) {
             const float step = odt_real(acc[q], u) * by;
             const uint32_t at = index + (uint32_t)(r * stride + q);
-            out[q] = (int8_t)odt_update_code(codes[q], step, 127, seed, at);
+            out[q] = (int8_t)odt_update_code(codes[q], step, 127, seed, at, not_finite);
         }
     }
 }

@@ -12,12 +12,18 @@
 
 #if ODT_VMAXNM
 
-#define ODT_F32_PEAK(i, x) "vmaxnm.f32 s" #i ", s" #i ", s" #x "\n"
+/* VMAXNM drops a NaN; x * 0 does not, and is one for an infinity too. Four sums of such products,
+ * for their latency. */
+#define ODT_F32_PEAK(i, x, bad) \
+    "vmaxnm.f32 s" #i ", s" #i ", s" #x "\n vmla.f32 s" #bad ", s" #x ", s21\n"
+#define ODT_F32_JOIN(i) "vadd.f32 s" #i ", s" #i ", s17\n"
 
 /* peak[p] = odt_peak(peak[p], x[k * stride + p] * scale[k]) for p < 8, k < depth; depth >= 1.
  *
+ * Where one of the numbers is not finite, no peak is.
+ *
  * r0 peak, r1 x, r2 bytes from a plane to the next, r3 scale, r4 planes left; s0-s7 peaks, s8-s15
- * numbers, s16 their scale. */
+ * numbers, s16 their scale, s17-s20 0 or not finite, s21 0. */
 ODT_ASSEMBLY void odt_peak_8(float *peak __attribute__((unused)),
                              const float *x __attribute__((unused)),
                              int32_t stride_bytes __attribute__((unused)),
@@ -26,8 +32,14 @@ ODT_ASSEMBLY void odt_peak_8(float *peak __attribute__((unused)),
 {
     __asm__("push {r4, lr}\n"
             "ldr r4, [sp, #8]\n"
-            "vpush {s16}\n"
+            "vpush {s16-s21}\n"
             "vldm r0, {s0-s7}\n"
+            "mov r12, #0\n"
+            "vmov s21, r12\n"
+            "vmul.f32 s17, s0, s21\n vmul.f32 s18, s1, s21\n" /* of the peaks so far */
+            "vmul.f32 s19, s2, s21\n vmul.f32 s20, s3, s21\n"
+            "vmla.f32 s17, s4, s21\n vmla.f32 s18, s5, s21\n"
+            "vmla.f32 s19, s6, s21\n vmla.f32 s20, s7, s21\n"
             "0:\n"
             "vldm r1, {s8-s15}\n"
             "vldm r3!, {s16}\n"
@@ -35,30 +47,38 @@ ODT_ASSEMBLY void odt_peak_8(float *peak __attribute__((unused)),
 #define ODT_F32_SCALED(x) "vmul.f32 s" #x ", s" #x ", s16\n vabs.f32 s" #x ", s" #x "\n"
             ODT_F32_EACH8(ODT_F32_SCALED, 8, 9, 10, 11, 12, 13, 14, 15)
 #undef ODT_F32_SCALED
-            ODT_F32_PEAK(0, 8) ODT_F32_PEAK(1, 9) ODT_F32_PEAK(2, 10) ODT_F32_PEAK(3, 11)
-            ODT_F32_PEAK(4, 12) ODT_F32_PEAK(5, 13) ODT_F32_PEAK(6, 14) ODT_F32_PEAK(7, 15)
+            ODT_F32_PEAK(0, 8, 17) ODT_F32_PEAK(1, 9, 18) ODT_F32_PEAK(2, 10, 19)
+            ODT_F32_PEAK(3, 11, 20) ODT_F32_PEAK(4, 12, 17) ODT_F32_PEAK(5, 13, 18)
+            ODT_F32_PEAK(6, 14, 19) ODT_F32_PEAK(7, 15, 20)
             "subs r4, r4, #1\n"
             "bne.n 0b\n"
+            "vadd.f32 s17, s17, s18\n vadd.f32 s19, s19, s20\n vadd.f32 s17, s17, s19\n"
+            ODT_F32_EACH8(ODT_F32_JOIN, 0, 1, 2, 3, 4, 5, 6, 7)
             "vstm r0, {s0-s7}\n"
-            "vpop {s16}\n"
+            "vpop {s16-s21}\n"
             "pop {r4, pc}\n");
 }
 
 #undef ODT_F32_PEAK
+#undef ODT_F32_JOIN
 
-/* The largest of peak and the magnitudes of `count` numbers, a multiple of 8. */
+/* The largest of peak and the magnitudes of `count` numbers, a multiple of 8; not finite as soon
+ * as one of them is not. */
 ODT_INLINE float odt_peak_row(float peak, const float *x, int32_t count)
 {
+    float bad = peak * 0.0f; /* as in odt_peak_8() */
     for (int32_t i = 0; i < count; i += 8) {
-#define ODT_F32_LARGER(i) "vabs.f32 s" #i ", s" #i "\n vmaxnm.f32 %[peak], %[peak], s" #i "\n"
+#define ODT_F32_LARGER(i)                                                  \
+    "vmla.f32 %[bad], s" #i ", %[zero]\n vabs.f32 s" #i ", s" #i "\n"      \
+    "vmaxnm.f32 %[peak], %[peak], s" #i "\n"
         __asm__("vldm %[x]!, {s8-s15}\n"
                 ODT_F32_EACH8(ODT_F32_LARGER, 8, 9, 10, 11, 12, 13, 14, 15)
-                : [peak] "+t"(peak), [x] "+r"(x)
-                : "m"(*(const float(*)[8])x)
+                : [peak] "+t"(peak), [bad] "+t"(bad), [x] "+r"(x)
+                : [zero] "t"(0.0f), "m"(*(const float(*)[8])x)
                 : "s8", "s9", "s10", "s11", "s12", "s13", "s14", "s15");
 #undef ODT_F32_LARGER
     }
-    return peak;
+    return peak + bad;
 }
 
 #endif

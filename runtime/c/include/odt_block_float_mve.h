@@ -13,15 +13,8 @@
     operation " s" #a ", s" #a ", " y "\n" operation " s" #b ", s" #b ", " y "\n" \
     operation " s" #c ", s" #c ", " y "\n" operation " s" #d ", s" #d ", " y "\n"
 
-/* Of bits of magnitudes, as integers in the order of the numbers: whether one is a NaN's. */
-ODT_INLINE int odt_has_nan(int32x4_t magnitudes)
-{
-    return vmaxvq_s32(0, magnitudes) > 0x7f800000;
-}
-
-/* peak[p] = the larger of peak[p] >= 0 and the magnitudes of x[k * stride + p] * scale[k], for
- * p < 4 and k < depth; 0 if a NaN is among them, and then peak stays. depth >= 1. */
-ODT_INLINE int odt_peak_4(float *peak, const float *x, int32_t stride, const float *scale,
+/* peak[p] = odt_peak(peak[p], x[k * stride + p] * scale[k]) for p < 4 and k < depth; depth >= 1. */
+ODT_INLINE void odt_peak_4(float *peak, const float *x, int32_t stride, const float *scale,
                           int32_t depth)
 {
     int32x4_t largest = vldrwq_s32((const int32_t *)(const void *)peak);
@@ -35,13 +28,11 @@ ODT_INLINE int odt_peak_4(float *peak, const float *x, int32_t stride, const flo
                      : [largest] "+w"(largest), [x] "+r"(x), [scale] "+r"(scale)
                      : [stride] "r"(stride * (int32_t)sizeof *x), [depth] "r"(depth)
                      : "q0", "s4", "lr", "memory");
-    if (odt_has_nan(largest)) return 0;
     vstrwq_s32((int32_t *)(void *)peak, largest);
-    return 1;
 }
 
 /* The same of `count` >= 1 numbers in a row, for one peak. */
-ODT_INLINE int odt_peak_row(float *peak, const float *x, int32_t count)
+ODT_INLINE void odt_peak_row(float *peak, const float *x, int32_t count)
 {
     int32x4_t largest = vdupq_n_s32((int32_t)odt_bits_of(*peak));
     __asm__ volatile("dlstp.32 lr, %[count]\n"
@@ -52,9 +43,7 @@ ODT_INLINE int odt_peak_row(float *peak, const float *x, int32_t count)
                      : [largest] "+w"(largest), [x] "+r"(x)
                      : [count] "r"(count)
                      : "q0", "lr", "memory");
-    if (odt_has_nan(largest)) return 0;
     *peak = odt_float_of((uint32_t)vmaxvq_s32(0, largest));
-    return 1;
 }
 
 /* The codes of plane k in the lower halves of q0, and those of plane k + 1 above them; r1 the

@@ -104,20 +104,21 @@ static inline float odt_float_of_bfloat16(uint16_t bits)
 }
 
 /* 1 sign, 5 exponent (biased by 28), 2 fraction: x rounded to nearest, ties to even. What would
- * round to less than 2^-27 becomes 0; what would round to more than 14, infinity and NaN, 14. */
+ * round to less than 2^-27 becomes 0; what would round to more than 14, 14; an infinity and a NaN
+ * have a code of their own, 1, which is a NaN. */
 static inline uint8_t odt_float8_of(float x)
 {
     const uint32_t bits = odt_bits_of(x);
     const uint32_t magnitude = bits & ~ODT_SIGN;
     const int32_t code = (int32_t)((magnitude + 0xfffffu + (magnitude >> 21 & 1u)) >> 21) - 396;
     const int32_t kept = code < 4 ? 0 : code > 127 ? 127 : code;
-    return (uint8_t)(bits >> 24 & 0x80u) | (uint8_t)kept;
+    return (uint8_t)(bits >> 24 & 0x80u) | (uint8_t)(magnitude >= 0x7f800000u ? 1 : kept);
 }
 
 static inline float odt_float_of_float8(uint8_t bits)
 {
     const uint32_t code = bits & 0x7fu;
-    const uint32_t magnitude = code ? (code + 396u) << 21 : 0u;
+    const uint32_t magnitude = code > 1u ? (code + 396u) << 21 : code ? 0x7fc00000u : 0u;
     return odt_float_of((uint32_t)(bits & 0x80u) << 24 | magnitude);
 }
 
@@ -152,9 +153,10 @@ static inline uint32_t odt_binary_places(float x)
 /* One of the two integers around x, with the probabilities that make its mean x: for x = 2.25
  * it is 3 for a quarter of the random numbers. The mean is exact to 2^-32.
  *
- * x       clamped to +-2^30; NaN counts as 0
- * random  uniform over all uint32 */
-static inline int32_t odt_round_randomly(float x, uint32_t random)
+ * x           clamped to +-2^30; an infinity or a NaN counts as 0
+ * random      uniform over all uint32
+ * not_finite  becomes 1 where x is an infinity or a NaN */
+static inline int32_t odt_round_randomly(float x, uint32_t random, uint32_t *not_finite)
 {
     const int32_t negative = -(int32_t)(odt_bits_of(x) >> 31); /* all bits or none */
     const uint32_t magnitude = odt_bits_of(x) & ~ODT_SIGN;
@@ -164,25 +166,42 @@ static inline int32_t odt_round_randomly(float x, uint32_t random)
         whole = random < odt_binary_places(rest);
         return (whole ^ negative) - negative;
     }
-    if (!(rest < 1073741824.0f)) rest = x == x ? 1073741824.0f : 0.0f;
+    if (!(rest < 1073741824.0f)) {
+        const int bad = magnitude >= 0x7f800000u;
+        if (bad) *not_finite = 1;
+        rest = bad ? 0.0f : 1073741824.0f;
+    }
     whole = (int32_t)rest;
     rest -= (float)whole; /* exact */
     whole += random < odt_binary_places(rest);
     return (whole ^ negative) - negative;
 }
 
+/* Store a weight after a step of gradient descent; one that is an infinity or a NaN leaves it.
+ *
+ * not_finite  becomes 1 then */
+static inline void odt_update_float(float *weight, float updated, uint32_t *not_finite)
+{
+    if ((odt_bits_of(updated) & ~ODT_SIGN) >= 0x7f800000u) {
+        *not_finite = 1;
+    } else {
+        *weight = updated;
+    }
+}
+
 /* The code of a weight after a step of gradient descent: code - step, stochastically rounded
  * and saturated to [-limit - 1, limit].
  *
- * code   any; of the weight before
- * step   in units of the weight's scale, any: clamped to +-2^30; NaN counts as 0
- * limit  0 ... 2^30 - 1; 127 for int8
- * seed   the same for all elements of one tensor in one step
- * index  of the element in its tensor */
+ * code        any; of the weight before
+ * step        in units of the weight's scale, any: clamped to +-2^30; not finite, it counts as 0
+ * limit       0 ... 2^30 - 1; 127 for int8
+ * seed        the same for all elements of one tensor in one step
+ * index       of the element in its tensor
+ * not_finite  becomes 1 where the step is an infinity or a NaN */
 static inline int32_t odt_update_code(int32_t code, float step, int32_t limit, uint32_t seed,
-                                      uint32_t index)
+                                      uint32_t index, uint32_t *not_finite)
 {
-    const int32_t rounded = odt_round_randomly(step, odt_random(seed, index));
+    const int32_t rounded = odt_round_randomly(step, odt_random(seed, index), not_finite);
 #ifdef __ARM_FEATURE_DSP
     const int32_t updated = __builtin_arm_qsub(code, rounded); /* saturates */
     if (limit == 127) return odt_clamp8(updated);

@@ -108,6 +108,19 @@ static uint32_t open_exactly(uint32_t number, uint32_t start, uint32_t end)
     return start < end ? open_region(number, start, log2_size, 8, DATA) : number;
 }
 
+/* For a start that is no multiple of a power of two above the size: the largest region that may
+ * begin there, then the next; link.ld keeps it to three. */
+static uint32_t open_pages(uint32_t number, uint32_t start, uint32_t end)
+{
+    while (start < end) {
+        uint32_t log2_size = 5;
+        while (start % (2u << log2_size) == 0 && end - start >= 2u << log2_size) log2_size++;
+        number = open_region(number, start, log2_size, 8, DATA);
+        start += 1u << log2_size;
+    }
+    return number;
+}
+
 /* Where regions overlap, the one with the higher number counts. */
 static void open_memory(void)
 {
@@ -115,7 +128,7 @@ static void open_memory(void)
     const uint32_t store = address_of(odt_store_start), store_end = address_of(odt_store_end);
     uint32_t number = open_region(0, flash, log2_above(address_of(odt_flash_end) - flash), 8, CODE);
     number = open_exactly(number, ram, address_of(odt_ram_end));
-    if (store != store_end) number = open_exactly(number, store, store_end);
+    number = open_pages(number, store, store_end);
     if (BOARD_DEVICES_BYTES > 0)
         open_region(number, BOARD_DEVICES_START, log2_above(BOARD_DEVICES_BYTES), 8, DEVICE);
 }

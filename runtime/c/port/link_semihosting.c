@@ -11,8 +11,8 @@ static int in, out; /* semihosting handles */
 int link_open(uint32_t clock_hz)
 {
     (void)clock_hz;
-    in = semihosting_open("/dev/stdin", 1);
-    out = semihosting_open("/dev/stdout", 5);
+    in = semihosting_open("/dev/stdin", SEMIHOSTING_READ);
+    out = semihosting_open("/dev/stdout", SEMIHOSTING_WRITE);
     return in < 0 || out < 0 ? -1 : 0;
 }
 

@@ -3,17 +3,17 @@
  * BOARD_UART_BAUD of board.h. Polled, without interrupts: the host sends only while the device
  * listens.
  */
+#include "board.h"
 #include "link.h"
 #include "uart.h"
-
-#define POLLS_PER_SECOND 4u /* of the clock, roughly: a poll takes some ten cycles */
 
 static uint32_t polls; /* about a second of them */
 
 int link_open(uint32_t clock_hz)
 {
-    polls = clock_hz / POLLS_PER_SECOND;
+    polls = clock_hz / BOARD_UART_CYCLES_PER_POLL;
     uart_init(clock_hz);
+    uart_put('\n'); /* from here on nothing is lost */
     return 0;
 }
 

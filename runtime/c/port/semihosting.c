@@ -5,9 +5,12 @@
 
 enum {
     SYS_OPEN = 0x01,
+    SYS_CLOSE = 0x02,
     SYS_WRITE0 = 0x04,
     SYS_WRITE = 0x05,
     SYS_READ = 0x06,
+    SYS_SEEK = 0x0a,
+    SYS_FLEN = 0x0c,
     SYS_EXIT_EXTENDED = 0x20
 };
 
@@ -43,10 +46,28 @@ static int call(int operation, const void *argument)
 
 #endif
 
-int semihosting_open(const char *path, int mode)
+int semihosting_open(const char *path, enum semihosting_mode mode)
 {
     const uintptr_t block[3] = {(uintptr_t)path, (uintptr_t)mode, strlen(path)};
     return call(SYS_OPEN, block);
+}
+
+int semihosting_close(int handle)
+{
+    const uintptr_t block[1] = {(uintptr_t)handle};
+    return call(SYS_CLOSE, block);
+}
+
+int semihosting_length(int handle)
+{
+    const uintptr_t block[1] = {(uintptr_t)handle};
+    return call(SYS_FLEN, block);
+}
+
+int semihosting_seek(int handle, size_t offset)
+{
+    const uintptr_t block[2] = {(uintptr_t)handle, offset};
+    return call(SYS_SEEK, block);
 }
 
 int semihosting_read(int handle, void *data, size_t bytes)

@@ -9,8 +9,25 @@
 
 #include <stddef.h>
 
-/* Opens a host file. mode: 1 "rb", 5 "wb". Returns a handle, or -1. */
-int semihosting_open(const char *path, int mode);
+/* How to open a host file: the modes of fopen(). */
+enum semihosting_mode {
+    SEMIHOSTING_READ = 1,   /* "rb" */
+    SEMIHOSTING_UPDATE = 3, /* "r+b" */
+    SEMIHOSTING_WRITE = 5,  /* "wb" */
+    SEMIHOSTING_CREATE = 7  /* "w+b" */
+};
+
+/* Opens a host file. Returns a handle, or -1. */
+int semihosting_open(const char *path, enum semihosting_mode mode);
+
+/* Ends the use of a handle. 0, or -1. */
+int semihosting_close(int handle);
+
+/* The length of an open file in bytes, or -1. */
+int semihosting_length(int handle);
+
+/* Reading and writing go on at `offset` from the beginning. 0, or negative. */
+int semihosting_seek(int handle, size_t offset);
 
 /* Read or write up to `bytes`; return how many were NOT transferred, or negative. */
 int semihosting_read(int handle, void *data, size_t bytes);

@@ -9,11 +9,8 @@
 #error "odt_protocol: numbers are sent as they lie in memory, which must be little-endian"
 #endif
 
-#pragma weak odt_evaluate /* until it is generated */
-#pragma weak odt_save     /* until it is written */
-#pragma weak odt_load
-
 #define MAGIC 0x3154444fu /* "ODT1" */
+#define PIECE_BYTES 16u
 #define SAMPLE_BYTES ((uint32_t)(ODT_INPUT_ELEMENTS * sizeof(odt_input_t)))
 
 /* One server and the frame it is reading. */
@@ -68,12 +65,20 @@ static int send_error(connection_t *c, int code)
     return send(c, ODT_ERROR, &payload, sizeof payload);
 }
 
-/* Reads the next part of the payload. */
+/* Reads the next part of the payload, and its checksum piece by piece: a UART that holds one byte
+ * has to be read again before the next but one comes. */
 static int receive(connection_t *c, void *data, size_t bytes)
 {
-    const int status = read_bytes(c, data, bytes, ODT_HURRY);
-    if (status == ODT_OK) c->crc = odt_crc32(c->crc, data, bytes);
-    return status;
+    uint8_t *next = (uint8_t *)data;
+    while (bytes > 0) {
+        const size_t piece = bytes < PIECE_BYTES ? bytes : PIECE_BYTES;
+        const int status = read_bytes(c, next, piece, ODT_HURRY);
+        if (status != ODT_OK) return status;
+        c->crc = odt_crc32(c->crc, next, piece);
+        next += piece;
+        bytes -= piece;
+    }
+    return ODT_OK;
 }
 
 /* Reads the checksum that ends a frame. */

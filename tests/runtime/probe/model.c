@@ -32,10 +32,11 @@ odt_input_t *odt_input(odt_t *odt)
 int odt_predict(odt_t *odt, const odt_input_t *input, float *output)
 {
     const uint32_t n = ODT_INPUT_ELEMENTS;
+    uint32_t not_finite = 0;
     (void)odt;
     for (uint32_t i = 0; i < n; i++) {
         const float x = input[i];
-        const int32_t updated = odt_update_code(5, x, (1 << 30) - 1, 7u, i);
+        const int32_t updated = odt_update_code(5, x, (1 << 30) - 1, 7u, i, &not_finite);
         const int32_t code = (int32_t)(i % 256u) - 128;
         output[0 * n + i] = odt_expf(x);
         output[1 * n + i] = odt_logf(x);
@@ -46,7 +47,8 @@ int odt_predict(odt_t *odt, const odt_input_t *input, float *output)
         output[6 * n + i] = odt_floorf(x);
         output[7 * n + i] = odt_nearbyintf(x);
         output[8 * n + i] = odt_float_of((uint32_t)updated);
-        output[9 * n + i] = odt_float_of((uint32_t)odt_update_code(code, x, 127, 7u, i));
+        const int32_t code8 = odt_update_code(code, x, 127, 7u, i, &not_finite);
+        output[9 * n + i] = odt_float_of((uint32_t)code8);
         output[10 * n + i] = odt_float_of((uint32_t)odt_clamp8(updated));
     }
     return ODT_OK;
@@ -62,10 +64,13 @@ int odt_train_step(odt_t *odt, const odt_input_t *input, const odt_target_t *tar
 }
 
 void probe_update(int32_t n, const int32_t *code, const float *step, int32_t limit,
-                  const uint32_t *seed, const uint32_t *index, int32_t *result)
+                  const uint32_t *seed, const uint32_t *index, int32_t *result,
+                  uint32_t *not_finite)
 {
-    for (int32_t i = 0; i < n; i++)
-        result[i] = odt_update_code(code[i], step[i], limit, seed[i], index[i]);
+    for (int32_t i = 0; i < n; i++) {
+        not_finite[i] = 0;
+        result[i] = odt_update_code(code[i], step[i], limit, seed[i], index[i], not_finite + i);
+    }
 }
 
 void probe_bit_read(int32_t n, const uint8_t *bits, int32_t *values)
@@ -89,4 +94,12 @@ void probe_extrema(int32_t n, const float *a, const float *b, float *max, float 
         max[i] = odt_maxf(a[i], b[i]);
         min[i] = odt_minf(a[i], b[i]);
     }
+}
+
+int odt_evaluate(odt_t *odt, const odt_input_t *input, const odt_target_t *target, float *output,
+                 float *loss)
+{
+    (void)target;
+    *loss = 0.0f;
+    return odt_predict(odt, input, output);
 }

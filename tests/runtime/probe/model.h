@@ -17,7 +17,7 @@
 typedef float odt_input_t;
 typedef int32_t odt_target_t;
 
-enum odt_error { ODT_OK = 0 };
+enum odt_error { ODT_OK = 0, ODT_ERR_NULL = -1 };
 
 typedef struct odt_params {
     float none;
@@ -38,11 +38,14 @@ odt_input_t *odt_input(odt_t *odt);
 
 /* output[f][i] = function f of input[i]; integers as the floats that have their bits. */
 int odt_predict(odt_t *odt, const odt_input_t *input, float *output);
+int odt_evaluate(odt_t *odt, const odt_input_t *input, const odt_target_t *target, float *output,
+                 float *loss);
 int odt_train_step(odt_t *odt, const odt_input_t *input, const odt_target_t *target, float *loss);
 
 /* For the host, over arrays of n elements. */
 void probe_update(int32_t n, const int32_t *code, const float *step, int32_t limit,
-                  const uint32_t *seed, const uint32_t *index, int32_t *result);
+                  const uint32_t *seed, const uint32_t *index, int32_t *result,
+                  uint32_t *not_finite);
 void probe_bit_read(int32_t n, const uint8_t *bits, int32_t *values);
 void probe_bit_write(int32_t n, uint8_t *bits, const int32_t *index, const int32_t *values);
 void probe_bits_write(int32_t n, uint8_t *bits, int32_t count, const uint32_t *values);

@@ -1,0 +1,35 @@
+/*
+ * file_flash: a file that behaves as flash, for a device that is a program or emulated.
+ *
+ * Erased is 0xff, what is programmed must be erased, and it survives the device. The file holds
+ * two slots of this model and is made when it is missing; one of another size is refused.
+ */
+#ifndef FILE_FLASH_H
+#define FILE_FLASH_H
+
+#include "odt_store.h"
+
+#define FILE_FLASH_BLOCK_BYTES 4096u
+#define FILE_FLASH_PROGRAM_BYTES 8u
+#define FILE_FLASH_SLOT_BLOCKS                                                \
+    ((ODT_STORE_IMAGE_BYTES(FILE_FLASH_PROGRAM_BYTES) + FILE_FLASH_BLOCK_BYTES - 1u) / \
+     FILE_FLASH_BLOCK_BYTES)
+#define FILE_FLASH_BYTES (2u * FILE_FLASH_SLOT_BLOCKS * FILE_FLASH_BLOCK_BYTES)
+
+/* The one open file: what host_flash.c and semihosting_flash.c supply. Each function returns 0, or
+ * negative on failure. */
+typedef struct file_access {
+    int (*read)(uint32_t offset, void *data, uint32_t bytes);
+
+    /* Also at the end of the file, which grows. */
+    int (*write)(uint32_t offset, const void *data, uint32_t bytes);
+
+    /* Returns once all that was written outlasts this program. NULL: it always does. */
+    int (*sync)(void);
+} file_access_t;
+
+/* Makes `flash` of an open file of `bytes` bytes; an empty one is filled. `file` must outlive it.
+ * 0, or negative if the file has another size or cannot be written. */
+int file_flash_init(odt_flash_t *flash, const file_access_t *file, uint32_t bytes);
+
+#endif

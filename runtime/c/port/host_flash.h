@@ -1,0 +1,11 @@
+/* host_flash: flash in a file, through the C library; see file_flash.h. */
+#ifndef HOST_FLASH_H
+#define HOST_FLASH_H
+
+#include "odt_store.h"
+
+/* Opens the one flash of this program, and makes the file where it is missing. 0, or negative if
+ * `path` cannot be opened and written, or is not the flash of a model of this size. */
+int host_flash_open(odt_flash_t *flash, const char *path);
+
+#endif

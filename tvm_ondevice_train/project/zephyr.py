@@ -1,0 +1,75 @@
+"""A project that is a Zephyr application, with the C runtime as a module of Zephyr."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ..boards import Board
+from ..render import render
+from .runtime import runtime_dir, runtime_files
+
+NAMES = {"CMakeLists.txt", "Kconfig", "prj.conf", "sample.yaml", "boards", "src", "test"}
+# On a thread's stack beside what a step needs: the frame of an interrupt with the FPU's registers,
+# and the driver of the flash. Steps on emulated boards used 16 bytes of it.
+KERNEL_STACK_BYTES = 512
+_PORT = (
+    "link.h",
+    "zephyr_flash.c",
+    "zephyr_flash.h",
+    "zephyr_native.c",
+    "zephyr_native_host.c",
+    "zephyr_native_host.h",
+    "zephyr_server.c",
+    "zephyr_server.h",
+    "zephyr_uart.c",
+    "zephyr_yield.h",
+)
+_TEXTS = {
+    "CMakeLists.txt": "CMakeLists.txt",
+    "Kconfig": "Kconfig",
+    "README.md": "README.md",
+    "prj.conf": "prj.conf",
+    "sample.yaml": "sample.yaml",
+    "src/main.c": "main.c",
+    "test/CMakeLists.txt": "test/CMakeLists.txt",
+    "test/prj.conf": "test/prj.conf",
+    "test/src/main.c": "test/main.c",
+    "test/testcase.yaml": "test/testcase.yaml",
+}
+_NATIVE_STORE_BYTES = 0x00104000  # from its partition to the end of the simulated flash
+
+
+def contents(files: Mapping[str, str], report: Mapping, board: Board) -> dict[str, str]:
+    """Path -> text of what this platform adds to model, report and README."""
+    sram_bytes = report["arena_bytes"] + report["trainable_state_bytes"]
+    sram_bytes += report["stack_bytes"] + KERNEL_STACK_BYTES
+    facts = {
+        "model": report["model"],
+        "report": report,
+        "board": board,
+        "names": list(dict.fromkeys(board.zephyr.values())),
+        "stack_bytes": report["stack_bytes"],
+        "kernel_bytes": KERNEL_STACK_BYTES,
+        "sram_bytes": sram_bytes,
+        "min_ram_kb": -(-sram_bytes // 1024),
+        "min_flash_kb": -(-report["flash_bytes"] // 1024),
+        "store_bytes": _NATIVE_STORE_BYTES,
+    }
+    added = {path: _rendered(name, facts) for path, name in _TEXTS.items()}
+    if board.is_host:
+        for name in facts["names"]:
+            file = name.replace("/", "_")  # as Zephyr looks for it
+            added[f"boards/{file}.conf"] = _rendered("native.conf", facts)
+            added[f"boards/{file}.overlay"] = _rendered("native.overlay", facts)
+    module = runtime_files(_PORT) | _module_files()
+    return added | {f"runtime/{path}": text for path, text in module.items()}
+
+
+def _rendered(name: str, facts: Mapping) -> str:
+    return render(__package__, f"zephyr/{name}", dict(facts))
+
+
+def _module_files() -> dict[str, str]:
+    """What makes the runtime a module of Zephyr."""
+    root = runtime_dir()
+    return {p.relative_to(root).as_posix(): p.read_text() for p in (root / "zephyr").iterdir()}
