@@ -66,6 +66,7 @@ setup(
         "rich",
         "jinja2",
         "pyelftools",
+        "pyserial",
     ],
     extras_require={
         "demo": DEMO,

@@ -155,8 +155,8 @@ def naive() -> dict:
     functions = ("conv_1x1", "conv_depthwise", "conv_3x3", "residual_add")
     files = {name: (NAIVE / name).read_text() for name in ("model.c", "model.h")}
     shape = {"input": {"shape": [1, 16, 16, 96], "dtype": "int8"}, "output": {"shape": [1, 1]}}
-    report = {"model": "naive", "scheme": "none", "classes": 1, "trained_parameters": {}}
-    report |= {**shape, "target": {"kind": "label", "shape": [1]}}
+    report = {"model": "naive", "model_hash": 0, "scheme": "none", "classes": 1}
+    report |= {**shape, "target": {"kind": "label", "shape": [1]}, "trained_parameters": {}}
     with tempfile.TemporaryDirectory() as scratch:
         project = Path(scratch, "project")
         generate_project(files, report, find_board(BOARD["board"]), "baremetal", project)

@@ -24,6 +24,7 @@ REPORT = {
     "macs_forward": 2656768,
     "macs_backward": 123456,
     "backward": "int16",
+    "backup_bytes": 4096,
     "trained_parameters": {"w": {"shape": [4, 64]}, "b": {"shape": [4]}},
 }
 RESULT = {
@@ -145,6 +146,7 @@ def test_compile_shows_the_memory_account_beside_the_budget(compiler, model, cap
         "forward 2,656,768 MACs",
         "backward 123,456 MACs, int16",
         "trained by bias:2 260 values, 2 parameters",
+        "arena, for rollback 4,096 bytes",
     ):
         assert row.split() in rows
     assert rows[-1][-1] == str(Path("out/project/report.json"))
@@ -153,9 +155,21 @@ def test_compile_shows_the_memory_account_beside_the_budget(compiler, model, cap
 def test_run_passes_every_option_on(runner, tmp_path):
     data = tmp_path / "data.npz"
     data.write_bytes(b"")
-    options = "--steps 3 --eval --lr 0.1 --seed 7".split()
-    assert main(["run", str(tmp_path), "--data", str(data), *options]) == 0
-    expected = {"steps": 3, "epochs": None, "evaluate": True, "learning_rate": 0.1, "seed": 7}
+    options = "--steps 3 --eval --eval-every 2 --lr 0.1 --seed 7 --port COM3"
+    options += " --save --save-every 100 --resume"
+    assert main(["run", str(tmp_path), "--data", str(data), *options.split()]) == 0
+    expected = {
+        "steps": 3,
+        "epochs": None,
+        "evaluate": True,
+        "eval_every": 2,
+        "learning_rate": 0.1,
+        "seed": 7,
+        "port": "COM3",
+        "save": True,
+        "save_every": 100,
+        "resume": True,
+    }
     assert runner == [(str(tmp_path), str(data), expected)]
 
 
@@ -175,6 +189,11 @@ def test_run_draws_a_bar_on_a_terminal(runner, model, tmp_path, capsys, monkeypa
     shown = capsys.readouterr().out
     assert "training" in shown and "3/3" in shown and "loss 0.5000" in shown
     assert "step 1/3" not in shown
+
+
+def test_monitor_watches_a_run(tmp_path, capsys):
+    (tmp_path / "report.json").write_text("{}")
+    assert "is not a project's report" in refused(capsys, ["monitor", str(tmp_path), "--once"])
 
 
 def test_boards_lists_the_table(capsys):
@@ -216,6 +235,8 @@ def test_a_wrong_option_of_compile_is_refused(compiler, model, capsys, options, 
         ("--steps -3", "--steps"),
         ("--steps 1.5", "--steps"),
         ("--epochs 0", "--epochs"),
+        ("--eval-every 0", "--eval-every"),
+        ("--save-every never", "--save-every"),
         ("--seed -1", "--seed"),
         ("--seed 4294967296", "--seed"),
         ("--lr nan", "not a finite number"),

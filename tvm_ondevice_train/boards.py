@@ -11,6 +11,7 @@ from pathlib import Path
 from .errors import OdtError
 
 DEFAULT_BOARD = "mps2-an500"
+BAUD = 115200  # of every serial line; 8 data bits, no parity, one stop bit
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,7 @@ from .codegen.model_c import Source, generate
 from .codegen.program import Program, extract, loss_before_updates, prediction_first
 from .dump_ir import ir_dump
 from .errors import OdtError
+from .export.onnx_writer import onnx_bytes
 from .frontend import load
 from .model import Model
 from .project import generate_project
@@ -51,7 +52,8 @@ BACKWARDS = (AUTO, "float32", "int16", *FORMATS)
 class CompiledModel:
     """The C of one training step: ``files`` (name -> text), ``report`` and what they come from.
 
-    ``initial`` holds the parameters that train, whole and as the model had them.
+    ``initial`` holds the parameters that train, whole and as the model had them; ``model`` is the
+    one that they train in, with its new head where one was asked for.
     """
 
     files: dict[str, str]
@@ -59,6 +61,7 @@ class CompiledModel:
     source: Source
     board: Board
     initial: Mapping[str, np.ndarray]
+    model: Model
 
     def save(self, directory, platform: str | None = None, transport: str | None = None) -> Path:
         """Write the project into `directory`, all of it or nothing, and return its path.
@@ -76,6 +79,7 @@ class CompiledModel:
             stack_bytes=self.report["stack_bytes"],
             initial=self.initial,
             transport=transport,
+            exported=onnx_bytes(self.model),
         )
 
 
@@ -164,7 +168,7 @@ def compile(
     report["made_from"] = _made_from(**made_from)
     check_budget(report, source, target)
     initial = {name: model.parameters[name] for name in sliced.slices}
-    return CompiledModel(generate(source), report, source, target, initial)
+    return CompiledModel(generate(source), report, source, target, initial, model)
 
 
 def _made_from(model, scheme, **options) -> dict | None:

@@ -56,6 +56,8 @@ def print_run(result: Mapping) -> None:
         ("flash", "flash_bytes", "{:,} bytes"),
         ("guest instructions per step", "instructions_per_step", "{:,}"),
         ("guest instructions forward", "instructions_forward", "{:,}"),
+        ("cycles per step", "cycles_per_step", "{:,}"),
+        ("cycles forward", "cycles_forward", "{:,}"),
         ("time", "wall_seconds", "{:.1f} s"),
     ):
         if result.get(key) is not None:

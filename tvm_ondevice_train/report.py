@@ -43,6 +43,7 @@ def make_report(
     forward, step = prediction(source.evaluate.program).macs, source.train.program.macs
     return {
         "model": model.name,
+        "model_hash": source.model_hash,
         "scheme": scheme,
         "board": board.name,
         "loss": loss,

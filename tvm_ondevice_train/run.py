@@ -1,56 +1,24 @@
-"""Train a project's model on its board with data from a file: `ondevice-train run`."""
+"""Train a project's model on its device with data from a file: `ondevice-train run`."""
 
 from __future__ import annotations
 
 import json
-import math
 import os
 import time
-import zipfile
-import zlib
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
+from .data import Data, load_data
 from .device.build import build, flash_bytes, load_report
 from .device.protocol import DeviceError
-from .device.samples import decode_inputs, encode_inputs, encode_targets
 from .device.session import Session
 from .errors import OdtError
 from .npz import npz_bytes
+from .progress import ProgressLog
 from .slices import Slice
-
-
-@dataclass(frozen=True)
-class Data:
-    """Samples and targets as the device reads them; the test set is None where there is none."""
-
-    x: np.ndarray
-    y: np.ndarray
-    x_test: np.ndarray | None = None
-    y_test: np.ndarray | None = None
-
-
-def load_data(path: str | Path, report: dict) -> Data:
-    """Read and check FILE.npz: `x`, `y`, optional `x_test`, `y_test`.
-
-    A model that learns values, not labels, may leave out `y`: it then learns to reproduce `x`.
-    Raises OdtError for a file, shape, dtype, label or value that the model cannot use.
-    """
-    arrays = _read_npz(Path(path))
-    needed = {"x", "y"} if report["target"]["kind"] == "label" else {"x"}
-    missing = sorted(needed - set(arrays))
-    if missing:
-        found = ", ".join(sorted(arrays)) or "nothing"
-        raise OdtError(f"data: {path} has no array {missing[0]}; it holds {found}")
-    if "y_test" in arrays and "x_test" not in arrays:
-        raise OdtError(f"data: {path} has y_test but no x_test")
-    x, y = _encode_pair(arrays, report, "x", "y")
-    if "x_test" not in arrays:
-        return Data(x, y)
-    return Data(x, y, *_encode_pair(arrays, report, "x_test", "y_test"))
 
 
 def run_project(
@@ -60,49 +28,131 @@ def run_project(
     steps: int | None = None,
     epochs: int | None = None,
     evaluate: bool = False,
+    eval_every: int | None = None,
     learning_rate: float | None = None,
     seed: int = 0,
+    port: str | None = None,
+    resume: bool = False,
+    save: bool = False,
+    save_every: int | None = None,
     on_progress: Callable[[int, int, float], None] | None = None,
 ) -> dict:
-    """Build and start the project, stream `data` to it, write `run.json` and return its content.
+    """Start the project's program, stream `data` to it, write `run.json` and return its content.
 
     The trained parameters are left in `learned.npz` by name: whole and in the model's own order,
-    also where only some channels trained.
+    also where only some channels trained. `progress.jsonl` grows meanwhile; `monitor` reads it.
 
     One epoch in shuffled order unless `steps` or `epochs` say otherwise; `seed` sets the order and
     the device's rounding. `on_progress(step, steps, loss)` is called after every step. With
     `evaluate`, accuracy is measured before and after on the test set, or on `x` if there is none;
-    for a model that learns values it is the mean squared error instead.
+    for a model that learns values it is the mean squared error instead. `eval_every` is after how
+    many steps it is measured in between.
+
+    The program is built and started here, as a process or in the emulator; with `port`, a serial
+    device or socket://HOST:PORT, it runs on a board already, and starts anew.
+
+    `save` has the device keep what it learned in its flash at the end, `save_every` also after
+    that many steps. `resume` goes on from there, as if the run had not ended: of the shuffled
+    order, what was trained is left out.
 
     Stack, instructions and flash are None on the host: its stack and instruction set are not the
-    device's. So is `peak_sram_bytes`, which holds the stack.
+    device's. So is `peak_sram_bytes`, which holds the stack. Cycles are those of a board.
     """
     report = load_report(directory)
     loaded = load_data(data, report)
     total = _count_steps(len(loaded.x), steps, epochs)
-    program = build(directory)
+    _check_intervals(eval_every=eval_every, save_every=save_every)
+    program = build(directory) if port is None else None
     started = time.monotonic()
-    with Session(directory) as device:
-        device.set_seed(seed)
-        if learning_rate is not None:
-            device.set_learning_rate(learning_rate)
-        before = _evaluate(device, loaded, report) if evaluate else {}
-        losses = _train(device, loaded, total, seed, on_progress)
-        after = _evaluate(device, loaded, report) if evaluate else {}
+    with Session(directory, port=port) as device:
+        first = _prepare(device, resume, seed, learning_rate)
+        with ProgressLog(directory, report, first, first + total) as log:
+            run = _Run(device, loaded, report, log, on_progress)
+            before = run.evaluate(first) if evaluate else {}
+            order = islice(_order(len(loaded.x), seed), first, None)
+            losses = run.train(order, first, total, eval_every, save_every)
+            after = run.evaluate(first + total) if evaluate else {}
+        if save or save_every:
+            device.save()
         device.predict_encoded(loaded.x[0])  # so that a prediction is counted in every run
         stats = device.stats()
         learned = device.parameters()
     result = {
         "losses": losses,
         "steps": total,
+        "first_step": first,
         **{f"{key}_before": before.get(key) for key in ("accuracy", "error")},
         **{f"{key}_after": after.get(key) for key in ("accuracy", "error")},
+        "evaluations": run.evaluations,
         **_costs(stats, device.counts, program),
         "wall_seconds": time.monotonic() - started,
     }
     _write_learned(Path(directory), report, learned)
     _write_json(Path(directory) / "run.json", result)
     return result
+
+
+def _prepare(device: Session, resume: bool, seed: int, learning_rate: float | None) -> int:
+    """Bring the device to where training begins; how many steps it has done."""
+    if resume:
+        device.load()
+    else:
+        device.reset()
+        device.set_seed(seed)
+    if learning_rate is not None:
+        device.set_learning_rate(learning_rate)
+    return device.stats()["steps"]
+
+
+class _Run:
+    """Training and evaluation of one model on one data set, with a log."""
+
+    def __init__(self, device: Session, data: Data, report: dict, log: ProgressLog, on_progress):
+        self.device, self.data, self.report = device, data, report
+        self.log, self.on_progress = log, on_progress
+        self.evaluations: list[dict] = []
+
+    def train(
+        self,
+        order: Iterator[int],
+        first: int,
+        total: int,
+        eval_every: int | None,
+        save_every: int | None,
+    ) -> list[float]:
+        """The losses of `total` steps, on the samples that `order` names."""
+        losses = []
+        for done, index in zip(range(1, total + 1), order, strict=False):
+            losses.append(self._step(done, total, index))
+            self.log.step(first + done, losses[-1])
+            if self.on_progress is not None:
+                self.on_progress(done, total, losses[-1])
+            if save_every and done % save_every == 0 and done < total:
+                self.device.save()
+            if eval_every and done % eval_every == 0 and done < total:
+                self.evaluate(first + done)
+        return losses
+
+    def evaluate(self, step: int) -> dict[str, float]:
+        """Accuracy or squared error, after `step` steps."""
+        data = self.data
+        x, y = (data.x, data.y) if data.x_test is None else (data.x_test, data.y_test)
+        found = [self.device.evaluate_encoded(*pair) for pair in zip(x, y, strict=True)]
+        outputs = np.stack([output.reshape(-1) for _, output in found])
+        if self.report["target"]["kind"] == "label":
+            values = {"accuracy": float(np.mean(outputs.argmax(axis=1) == y))}
+        else:
+            values = {"error": float(np.mean((outputs - y) ** 2))}
+        values["loss"] = float(np.mean([loss for loss, _ in found]))
+        self.evaluations.append({"step": step, **values})
+        self.log.evaluation(step, values)
+        return values
+
+    def _step(self, done: int, total: int, index: int) -> float:
+        try:
+            return self.device.train_encoded(self.data.x[index], self.data.y[index])
+        except DeviceError as error:
+            raise OdtError(f"run: step {done} of {total}, sample {index}: {error}") from None
 
 
 def _write_learned(directory: Path, report: dict, learned: dict[str, np.ndarray]) -> None:
@@ -115,38 +165,6 @@ def _write_learned(directory: Path, report: dict, learned: dict[str, np.ndarray]
     os.replace(temporary, directory / "learned.npz")
 
 
-def _read_npz(path: Path) -> dict[str, np.ndarray]:
-    """Every array of the file, by name."""
-    try:
-        content = np.load(path, allow_pickle=False)
-        arrays = None if isinstance(content, np.ndarray) else dict(content)
-    except FileNotFoundError:
-        raise OdtError(f"data: {path} does not exist") from None
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise OdtError(f"data: {path} is not a readable .npz file ({reason})") from None
-    if arrays is None:
-        raise OdtError(f"data: {path} is one array; save x and y with numpy.savez")
-    return arrays
-
-
-def _encode_pair(
-    arrays: dict[str, np.ndarray], report: dict, x_name: str, y_name: str
-) -> tuple[np.ndarray, np.ndarray]:
-    x = encode_inputs(arrays[x_name], report, x_name)
-    if y_name in arrays:
-        y = encode_targets(arrays[y_name], report, y_name)
-    elif report["target"]["kind"] == "label":
-        raise OdtError(f"data: {x_name} has no labels {y_name}")
-    else:
-        y = encode_targets(decode_inputs(x, report), report, x_name)
-    if len(x) != len(y):
-        raise OdtError(f"data: {x_name} has {len(x)} samples and {y_name} {len(y)}")
-    if not len(x):
-        raise OdtError(f"data: {x_name} has no samples")
-    return x, y
-
-
 def _count_steps(samples: int, steps: int | None, epochs: int | None) -> int:
     if steps is not None and epochs is not None:
         raise OdtError("run: give steps or epochs, not both")
@@ -156,6 +174,12 @@ def _count_steps(samples: int, steps: int | None, epochs: int | None) -> int:
     return steps if steps is not None else samples * (epochs or 1)
 
 
+def _check_intervals(**intervals: int | None) -> None:
+    for name, value in intervals.items():
+        if value is not None and value < 1:
+            raise OdtError(f"run: {name} must be at least 1, not {value}")
+
+
 def _order(samples: int, seed: int) -> Iterator[int]:
     """Sample indices without end, each epoch in a new order."""
     generator = np.random.default_rng(seed)
@@ -163,59 +187,31 @@ def _order(samples: int, seed: int) -> Iterator[int]:
         yield from generator.permutation(samples)
 
 
-def _train(
-    device: Session,
-    data: Data,
-    steps: int,
-    seed: int,
-    on_progress: Callable[[int, int, float], None] | None,
-) -> list[float]:
-    losses = []
-    for step, index in zip(range(1, steps + 1), _order(len(data.x), seed), strict=False):
-        try:
-            losses.append(device.train_encoded(data.x[index], data.y[index]))
-        except DeviceError as error:
-            raise OdtError(f"run: step {step} of {steps}, sample {index}: {error}") from None
-        if not math.isfinite(losses[-1]):
-            raise OdtError(
-                f"run: the loss of step {step} of {steps} is {losses[-1]}; training diverged, "
-                f"use a smaller learning rate (--lr)"
-            )
-        if on_progress is not None:
-            on_progress(step, steps, losses[-1])
-    return losses
+def _costs(stats: dict[str, int], counts: dict[str, tuple[int, int]], program: Path | None) -> dict:
+    """Memory, and instructions or cycles; None where the platform cannot tell.
 
-
-def _evaluate(device: Session, data: Data, report: dict) -> dict[str, float]:
-    x, y = (data.x, data.y) if data.x_test is None else (data.x_test, data.y_test)
-    outputs = np.stack([device.predict_encoded(sample).reshape(-1) for sample in x])
-    if report["target"]["kind"] == "label":
-        return {"accuracy": float(np.mean(outputs.argmax(axis=1) == y))}
-    return {"error": float(np.mean((outputs - y) ** 2))}
-
-
-def _costs(stats: dict[str, int], counts: dict[str, tuple[int, int]], program: Path) -> dict:
-    """Memory and instructions; None where the platform cannot tell."""
-    names = (
-        "peak_sram_bytes",
-        "stack_bytes",
-        "stack_reserved_bytes",
-        "flash_bytes",
-        "instructions_per_step",
-        "instructions_forward",
-    )
-    if not counts:  # a process of this computer
-        return dict.fromkeys(names)
+    program : what was built and started here; None for a board at a line.
+    """
+    names = ("peak_sram_bytes", "stack_bytes", "stack_reserved_bytes", "flash_bytes")
+    names += ("instructions_per_step", "instructions_forward", "cycles_per_step", "cycles_forward")
+    costs = dict.fromkeys(names)
+    if not stats["stack_used"]:  # a process of a computer
+        return costs
     parts = ("arena_bytes", "state_bytes", "static_bytes", "stack_used")
-    means = [round(total / regions) for regions, total in (counts["train"], counts["predict"])]
-    values = (
-        sum(stats[part] for part in parts),
-        stats["stack_used"],
-        stats["stack_reserved"],
-        flash_bytes(program),
-        *means,
-    )
-    return dict(zip(names, values, strict=True))
+    costs["peak_sram_bytes"] = sum(stats[part] for part in parts)
+    costs["stack_bytes"] = stats["stack_used"]
+    costs["stack_reserved_bytes"] = stats["stack_reserved"]
+    if program is None:
+        pair, measured = "cycles", [stats["train_cycles"], stats["predict_cycles"]]
+    else:
+        costs["flash_bytes"] = flash_bytes(program)
+        pair, measured = "instructions", _means(counts["train"], counts["predict"])
+    costs[f"{pair}_per_step"], costs[f"{pair}_forward"] = (value or None for value in measured)
+    return costs
+
+
+def _means(*counts: tuple[int, int]) -> Sequence[int]:
+    return [round(total / regions) for regions, total in counts]
 
 
 def _write_json(path: Path, content: dict) -> None:

@@ -32,6 +32,10 @@ class Slice:
         """Whether the stored tensor is the parameter itself."""
         return self.rows is None and self.columns is None
 
+    def take(self, whole: np.ndarray) -> np.ndarray:
+        """The stored tensor: a copy of the elements of `whole` that it holds."""
+        return np.asarray(whole)[self._index()]
+
     def put(self, whole: np.ndarray, stored: np.ndarray) -> np.ndarray:
         """A copy of `whole` with the elements of `stored`."""
         result = np.array(whole)

@@ -14,6 +14,7 @@ INPUTS, CLASSES = 64, 10
 FILES = {name: (_MODEL / name).read_text() for name in ("model.c", "model.h")}
 REPORT = {
     "model": "fake",
+    "model_hash": 0x1234ABCD,
     "scheme": "full",
     "loss": "cross_entropy",
     "classes": CLASSES,

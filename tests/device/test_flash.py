@@ -1,16 +1,14 @@
 """What a board saves outlasts it: in flash.bin where it is emulated, in its own flash on a Nordic
 part."""
 
-import struct
-
 import numpy as np
 import pytest
 from fake_project import fake_project, samples
 
 from tvm_ondevice_train.device import Session, build
 from tvm_ondevice_train.device.protocol import DeviceError
+from tvm_ondevice_train.device.session import Saved
 
-SAVE, LOAD, RESET = 11, 12, 13
 EMPTY, CORRUPT, NO_FLASH = -34, -36, -23
 X, Y = samples(8)
 SEMIHOSTED = ["mps2-an500", "microbit", "virt-rv32imafc"]
@@ -20,14 +18,9 @@ def train(device, steps):
     return [device.train(X[i], Y[i]) for i in steps]
 
 
-def request(device, frame):
-    """Send SAVE or LOAD; (sequence, erases of the slots)."""
-    return struct.unpack("<3I", device._request(frame))
-
-
-def refused(device, frame):
+def refused(method):
     with pytest.raises(DeviceError) as error:
-        device._request(frame)
+        method()
     return error.value.code
 
 
@@ -49,25 +42,25 @@ def check(device, losses, uninterrupted):
 def test_an_emulated_board_goes_on_where_it_was(board, uninterrupted, tmp_path):
     project = fake_project(tmp_path / "project", board)
     with Session(project) as device:
-        assert refused(device, LOAD) == EMPTY
+        assert refused(device.load) == EMPTY
         train(device, range(4))
-        assert request(device, SAVE) == (1, 1, 0)
+        assert device.save() == Saved(1, (1, 0))
         train(device, range(4, 7))  # these are lost
     assert (project / "flash.bin").stat().st_size == 2 * 4096
     with Session(project) as device:
-        assert request(device, LOAD) == (1, 1, 0)
+        assert device.load() == Saved(1, (1, 0))
         check(device, train(device, range(4, 8)), uninterrupted)
-        assert request(device, SAVE) == (2, 1, 1)
+        assert device.save() == Saved(2, (1, 1))
     (project / "flash.bin").write_bytes(bytes(8192))
     with Session(project) as device:
-        assert refused(device, LOAD) == CORRUPT
+        assert refused(device.load) == CORRUPT
 
 
 def test_a_file_that_is_no_flash_of_this_model_is_left_alone(tmp_path):
     project = fake_project(tmp_path / "project", "mps2-an500")
     (project / "flash.bin").write_bytes(b"mine")
     with Session(project) as device:
-        assert refused(device, SAVE) == NO_FLASH
+        assert refused(device.save) == NO_FLASH
     assert (project / "flash.bin").read_bytes() == b"mine"
 
 
@@ -75,11 +68,11 @@ def test_a_nordic_part_keeps_it_in_the_last_pages_of_its_flash(uninterrupted, tm
     project = fake_project(tmp_path / "project", "microbit", transport="uart")
     build(project, "-Werror -Wconversion")
     with Session(project) as device:
-        assert refused(device, LOAD) == CORRUPT  # QEMU's flash begins as zeros
+        assert refused(device.load) == CORRUPT  # QEMU's flash begins as zeros
         train(device, range(4))
         for number in range(1, 6):
-            assert request(device, SAVE) == (number, (number + 1) // 2, number // 2)
-        device._request(RESET)
+            assert device.save() == Saved(number, ((number + 1) // 2, number // 2))
+        device.reset()
         assert device.stats()["steps"] == 0
-        assert request(device, LOAD) == (5, 3, 2)
+        assert device.load() == Saved(5, (3, 2))
         check(device, train(device, range(4, 8)), uninterrupted)

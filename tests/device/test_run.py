@@ -2,10 +2,10 @@ import json
 
 import numpy as np
 import pytest
-from fake_project import CLASSES, INPUTS, REPORT, edited, fake_project, samples
+from fake_project import CLASSES, INPUTS, edited, fake_project, samples
 
 from tvm_ondevice_train.errors import OdtError
-from tvm_ondevice_train.run import load_data, run_project
+from tvm_ondevice_train.run import run_project
 
 
 def save(path, **arrays):
@@ -58,6 +58,46 @@ def test_the_seed_sets_the_order_and_epochs_the_length(data, tmp_path):
     assert first != run_project(directory, data, epochs=2, seed=2)["losses"]
 
 
+@pytest.mark.parametrize("board", ["host", "mps2-an500"])
+def test_a_run_that_was_saved_goes_on_as_if_it_had_not_ended(board, data, tmp_path):
+    whole = run_project(fake_project(tmp_path / "whole", board), data, steps=250, seed=5)
+    directory = fake_project(tmp_path / "project", board)
+    first = run_project(directory, data, steps=90, seed=5, save=True)
+    second = run_project(directory, data, steps=160, seed=5, resume=True)
+    assert (first["first_step"], second["first_step"]) == (0, 90)
+    assert first["losses"] + second["losses"] == whole["losses"]
+    learned = [(tmp_path / name / "learned.npz").read_bytes() for name in ("whole", "project")]
+    assert learned[0] == learned[1]
+
+
+def test_a_run_that_dies_costs_what_came_after_the_last_save(data, tmp_path):
+    files = edited(model_c=("    odt->steps++;", "    if (odt->steps++ == 37) return -4;"))
+    whole = run_project(fake_project(tmp_path / "whole"), data, steps=37)["losses"]
+    directory = fake_project(tmp_path / "project", files=files)
+    with pytest.raises(OdtError, match="step 38 of 60"):
+        run_project(directory, data, steps=60, save_every=10)
+    resumed = run_project(directory, data, steps=7, resume=True)
+    assert resumed["first_step"] == 30
+    assert resumed["losses"] == whole[30:]
+
+
+def test_what_was_never_saved_cannot_be_resumed(data, tmp_path):
+    with pytest.raises(OdtError, match="nothing was ever saved here"):
+        run_project(fake_project(tmp_path / "project"), data, resume=True)
+
+
+def test_accuracy_is_measured_in_between(data, tmp_path):
+    result = run_project(
+        fake_project(tmp_path / "project"), data, evaluate=True, eval_every=80, learning_rate=0.1
+    )
+    found = result["evaluations"]
+    assert [entry["step"] for entry in found] == [0, 80, 160, 200]
+    assert found[0]["accuracy"] == result["accuracy_before"]
+    assert found[-1]["accuracy"] == result["accuracy_after"]
+    assert found[0]["loss"] == pytest.approx(np.log(CLASSES), rel=1e-3)
+    assert found[0]["loss"] > found[1]["loss"] > found[-1]["loss"]
+
+
 def test_a_step_that_fails_says_which(tmp_path):
     files = edited(model_c=("    odt->steps++;", "    if (odt->steps++ == 4) return -4;"))
     x, y = samples(10)
@@ -66,60 +106,16 @@ def test_a_step_that_fails_says_which(tmp_path):
         run_project(fake_project(tmp_path / "project", files=files), path)
 
 
-X, Y = samples(4)
-F = X.astype(np.float32)
-
-
 @pytest.mark.parametrize(
-    ("arrays", "message"),
+    "length",
     [
-        ({"y": Y}, "no array x; it holds y"),
-        ({"x": X}, "no array y; it holds x"),
-        ({"x": X, "y": Y[:3]}, "x has 4 samples and y 3"),
-        ({"x": X[:0], "y": Y[:0]}, "x has no samples"),
-        ({"x": X[:, :63], "y": Y}, r"x has shape \(4, 63\); the model takes \(N, 64\)"),
-        ({"x": X.astype(np.int32), "y": Y}, "x is int32; the model takes float32 or int8"),
-        ({"x": np.where(F == F[2, 0], np.nan, F), "y": Y}, "x holds NaN or infinity in sample"),
-        ({"x": X, "y": Y + 10}, r"y\[0\] is \d+; the model has classes 0 to 9"),
-        ({"x": X, "y": Y - 10}, r"y\[0\] is -\d+; the model has classes"),
-        ({"x": X, "y": Y.astype(np.float32)}, "y is float32 of shape"),
-        ({"x": X, "y": Y[:, None]}, r"labels are integers of shape \(N,\)"),
-        ({"x": X, "y": Y, "x_test": X}, "x_test has no labels y_test"),
-        ({"x": X, "y": Y, "y_test": Y}, "y_test but no x_test"),
-        ({"x": X, "y": Y, "x_test": X[:, :1], "y_test": Y}, "x_test has shape"),
-        ({"x": np.array([None]), "y": Y}, "not a readable .npz"),
+        {"steps": 0},
+        {"epochs": -1},
+        {"steps": 1, "epochs": 1},
+        {"eval_every": 0},
+        {"save_every": -1},
     ],
 )
-def test_bad_data_is_one_line(arrays, message, tmp_path):
-    with pytest.raises(OdtError, match=message) as error:
-        load_data(save(tmp_path / "data.npz", **arrays), REPORT)
-    assert "\n" not in str(error.value)
-
-
-def test_a_file_that_is_no_npz_is_refused(tmp_path, data):
-    with pytest.raises(OdtError, match="does not exist"):
-        load_data(tmp_path / "none.npz", REPORT)
-    for name, content in {"text": b"hello", "empty": b"", "cut": data.read_bytes()[:500]}.items():
-        (tmp_path / name).write_bytes(content)
-        with pytest.raises(OdtError, match="not a readable .npz"):
-            load_data(tmp_path / name, REPORT)
-    np.save(tmp_path / "one.npy", X)
-    with pytest.raises(OdtError, match="is one array"):
-        load_data(tmp_path / "one.npy", REPORT)
-
-
-@pytest.mark.parametrize("length", [{"steps": 0}, {"epochs": -1}, {"steps": 1, "epochs": 1}])
 def test_a_length_without_meaning_is_refused(length, data, tmp_path):
     with pytest.raises(OdtError, match="^run: "):
         run_project(fake_project(tmp_path / "project"), data, **length)
-
-
-def test_a_model_of_values_learns_to_reproduce_its_input(tmp_path):
-    values = {**REPORT, "target": {"kind": "values", "shape": [1, INPUTS]}}
-    loaded = load_data(save(tmp_path / "data.npz", x=X), values)
-    assert loaded.x.dtype == np.int8
-    assert (loaded.y == X.astype(np.float32) / 128).all()
-    with pytest.raises(OdtError, match="y is int64; this model learns float32"):
-        load_data(save(tmp_path / "data.npz", x=X, y=Y), values)
-    with pytest.raises(OdtError, match="the model learns 64 values each"):
-        load_data(save(tmp_path / "data.npz", x=X, y=F[:, :3]), values)

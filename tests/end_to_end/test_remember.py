@@ -6,7 +6,6 @@ from tiny_models import compiled, images
 
 from tvm_ondevice_train.device import Session
 
-SAVE, LOAD = 11, 12
 STEPS, SAVED = 9, 5
 X, Y = images(STEPS)
 
@@ -27,10 +26,10 @@ def test_training_goes_on_after_power_was_lost(kind, scheme, tmp_path):
     with Session(project) as device:
         device.set_seed(11)
         losses = train(device, range(SAVED))
-        device._request(SAVE)
+        device.save()
         train(device, range(SAVED, STEPS - 1))  # lost
     with Session(project) as device:
-        device._request(LOAD)
+        device.load()
         losses += train(device, range(SAVED, STEPS))
         parameters = device.parameters()
         assert device.stats()["steps"] == STEPS

@@ -18,6 +18,7 @@ INTEGERS = ("update", "update8", "clamp8")
 FUNCTIONS += INTEGERS
 REPORT = {
     "model": "probe",
+    "model_hash": 0,
     "scheme": "full",
     "loss": "cross_entropy",
     "classes": 1,

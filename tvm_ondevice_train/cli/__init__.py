@@ -12,6 +12,8 @@ from tvm_ondevice_train.errors import OdtError
 
 from .boards import boards_command
 from .compile import compile_command
+from .export import export_command
+from .monitor import monitor_command
 from .options import PROGRAM
 from .run import run_command
 from .tune import tune_command
@@ -32,7 +34,14 @@ def cli(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for _command in (compile_command, run_command, tune_command, boards_command):
+for _command in (
+    compile_command,
+    run_command,
+    monitor_command,
+    export_command,
+    tune_command,
+    boards_command,
+):
     cli.add_command(_command)
 
 

@@ -35,6 +35,12 @@ from .options import LearningRate
 )
 @click.option("--eval", "evaluate", is_flag=True, help="Measure accuracy before and after.")
 @click.option(
+    "--eval-every",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Measure it after every N steps too; `monitor` draws it.",
+)
+@click.option(
     "--lr",
     "learning_rate",
     type=LearningRate(),
@@ -49,11 +55,25 @@ from .options import LearningRate
     metavar="N",
     help="Order of the samples and stochastic rounding; the same seed repeats the run.",
 )
-def run_command(directory, data, steps, epochs, evaluate, learning_rate, seed):
+@click.option(
+    "--port",
+    metavar="PORT",
+    help="The board's serial line, e.g. /dev/ttyACM0, or socket://HOST:PORT; nothing is built or "
+    "started here then.",
+)
+@click.option("--save", is_flag=True, help="Have the device keep what it learned, at the end.")
+@click.option(
+    "--save-every",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Have it do so after every N steps too: so much can a loss of power cost.",
+)
+@click.option("--resume", is_flag=True, help="Go on from what the device kept.")
+def run_command(directory, data, **options):
     """Build the project in DIR, start it and train it on the samples of FILE.npz.
 
-    A project for a Cortex-M board runs in QEMU, one for the host as a process. What was measured
-    goes to DIR/run.json.
+    A project for an emulated board runs in QEMU, one for the host as a process; a board on the desk
+    is named with --port. What was measured goes to DIR/run.json.
 
     \b
     ondevice-train run project --data samples.npz --epochs 2 --lr 0.005 --eval
@@ -61,15 +81,6 @@ def run_command(directory, data, steps, epochs, evaluate, learning_rate, seed):
     from tvm_ondevice_train.run import run_project
 
     with display.losses() as show:
-        result = run_project(
-            directory,
-            data,
-            steps=steps,
-            epochs=epochs,
-            evaluate=evaluate,
-            learning_rate=learning_rate,
-            seed=seed,
-            on_progress=show,
-        )
+        result = run_project(directory, data, **options, on_progress=show)
     display.print_run(result)
     click.echo(f"\nAll losses and figures are in {Path(directory, 'run.json')}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -43,6 +44,21 @@ class Source:
         total = max(p.plan.total_bytes for p in (self.train, self.evaluate))
         return (total + ARENA_ALIGN - 1) // ARENA_ALIGN * ARENA_ALIGN
 
+    @cached_property
+    def model_hash(self) -> int:
+        """Tells apart models that cannot go on with each other's trained parameters.
+
+        Layout, names and first values of what trains, what is frozen, and the function of them;
+        not how training computes: backward, schedules, rollback, learning rate.
+        """
+        check = zlib.crc32(self.graph.encode())
+        trained = [(slot.name, slot.value) for slot in self.slots]
+        for kind, values in (("trained", trained), ("frozen", self.frozen.items())):
+            for name, value in values:
+                check = zlib.crc32(f"{kind} {name} {value.dtype} {value.shape}".encode(), check)
+                check = zlib.crc32(value.tobytes(), check)
+        return check
+
 
 def generate(source: Source) -> dict[str, str]:
     """File name -> text. The same source gives the same bytes."""
@@ -75,7 +91,7 @@ class _Generator:
         data = self._data()
         facts = {
             "source": source,
-            "model_hash": f"0x{_identity(source):08x}u",
+            "model_hash": f"0x{source.model_hash:08x}u",
             "arena_align": ARENA_ALIGN,
             "input_ctype": C_TYPES[source.input_dtype],
             "target_ctype": C_TYPES[source.target.dtype],
@@ -171,21 +187,6 @@ class _Generator:
         ]
         initial = [_array(f"initial_{slot.field}", slot.value) for slot in source.slots]
         return render(__package__, "model_data.h", {"source": source, "arrays": arrays + initial})
-
-
-def _identity(source: Source) -> int:
-    """Tells apart models that cannot go on with each other's trained parameters.
-
-    Layout, names and first values of what trains, what is frozen, and the function of them; not
-    how training computes: backward, schedules, rollback, learning rate.
-    """
-    check = zlib.crc32(source.graph.encode())
-    trained = [(slot.name, slot.value) for slot in source.slots]
-    for kind, values in (("trained", trained), ("frozen", source.frozen.items())):
-        for name, value in values:
-            check = zlib.crc32(f"{kind} {name} {value.dtype} {value.shape}".encode(), check)
-            check = zlib.crc32(value.tobytes(), check)
-    return check
 
 
 def plain(text: str) -> str:

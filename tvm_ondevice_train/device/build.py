@@ -13,7 +13,7 @@ from ..errors import OdtError
 from .toolchain import find_tool, run_tool
 from .zephyr import build_zephyr, zephyr_program
 
-_NEEDED = {"board", "platform", "input", "output", "target", "trained_parameters"}
+_NEEDED = {"board", "platform", "input", "model_hash", "output", "target", "trained_parameters"}
 
 
 @dataclass(frozen=True)

@@ -88,6 +88,11 @@ class Running:
             text += self.read(1, timeout)
         return text.decode(errors="replace").strip()
 
+    def kill(self) -> None:
+        """End the program at once, without a word to it."""
+        self._process.kill()
+        self._process.wait()
+
     def close(self) -> dict[str, tuple[int, int]]:
         """End the program; per kind, (regions, guest instructions), or {} on the host."""
         if self._process.stdin.closed:
@@ -98,8 +103,7 @@ class Running:
         try:
             self._process.wait(timeout=5)
         except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+            self.kill()
         self._process.stdout.close()
         self._log.close()
         if self._counts is None or not self._counts.exists():
@@ -119,8 +123,7 @@ class Running:
         poll.register(file, event)
         left = deadline - time.monotonic()
         if left <= 0 or not poll.poll(left * 1000):
-            self._process.kill()
-            self._process.wait()
+            self.kill()
             raise OdtError("device: no answer in time; it was stopped. Allow a longer timeout")
 
     def _stopped(self) -> None:
@@ -146,9 +149,10 @@ def launch(directory: str | Path, program: Path, kernels: Collection[str] = ()) 
     if board.is_host:
         return _started(Running([str(program)], directory, counts=None, on_a_line=True))
     if board.qemu_machine is None:
+        bring = "west flash" if report["platform"] == "zephyr" else "make flash"
         raise OdtError(
             f"device: {board.name} is not emulated; bring the program to the board with "
-            f"`make flash`, and name the port that it hangs on"
+            f"`{bring}` in {directory}, and name the serial line that it hangs on with --port"
         )
     counts = program.with_name("counts.txt")
     counts.unlink(missing_ok=True)

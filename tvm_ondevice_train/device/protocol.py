@@ -13,6 +13,7 @@ VERSION = 2
 HEADER = struct.Struct("<4sBI")  # magic, type, payload length
 CRC = struct.Struct("<I")
 REPLY = 0x80
+_LONGEST_PAYLOAD = 1 << 28  # no device has more parameters; a damaged length may say so
 ERROR = 0xFF
 HELLO_FIELDS = (
     "version",
@@ -48,7 +49,18 @@ _PROTOCOL_ERRORS = {
     -19: "damaged frame",
     -20: "parameters beyond the end",
     -21: "the stream broke",
+    -22: "the rest of a frame did not arrive",
+    -23: "this board keeps nothing: it has no flash that the program may write",
 }
+_STORE_ERRORS = {
+    -32: "the flash cannot be read or written",
+    -33: "the flash is too small for the parameters, or its sizes cannot be",
+    -34: "nothing was ever saved here",
+    -35: "what was saved belongs to another model",
+    -36: "what was saved is damaged",
+}
+_ERRORS = {**_MODEL_ERRORS, **_PROTOCOL_ERRORS, **_STORE_ERRORS}
+_LAST_WORDS = b"odt: "  # how a line of text begins that comes instead of a frame
 
 
 class Frame(IntEnum):
@@ -63,14 +75,17 @@ class Frame(IntEnum):
     SET_SEED = 7
     STATS = 8
     EXIT = 9
+    EVALUATE = 10
+    SAVE = 11
+    LOAD = 12
+    RESET = 13
 
 
 class DeviceError(OdtError):
     """The device answered with an error; `code` is its negative number."""
 
     def __init__(self, code: int):
-        text = {**_MODEL_ERRORS, **_PROTOCOL_ERRORS}.get(code, "unknown error")
-        super().__init__(f"device: {text} (error {code})")
+        super().__init__(f"device: {_ERRORS.get(code, 'unknown error')} (error {code})")
         self.code = code
 
 
@@ -81,11 +96,25 @@ def pack_frame(kind: int, payload: bytes = b"") -> bytes:
     return b"".join((header, payload, CRC.pack(crc)))
 
 
-def check_frame(header: bytes, payload: bytes, crc: bytes) -> int:
-    """The type of a frame whose parts were read; OdtError if the checksum is wrong."""
-    if CRC.unpack(crc)[0] != zlib.crc32(payload, zlib.crc32(header[len(MAGIC) :])):
+def read_frame(stream, timeout: float) -> tuple[int, bytes]:
+    """The next frame that `stream`, a `Running` or a `Line`, brings: its type and payload.
+
+    What stands before it is skipped, save the last words of a device that gave up.
+    """
+    window = stream.read(len(MAGIC), timeout)
+    while window != MAGIC:
+        if window == _LAST_WORDS[: len(MAGIC)]:
+            words = stream.read_line(timeout)
+            raise OdtError(f"device: the program stopped: {words}")
+        window = window[1:] + stream.read(1, timeout)
+    header = stream.read(HEADER.size - len(MAGIC), timeout)
+    kind, length = HEADER.unpack(MAGIC + header)[1:]
+    if length > _LONGEST_PAYLOAD:
         raise OdtError("device: a reply arrived damaged")
-    return HEADER.unpack(header)[1]
+    payload = stream.read(length, timeout)
+    if stream.read(CRC.size, timeout) != CRC.pack(zlib.crc32(payload, zlib.crc32(header))):
+        raise OdtError("device: a reply arrived damaged")
+    return kind, payload
 
 
 def check_reply(request: int, kind: int, payload: bytes) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,19 +12,31 @@ import numpy as np
 from ..errors import OdtError
 from .build import build, load_report
 from .launch import Running, launch
+from .line import Line
 from .protocol import (
-    CRC,
-    HEADER,
     HELLO_FIELDS,
-    MAGIC,
     STATS_FIELDS,
     VERSION,
     Frame,
-    check_frame,
     check_reply,
     pack_frame,
+    read_frame,
 )
 from .samples import encode_inputs, encode_targets
+
+_GREETINGS, _GREETING_SECONDS = 5, 3.0  # tries on a line, where old frames may still be under way
+
+
+@dataclass(frozen=True)
+class Saved:
+    """What lies in the device's flash: odt_store_info_t.
+
+    sequence : number of the newest image; each save adds one.
+    erases : how often each of the two slots was erased.
+    """
+
+    sequence: int
+    erases: tuple[int, int]
 
 
 class Session:
@@ -31,6 +44,9 @@ class Session:
 
         with Session("project") as device:
             loss = device.train(x, y)
+
+    With `port`, a serial device or socket://HOST:PORT, nothing is built and started: there a board
+    runs the project's program. It goes on after `close`, and is found as it was left.
 
     `timeout` is how many seconds one answer may take. Every method raises OdtError when the device
     refuses or dies; after `close`, `counts` holds {"train" | "predict": (regions, guest
@@ -42,15 +58,22 @@ class Session:
     """
 
     def __init__(
-        self, directory: str | Path, timeout: float = 300.0, kernels: Collection[str] = ()
+        self,
+        directory: str | Path,
+        timeout: float = 300.0,
+        kernels: Collection[str] = (),
+        port: str | None = None,
     ):
         self.report = load_report(directory)
         self.counts: dict[str, tuple[int, int]] = {}
         self.calls: dict[str, list[tuple[str, int]]] = {}
         self._timeout = timeout
-        self._running: Running = launch(directory, build(directory), kernels)
+        self._running: Running | Line = (
+            launch(directory, build(directory), kernels) if port is None else Line(port)
+        )
         try:
-            self._hello = self._greet()
+            self._hello = self._hello_on_a_line() if port is not None else self._greet()
+            self._check(directory)
         except BaseException:
             self.close()
             raise
@@ -79,7 +102,19 @@ class Session:
     def predict_encoded(self, sample: np.ndarray) -> np.ndarray:
         """As `predict`, for what `encode_inputs` returns."""
         reply = self._request(Frame.PREDICT, sample.tobytes())
-        return np.frombuffer(reply, np.float32).reshape(self.report["output"]["shape"][1:])
+        return np.frombuffer(reply, np.float32).reshape(self._output_shape)
+
+    def evaluate(self, x: np.ndarray, y) -> tuple[float, np.ndarray]:
+        """The loss of one sample and the outputs, as of `predict`; nothing is trained."""
+        sample = encode_inputs(np.asarray(x)[None], self.report)
+        target = encode_targets(np.asarray(y)[None], self.report)
+        return self.evaluate_encoded(sample[0], target[0])
+
+    def evaluate_encoded(self, sample: np.ndarray, target: np.ndarray) -> tuple[float, np.ndarray]:
+        """As `evaluate`, for what `encode_inputs` and `encode_targets` return."""
+        reply = self._request(Frame.EVALUATE, sample.tobytes() + target.tobytes())
+        loss, *_ = struct.unpack_from("<f", reply)
+        return loss, np.frombuffer(reply, np.float32, offset=4).reshape(self._output_shape)
 
     def parameters(self) -> dict[str, np.ndarray]:
         """A copy of every trained tensor, by name."""
@@ -120,6 +155,24 @@ class Session:
         reply = self._request(Frame.STATS)
         return dict(zip(STATS_FIELDS, struct.unpack(f"<{len(STATS_FIELDS)}I", reply), strict=True))
 
+    def save(self) -> Saved:
+        """Keep parameters, steps, learning rate and seed in the device's flash; see odt_store.h."""
+        return self._saved(Frame.SAVE)
+
+    def load(self) -> Saved:
+        """Go on from what was saved last; the device refuses what is damaged or another model's."""
+        return self._saved(Frame.LOAD)
+
+    def reset(self) -> None:
+        """Start anew, from the compiled parameters; what was saved stays."""
+        self._request(Frame.RESET)
+
+    def cut_power(self) -> None:
+        """Stop the program at once, wherever it is. A board has a plug for that."""
+        if isinstance(self._running, Line):
+            raise OdtError("device: only a program that was started here can be stopped")
+        self._running.kill()
+
     def close(self) -> None:
         """End the device and collect `counts` and `calls`. Closing twice is harmless."""
         self.counts = self._running.close() or self.counts
@@ -135,26 +188,52 @@ class Session:
         view = np.frombuffer(raw, spec["dtype"], count, spec["offset"])
         return view.reshape(spec["shape"])
 
+    @property
+    def _output_shape(self) -> list[int]:
+        return self.report["output"]["shape"][1:]
+
+    def _saved(self, kind: Frame) -> Saved:
+        sequence, *erases = struct.unpack("<3I", self._request(kind))
+        return Saved(sequence, tuple(erases))
+
     def _greet(self) -> dict[str, int]:
         reply = self._request(Frame.HELLO)
         values = struct.unpack(f"<{len(HELLO_FIELDS)}I", reply)
-        hello = dict(zip(HELLO_FIELDS, values, strict=True))
+        return dict(zip(HELLO_FIELDS, values, strict=True))
+
+    def _hello_on_a_line(self) -> dict[str, int]:
+        """As `_greet`, where an earlier conversation may have ended in the middle of a frame."""
+        timeout, self._timeout = self._timeout, min(self._timeout, _GREETING_SECONDS)
+        try:
+            for left in reversed(range(_GREETINGS)):
+                self._running.discard()
+                try:
+                    hello = self._greet()
+                    self._running.discard()  # answers to earlier greetings
+                    return hello
+                except (OdtError, struct.error) as error:
+                    if left == 0:
+                        raise OdtError(
+                            f"{error}; is the project's program on the board at "
+                            f"{self._running.port}, and that line its own?"
+                        ) from None
+        finally:
+            self._timeout = timeout
+
+    def _check(self, directory: str | Path) -> None:
+        """Refuse a device that runs something else than the project in `directory`."""
+        hello = self._hello
         if hello["version"] != VERSION:
             raise OdtError(
                 f"device: it speaks protocol version {hello['version']}, this package {VERSION}; "
                 f"compile the project again"
             )
-        return hello
+        if hello["model_hash"] != self.report["model_hash"]:
+            raise OdtError(
+                f"device: it runs model {hello['model_hash']:08x}, {directory} holds "
+                f"{self.report['model_hash']:08x}; bring the project's program to the board"
+            )
 
     def _request(self, kind: Frame, payload: bytes = b"") -> bytes:
         self._running.write(pack_frame(kind, payload), self._timeout)
-        header = self._running.read(HEADER.size, self._timeout)
-        magic, _, length = HEADER.unpack(header)
-        if header.startswith(b"odt: "):  # the last words of a device on a serial line
-            words = header[5:].decode() + self._running.read_line(self._timeout)
-            raise OdtError(f"device: the program stopped: {words}")
-        if magic != MAGIC:
-            raise OdtError("device: the reply is not a frame")
-        body = self._running.read(length, self._timeout)
-        reply_kind = check_frame(header, body, self._running.read(CRC.size, self._timeout))
-        return check_reply(kind, reply_kind, body)
+        return check_reply(kind, *read_frame(self._running, self._timeout))

@@ -21,9 +21,9 @@ from . import makefile_project, zephyr
 # `NAMES`, the files and folders that it may put at the top of a project.
 PLATFORMS = {"host": makefile_project, "baremetal": makefile_project, "zephyr": zephyr}
 _OF_ALL = {"README.md", "model.c", "model.h", "model_data.h", "report.json", "initial.npz"}
-_OF_ALL |= {"runtime"}
+_OF_ALL |= {"model.onnx", "runtime"}
 # what building and running add to a project
-_MADE_LATER = {"build", "run.json", "learned.npz", "flash.bin"}
+_MADE_LATER = {"build", "run.json", "learned.npz", "flash.bin", "progress.jsonl"}
 
 
 def generate_project(
@@ -35,14 +35,16 @@ def generate_project(
     stack_bytes: int = 8192,
     initial: Mapping[str, np.ndarray] | None = None,
     transport: str | None = None,
+    exported: bytes | None = None,
 ) -> Path:
     """Write model, runtime, build files, report and README into `directory`; return its path.
 
     `files` is {"model.c": text, "model.h": text}; `platform` is one of `PLATFORMS`, and one that
     the board has; `stack_bytes` is what is reserved for the stack; `initial` holds the trained
     parameters as the model had them, for initial.npz; `transport` is how a bare-metal image talks
-    to the host, by default the first that the board has. An earlier project in `directory` is
-    replaced; a directory that holds anything else is refused with OdtError.
+    to the host, by default the first that the board has; `exported` is model.onnx, what
+    `ondevice-train export` merges them into. An earlier project in `directory` is replaced; a
+    directory that holds anything else is refused with OdtError.
     """
     board = find_board(board) if isinstance(board, str) else board
     transport = _check(board, platform, stack_bytes, transport)
@@ -58,6 +60,8 @@ def generate_project(
     contents = {**files, **PLATFORMS[platform].contents(files, report, board)}
     contents["report.json"] = json.dumps(report, indent=2) + "\n"
     contents["initial.npz"] = npz_bytes(initial or {})
+    if exported is not None:
+        contents["model.onnx"] = exported
     try:
         directory.parent.mkdir(parents=True, exist_ok=True)
         _write_atomically(contents, directory)

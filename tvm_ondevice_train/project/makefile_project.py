@@ -8,16 +8,16 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from ..boards import Board
+from ..boards import BAUD, Board
 from ..render import render
 from .runtime import runtime_files
 
 NAMES = {"Makefile", "link.ld", "board.h"}
-BAUD = 115200  # of every serial line
 _COMMON_CFLAGS = "-std=c99 -O3 -ffp-contract=off -ffunction-sections -fdata-sections"
 # No start files and no system calls: they are ours.
 _BAREMETAL_LDFLAGS = "-nostartfiles -T link.ld -Wl,--gc-sections -Wl,-Map=build/map.txt"
-_HOST_PORT = ("host_main.c", "host_flash.c", "host_flash.h", "file_flash.c", "file_flash.h")
+_HOST_PORT = ("host_main.c", "host_flash.c", "host_flash.h", "host_tcp.c", "host_tcp.h")
+_HOST_PORT += ("file_flash.c", "file_flash.h")
 _PORT = ("baremetal_main.c", "machine.c", "machine.h", "link.h", "odt_board.h")
 _CORE_PORTS = {"arm": ("cortex_m.c",), "riscv": ("riscv.c",)}
 _LINK_PORTS = {

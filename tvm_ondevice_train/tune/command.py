@@ -8,11 +8,10 @@ from pathlib import Path
 
 from ..boards import board as find_board
 from ..device.build import load_report
+from ..device.line import flash_with
 from ..display import print_tuning, tuning_progress
 from ..errors import OdtError
 from .runners import BoardRunner, EmulatorRunner, HostRunner, Runner
-
-_BOARD_SECONDS = 60.0
 
 
 def tune_and_show(
@@ -81,13 +80,10 @@ def _runner(name: str | None, board: str, line, tracker: str | None) -> Runner:
         return _remote(tracker, local)
     if local is not BoardRunner:
         return local()
-    from .serial_line import SerialLine, flash_with
-
     port, flasher = line
     if port is None or flasher is None:
         raise OdtError("tune: runner board needs --port and --flasher")
-    connect = partial(SerialLine, port, _BOARD_SECONDS)
-    return BoardRunner(connect, partial(flash_with, flasher))
+    return BoardRunner(port, partial(flash_with, flasher))
 
 
 def _remote(tracker: str, local: type[Runner]) -> Runner:

@@ -30,6 +30,7 @@ _ANY = "random"  # codes and bits: any will do
 _FILLS_BY_ROLE = {"target": "0", "learning_rate": "0.01f"}
 REPORT = {
     "model": "candidates",
+    "model_hash": 0,
     "scheme": "none",
     "classes": 1,
     "target": {"kind": "label", "shape": [1]},

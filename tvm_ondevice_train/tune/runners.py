@@ -14,7 +14,6 @@ import numpy as np
 from ..boards import Board
 from ..boards import board as find_board
 from ..device import Session, build
-from ..device.protocol import CRC, HEADER, MAGIC, Frame, check_frame, check_reply, pack_frame
 from ..errors import OdtError
 from ..project import generate_project
 from .firmware import Batch, name_of
@@ -144,46 +143,26 @@ class HostRunner(LocalRunner):
 class BoardRunner(HostRunner):
     """Cycles on a real board, over a serial line.
 
+    port : the line, as `Session` has it.
     flash : what brings a built program to the board and starts it.
-    connect : gives the open line: an object with ``read(count)``, which gives fewer bytes when
-        time is up, and ``write(data)``, such as pyserial's.
     """
 
     unit = "cycles"
 
     def __init__(
         self,
-        connect: Callable,
+        port: str,
         flash: Callable[[Path], None],
         seconds: float = SECONDS,
         repeats: int = 1,
     ):
         super().__init__(seconds, repeats)
-        self.connect, self.flash = connect, flash
+        self.port, self.flash = port, flash
 
     def _run(self, project, chosen, count):
         self.flash(build(project))
-        line = self.connect()
-        try:
-            return self._least(lambda: self._predict(line, _flags(chosen, count)), chosen)
-        finally:
-            line.close()
-
-    def _predict(self, line, flags: np.ndarray) -> np.ndarray:
-        line.write(pack_frame(Frame.PREDICT, flags.tobytes()))
-        header = self._read(line, HEADER.size)
-        magic, _, length = HEADER.unpack(header)
-        if magic != MAGIC:
-            raise OdtError("device: the reply is not a frame")
-        body = self._read(line, length)
-        kind = check_frame(header, body, self._read(line, CRC.size))
-        return np.frombuffer(check_reply(Frame.PREDICT, kind, body), np.float32)
-
-    def _read(self, line, count: int) -> bytes:
-        data = line.read(count)
-        if len(data) < count:
-            raise OdtError("device: no answer in time")
-        return data
+        with Session(project, self.seconds * len(chosen), port=self.port) as device:
+            return self._least(lambda: device.predict(_flags(chosen, count)), chosen)
 
 
 def _as_large_as_possible(board: Board) -> Board:
