@@ -177,7 +177,7 @@ def test_a_real_process_prints_one_line_and_leaves_nothing(content, tmp_path):
         ("--scheme full --sram 8KB", "more than the 8,192 of mps2-an500"),
         ("--flash 9KB", "more than the 9,216 of mps2-an500"),
         ("--sram 9MB", "must lie between 1 and 4194304"),
-        ("--board host --platform baremetal", "use platform host"),
+        ("--board host --platform baremetal", "no platform baremetal; it has host"),
     ],
 )
 def test_a_wrong_option_is_refused(options, expected, cnn, refused, tmp_path):

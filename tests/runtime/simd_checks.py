@@ -57,6 +57,7 @@ def run_on_board(name: str, core: str, level: str, directory: Path) -> str:
     board = BOARDS[core]
     script, program = directory / "link.ld", directory / "check.elf"
     facts = {"board": board, "stack_bytes": 4096, "store_bytes": 0}
+    facts["image_bytes"] = board.flash_bytes
     script.write_text(render("tvm_ondevice_train.project", "link.ld", facts))
     port = runtime_dir() / "port"
     include = [f"-I{runtime_dir() / 'include'}", f"-I{port}", f"-I{_SOURCES}"]

@@ -3,7 +3,7 @@
 import ctypes
 
 import pytest
-from store_device import EMPTY, PARAMS_BYTES, build
+from store_device import EMPTY, FLASH, PARAMS_BYTES, build
 
 from tvm_ondevice_train.project import runtime_dir
 
@@ -47,19 +47,32 @@ def library(tmp_path_factory):
 def opened(library, tmp_path):
     """Open the flash anew, as a program that was started anew does."""
 
+    path = tmp_path / "flash.bin"
+    name = str(path).encode()  # which has to last
+
     def opened():
-        path = tmp_path / "flash.bin"
         flash = Flash()
-        assert library.host_flash_open(ctypes.byref(flash), str(path).encode()) == 0
+        assert library.host_flash_open(ctypes.byref(flash), name) == 0
         return flash, path
 
     return opened
 
 
-def test_a_new_file_is_erased_flash_with_room_for_two_images(opened):
+def test_a_missing_file_is_erased_flash_with_room_for_two_images(library, opened):
     flash, path = opened()
-    assert path.read_bytes() == b"\xff" * FLASH_BYTES
     assert (flash.program_bytes, flash.block_bytes, flash.block_count) == (8, 4096, 2)
+    read = ctypes.create_string_buffer(FLASH_BYTES)
+    assert flash.read(flash.context, 0, ctypes.addressof(read), FLASH_BYTES) == 0
+    assert read.raw == b"\xff" * FLASH_BYTES
+    assert not path.exists()  # who saves nothing finds nothing lying about
+    assert flash.erase(flash.context, 0) == 0
+    assert path.read_bytes() == b"\xff" * FLASH_BYTES
+
+
+@pytest.mark.parametrize("bytes_", [0, 1, 300, FLASH_BYTES - 1])
+def test_a_file_whose_making_was_cut_is_made_whole(opened, tmp_path, bytes_):
+    (tmp_path / "flash.bin").write_bytes(b"\xff" * bytes_)
+    assert opened()[1].read_bytes() == b"\xff" * FLASH_BYTES
 
 
 def test_what_was_saved_is_there_for_the_next_program(library, opened):
@@ -90,14 +103,16 @@ def test_it_keeps_the_rules_of_flash(opened):
     assert flash.read(flash.context, 8, address, 8) == 0 and data.raw == b"\xff" * 8
 
 
-@pytest.mark.parametrize("content", [b"1", b"\xff" * (FLASH_BYTES - 1), b"\xff" * FLASH_BYTES * 2])
-def test_a_file_of_another_size_is_refused_and_left_alone(library, tmp_path, content):
+@pytest.mark.parametrize("content", [b"1", b"\xff" * 100 + b"1", b"\xff" * FLASH_BYTES * 2])
+def test_a_file_that_is_not_the_flash_of_this_model_is_refused_and_left_alone(library, tmp_path, content):
     path = tmp_path / "flash.bin"
     path.write_bytes(content)
     assert library.host_flash_open(ctypes.byref(Flash()), str(path).encode()) < 0
     assert path.read_bytes() == content
 
 
-def test_a_path_that_cannot_be_opened_is_refused(library, tmp_path):
-    path = tmp_path / "absent" / "flash.bin"
-    assert library.host_flash_open(ctypes.byref(Flash()), str(path).encode()) < 0
+def test_a_path_where_no_file_can_be_made_keeps_nothing(library, tmp_path):
+    path, flash = str(tmp_path / "absent" / "flash.bin").encode(), Flash()
+    assert library.host_flash_open(ctypes.byref(flash), path) == 0
+    odt = Odt(learning_rate=0.5, arena=1)
+    assert library.odt_save(ctypes.byref(flash), ctypes.byref(odt), None) == FLASH

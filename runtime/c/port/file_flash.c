@@ -10,12 +10,6 @@ static int in_area(uint32_t offset, uint32_t bytes)
     return offset <= FILE_FLASH_BYTES && bytes <= FILE_FLASH_BYTES - offset ? 0 : -1;
 }
 
-static int flash_read(void *context, uint32_t offset, void *data, uint32_t bytes)
-{
-    const file_access_t *file = (const file_access_t *)context;
-    return in_area(offset, bytes) == 0 ? file->read(offset, data, bytes) : -1;
-}
-
 /* Whether `bytes` of the file are erased. */
 static int check_erased(const file_access_t *file, uint32_t offset, uint32_t bytes)
 {
@@ -31,29 +25,50 @@ static int check_erased(const file_access_t *file, uint32_t offset, uint32_t byt
     return 0;
 }
 
-static int flash_program(void *context, uint32_t offset, const void *data, uint32_t bytes)
-{
-    const file_access_t *file = (const file_access_t *)context;
-    if (in_area(offset, bytes) != 0 || (offset | bytes) % FILE_FLASH_PROGRAM_BYTES != 0) return -1;
-    if (check_erased(file, offset, bytes) != 0) return -1;
-    return file->write(offset, data, bytes);
-}
-
 static int fill(const file_access_t *file, uint32_t offset, uint32_t bytes)
 {
     uint8_t erased[CHUNK_BYTES];
     memset(erased, 0xff, sizeof erased);
-    for (uint32_t end = offset + bytes; offset < end; offset += CHUNK_BYTES)
-        if (file->write(offset, erased, CHUNK_BYTES) != 0) return -1;
+    while (bytes > 0) {
+        const uint32_t part = bytes < CHUNK_BYTES ? bytes : CHUNK_BYTES;
+        if (file->write(offset, erased, part) != 0) return -1;
+        offset += part;
+        bytes -= part;
+    }
     return 0;
+}
+
+static int make(file_access_t *file)
+{
+    if (!file->missing) return 0;
+    if (file->create() != 0 || fill(file, 0, FILE_FLASH_BYTES) != 0) return -1;
+    file->missing = 0;
+    return 0;
+}
+
+static int flash_read(void *context, uint32_t offset, void *data, uint32_t bytes)
+{
+    const file_access_t *file = (const file_access_t *)context;
+    if (in_area(offset, bytes) != 0) return -1;
+    if (!file->missing) return file->read(offset, data, bytes);
+    memset(data, 0xff, bytes);
+    return 0;
+}
+
+static int flash_program(void *context, uint32_t offset, const void *data, uint32_t bytes)
+{
+    file_access_t *file = (file_access_t *)context;
+    if (in_area(offset, bytes) != 0 || (offset | bytes) % FILE_FLASH_PROGRAM_BYTES != 0) return -1;
+    if (make(file) != 0 || check_erased(file, offset, bytes) != 0) return -1;
+    return file->write(offset, data, bytes);
 }
 
 static int flash_erase(void *context, uint32_t offset)
 {
-    const file_access_t *file = (const file_access_t *)context;
+    file_access_t *file = (file_access_t *)context;
     if (in_area(offset, FILE_FLASH_BLOCK_BYTES) != 0 || offset % FILE_FLASH_BLOCK_BYTES != 0)
         return -1;
-    return fill(file, offset, FILE_FLASH_BLOCK_BYTES);
+    return make(file) == 0 ? fill(file, offset, FILE_FLASH_BLOCK_BYTES) : -1;
 }
 
 static int flash_sync(void *context)
@@ -62,12 +77,18 @@ static int flash_sync(void *context)
     return file->sync != NULL ? file->sync() : 0;
 }
 
-int file_flash_init(odt_flash_t *flash, const file_access_t *file, uint32_t bytes)
+int file_flash_init(odt_flash_t *flash, file_access_t *file, int32_t bytes)
 {
-    if (bytes != 0 && bytes != FILE_FLASH_BYTES) return -1;
-    if (bytes == 0 && fill(file, 0, FILE_FLASH_BYTES) != 0) return -1;
+    const uint32_t length = bytes < 0 ? 0 : (uint32_t)bytes;
+    if (length > FILE_FLASH_BYTES) return -1;
+    file->missing = bytes < 0;
+    /* making it may have been cut */
+    if (!file->missing && length < FILE_FLASH_BYTES &&
+        (check_erased(file, 0, length) != 0 ||
+         fill(file, length, FILE_FLASH_BYTES - length) != 0 || flash_sync(file) != 0))
+        return -1;
     *flash = (odt_flash_t){
-        .context = (void *)(uintptr_t)file,
+        .context = file,
         .read = flash_read,
         .program = flash_program,
         .erase = flash_erase,

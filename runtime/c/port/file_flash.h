@@ -2,7 +2,8 @@
  * file_flash: a file that behaves as flash, for a device that is a program or emulated.
  *
  * Erased is 0xff, what is programmed must be erased, and it survives the device. The file holds
- * two slots of this model and is made when it is missing; one of another size is refused.
+ * two slots of this model. One that is missing reads as erased and is made by the first change; one
+ * of another size is refused.
  */
 #ifndef FILE_FLASH_H
 #define FILE_FLASH_H
@@ -16,9 +17,12 @@
      FILE_FLASH_BLOCK_BYTES)
 #define FILE_FLASH_BYTES (2u * FILE_FLASH_SLOT_BLOCKS * FILE_FLASH_BLOCK_BYTES)
 
-/* The one open file: what host_flash.c and semihosting_flash.c supply. Each function returns 0, or
+/* The one file: what host_flash.c and flash_semihosting.c supply. Each function returns 0, or
  * negative on failure. */
 typedef struct file_access {
+    /* Makes the missing file, and opens it. */
+    int (*create)(void);
+
     int (*read)(uint32_t offset, void *data, uint32_t bytes);
 
     /* Also at the end of the file, which grows. */
@@ -26,10 +30,12 @@ typedef struct file_access {
 
     /* Returns once all that was written outlasts this program. NULL: it always does. */
     int (*sync)(void);
+
+    int missing; /* whether there is no file yet; file_flash.c's own business */
 } file_access_t;
 
-/* Makes `flash` of an open file of `bytes` bytes; an empty one is filled. `file` must outlive it.
- * 0, or negative if the file has another size or cannot be written. */
-int file_flash_init(odt_flash_t *flash, const file_access_t *file, uint32_t bytes);
+/* Makes `flash` of an open file of `bytes` bytes, or of a missing one: bytes < 0. `file` must
+ * outlive it. 0, or negative if the file is another's or cannot be written. */
+int file_flash_init(odt_flash_t *flash, file_access_t *file, int32_t bytes);
 
 #endif

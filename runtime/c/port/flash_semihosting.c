@@ -17,14 +17,19 @@ static int handle_write(uint32_t offset, const void *data, uint32_t bytes)
     return semihosting_write(handle, data, bytes) == 0 ? 0 : -1;
 }
 
+static int handle_create(void)
+{
+    handle = semihosting_open("flash.bin", SEMIHOSTING_CREATE);
+    return handle >= 0 ? 0 : -1;
+}
+
 __attribute__((weak)) const odt_flash_t *odt_board_flash(void)
 {
-    static const file_access_t file = {.read = handle_read, .write = handle_write};
+    static file_access_t file = {
+        .create = handle_create, .read = handle_read, .write = handle_write};
     static odt_flash_t flash;
-    int bytes;
     handle = semihosting_open("flash.bin", SEMIHOSTING_UPDATE);
-    if (handle < 0) handle = semihosting_open("flash.bin", SEMIHOSTING_CREATE);
-    if (handle < 0) return NULL;
-    bytes = semihosting_length(handle);
-    return bytes >= 0 && file_flash_init(&flash, &file, (uint32_t)bytes) == 0 ? &flash : NULL;
+    const int bytes = handle >= 0 ? semihosting_length(handle) : -1;
+    if (handle >= 0 && bytes < 0) return NULL;
+    return file_flash_init(&flash, &file, bytes) == 0 ? &flash : NULL;
 }

@@ -4,8 +4,8 @@
 
 #include "odt_store.h"
 
-/* Opens the one flash of this program, and makes the file where it is missing. 0, or negative if
- * `path` cannot be opened and written, or is not the flash of a model of this size. */
+/* Opens the one flash of this program, in the file `path`, which must outlive it as a string. 0, or
+ * negative if that is not the flash of a model of this size. */
 int host_flash_open(odt_flash_t *flash, const char *path);
 
 #endif
