@@ -28,6 +28,7 @@ def test_what_is_cut_out_and_put_back_leaves_the_whole_as_it_was(rows, columns):
     stored = whole[slice(None) if rows is None else rows]
     stored = stored[:, slice(None) if columns is None else columns]
     part, before = slice_of(rows, columns), whole.copy()
+    np.testing.assert_array_equal(part.take(whole), stored)
     np.testing.assert_array_equal(part.put(whole, stored), whole)
     changed = part.put(whole, -1 - stored)
     assert (changed != whole).sum() == stored.size
@@ -40,7 +41,9 @@ def test_a_bias_has_rows_alone(rows):
     whole = np.arange(3)
     stored = np.array([7, 8, 9][: 3 if rows is None else 2])
     expected = stored if rows is None else [8, 1, 7]
-    np.testing.assert_array_equal(slice_of(rows, None, (3,)).put(whole, stored), expected)
+    part = slice_of(rows, None, (3,))
+    np.testing.assert_array_equal(part.put(whole, stored), expected)
+    np.testing.assert_array_equal(part.take(expected), stored)
 
 
 @pytest.mark.parametrize("rows, columns", CASES)

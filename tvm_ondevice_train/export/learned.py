@@ -1,0 +1,101 @@
+"""Learned parameters to a file: by name as .npz, or in the model as ONNX."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import onnx
+from google.protobuf.message import DecodeError
+from onnx import numpy_helper
+
+from ..device.build import load_report
+from ..errors import OdtError
+from ..npz import npz_bytes
+from .parameters import check_parameters, read_npz
+
+MODEL = "model.onnx"
+LEARNED = "learned.npz"
+SUFFIXES = (".onnx", ".npz")
+
+
+def learned_parameters(
+    directory: str | Path, source: str | Path | None = None
+) -> dict[str, np.ndarray]:
+    """What training left in the project: every trained parameter, whole, in the model's own order.
+
+    source : an .npz file to read instead of the project's learned.npz.
+
+    Raises OdtError for a file that is missing or holds other parameters than the project trains.
+    """
+    path = Path(directory, LEARNED) if source is None else Path(source)
+    report = load_report(directory)
+    if source is None and not path.exists():
+        raise OdtError(
+            f"export: {directory} has no {LEARNED}; train it with `ondevice-train run`, or give a "
+            "file with --from"
+        )
+    return check_parameters(read_npz(path, "export"), report, f"export: {path}")
+
+
+def merge(directory: str | Path, parameters: Mapping[str, np.ndarray]) -> onnx.ModelProto:
+    """The project's model in ONNX with other values of the parameters that train.
+
+    parameters : all of them, whole, as `learned_parameters` gives them.
+    """
+    values = check_parameters(parameters, load_report(directory), "export: what was learned")
+    proto = _project_model(Path(directory))
+    initializers = {initializer.name: initializer for initializer in proto.graph.initializer}
+    for name, value in values.items():
+        if name not in initializers:
+            raise OdtError(f"export: {directory}/{MODEL} has no {name}; compile the project again")
+        initializers[name].CopyFrom(numpy_helper.from_array(np.ascontiguousarray(value), name))
+    return proto
+
+
+def write(path: str | Path, directory: str | Path, parameters: Mapping[str, np.ndarray]) -> None:
+    """Write what was learned, all of it or nothing: FILE.onnx by `merge`, FILE.npz by name.
+
+    Raises OdtError for another suffix and for a place that cannot be written.
+    """
+    path = check_target(path, directory)
+    if path.suffix == ".onnx":
+        content = merge(directory, parameters).SerializeToString(deterministic=True)
+    else:
+        report = load_report(directory)
+        content = npz_bytes(check_parameters(parameters, report, "export: what was learned"))
+    scratch = path.with_name(f".{path.name}.new")
+    try:
+        try:
+            scratch.write_bytes(content)
+            os.replace(scratch, path)
+        finally:
+            scratch.unlink(missing_ok=True)
+    except OSError as error:
+        raise OdtError(f"export: cannot write {path}: {error.strerror}") from None
+
+
+def check_target(path: str | Path, directory: str | Path) -> Path:
+    """The path that `write` would write to, if it can be one."""
+    path = Path(path)
+    if path.suffix not in SUFFIXES:
+        raise OdtError(
+            f'export: {path}: unknown kind of file "{path.suffix}"; allowed are .onnx (the model '
+            "with what was learned) and .npz (the learned parameters by name)"
+        )
+    if path.resolve().parent == Path(directory).resolve():
+        raise OdtError(f"export: {path} lies in the project; choose a place outside of it")
+    return path
+
+
+def _project_model(directory: Path) -> onnx.ModelProto:
+    path = directory / MODEL
+    try:
+        return onnx.load(str(path))
+    except FileNotFoundError:
+        raise OdtError(f"export: {directory} has no {MODEL}; compile the project again") from None
+    except (DecodeError, OSError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise OdtError(f"export: cannot read {path} ({reason}); compile it again") from None

@@ -1,0 +1,170 @@
+"""A model as an ONNX file: the float operators of its canonical form, QDQ where it is int8.
+
+    input (float32) -> QuantizeLinear -> DequantizeLinear -> Conv -> ... -> output (float32)
+
+Initializers carry the names and the shapes that users know of the parameters (`Model.parameters`),
+as stored: int8 weights and int32 biases behind a DequantizeLinear with their scale, which is called
+NAME_scale. The same model gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+from onnx import helper, numpy_helper
+from tvm import relax
+
+from relay_passes.graph import bindings_of, constant, consumers_of, dtype_of, op_name, shape_of
+
+from ..errors import OdtError
+from ..model import Model
+from .operators import WRITERS
+from .patterns import PATTERNS
+
+OPSET, IR_VERSION = 19, 9  # dilated average pools came with 19; ONNX Runtime 1.16 reads both
+PRODUCER = "ondevice-train"
+
+
+def onnx_model(model: Model) -> onnx.ModelProto:
+    """`model` in ONNX; the output is that of the device: logits or values, in float32.
+
+    The input is float32 in the layout of the source, also where the device reads int8 codes: its
+    QuantizeLinear gives the codes that the host sends to the device. Where nothing says what the
+    input's codes stand for it takes int8 codes itself.
+
+    Raises OdtError for an operator that no frontend gives.
+    """
+    proto = Writer(model).run()
+    onnx.checker.check_model(proto)
+    return proto
+
+
+def onnx_bytes(model: Model) -> bytes:
+    """The file of `onnx_model`."""
+    return onnx_model(model).SerializeToString(deterministic=True)
+
+
+class Writer:
+    """State of one walk over the bindings; `WRITERS` holds how each operator is written."""
+
+    def __init__(self, model: Model):
+        self.model = model
+        self.function = model.module["main"]
+        self.source = self.function.params[0]
+        self.values = {b.var: b.value for b in bindings_of(self.function)}
+        self.consumers = consumers_of(self.function)
+        self.nodes: list[onnx.NodeProto] = []
+        self.initializers = dict(model.parameters)
+        self.names: dict[relax.Var, str] = {p: p.name for p in self.function.params[1:]}
+        self._taken = set(model.parameters)
+        self._output = self._unique("output")
+        self._shared: dict[tuple, str] = {}
+        self._result = self._behind_aliases(self.function.body.body)
+
+    def run(self) -> onnx.ModelProto:
+        graph_input = self._write_input()
+        matched = {var: pattern for var in self.values if (pattern := self._pattern(var))}
+        inside = {var for pattern in matched.values() for var in pattern.inside}
+        for var, value in self.values.items():
+            if isinstance(value, relax.Var):
+                self.names[var] = self.names[value]
+            elif var in matched:
+                self.names[var] = matched[var].write(self, var)
+            elif var not in inside:
+                self.names[var] = self._writer_of(value)(self, var, value)
+        return self._assemble(graph_input)
+
+    def _pattern(self, var):
+        """Several operators that ONNX has as one, of which `var` is the last."""
+        return next((found for match in PATTERNS if (found := match(self, var))), None)
+
+    def _writer_of(self, value):
+        writer = WRITERS.get(op_name(value))
+        if writer is None:
+            name = op_name(value) or type(value).__name__
+            raise OdtError(f"{self.model.name}: operator {name} has no form in ONNX")
+        return writer
+
+    # -- what writers of operators use ---------------------------------------------------------
+
+    def operand(self, expr) -> str:
+        """Name of the tensor that an operand is."""
+        value = constant(expr)
+        return self.names[expr] if value is None else self.constant(value, "constant")
+
+    def constant(self, value, base: str) -> str:
+        """A new initializer; the name that it got."""
+        name = self._unique(base)
+        self.initializers[name] = np.asarray(value)
+        return name
+
+    def shared_constant(self, value, base: str) -> str:
+        """As `constant`, but equal ones are one."""
+        value = np.asarray(value)
+        key = (base, str(value.dtype), value.shape, value.tobytes())
+        if key not in self._shared:
+            self._shared[key] = self.constant(value, base)
+        return self._shared[key]
+
+    def node(self, kind: str, inputs, var=None, name: str | None = None, **attributes) -> str:
+        """A new node and the name of its result, the one for `var` if that is the model's own."""
+        name = self._unique(name or kind)
+        is_result = var is not None and var.same_as(self._result)
+        result = self._output if is_result else self._unique(f"{name}.out")
+        self.nodes.append(helper.make_node(kind, inputs, [result], name=name, **attributes))
+        return result
+
+    def only_reader(self, var) -> bool:
+        """Whether one operator alone reads `var`."""
+        return len(self.consumers.get(var, [])) == 1 and not var.same_as(self._result)
+
+    # ------------------------------------------------------------------------------------------
+
+    def _unique(self, base: str) -> str:
+        name, count = base, 1
+        while name in self._taken:
+            count += 1
+            name = f"{base}_{count}"
+        self._taken.add(name)
+        return name
+
+    def _behind_aliases(self, var):
+        while isinstance(self.values.get(var), relax.Var):
+            var = self.values[var]
+        return var
+
+    def _write_input(self) -> onnx.ValueInfoProto:
+        spec, name = self.model.input, self._unique(self.source.name)
+        self.names[self.source] = name
+        if dtype_of(self.source) == "int8" and spec.scale is not None:
+            operands = self.quantization(spec.scale, spec.zero_point)
+            self.names[self.source] = self.node("QuantizeLinear", [name, *operands])
+            dtype = onnx.TensorProto.FLOAT
+        else:
+            dtype = helper.np_dtype_to_tensor_dtype(np.dtype(dtype_of(self.source)))
+        return helper.make_tensor_value_info(name, dtype, shape_of(self.source))
+
+    def quantization(self, scale, zero_point) -> list[str]:
+        """Scale and zero point of an activation."""
+        return [
+            self.shared_constant(np.float32(scale), "scale"),
+            self.shared_constant(np.int8(zero_point), "zero_point"),
+        ]
+
+    def _assemble(self, graph_input) -> onnx.ModelProto:
+        result = helper.make_tensor_value_info(
+            self._output, onnx.TensorProto.FLOAT, self.model.output_shape
+        )
+        graph = helper.make_graph(
+            self.nodes,
+            self.model.name,
+            [graph_input],
+            [result],
+            [numpy_helper.from_array(v, name) for name, v in self.initializers.items()],
+        )
+        return helper.make_model(
+            graph,
+            producer_name=PRODUCER,
+            ir_version=IR_VERSION,
+            opset_imports=[helper.make_opsetid("", OPSET)],
+        )

@@ -1,0 +1,114 @@
+"""Parameters for a device from a file: .npz, or a model in any form that can be compiled.
+
+A model may be one that `export` wrote, or the source model itself, retrained elsewhere. What the
+device cannot take over with the parameters must be the project's already: scales and frozen
+parameters lie in its program.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from ..device.build import load_report
+from ..errors import OdtError
+from ..slices import Slice
+from .learned import MODEL
+from .parameters import check_parameters, closest, listed, read_npz
+
+_AGAIN = "compile the file as a project of its own"
+
+
+def read_parameters(path: str | Path, directory: str | Path) -> dict[str, np.ndarray]:
+    """Every parameter that trains in the project, whole, in the model's own order, from a file.
+
+    path : .npz with these parameters by name, as `run` and `export` write it; or a model (.onnx,
+        .tflite, .pt2) that differs from the project's in nothing but their values.
+
+    Raises OdtError, in one line, for anything else.
+    """
+    path, report = Path(path), load_report(directory)
+    if path.suffix == ".npz":
+        given = read_npz(path, "import")
+    else:
+        given = _of_model(path, Path(directory, MODEL), report["trained_parameters"])
+    return check_parameters(given, report, f"import: {path}")
+
+
+def stored_parameters(
+    parameters: Mapping[str, np.ndarray], report: Mapping
+) -> dict[str, np.ndarray]:
+    """Whole parameters as the device holds them, for `Session.set_parameters`."""
+    entries = report["trained_parameters"]
+    return {name: Slice.from_report(entries[name]).take(v) for name, v in parameters.items()}
+
+
+def _of_model(path: Path, own_path: Path, trained) -> dict[str, np.ndarray]:
+    """The trained parameters of a model that is the project's in everything else."""
+    from ..frontend import load  # here: it loads TVM
+
+    if not own_path.is_file():
+        raise OdtError(f"import: {own_path} does not exist; compile the project again")
+    given, own = load(path), load(own_path)
+    _check_names(given, own, path)
+    for name in own.parameters:
+        _check_parameter(name, given, own, name in trained, path)
+    if _quantizations(given) != _quantizations(own):
+        raise OdtError(
+            f"import: {path}: its activations have other scales or zero points than the project's, "
+            f"which lie in the device's program; {_AGAIN}"
+        )
+    return {name: given.parameters[name] for name in trained}
+
+
+def _check_names(given, own, path: Path) -> None:
+    missing = [name for name in own.parameters if name not in given.parameters]
+    if missing:
+        raise OdtError(
+            f"import: {path} has no parameter {missing[0]}{closest(missing[0], given.parameters)}; "
+            f"the project's model has {listed(own.parameters)}"
+        )
+    foreign = [name for name in given.parameters if name not in own.parameters]
+    if foreign:
+        raise OdtError(
+            f"import: {path} has parameters that the project's model has not: {listed(foreign)}"
+        )
+
+
+def _check_parameter(name: str, given, own, trains: bool, path: Path) -> None:
+    value, wanted = given.parameters[name], own.parameters[name]
+    if value.shape != wanted.shape or value.dtype != wanted.dtype:
+        raise OdtError(
+            f"import: {path}: {name} is {value.dtype} of shape {value.shape}; the project's is "
+            f"{wanted.dtype} of shape {wanted.shape}"
+        )
+    if not _same_scale(given.scales.get(name), own.scales.get(name)):
+        raise OdtError(
+            f"import: {path}: {name} has another scale than the project's, which lies in the "
+            f"device's program; quantize with the scales of the project's {MODEL}, or {_AGAIN}"
+        )
+    if not trains and not np.array_equal(value, wanted):
+        raise OdtError(
+            f"import: {path}: {name} differs from the project's, but does not train there and "
+            f"lies in the device's flash; {_AGAIN}"
+        )
+
+
+def _same_scale(given, own) -> bool:
+    if given is None or own is None:
+        return given is own
+    return np.array_equal(given, own)
+
+
+def _quantizations(model) -> list[tuple[float, int]]:
+    """Scale and zero point of the input's codes and of all that are made from real values."""
+    from relay_passes.graph import bindings_of, constant, op_name
+
+    calls = [binding.value for binding in bindings_of(model.module["main"])]
+    made = [call.args[1:3] for call in calls if op_name(call) == "relax.quantize"]
+    found = [tuple(constant(operand).item() for operand in pair) for pair in made]
+    if model.input.scale is not None:
+        found.append((model.input.scale, model.input.zero_point))
+    return sorted(found)
