@@ -156,7 +156,7 @@ def test_run_passes_every_option_on(runner, tmp_path):
     data = tmp_path / "data.npz"
     data.write_bytes(b"")
     options = "--steps 3 --eval --eval-every 2 --lr 0.1 --seed 7 --port COM3"
-    options += " --save --save-every 100 --resume"
+    options += f" --from {data} --save --save-every 100 --resume"
     assert main(["run", str(tmp_path), "--data", str(data), *options.split()]) == 0
     expected = {
         "steps": 3,
@@ -166,6 +166,7 @@ def test_run_passes_every_option_on(runner, tmp_path):
         "learning_rate": 0.1,
         "seed": 7,
         "port": "COM3",
+        "start": str(data),
         "save": True,
         "save_every": 100,
         "resume": True,

@@ -102,13 +102,7 @@ def pretrain(path: Path, data: Path) -> dict:
         result = odt.run_project(
             project, data, epochs=PRETRAIN_EPOCHS, evaluate=True, seed=SEED, on_progress=show
         )
-    # What was learned goes back into the ONNX file: parameters keep their names.
-    learned = np.load(project / "learned.npz")
-    model = onnx.load(path)
-    for tensor in model.graph.initializer:
-        values = learned[tensor.name].reshape(tensor.dims)
-        tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
-    onnx.save(model, path)
+    odt.export_project(project, path)  # what was learned, as ONNX
     return result
 
 
@@ -155,10 +149,8 @@ def adapt(path: Path, data: Path, directory: Path) -> dict:
     return result
 
 
-def main(directory: str = "build/demo") -> dict:
-    """Run the whole story in `directory`; returns what the device measured."""
-    folder = Path(directory)
-    folder.mkdir(parents=True, exist_ok=True)
+def prepare(folder: Path) -> tuple[Path, Path]:
+    """What the desk does, in `folder`: the quantized network, and what the device will see."""
     x, y = digits()
     turned = np.ascontiguousarray(np.rot90(x, axes=(2, 3)))
     desk, sideways = folder / "upright.npz", folder / "sideways.npz"
@@ -174,6 +166,14 @@ def main(directory: str = "build/demo") -> dict:
     print("2. ONNX Runtime quantizes it to int8.")
     quantized = quantize(model, x[:200])
     print(f"   {quantized}\n")
+    return quantized, sideways
+
+
+def main(directory: str = "build/demo") -> dict:
+    """Run the whole story in `directory`; returns what the device measured."""
+    folder = Path(directory)
+    folder.mkdir(parents=True, exist_ok=True)
+    quantized, sideways = prepare(folder)
 
     print("3. The camera now hangs sideways; the emulated Cortex-M7 learns from 400 turned digits.")
     result = adapt(quantized, sideways, folder / "device")

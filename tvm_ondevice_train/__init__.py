@@ -11,6 +11,8 @@ _HOMES = {
     "OdtError": "errors",
     "UpdateScheme": "scheme",
     "compile": "compile",
+    "export_project": "export.exchange",
+    "import_project": "export.exchange",
     "load": "frontend",
     "relay": "relay",
     "run_project": "run",

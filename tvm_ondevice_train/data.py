@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +9,7 @@ import numpy as np
 
 from .device.samples import decode_inputs, encode_inputs, encode_targets
 from .errors import OdtError
+from .npz import read_npz
 
 
 @dataclass(frozen=True)
@@ -29,7 +28,7 @@ def load_data(path: str | Path, report: dict) -> Data:
     A model that learns values, not labels, may leave out `y`: it then learns to reproduce `x`.
     Raises OdtError for a file, shape, dtype, label or value that the model cannot use.
     """
-    arrays = _read_npz(Path(path))
+    arrays = read_npz(Path(path), "data")
     needed = {"x", "y"} if report["target"]["kind"] == "label" else {"x"}
     missing = sorted(needed - set(arrays))
     if missing:
@@ -41,21 +40,6 @@ def load_data(path: str | Path, report: dict) -> Data:
     if "x_test" not in arrays:
         return Data(x, y)
     return Data(x, y, *_encode_pair(arrays, report, "x_test", "y_test"))
-
-
-def _read_npz(path: Path) -> dict[str, np.ndarray]:
-    """Every array of the file, by name."""
-    try:
-        content = np.load(path, allow_pickle=False)
-        arrays = None if isinstance(content, np.ndarray) else dict(content)
-    except FileNotFoundError:
-        raise OdtError(f"data: {path} does not exist") from None
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise OdtError(f"data: {path} is not a readable .npz file ({reason})") from None
-    if arrays is None:
-        raise OdtError(f"data: {path} is one array; save x and y with numpy.savez")
-    return arrays
 
 
 def _encode_pair(

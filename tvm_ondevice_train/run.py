@@ -16,9 +16,10 @@ from .device.build import build, flash_bytes, load_report
 from .device.protocol import DeviceError
 from .device.session import Session
 from .errors import OdtError
+from .export.exchange import start_with
+from .export.parameters import whole_parameters
 from .npz import npz_bytes
 from .progress import ProgressLog
-from .slices import Slice
 
 
 def run_project(
@@ -32,6 +33,7 @@ def run_project(
     learning_rate: float | None = None,
     seed: int = 0,
     port: str | None = None,
+    start: str | Path | None = None,
     resume: bool = False,
     save: bool = False,
     save_every: int | None = None,
@@ -51,6 +53,7 @@ def run_project(
     The program is built and started here, as a process or in the emulator; with `port`, a serial
     device or socket://HOST:PORT, it runs on a board already, and starts anew.
 
+    `start` is a file with the parameters to begin with, see `export.reading.read_parameters`.
     `save` has the device keep what it learned in its flash at the end, `save_every` also after
     that many steps. `resume` goes on from there, as if the run had not ended: of the shuffled
     order, what was trained is left out.
@@ -65,7 +68,7 @@ def run_project(
     program = build(directory) if port is None else None
     started = time.monotonic()
     with Session(directory, port=port) as device:
-        first = _prepare(device, resume, seed, learning_rate)
+        first = _prepare(device, directory, start, resume, seed, learning_rate)
         with ProgressLog(directory, report, first, first + total) as log:
             run = _Run(device, loaded, report, log, on_progress)
             before = run.evaluate(first) if evaluate else {}
@@ -92,12 +95,24 @@ def run_project(
     return result
 
 
-def _prepare(device: Session, resume: bool, seed: int, learning_rate: float | None) -> int:
+def _prepare(
+    device: Session,
+    directory: str | Path,
+    start: str | Path | None,
+    resume: bool,
+    seed: int,
+    learning_rate: float | None,
+) -> int:
     """Bring the device to where training begins; how many steps it has done."""
+    if resume and start is not None:
+        raise OdtError("run: go on from a file or from what the device kept, not both")
     if resume:
         device.load()
+    elif start is not None:
+        start_with(device, directory, start)
     else:
         device.reset()
+    if not resume:
         device.set_seed(seed)
     if learning_rate is not None:
         device.set_learning_rate(learning_rate)
@@ -156,10 +171,7 @@ class _Run:
 
 
 def _write_learned(directory: Path, report: dict, learned: dict[str, np.ndarray]) -> None:
-    slices = {name: Slice.from_report(report["trained_parameters"][name]) for name in learned}
-    if not all(part.is_whole for part in slices.values()):
-        with np.load(directory / "initial.npz") as initial:
-            learned = {name: slices[name].put(initial[name], v) for name, v in learned.items()}
+    learned = whole_parameters(learned, report, directory)
     temporary = directory / ".learned.npz"
     temporary.write_bytes(npz_bytes(learned))
     os.replace(temporary, directory / "learned.npz")

@@ -1,18 +1,13 @@
 """A board at a serial line or behind a TCP port: found as it is, whatever went on there before."""
 
 import os
-import re
-import socket
-import subprocess
-import time
-import tty
 
 import numpy as np
 import pytest
 from fake_project import REPORT, fake_project, samples
+from wired import OnSerial, OnTcp, started
 
-from tvm_ondevice_train.boards import board as find_board
-from tvm_ondevice_train.device import Session, build
+from tvm_ondevice_train.device import Session
 from tvm_ondevice_train.device import session as session_module
 from tvm_ondevice_train.device.protocol import DeviceError, Frame, pack_frame
 from tvm_ondevice_train.errors import OdtError
@@ -21,59 +16,14 @@ from tvm_ondevice_train.run import run_project
 X, Y = samples(12)
 
 
-class OnTcp:
-    """The host's program, which serves one connection after the other."""
-
-    board = "host"
-
-    def __init__(self, directory, program):
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            number = free.getsockname()[1]
-        self.process = subprocess.Popen([program.resolve(), str(number)], cwd=directory)
-        self.port = f"socket://127.0.0.1:{number}"
-        for _ in range(100):
-            if socket.socket().connect_ex(("127.0.0.1", number)) == 0:
-                return
-            time.sleep(0.05)
-        raise AssertionError("nobody listens")
-
-    def send(self, data):
-        host, number = self.port.removeprefix("socket://").split(":")
-        with socket.create_connection((host, int(number))) as line:
-            line.sendall(data)
-
-
-class OnSerial:
-    """A board in QEMU, whose UART is a pseudo-terminal of this computer."""
-
-    board = "virt-rv32imac"  # QEMU counts its cycles
-
-    def __init__(self, directory, program):
-        machine = find_board(self.board).qemu_machine
-        command = ["qemu-system-riscv32", "-machine", machine, "-bios", "none", "-serial", "pty"]
-        command += ["-display", "none", "-monitor", "none", "-kernel", str(program)]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        self.port = re.search(r"/dev/pts/\d+", self.process.stdout.readline())[0]
-
-    def send(self, data):
-        line = os.open(self.port, os.O_RDWR | os.O_NOCTTY)
-        tty.setraw(line)
-        os.write(line, data)
-        time.sleep(0.2)
-        os.close(line)
-
-
 @pytest.fixture(params=[OnTcp, OnSerial], scope="module")
 def wired(request, tmp_path_factory):
     """A started device; `directory` is its project."""
     kind = request.param
     directory = tmp_path_factory.mktemp("line") / "project"
     fake_project(directory, kind.board, transport="uart" if kind is OnSerial else None)
-    device = kind(directory, build(directory))
-    device.directory = directory
-    yield device
-    device.process.kill()
-    device.process.wait()
+    with started(kind, directory) as device:
+        yield device
 
 
 @pytest.fixture(scope="module")

@@ -67,7 +67,7 @@ def test_everything_pushed_counts(compiler, instructions, size, tmp_path):
         (ARM, "bl far; bx lr", {"far"}),
         (ARM, "b.w far", {"far"}),
         (ARM, "beq.w far; pop {r4, pc}", {"far"}),
-        (ARM, "1: cbz r0, 1b; b 1b", set()),
+        (ARM, "1: cbz r0, 2f; 2: b 1b", set()),
         (ARM, "b f", set()),
         (ARM, "movs r0, #0", {"behind"}),
         (ARM, "ldr r0, [pc, #4]", {"behind"}),

@@ -179,14 +179,7 @@ def test_onnx_runtime_computes_the_same(body, shape, values):
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
 
 
-NOT_READ = {  # TVM's importer makes a stack of them and a reduction
-    "maximum",
-    "maximum 1",
-    "minimum",
-}
-
-
-@pytest.mark.parametrize("body, shape, values", [c for c in CASES if c.id not in NOT_READ])
+@pytest.mark.parametrize("body, shape, values", CASES)
 def test_what_was_written_can_be_loaded_and_written_again(body, shape, values, tmp_path):
     _, model = imported(body, (shape, "float32"), **values)
     again = loaded_again(model, tmp_path)

@@ -10,7 +10,8 @@ from trained import copied, trained
 from tvm_ondevice_train.device.build import load_report
 from tvm_ondevice_train.errors import OdtError
 from tvm_ondevice_train.export.learned import learned_parameters, write
-from tvm_ondevice_train.export.reading import read_parameters, stored_parameters
+from tvm_ondevice_train.export.parameters import stored_parameters
+from tvm_ondevice_train.export.reading import read_parameters
 from tvm_ondevice_train.npz import npz_bytes
 
 
@@ -121,7 +122,7 @@ def test_files_that_are_none_are_refused(tmp_path):
         "cut.onnx": "not a valid ONNX file",
         "cut.npz": "not a readable .npz file",
         "other.npz": "has no parameter 0.weight; it holds w",
-        "one.npz": "is one array, without names",
+        "one.npz": "is one array, without a name",
         "text.txt": 'unknown kind of model ".txt"',
         "missing.npz": "does not exist",
         "missing.onnx": "no such file",

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import tiny
-from importing import imported, weights
+from importing import imported, result, weights
 from tvm import relax
 from tvm.relax import op
 
@@ -106,6 +106,21 @@ def test_clamped_codes_are_the_codes_of_clamped_reals():
     _, model = imported(body, ((1, 4), "float32"))
     clip = [b.value for b in model.module["main"].body.blocks[0].bindings][1]
     assert clip.op.name == "relax.clip" and [float(a.value) for a in clip.args[1:]] == [0.0, 6.0]
+
+
+def test_codes_that_were_moved_can_be_clamped():
+    """Behind a pool there are only codes: they are decoded, clamped, and coded again."""
+
+    def body(emit, x):
+        codes = emit(quantized(emit(op.tanh(x)), 0.5, -100, "int8"))
+        pooled = emit(op.nn.max_pool2d(codes, (2, 2), strides=(2, 2)))
+        return emit(dequantized(emit(op.clip(pooled, -101, -99)), 0.5, -100, "int8"))
+
+    source, model = imported(body, ((1, 2, 4, 4), "float32"))
+    x = 3 * weights(1, 2, 4, 4)
+    found = result(model.module, x, {})
+    np.testing.assert_array_equal(found, result(source, x, {}))
+    assert set(found) <= {-0.5, 0.0, 0.5} and len(set(found)) > 1
 
 
 def two_outputs(emit, x):

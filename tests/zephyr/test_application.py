@@ -10,7 +10,12 @@ from zephyr_application import BOARDS, SIZES, STACK_BYTES, STUB, configured, zep
 
 from tvm_ondevice_train.boards import board as find_board
 from tvm_ondevice_train.errors import OdtError
-from tvm_ondevice_train.project.zephyr import KERNEL_STACK_BYTES, NAMES
+from tvm_ondevice_train.project.zephyr import (
+    KERNEL_STACK_BYTES,
+    NAMES,
+    ZEPHYR_FLASH_BYTES,
+    ZEPHYR_SRAM_BYTES,
+)
 
 SERVER = {"model.c", "odt_crc.c", "odt_store.c", "odt_marks.c", "odt_protocol.c", "zephyr_server.c"}
 
@@ -123,6 +128,14 @@ def test_cmake_finds_every_file_of_the_test_for_twister(projects, tmp_path):
     assert set(re.findall(r"-- source (\S+)", output)) == {"model.c", "odt_crc.c", "odt_store.c"}
 
 
+def test_a_model_that_is_not_there_is_named(projects, tmp_path):
+    shutil.copytree(projects["native_sim"], tmp_path / "copy")
+    (tmp_path / "copy" / "model.c").unlink()
+    values = configured(tmp_path / "copy", "native_sim")
+    with pytest.raises(AssertionError, match=r"there is no model.c in\s+\S+/copy:\s+set\s+ODT_M"):
+        cmake(tmp_path / "copy", tmp_path / "build", values)
+
+
 def test_a_source_that_is_missing_is_found(projects, tmp_path):
     shutil.copytree(projects["native_sim"], tmp_path / "copy")
     (tmp_path / "copy" / "runtime" / "port" / "zephyr_native.c").unlink()
@@ -137,10 +150,10 @@ def test_twister_reads_its_files(board, projects):
     test = yaml.safe_load((projects[board] / "test" / "testcase.yaml").read_text())
     assert sample["tests"]["odt.firmware"]["build_only"] is True
     needed = SIZES["arena_bytes"] + SIZES["trainable_state_bytes"]
-    needed += STACK_BYTES + KERNEL_STACK_BYTES
+    needed += STACK_BYTES + KERNEL_STACK_BYTES + ZEPHYR_SRAM_BYTES
     for account in (sample["tests"]["odt.firmware"], test["common"]):
         assert account["min_ram"] == -(-needed // 1024)
-        assert account["min_flash"] == -(-SIZES["flash_bytes"] // 1024)
+        assert account["min_flash"] == -(-(SIZES["flash_bytes"] + ZEPHYR_FLASH_BYTES) // 1024)
     assert test["tests"]["odt.step.yield"]["extra_configs"] == ["CONFIG_ODT_YIELD=y"]
     phrase = test["common"]["harness_config"]["regex"][0]
     assert phrase in (projects[board] / "test" / "src" / "main.c").read_text()

@@ -60,14 +60,39 @@ def test_a_board_is_called_as_this_zephyr_has_it(version, name, base, tool, tmp_
     assert make == ["cmake", "--build", str(project / "build")]
 
 
-def test_what_west_configured_is_built_on(tool, tmp_path, monkeypatch):
+def west_build(project, board):
+    """Leave what `west build -b` leaves, as far as it matters here."""
+    (project / "build").mkdir()
+    (project / "build" / "build.ninja").write_text("")
+    (project / "build" / "CMakeCache.txt").write_text(f"CACHED_BOARD:STRING={board}\n")
+
+
+@pytest.mark.parametrize("name", ["native_sim_64", "native_sim/native/64"])
+def test_what_west_configured_is_built_on(name, tool, tmp_path, monkeypatch):
     monkeypatch.delenv("ZEPHYR_BASE", raising=False)
     ran = tool()
     project = zephyr_project(tmp_path / "project", "native_sim")
-    (project / "build").mkdir()
-    (project / "build" / "build.ninja").write_text("")
+    west_build(project, name)
     assert build(project).name == "zephyr.exe"
     assert [command[1] for command in ran.commands] == ["--build"]
+
+
+def test_what_west_built_for_another_board_is_not_started(tool, tmp_path):
+    ran = tool()
+    project = zephyr_project(tmp_path / "project", "mps2-an385")
+    west_build(project, "nucleo_f746zg")
+    with pytest.raises(OdtError, match="build is for nucleo_f746zg, the project for mps2-an385"):
+        build(project)
+    assert not ran.commands
+
+
+def test_what_failed_to_configure_does_not_stand_in_the_way(base, tool, tmp_path):
+    tool()
+    project = zephyr_project(tmp_path / "project", "mps2-an385")
+    west_build(project, "mps2/no_such_board")
+    (project / "build" / "build.ninja").unlink()
+    build(project)
+    assert not (project / "build" / "CMakeCache.txt").exists()
 
 
 def test_without_zephyr_one_line_says_what_to_set(tmp_path, monkeypatch):
@@ -80,12 +105,37 @@ def test_without_zephyr_one_line_says_what_to_set(tmp_path, monkeypatch):
         build(project)
 
 
+NO_COMPILER = "build: error: no compiler for Zephyr: install its SDK, or set ZEPHYR_TOOLCHAIN_.*"
 MESSAGES = [
     (
         "-GNinja",
         "CMake Error at cmake/modules/FindZephyr-sdk.cmake:109 (find_package):\n"
-        "  Could not find a package configuration file\n  provided by Zephyr-sdk\n\n  Add\n",
-        "build: error: Could not find a package configuration file provided by Zephyr-sdk",
+        '  Could not find a package configuration file provided by\n  "Zephyr-sdk" (requested\n',
+        NO_COMPILER,
+    ),
+    (
+        "-GNinja",
+        "CMake Error at cmake/compiler/gcc/generic.cmake:9 (message):\n"
+        "  Zephyr was unable to find the toolchain.  Is the environment misconfigured?\n",
+        NO_COMPILER,
+    ),
+    (
+        "-GNinja",
+        "CMake Error at cmake/modules/snippets.cmake:92 (message):\n  Traceback (most recent call\n"
+        "  last):\n\n  ModuleNotFoundError: No module named 'pykwalify'\n\n",
+        "build: error: Zephyr's scripts lack the Python module pykwalify: activate .*",
+    ),
+    (
+        "-GNinja",
+        "No board named 'mps2_an385' found.\n\nPlease choose one of the following boards:\n"
+        "CMake Error at cmake/modules/boards.cmake:241 (message):\n  Invalid BOARD; see above.\n",
+        "build: error: the Zephyr in ZEPHYR_BASE has no board mps2_an385",
+    ),
+    (
+        "-GNinja",
+        "CMake Error at runtime/zephyr/CMakeLists.txt:6 (message):\n  odt: there is no model.c in\n"
+        "  /nowhere: set ODT_MODEL_DIR\n\nCall Stack (most recent call first):\n",
+        "build: error: odt: there is no model.c in /nowhere: set ODT_MODEL_DIR",
     ),
     (
         "-GNinja",
@@ -116,10 +166,6 @@ MESSAGES = [
 def test_a_failure_is_one_line(step, text, line, base, tool, tmp_path):
     tool(fails_on=step, text=text)
     project = zephyr_project(tmp_path / "project", "qemu_cortex_m3")
-    (project / "build").mkdir()
-    (project / "build" / "CMakeCache.txt").write_text("")
     with pytest.raises(OdtError) as raised:
         build(project)
     assert re.fullmatch(line, str(raised.value))
-    # what failed to configure does not stand in the way of the next try
-    assert (project / "build" / "CMakeCache.txt").exists() == (step == "--build")

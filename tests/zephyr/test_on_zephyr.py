@@ -3,20 +3,24 @@
 With ODT_REQUIRE_ZEPHYR=1 they fail where it is not.
 """
 
+import json
 import os
 import re
-import struct
+import shlex
+import subprocess
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
+from elftools.elf.elffile import ELFFile
 from tiny_models import compiled, images
 from zephyr_application import STUB
 
 from tvm_ondevice_train.boards import board as find_board
 from tvm_ondevice_train.device import Session, build
+from tvm_ondevice_train.device.zephyr import build_zephyr, zephyr_program
 from tvm_ondevice_train.errors import OdtError
 from tvm_ondevice_train.run import run_project
 
@@ -25,7 +29,30 @@ pytestmark = pytest.mark.skipif(
     not BASE and os.environ.get("ODT_REQUIRE_ZEPHYR") != "1", reason="ZEPHYR_BASE is not set"
 )
 STEPS = 20
-SAVE, LOAD = 11, 12  # frames
+STRICT = "-Wall -Wextra -Wpedantic -Wconversion -Wmissing-prototypes -Werror -fsyntax-only".split()
+# A flash in the memory of an emulated board, in pages of 4 KB.
+SIMULATED_FLASH = """
+/ {
+	simulated-flash {
+		compatible = "zephyr,sim-flash";
+		#address-cells = <1>;
+		#size-cells = <1>;
+		erase-value = <0xff>;
+		flash_sim@0 {
+			compatible = "soc-nv-flash";
+			reg = <0 0x10000>;
+			erase-block-size = <4096>;
+			write-block-size = <8>;
+			partitions {
+				compatible = "fixed-partitions";
+				#address-cells = <1>;
+				#size-cells = <1>;
+				storage_partition: partition@%x { reg = <%#x 0x8000>; };
+			};
+		};
+	};
+};
+"""
 
 
 def slow(*boards):
@@ -56,18 +83,71 @@ def trained(directory):
         return (losses, output, learned), device.stats()
 
 
+def assert_no_warnings(directory):
+    """Of what the project holds, compiled as Zephyr does; Zephyr's own headers are not judged."""
+    commands = json.loads((directory / "build" / "compile_commands.json").read_text())
+    ours = [row for row in commands if "build" not in row["file"] and str(directory) in row["file"]]
+    assert len(ours) >= 8
+    for row in ours:
+        words = [
+            word.replace("-I", "-isystem", 1) if word.startswith(f"-I{BASE}") else word
+            for word in shlex.split(row["command"])
+        ]
+        # kernels of pools store a maximum of int8 values from an int32
+        generated = ["-Wno-conversion"] if row["file"].endswith("/model.c") else []
+        command = [*words, *STRICT, *generated]
+        result = subprocess.run(command, cwd=row["directory"], capture_output=True, text=True)
+        assert result.returncode == 0, result.stderr
+
+
+def assert_memory(program):
+    """The arena has a section that nothing loads; what is constant lies where nothing writes."""
+    constants = set(re.findall(r"^static const \w+ (\w+)\[", model().files["model_data.h"], re.M))
+    found = set()
+    with open(program, "rb") as file:
+        image = ELFFile(file)
+        for symbol in image.get_section_by_name(".symtab").iter_symbols():
+            if symbol.name == "odt_arena":
+                section = image.get_section(symbol["st_shndx"])
+                assert section.name == ".arena" and section["sh_type"] == "SHT_NOBITS"
+                assert section["sh_size"] == symbol["st_size"] == model().report["arena_bytes"]
+                found.add(symbol.name)
+            elif symbol.name in constants:
+                assert not image.get_section(symbol["st_shndx"])["sh_flags"] & 1, symbol.name
+                found.add(symbol.name)
+    frozen = {name for name in constants if "weight_quantized" in name}
+    assert frozen and frozen | {"odt_arena"} <= found
+
+
 @pytest.mark.parametrize(
     "board", ["native_sim", "mps2-an385", "mps3-an547", *slow("qemu_cortex_m3", "mps2-an521")]
 )
 def test_a_device_learns_as_the_host_does(board, tmp_path):
-    found, stats = trained(project(tmp_path / "device", board))
+    directory = project(tmp_path / "device", board)
+    found, stats = trained(directory)
     expected, _ = trained(project(tmp_path / "host", "host", "host"))
     assert found == expected
     assert stats["steps"] == STEPS
     if board != "native_sim":
-        assert 0 < stats["stack_used"] < stats["stack_reserved"]
+        assert 0 < stats["stack_used"] < model().report["stack_bytes"] < stats["stack_reserved"]
         assert 0 < stats["static_bytes"] < 8192
         assert stats["train_cycles"] > 0
+    assert_memory(zephyr_program(directory, find_board(board)))
+    assert_no_warnings(directory)
+
+
+@pytest.mark.parametrize(("yields", "turns"), [("n", 0), ("y", 6)])
+def test_the_test_for_twister_passes(yields, turns, tmp_path):
+    directory = project(tmp_path / "device", "native_sim")
+    if yields == "y":
+        with open(directory / "test" / "prj.conf", "a") as settings:
+            settings.write("CONFIG_ODT_YIELD=y\n")
+    assert build_zephyr(directory / "test", find_board("native_sim")) == ""
+    program = zephyr_program(directory / "test", find_board("native_sim"))
+    text = subprocess.run([program, "-stop_at=1"], capture_output=True, text=True).stdout
+    found = re.search(r"odt: the same losses and parameters twice; (\d+) turns of another", text)
+    assert found, text
+    assert int(found[1]) >= turns if turns else int(found[1]) == 0
 
 
 def test_run_measures_it(tmp_path):
@@ -87,11 +167,39 @@ def test_what_was_learned_outlives_the_process(tmp_path):
         whole = train(device, 6)
     with Session(directory) as device:
         train(device, 3)
-        sequence, *_ = struct.unpack("<3I", device._request(SAVE))
+        saved = device.save()
     with Session(directory) as device:
-        assert struct.unpack("<3I", device._request(LOAD))[0] == sequence == 1
+        assert device.load() == saved
         assert train(device, 3, first=3) == whole[3:]
     assert (directory / "flash.bin").is_file()
+
+
+def simulated_flash(directory, partition_at):
+    """A project for an emulated board with a storage partition in a simulated flash."""
+    made = project(directory, "mps2-an385")
+    (made / "boards").mkdir()
+    overlay = SIMULATED_FLASH % (partition_at, partition_at)
+    (made / "boards" / "mps2_an385.overlay").write_text(overlay)
+    return made
+
+
+def test_an_emulated_board_saves_within_its_stack(tmp_path):
+    with Session(simulated_flash(tmp_path / "device", 0)) as device:
+        train(device, 3)
+        saved = device.save()
+        expected = train(device, 3, first=3)
+        assert device.load() == saved
+        assert train(device, 3, first=3) == expected
+        stats = device.stats()
+        assert 0 < stats["stack_used"] < model().report["stack_bytes"] < stats["stack_reserved"]
+
+
+@pytest.mark.slow
+def test_a_partition_that_begins_inside_a_page_is_not_used(tmp_path):
+    with Session(simulated_flash(tmp_path / "device", 0x800)) as device:
+        with pytest.raises(OdtError, match="this board keeps nothing"):
+            device.save()
+        assert np.isfinite(train(device, 1)).all()
 
 
 def test_a_stack_that_is_too_small_is_named(tmp_path):
@@ -121,7 +229,9 @@ def test_a_board_that_is_too_small_is_named_with_numbers(tmp_path):
     slow("nucleo_f746zg", "stm32f746g_disco", "disco_l475_iot1", "nrf52840dk", "nrf5340dk"),
 )
 def test_real_parts_build(board, tmp_path):
-    assert build(project(tmp_path / "device", board)).is_file()
+    directory = project(tmp_path / "device", board)
+    assert_memory(build(directory))
+    assert_no_warnings(directory)
 
 
 def test_zephyr_has_every_symbol_that_is_named():

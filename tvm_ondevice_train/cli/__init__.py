@@ -12,7 +12,7 @@ from tvm_ondevice_train.errors import OdtError
 
 from .boards import boards_command
 from .compile import compile_command
-from .export import export_command
+from .export import export_command, import_command
 from .monitor import monitor_command
 from .options import PROGRAM
 from .run import run_command
@@ -39,6 +39,7 @@ for _command in (
     run_command,
     monitor_command,
     export_command,
+    import_command,
     tune_command,
     boards_command,
 ):

@@ -61,6 +61,13 @@ from .options import LearningRate
     help="The board's serial line, e.g. /dev/ttyACM0, or socket://HOST:PORT; nothing is built or "
     "started here then.",
 )
+@click.option(
+    "--from",
+    "start",
+    type=click.Path(exists=True, dir_okay=False),
+    metavar="FILE",
+    help="Begin with the learned parameters in FILE, as `import` takes it.",
+)
 @click.option("--save", is_flag=True, help="Have the device keep what it learned, at the end.")
 @click.option(
     "--save-every",

@@ -34,6 +34,7 @@ STATS_FIELDS = (
     "train_cycles",
     "predict_cycles",
 )
+NO_FLASH = -23  # ODT_ERR_NO_FLASH
 _MODEL_ERRORS = {
     -1: "a null pointer was passed",
     -2: "the arena is too small",
@@ -50,7 +51,7 @@ _PROTOCOL_ERRORS = {
     -20: "parameters beyond the end",
     -21: "the stream broke",
     -22: "the rest of a frame did not arrive",
-    -23: "this board keeps nothing: it has no flash that the program may write",
+    NO_FLASH: "this board keeps nothing: it has no flash that the program may write",
 }
 _STORE_ERRORS = {
     -32: "the flash cannot be read or written",

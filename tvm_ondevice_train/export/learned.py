@@ -13,8 +13,8 @@ from onnx import numpy_helper
 
 from ..device.build import load_report
 from ..errors import OdtError
-from ..npz import npz_bytes
-from .parameters import check_parameters, read_npz
+from ..npz import npz_bytes, read_npz
+from .parameters import check_parameters
 
 MODEL = "model.onnx"
 LEARNED = "learned.npz"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
@@ -11,7 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import OdtError
+from ..npz import read_npz
 from ..slices import Slice
+
+INITIAL = "initial.npz"
 
 
 def check_parameters(
@@ -31,6 +32,26 @@ def check_parameters(
         if name not in trained:
             raise OdtError(f"{where} holds {name}, which does not train in this project")
     return {name: _checked(name, given[name], trained[name], where) for name in trained}
+
+
+def stored_parameters(whole: Mapping[str, np.ndarray], report: Mapping) -> dict[str, np.ndarray]:
+    """Whole parameters as the device holds them, for `Session.set_parameters`."""
+    entries = report["trained_parameters"]
+    return {name: Slice.from_report(entries[name]).take(value) for name, value in whole.items()}
+
+
+def whole_parameters(
+    stored: Mapping[str, np.ndarray], report: Mapping, directory: str | Path
+) -> dict[str, np.ndarray]:
+    """What `Session.parameters` gives, whole and in the model's own order.
+
+    directory : of the project, whose initial.npz has what does not train of a parameter.
+    """
+    slices = {name: Slice.from_report(report["trained_parameters"][name]) for name in stored}
+    if all(held.is_whole for held in slices.values()):
+        return dict(stored)
+    initial = read_npz(Path(directory, INITIAL), "export")
+    return {name: slices[name].put(initial[name], value) for name, value in stored.items()}
 
 
 def _checked(name: str, value, entry: Mapping, where: str) -> np.ndarray:
@@ -54,21 +75,6 @@ def _check_biases(name: str, value: np.ndarray, where: str) -> None:
     largest = int(np.abs(value.astype(np.int64)).max(initial=0))
     if largest > BIAS_LIMIT + 1:  # to which training may bring a bias
         raise OdtError(f"{where}: {name} holds {largest:,}; the device's sums allow {BIAS_LIMIT:,}")
-
-
-def read_npz(path: Path, what: str) -> dict[str, np.ndarray]:
-    """Every array of the file, by name; errors begin with `what`."""
-    try:
-        content = np.load(path, allow_pickle=False)
-        arrays = None if isinstance(content, np.ndarray) else dict(content)
-    except FileNotFoundError:
-        raise OdtError(f"{what}: {path} does not exist") from None
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise OdtError(f"{what}: {path} is not a readable .npz file ({reason})") from None
-    if arrays is None:
-        raise OdtError(f"{what}: {path} is one array, without names; save it with numpy.savez")
-    return arrays
 
 
 def listed(names: Iterable[str]) -> str:

@@ -7,16 +7,15 @@ parameters lie in its program.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
 from ..device.build import load_report
 from ..errors import OdtError
-from ..slices import Slice
+from ..npz import read_npz
 from .learned import MODEL
-from .parameters import check_parameters, closest, listed, read_npz
+from .parameters import check_parameters, closest, listed
 
 _AGAIN = "compile the file as a project of its own"
 
@@ -35,14 +34,6 @@ def read_parameters(path: str | Path, directory: str | Path) -> dict[str, np.nda
     else:
         given = _of_model(path, Path(directory, MODEL), report["trained_parameters"])
     return check_parameters(given, report, f"import: {path}")
-
-
-def stored_parameters(
-    parameters: Mapping[str, np.ndarray], report: Mapping
-) -> dict[str, np.ndarray]:
-    """Whole parameters as the device holds them, for `Session.set_parameters`."""
-    entries = report["trained_parameters"]
-    return {name: Slice.from_report(entries[name]).take(v) for name, v in parameters.items()}
 
 
 def _of_model(path: Path, own_path: Path, trained) -> dict[str, np.ndarray]:

@@ -48,10 +48,10 @@ def _import(name: str, proto, shapes):
     import tvm
     from tvm.relax.frontend.onnx import from_onnx
 
-    from .onnx_clip import clip_is_one_operator
+    from .onnx_operators import one_operator_each
 
     try:
-        with warnings.catch_warnings(), redirect_stdout(StringIO()), clip_is_one_operator():
+        with warnings.catch_warnings(), redirect_stdout(StringIO()), one_operator_each():
             warnings.simplefilter("ignore")
             module = from_onnx(proto, shape_dict=shapes, keep_params_in_input=True)
     except (tvm.error.OpNotImplemented, NotImplementedError) as error:

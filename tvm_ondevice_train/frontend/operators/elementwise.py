@@ -26,8 +26,11 @@ def clip(c: Canonicalizer, call):
     if low <= -128 and high >= 127:
         return data
     # clamping codes is quantizing clamped reals, where the gradient's mask is a comparison
+    real = codes.real  # None: the model's input, or codes that were moved, as by a pool
+    if real is None:
+        real = c.emit_dequantize(var, codes.scale, codes.zero_point)
     low, high = ((bound - codes.zero_point) * codes.scale for bound in (low, high))
-    clipped = c.emit(relax.op.clip(codes.real, low, high))
+    clipped = c.emit(relax.op.clip(real, low, high))
     return replace(data, var=c.emit_quantize(clipped, codes.scale, codes.zero_point))
 
 

@@ -1,4 +1,4 @@
-"""ONNX Clip in all its forms becomes one `relax.clip`."""
+"""ONNX Clip, Max and Min become one Relax operator each, in all their forms."""
 
 import numpy as np
 import onnx
@@ -50,6 +50,25 @@ def test_bounds(tmp_path, opset, bounds, attributes, expected):
         if op_name(call) == "relax.clip"
     ]
     assert found == [expected]
+
+
+@pytest.mark.parametrize("kind, expected", [("Max", "relax.maximum"), ("Min", "relax.minimum")])
+@pytest.mark.parametrize("operands", [1, 2, 3])
+def test_extrema_of_any_number_of_operands(tmp_path, kind, expected, operands):
+    path = tmp_path / "extremum.onnx"
+    values = [helper.make_tensor("weight", TensorProto.FLOAT, [4, 3, 1, 1], np.ones(12))]
+    values += [helper.make_tensor(n, TensorProto.FLOAT, [], [v]) for n, v in NUMBERS.items()]
+    nodes = [helper.make_node("Conv", ["x", "weight"], ["c"])]
+    nodes.append(helper.make_node(kind, ["c", "six", "zero"][:operands], ["m"]))
+    nodes.append(helper.make_node("Tanh", ["m"], ["y"]))
+    ends = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, channels, 4, 4])
+        for name, channels in (("x", 3), ("y", 4))
+    ]
+    graph = helper.make_graph(nodes, "extremum", ends[:1], ends[1:], values)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]), path)
+    names = [op_name(binding.value) for binding in bindings_of(load(path).module["main"])]
+    assert names.count(expected) == operands - 1 and "relax.stack" not in names
 
 
 def test_bounds_that_are_computed_are_refused(tmp_path, capsys):

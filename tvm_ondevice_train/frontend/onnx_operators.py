@@ -1,10 +1,12 @@
-"""ONNX Clip (ReLU6, hard tanh) as ``relax.clip``.
+"""ONNX operators as the one Relax operator that each is.
 
-TVM's importer makes two calls of a kernel out of it, which have no gradient.
+TVM's importer makes two calls of a kernel out of Clip (ReLU6, hard tanh), and a stack with a
+reduction out of Max and Min; those have no gradient.
 """
 
 from __future__ import annotations
 
+import functools
 import math
 from contextlib import contextmanager
 
@@ -45,11 +47,29 @@ def _clip(data, low, high):
     return relax.op.clip(data, low, high)
 
 
+class Max(onnx_frontend.OnnxOpConverter):
+    """The larger of any number of operands, two at a time."""
+
+    @classmethod
+    def _impl_v1(cls, builder, inputs, _attributes, _parameters):
+        return functools.reduce(lambda a, b: builder.normalize(relax.op.maximum(a, b)), inputs)
+
+
+class Min(onnx_frontend.OnnxOpConverter):
+    """The smaller of any number of operands, two at a time."""
+
+    @classmethod
+    def _impl_v1(cls, builder, inputs, _attributes, _parameters):
+        return functools.reduce(lambda a, b: builder.normalize(relax.op.minimum(a, b)), inputs)
+
+
 @contextmanager
-def clip_is_one_operator():
-    """While it lasts TVM's ONNX importer converts Clip as above."""
-    theirs, onnx_frontend.Clip = onnx_frontend.Clip, Clip
+def one_operator_each():
+    """While it lasts TVM's ONNX importer converts as above."""
+    ours = {converter.__name__: converter for converter in (Clip, Max, Min)}
+    theirs = {name: getattr(onnx_frontend, name) for name in ours}
+    vars(onnx_frontend).update(ours)
     try:
         yield
     finally:
-        onnx_frontend.Clip = theirs
+        vars(onnx_frontend).update(theirs)

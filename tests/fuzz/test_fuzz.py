@@ -1,0 +1,94 @@
+"""The fuzzers run, find nothing in what there is, and do find mistakes that are planted."""
+
+import pytest
+from fuzzing import fake_protocol, generated_protocol, store
+
+RUNS = {"fake": 20000, "generated": 4000, "store": 20000}
+MAKE = {
+    "fake": lambda _: fake_protocol(),
+    "generated": generated_protocol,
+    "store": lambda _: store(),
+}
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_nothing_is_found(name, tmp_path):
+    target = MAKE[name](tmp_path)
+    done = target.run(target.build(tmp_path), f"-runs={RUNS[name]}")
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert int(done.stderr.split("number_of_executed_units:")[1].split()[0]) >= RUNS[name]
+
+
+PROTOCOL = [
+    (
+        "a chunk may be longer than the arena",
+        "c->length - 4 <= ODT_ARENA_BYTES ? ODT_OK",
+        "c->length - 4 <= 2 * ODT_ARENA_BYTES ? ODT_OK",
+    ),
+    (
+        "parameters may be written behind their end",
+        "offset > sizeof(odt_params_t) - bytes) return ODT_ERR_RANGE;",
+        "offset > sizeof(odt_params_t)) return ODT_ERR_RANGE;",
+    ),
+    (
+        "a checksum may be wrong",
+        "return crc == c->crc ? ODT_OK : ODT_ERR_CRC;",
+        "return crc != 0 ? ODT_OK : ODT_ERR_CRC;",
+    ),
+    (
+        "a bad frame gets two errors",
+        "if (lost_its_end(status)) c.in_sync = 0;",
+        "if (status == ODT_ERR_TIMEOUT) c.in_sync = 0;",
+    ),
+    (
+        "a setting counts before its checksum",
+        "if (status == ODT_OK) status = odt_set_seed(c->odt, seed);",
+        "(void)odt_set_seed(c->odt, seed);",
+    ),
+    (
+        "a frame may end in silence for ever",
+        "static int read_bytes(connection_t *c, void *data, size_t bytes, enum odt_patience patience)\n{\n",
+        "static int read_bytes(connection_t *c, void *data, size_t bytes, enum odt_patience patience)\n"
+        "{\n    patience = ODT_WAIT;\n",
+    ),
+]
+STORE = [
+    (
+        "parameters may be damaged",
+        "status != ODT_OK || crc != header->params_crc",
+        "status != ODT_OK",
+    ),
+    (
+        "a length may lead out of the slot",
+        "if (header->params_bytes > slot_bytes(flash) - params_offset(flash)) return ODT_OK;",
+        "",
+    ),
+    ("numbers may not wrap around", "return a - b < 0x80000000u && a != b;", "return a > b;"),
+    (
+        "the newest image is written over",
+        "return 1 - area->newest;",
+        "return area->newest;",
+    ),
+    (
+        "another model's image is loaded",
+        "header->format == FORMAT && header->model_hash == ODT_MODEL_HASH &&",
+        "header->format == FORMAT &&",
+    ),
+    (
+        "what was read badly stays",
+        "if (status != ODT_OK) (void)odt_init(odt, odt->arena, ODT_ARENA_BYTES);",
+        "",
+    ),
+]
+MISTAKES = [(fake_protocol, "odt_protocol.c", *mistake) for mistake in PROTOCOL]
+MISTAKES += [(store, "odt_store.c", *mistake) for mistake in STORE]
+
+
+@pytest.mark.parametrize(
+    ("make", "file", "mistake", "right", "wrong"), MISTAKES, ids=[row[2] for row in MISTAKES]
+)
+def test_a_mistake_is_found(make, file, mistake, right, wrong, tmp_path):
+    target = make()
+    done = target.run(target.build(tmp_path, {file: (right, wrong)}), "-runs=50000")
+    assert done.returncode != 0, mistake
+    assert "check failed" in done.stderr or "Sanitizer" in done.stderr
