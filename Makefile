@@ -1,9 +1,10 @@
 # Each target does one thing and sets up what it needs first; `make help` lists them.
 .DEFAULT_GOAL := test
 .NOTPARALLEL:
-.PHONY: setup demo test test-all lint bench clean help
+.PHONY: setup demo test test-all lint bench fuzz clean help
 
 bin := .venv/bin
+FUZZ_SECONDS = 60
 
 setup: .venv/demo.stamp .venv/test.stamp ## everything that the other targets need
 
@@ -22,6 +23,9 @@ lint: .venv/lint.stamp ## ruff's checks and its format
 
 bench: .venv/test.stamp ## every benchmark
 	set -e; for script in $(sort $(wildcard benchmarks/*.py)); do $(bin)/python $$script; done
+
+fuzz: .venv/test.stamp ## protocol and store against hostile bytes, FUZZ_SECONDS=60 each
+	PYTHONPATH=tests:tests/end_to_end $(bin)/python tests/fuzz/fuzzing.py $(FUZZ_SECONDS) build/fuzz
 
 clean: ## remove what building and testing left; .venv stays
 	rm -rf build dist *.egg-info .hypothesis .pytest_cache .ruff_cache

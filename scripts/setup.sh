@@ -34,6 +34,10 @@ if [ "$purpose" != lint ]; then
 fi
 if [ "$purpose" = test ]; then
   need clang clang
+  fuzzer=libclang_rt.fuzzer-$HOSTTYPE.a
+  [ "$(clang -print-file-name="$fuzzer" 2>/dev/null || echo "$fuzzer")" != "$fuzzer" ] ||
+    missing+=(libclang-rt-dev)
+  need cppcheck cppcheck
   need cmake cmake
   need riscv64-unknown-elf-gcc gcc-riscv64-unknown-elf
   specs=$(riscv64-unknown-elf-gcc -print-file-name=picolibc.specs 2>/dev/null || echo picolibc.specs)

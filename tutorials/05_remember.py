@@ -94,22 +94,22 @@ def main(directory: str = "build/remember") -> dict:
     model, data = network_and_digits(folder)
     compiled = odt.compile(model, scheme="full", board="mps2-an500", learning_rate=0.01)
 
-    print(f"A. {STEPS} steps on turned digits, if nothing happens.")
+    print(f"3. {STEPS} steps on turned digits, if nothing happens.")
     whole = odt.run_project(compiled.save(folder / "whole"), data, steps=STEPS)
 
-    print(f"B. The same, saving every {SAVE_EVERY} steps; power fails after {POWER_FAILS_AFTER}.")
+    print(f"4. The same, saving every {SAVE_EVERY} steps; power fails after {POWER_FAILS_AFTER}.")
     project = compiled.save(folder / "device")
     first = train_until_power_fails(project, data)
     kept = POWER_FAILS_AFTER // SAVE_EVERY * SAVE_EVERY
     print(f"   {(project / 'flash.bin').stat().st_size:,} bytes of flash are what is left.")
 
-    print(f"C. Power is back: the device knows what it knew after {kept} steps, and goes on.")
+    print(f"5. Power is back: the device knows what it knew after {kept} steps, and goes on.")
     second = go_on(project, data, STEPS - kept)
     same = first[:kept] + second["losses"] == whole["losses"]
-    print(f"   All {STEPS} losses are those of A, to the last bit: {same}")
+    print(f"   All {STEPS} losses are those of 3, to the last bit: {same}")
     print(f"   Turned digits that it has not seen: {second['accuracy_after']:.1%} right.")
 
-    print("D. The network comes home as ONNX.")
+    print("6. The network comes home as ONNX.")
     session = bring_home(project, folder / "learned.onnx")
     with np.load(data) as arrays:
         x = arrays["x_test"]

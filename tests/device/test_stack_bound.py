@@ -5,6 +5,7 @@ import re
 import numpy as np
 import pytest
 from fake_project import edited, fake_project
+from shared import needs_models
 from tiny_models import compiled
 
 from tvm_ondevice_train.boards import boards
@@ -46,6 +47,17 @@ def test_no_request_takes_more_than_the_bound(board, kind, scheme, tmp_path):
     assert used <= bound.size_bytes <= report["stack_bytes"]
     assert bound.size_bytes <= used + FAULT_BYTES + SPARE
     assert sum(size for _, size in bound.path) == bound.size_bytes
+
+
+@needs_models
+@pytest.mark.slow
+@pytest.mark.parametrize("board", ["mps2-an500", "mps3-an547", "virt-rv32imac"])
+def test_the_stack_holds_a_deep_network_all_of_which_trains(board, tmp_path):
+    memory = {"sram_bytes": 4 << 20, "flash_bytes": 4 << 20}
+    model = compiled("mcunet_int8/mcunet-5fps.onnx", "full", classes=10, board=board, **memory)
+    bound = stack_bound(model.save(tmp_path / "project"))
+    assert "odt_train_step" in dict(bound.path)
+    assert bound.size_bytes <= model.report["stack_bytes"]
 
 
 @pytest.mark.parametrize(("board", "transport"), EVERY_PORT)

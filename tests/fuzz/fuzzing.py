@@ -5,7 +5,8 @@ python fuzzing.py SECONDS DIRECTORY     each for SECONDS; what was found stays i
 
 from __future__ import annotations
 
-import os
+import math
+import re
 import struct
 import subprocess
 import sys
@@ -58,6 +59,11 @@ class Target:
         return subprocess.run(command, capture_output=True, text=True, errors="replace")
 
 
+def executed(done: subprocess.CompletedProcess) -> int:
+    """How many inputs a run has tried."""
+    return int(re.search(r"number_of_executed_units: *(\d+)", done.stderr)[1])
+
+
 def _edited(path: Path, directory: Path, edit: tuple[str, str] | None) -> Path:
     if edit is None:
         return path
@@ -96,7 +102,7 @@ def protocol(model: Path, input_bytes: int, target_bytes: int, *flags: str) -> T
     return Target("protocol", sources, [*include, *flags], 6144, seeds)
 
 
-def fake_protocol() -> Target:
+def fake_protocol(_directory: Path) -> Target:
     """The server around the hand-written classifier, with a small arena."""
     return protocol(FAKE_MODEL, 64, 4, f"-DODT_ARENA_BYTES={FAKE_ARENA_BYTES}u")
 
@@ -106,11 +112,11 @@ def generated_protocol(directory: Path) -> Target:
     from tiny_models import compiled
 
     model = compiled("cnn_int8", "full", board="host")
-    report, project = model.report, model.save(directory / "project", "host")
-    return protocol(project, report["input"]["shape"][1] * 144, 4)
+    project = model.save(directory / "project", "host")
+    return protocol(project, math.prod(model.report["input"]["shape"]), 4)
 
 
-def store() -> Target:
+def store(_directory: Path) -> Target:
     """The store, and as seeds pairs of images: whole, damaged, of others."""
     sources = [_HERE / "store.c", _HERE / "fuzz.c", _STORE / "nor.c", _STORE / "device.c"]
     sources += [runtime_dir() / "src" / f"odt_{name}.c" for name in ("crc", "store")]
@@ -125,9 +131,14 @@ def store() -> Target:
         (_image(4, model_hash=1), _image(2, model_hash=1)),
         (_image(5, learning_rate=float("nan")), _image(4)),
     ]
-    controls = [struct.pack("<8B", 0, *how, 0, 3) for how in ((0, 99, 99, 0, 0), (2, 3, 4, 1, 9))]
+    never = 99
+    failures = [(0, never, never, 0), (1, 8, never, 0), (2, 3, 4, 1)]  # see store.c
+    controls = [struct.pack("<5BHB", 0, *failure, 9, 3) for failure in failures]
     seeds = [control + first + second for control in controls for first, second in pairs]
     return Target("store", sources, flags, 2600, seeds)
+
+
+TARGETS = {"protocol": fake_protocol, "generated": generated_protocol, "store": store}
 
 
 def _image(sequence: int, model_hash: int = 0x5EED5EED, learning_rate: float = 0.5) -> bytes:
@@ -141,28 +152,18 @@ def _image(sequence: int, model_hash: int = 0x5EED5EED, learning_rate: float = 0
 
 def main(seconds: str, directory: str) -> int:
     """Run all fuzzers, each for `seconds`; 1 where one found something."""
-    folder = Path(directory).resolve()
-    found = 0
-    for name, make in (
-        ("protocol", lambda _: fake_protocol()),
-        ("protocol, generated model", generated_protocol),
-        ("store", lambda _: store()),
-    ):
-        place = folder / name.replace(", ", "-").replace(" ", "-")
-        os.makedirs(place, exist_ok=True)
+    clean = True
+    for name, make in TARGETS.items():
+        place = Path(directory).resolve() / name
+        place.mkdir(parents=True, exist_ok=True)
         target = make(place)
         done = target.run(target.build(place), f"-max_total_time={seconds}")
-        facts = dict(
-            line.removeprefix("stat::").split(":", 1)
-            for line in done.stderr.splitlines()
-            if line.startswith("stat::")
-        )
-        runs = facts.get("number_of_executed_units", "?").strip()
-        print(f"{name}: {runs} inputs, {'clean' if done.returncode == 0 else 'FAILED'}", flush=True)
-        if done.returncode != 0:
-            print(done.stderr[-4000:], f"the input is in {place}")
-            found = 1
-    return found
+        if done.returncode == 0:
+            print(f"{name}: {executed(done)} inputs, nothing found", flush=True)
+        else:
+            print(f"{done.stderr[-4000:]}\n{name}: FAILED; the input is in {place}", flush=True)
+            clean = False
+    return 0 if clean else 1
 
 
 if __name__ == "__main__":

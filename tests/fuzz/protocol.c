@@ -58,11 +58,12 @@ static struct {
     uint8_t input[MAX_INPUT + 2 * (HEADER_BYTES + CRC_BYTES)];
     size_t bytes, at;
     size_t stalls[2]; /* positions; each counts once */
-    uint8_t frame[HEADER_BYTES + sizeof(odt_params_t) + sizeof(odt_stats_t) + CRC_BYTES];
-    size_t written;     /* of the frame that the server is writing */
-    int last;           /* what it wrote before: a type, or an error code */
-    odt_t before;       /* the model as it was when the server answered last */
-    odt_t saved;        /* and when it was saved last */
+    uint8_t frame[HEADER_BYTES + sizeof(odt_params_t) + sizeof(odt_evaluation_t) +
+                  sizeof(odt_stats_t) + CRC_BYTES]; /* which the server is writing */
+    size_t written;
+    int last, last_but_one; /* what it wrote before: types, or error codes */
+    odt_t before;           /* the model as it was when the server answered last */
+    odt_t saved;            /* and when it was saved last */
     nor_t nor;
 } line;
 
@@ -87,6 +88,7 @@ static int is_whole(const uint8_t *at, size_t bytes)
            fuzz_get32(at + MAGIC_BYTES + 1) <= bytes - HEADER_BYTES - CRC_BYTES;
 }
 
+/* Whether such a payload of a frame that is whole makes it a request. */
 static int is_valid(const uint8_t *frame, size_t payload_bytes)
 {
     const unsigned type = frame[MAGIC_BYTES];
@@ -178,6 +180,7 @@ static void check_answer(void)
     const unsigned type = line.frame[MAGIC_BYTES];
     CHECK(fuzz_get32(payload + length) ==
           fuzz_crc(line.frame + MAGIC_BYTES, HEADER_BYTES - MAGIC_BYTES + length));
+    line.last_but_one = line.last;
     if (type == ODT_ERROR) {
         CHECK(length == sizeof(int32_t));
         check_error((int)fuzz_get32(payload));
@@ -254,7 +257,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (data[0] & ENDS)
         CHECK(status == ODT_OK || status == ODT_ERR_IO);
     else
-        CHECK(status == ODT_OK && line.last == (ODT_EXIT | ODT_REPLY));
+        CHECK(status == ODT_OK && line.last_but_one == (ODT_STATS | ODT_REPLY) &&
+              line.last == (ODT_EXIT | ODT_REPLY));
     CHECK(line.nor.violations == 0);
     return 0;
 }

@@ -1,5 +1,6 @@
 """The fourth tutorial: its commands parse, and what it names is what a project holds."""
 
+import os
 import re
 import shlex
 from pathlib import Path
@@ -10,6 +11,8 @@ from zephyr_application import BOARDS, configured, zephyr_project
 
 from tvm_ondevice_train.boards import board as find_board
 from tvm_ondevice_train.cli import cli
+from tvm_ondevice_train.device import build
+from tvm_ondevice_train.errors import OdtError
 
 TEXT = (Path(__file__).parents[2] / "tutorials" / "04_zephyr_board.md").read_text()
 BLOCKS = re.findall(r"^```\n(.*?)^```$", TEXT, re.DOTALL | re.MULTILINE)
@@ -59,3 +62,20 @@ def test_what_it_says_of_a_project_is_so(tmp_path):
         assert variable in (project / "test" / "CMakeLists.txt").read_text()
     for path in re.findall(r"\$\{CMAKE_CURRENT_SOURCE_DIR\}/digits/(\w+)", TEXT):
         assert (project / path).is_dir()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    "ZEPHYR_BASE" not in os.environ and os.environ.get("ODT_REQUIRE_ZEPHYR") != "1",
+    reason="ZEPHYR_BASE is not set",
+)
+def test_the_nucleo_gets_a_partition(tmp_path):
+    project = zephyr_project(tmp_path / "digits", "nucleo_f746zg")
+    overlay = next(block for block in BLOCKS if "storage_partition: partition@80000" in block)
+    (project / "app.overlay").write_text(overlay)
+    assert build(project).is_file()
+    assert "CONFIG_ODT_STORE=y" in (project / "build" / "zephyr" / ".config").read_text()
+    # and the same inside the program
+    (project / "app.overlay").write_text(overlay.replace("80000", "4000"))
+    with pytest.raises(OdtError, match="the program reaches into the flash of storage_partition"):
+        build(project)

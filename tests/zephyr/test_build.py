@@ -105,7 +105,7 @@ def test_without_zephyr_one_line_says_what_to_set(tmp_path, monkeypatch):
         build(project)
 
 
-NO_COMPILER = "build: error: no compiler for Zephyr: install its SDK, or set ZEPHYR_TOOLCHAIN_.*"
+NO_COMPILER = "build: error: no compiler for Zephyr: install its SDK, or .* set ZEPHYR_TOOLCHAIN_.*"
 MESSAGES = [
     (
         "-GNinja",
@@ -130,6 +130,12 @@ MESSAGES = [
         "No board named 'mps2_an385' found.\n\nPlease choose one of the following boards:\n"
         "CMake Error at cmake/modules/boards.cmake:241 (message):\n  Invalid BOARD; see above.\n",
         "build: error: the Zephyr in ZEPHYR_BASE has no board mps2_an385",
+    ),
+    (
+        "-GNinja",
+        "devicetree error: app.overlay:1: parse error: undefined node label 'uart9'\n"
+        "CMake Error at cmake/modules/dts.cmake:284 (message):\n  gen_defines.py failed\n",
+        "build: error: app.overlay:1: parse error: undefined node label 'uart9'",
     ),
     (
         "-GNinja",

@@ -99,9 +99,9 @@ int odt_save(const odt_flash_t *flash, const odt_t *odt, odt_store_info_t *info)
 
 /* Loads the newest valid image of this model into `odt`, which odt_init() has accepted.
  *
- * Returns ODT_OK, ODT_ERR_NULL or one of odt_store_error; then `odt` is as before, unless the
- * flash itself failed between two readings of the same bytes (ODT_ERR_FLASH or ODT_ERR_CORRUPT,
- * and `odt` is as odt_init() leaves it). */
+ * Returns ODT_OK, ODT_ERR_NULL (also where odt_init() did not succeed yet; see model.h) or one of
+ * odt_store_error; then `odt` is as before, unless the flash itself failed between two readings of
+ * the same bytes (ODT_ERR_FLASH or ODT_ERR_CORRUPT, and `odt` is as odt_init() leaves it). */
 int odt_load(const odt_flash_t *flash, odt_t *odt, odt_store_info_t *info);
 
 #ifdef __cplusplus

@@ -5,6 +5,8 @@
 /* What is read or written at a time. */
 #define CHUNK_BYTES 256u
 
+static int missing; /* whether there is no file yet */
+
 static int in_area(uint32_t offset, uint32_t bytes)
 {
     return offset <= FILE_FLASH_BYTES && bytes <= FILE_FLASH_BYTES - offset ? 0 : -1;
@@ -38,11 +40,11 @@ static int fill(const file_access_t *file, uint32_t offset, uint32_t bytes)
     return 0;
 }
 
-static int make(file_access_t *file)
+static int make(const file_access_t *file)
 {
-    if (!file->missing) return 0;
+    if (!missing) return 0;
     if (file->create() != 0 || fill(file, 0, FILE_FLASH_BYTES) != 0) return -1;
-    file->missing = 0;
+    missing = 0;
     return 0;
 }
 
@@ -50,14 +52,14 @@ static int flash_read(void *context, uint32_t offset, void *data, uint32_t bytes
 {
     const file_access_t *file = (const file_access_t *)context;
     if (in_area(offset, bytes) != 0) return -1;
-    if (!file->missing) return file->read(offset, data, bytes);
+    if (!missing) return file->read(offset, data, bytes);
     memset(data, 0xff, bytes);
     return 0;
 }
 
 static int flash_program(void *context, uint32_t offset, const void *data, uint32_t bytes)
 {
-    file_access_t *file = (file_access_t *)context;
+    const file_access_t *file = (const file_access_t *)context;
     if (in_area(offset, bytes) != 0 || (offset | bytes) % FILE_FLASH_PROGRAM_BYTES != 0) return -1;
     if (make(file) != 0 || check_erased(file, offset, bytes) != 0) return -1;
     return file->write(offset, data, bytes);
@@ -65,30 +67,34 @@ static int flash_program(void *context, uint32_t offset, const void *data, uint3
 
 static int flash_erase(void *context, uint32_t offset)
 {
-    file_access_t *file = (file_access_t *)context;
+    const file_access_t *file = (const file_access_t *)context;
     if (in_area(offset, FILE_FLASH_BLOCK_BYTES) != 0 || offset % FILE_FLASH_BLOCK_BYTES != 0)
         return -1;
     return make(file) == 0 ? fill(file, offset, FILE_FLASH_BLOCK_BYTES) : -1;
 }
 
-static int flash_sync(void *context)
+static int sync(const file_access_t *file)
 {
-    const file_access_t *file = (const file_access_t *)context;
     return file->sync != NULL ? file->sync() : 0;
 }
 
-int file_flash_init(odt_flash_t *flash, file_access_t *file, int32_t bytes)
+static int flash_sync(void *context)
+{
+    return sync((const file_access_t *)context);
+}
+
+int file_flash_init(odt_flash_t *flash, const file_access_t *file, int32_t bytes)
 {
     const uint32_t length = bytes < 0 ? 0 : (uint32_t)bytes;
     if (length > FILE_FLASH_BYTES) return -1;
-    file->missing = bytes < 0;
+    missing = bytes < 0;
     /* making it may have been cut */
-    if (!file->missing && length < FILE_FLASH_BYTES &&
+    if (!missing && length < FILE_FLASH_BYTES &&
         (check_erased(file, 0, length) != 0 ||
-         fill(file, length, FILE_FLASH_BYTES - length) != 0 || flash_sync(file) != 0))
+         fill(file, length, FILE_FLASH_BYTES - length) != 0 || sync(file) != 0))
         return -1;
     *flash = (odt_flash_t){
-        .context = file,
+        .context = (void *)(uintptr_t)file,
         .read = flash_read,
         .program = flash_program,
         .erase = flash_erase,

@@ -30,12 +30,10 @@ typedef struct file_access {
 
     /* Returns once all that was written outlasts this program. NULL: it always does. */
     int (*sync)(void);
-
-    int missing; /* whether there is no file yet; file_flash.c's own business */
 } file_access_t;
 
 /* Makes `flash` of an open file of `bytes` bytes, or of a missing one: bytes < 0. `file` must
  * outlive it. 0, or negative if the file is another's or cannot be written. */
-int file_flash_init(odt_flash_t *flash, file_access_t *file, int32_t bytes);
+int file_flash_init(odt_flash_t *flash, const file_access_t *file, int32_t bytes);
 
 #endif

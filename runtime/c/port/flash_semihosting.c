@@ -25,7 +25,7 @@ static int handle_create(void)
 
 __attribute__((weak)) const odt_flash_t *odt_board_flash(void)
 {
-    static file_access_t file = {
+    static const file_access_t file = {
         .create = handle_create, .read = handle_read, .write = handle_write};
     static odt_flash_t flash;
     handle = semihosting_open("flash.bin", SEMIHOSTING_UPDATE);

@@ -39,7 +39,7 @@ static int32_t stream_length(void)
 
 int host_flash_open(odt_flash_t *flash, const char *path)
 {
-    static file_access_t file = {
+    static const file_access_t file = {
         .create = stream_create, .read = stream_read, .write = stream_write, .sync = stream_sync};
     int32_t bytes = -1;
     name = path;

@@ -27,7 +27,7 @@ static int stdout_write(void *context, const void *data, size_t bytes)
 }
 
 /* Serves one host after the other; returns when there can be none any more. */
-static int serve_tcp(uint16_t port, odt_io_t *io, odt_t *odt, odt_message_t *message)
+static int serve_tcp(uint16_t port, odt_io_t io, odt_t *odt, odt_message_t *message)
 {
     const int listener = host_tcp_listen(port);
     int connection;
@@ -35,11 +35,11 @@ static int serve_tcp(uint16_t port, odt_io_t *io, odt_t *odt, odt_message_t *mes
         fprintf(stderr, "odt: cannot listen at port %u\n", (unsigned)port);
         return 1;
     }
-    io->read = host_tcp_read;
-    io->write = host_tcp_write;
-    io->context = &connection;
+    io.read = host_tcp_read;
+    io.write = host_tcp_write;
+    io.context = &connection;
     while ((connection = host_tcp_accept(listener)) >= 0) {
-        (void)odt_serve(io, odt, message); /* a host that breaks off is no reason to stop */
+        (void)odt_serve(&io, odt, message); /* a host that breaks off is no reason to stop */
         host_tcp_close(connection);
     }
     return 1;
@@ -60,7 +60,7 @@ int main(int argc, char **argv)
     }
     int status = odt_init(&odt, arena, sizeof arena);
     if (host_flash_open(&flash, "flash.bin") == 0) io.flash = &flash;
-    if (status == ODT_OK && argc == 2) return serve_tcp((uint16_t)port, &io, &odt, &message);
+    if (status == ODT_OK && argc == 2) return serve_tcp((uint16_t)port, io, &odt, &message);
     if (status == ODT_OK) status = odt_serve(&io, &odt, &message);
     if (status == ODT_OK) return 0;
     fprintf(stderr, "odt: stopped with error %d\n", status);

@@ -47,8 +47,8 @@ void machine_start(void)
 
     __asm__ volatile(COPY " %0, sp" : "=r"(stack_pointer));
     for (word = odt_stack_bottom; (uintptr_t)word < stack_pointer; word++) *word = PAINT;
-    for (word = odt_data_start; word < odt_data_end; word++) *word = *load++;
-    for (word = odt_bss_start; word < odt_bss_end; word++) *word = 0;
+    for (word = odt_data_start; (uintptr_t)word < (uintptr_t)odt_data_end; word++) *word = *load++;
+    for (word = odt_bss_start; (uintptr_t)word < (uintptr_t)odt_bss_end; word++) *word = 0;
     machine_prepare();
     link_end(main());
 }

@@ -24,22 +24,27 @@ static int area_erase(void *context, uint32_t offset)
     return flash_area_erase((const struct flash_area *)context, (off_t)offset, flash.block_bytes);
 }
 
-/* The size of the page that holds `offset` of the area, or 0. */
-static uint32_t page_bytes(const struct flash_area *area, uint32_t offset)
+/* The size of the pages that the area consists of; 0 if they differ, or it begins or ends in one. */
+static uint32_t page_bytes(const struct flash_area *area)
 {
-    struct flash_pages_info page;
-    const struct device *device = flash_area_get_device(area);
-    const off_t at = area->fa_off + (off_t)offset;
-    return flash_get_page_info_by_offs(device, at, &page) == 0 ? (uint32_t)page.size : 0;
+    struct flash_pages_info page = {.size = 0};
+    size_t bytes = 0;
+    for (size_t at = 0; at < area->fa_size; at += bytes) {
+        const off_t offset = area->fa_off + (off_t)at;
+        if (flash_get_page_info_by_offs(flash_area_get_device(area), offset, &page) != 0) return 0;
+        if (page.start_offset != offset || (at > 0 && page.size != bytes)) return 0;
+        bytes = page.size;
+    }
+    return bytes > 0 && area->fa_size % bytes == 0 ? (uint32_t)bytes : 0;
 }
 
 const odt_flash_t *zephyr_flash_open(void)
 {
     const struct flash_area *area;
     if (flash_area_open(FIXED_PARTITION_ID(storage_partition), &area) != 0) return NULL;
-    flash.block_bytes = page_bytes(area, 0);
+    if (flash_area_erased_val(area) != 0xff) return NULL;
+    flash.block_bytes = page_bytes(area);
     if (flash.block_bytes == 0) return NULL;
-    if (page_bytes(area, (uint32_t)area->fa_size - 1u) != flash.block_bytes) return NULL;
     flash.context = (void *)(uintptr_t)area;
     flash.erase = area_erase;
     flash.program_bytes = flash_area_align(area);

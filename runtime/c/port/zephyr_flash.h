@@ -5,7 +5,8 @@
 #include "odt_store.h"
 
 /* The one flash of this program, or NULL if the partition cannot be used: its driver is not
- * there, or the blocks that are erased differ in size. */
+ * ready, the pages that are erased differ in size, it begins or ends inside one, or erased bytes
+ * are not 0xff. */
 const odt_flash_t *zephyr_flash_open(void);
 
 #endif

@@ -259,7 +259,7 @@ int odt_load(const odt_flash_t *flash, odt_t *odt, odt_store_info_t *info)
 {
     area_t area;
     int status;
-    if (flash == NULL || odt == NULL) return ODT_ERR_NULL;
+    if (flash == NULL || odt == NULL || odt->arena == NULL) return ODT_ERR_NULL;
     status = check_flash(flash);
     if (status == ODT_OK) status = inspect(flash, &area);
     if (status == ODT_OK && area.newest < 0) status = explain(&area);
