@@ -138,7 +138,7 @@ def test_compile_shows_the_memory_account_beside_the_budget(compiler, model, cap
         "kws on mps2-an500 bytes budget used",
         "arena 100,000",
         "trainable state 20,000",
-        "stack (bound) 8,192",
+        "stack, reserved 8,192",
         "static data 2,880",
         "SRAM 131,072 262,144 50%",
         "flash 524,288 1,048,576 50%",

@@ -134,7 +134,7 @@ def test_set_up_installs_only_what_is_missing(bare_machine):
     checkout = bare_machine.parent / "checkout"
     stand_in(bare_machine, "id", "echo 0")
     stand_in(bare_machine, "apt-get", 'echo "apt-get $*" >> calls')
-    for name in ("gcc", "clang", "cmake", "qemu-system-arm", "qemu-system-riscv32"):
+    for name in ("gcc", "clang", "cmake", "cppcheck", "qemu-system-arm", "qemu-system-riscv32"):
         stand_in(bare_machine, name, "")
     stand_in(bare_machine, "arm-none-eabi-gcc", "echo libc.a")  # compilers without C library
     stand_in(bare_machine, "riscv64-unknown-elf-gcc", "echo picolibc.specs")

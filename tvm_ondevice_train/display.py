@@ -18,7 +18,7 @@ def print_memory(report: Mapping, board) -> None:
     parts = {
         "arena": report["arena_bytes"],
         "trainable state": report["trainable_state_bytes"],
-        "stack (bound)": report["stack_bytes"],
+        "stack, reserved": report["stack_bytes"],
     }
     parts["static data"] = report["peak_sram_bytes"] - sum(parts.values())
     table = _table(f"{report['model']} on {board.name}", "bytes", "budget", "used")
@@ -53,6 +53,7 @@ def print_run(result: Mapping) -> None:
         ("squared error after", "error_after", "{:.4g}"),
         ("peak SRAM, measured", "peak_sram_bytes", "{:,} bytes"),
         ("stack, within it", "stack_bytes", "{:,} bytes"),
+        ("stack, static bound", "stack_bound_bytes", "{:,} bytes"),
         ("flash", "flash_bytes", "{:,} bytes"),
         ("guest instructions per step", "instructions_per_step", "{:,}"),
         ("guest instructions forward", "instructions_forward", "{:,}"),

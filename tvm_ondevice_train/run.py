@@ -15,6 +15,7 @@ from .data import Data, load_data
 from .device.build import build, flash_bytes, load_report
 from .device.protocol import DeviceError
 from .device.session import Session
+from .device.stack_bound import stack_bound
 from .errors import OdtError
 from .export.exchange import start_with
 from .export.parameters import whole_parameters
@@ -66,6 +67,7 @@ def run_project(
     total = _count_steps(len(loaded.x), steps, epochs)
     _check_intervals(eval_every=eval_every, save_every=save_every)
     program = build(directory) if port is None else None
+    bound = _stack_bound(directory, report, program)
     started = time.monotonic()
     with Session(directory, port=port) as device:
         first = _prepare(device, directory, start, resume, seed, learning_rate)
@@ -88,11 +90,25 @@ def run_project(
         **{f"{key}_after": after.get(key) for key in ("accuracy", "error")},
         "evaluations": run.evaluations,
         **_costs(stats, device.counts, program),
+        "stack_bound_bytes": bound,
         "wall_seconds": time.monotonic() - started,
     }
     _write_learned(Path(directory), report, learned)
     _write_json(Path(directory) / "run.json", result)
     return result
+
+
+def _stack_bound(directory: str | Path, report: dict, program: Path | None) -> int | None:
+    """What the stack of a bare-metal program takes at most; None where that is not ours to say."""
+    if program is None or report["platform"] != "baremetal":
+        return None
+    bound = stack_bound(directory).size_bytes
+    if bound > report["stack_bytes"]:
+        raise OdtError(
+            f"run: the stack may take {bound:,} bytes and {report['stack_bytes']:,} are reserved; "
+            f"train fewer layers (--scheme)"
+        )
+    return bound
 
 
 def _prepare(

@@ -37,7 +37,7 @@ def test_a_host_project_has_no_bare_metal_files(tmp_path):
     directory = generate_project(FILES, REPORT, "mps2-an500", "host", tmp_path / "project")
     assert not (directory / "link.ld").exists()
     ports = {path.stem for path in (directory / "runtime/port").iterdir()}
-    assert ports == {"host_main", "host_flash", "file_flash"}
+    assert ports == {"host_main", "host_flash", "host_tcp", "file_flash"}
 
 
 def test_the_linker_script_holds_the_budget(tmp_path):

@@ -14,6 +14,8 @@ _PACKAGES = {
     "make": "make",
     "cmake": "cmake ninja-build device-tree-compiler",
     "arm-none-eabi-gcc": "gcc-arm-none-eabi libnewlib-arm-none-eabi",
+    "arm-none-eabi-objdump": "binutils-arm-none-eabi",
+    "riscv64-unknown-elf-objdump": "binutils-riscv64-unknown-elf",
     "riscv64-unknown-elf-gcc": "gcc-riscv64-unknown-elf picolibc-riscv64-unknown-elf",
     "qemu-system-arm": "qemu-system-arm",
     "qemu-system-riscv32": "qemu-system-misc",

@@ -234,6 +234,9 @@ ODT_ASSEMBLY void odt_scale_columns_4(float *b __attribute__((unused)),
             "pop {r4-r9, pc}\n");
 }
 
+#undef ODT_F32_NUMBERS
+#undef ODT_F32_SCALED
+
 ODT_INLINE void odt_scale_columns_f32(float *b, const int8_t *w, int32_t stride,
                                       const float *scale, int32_t rows_b, int32_t depth)
 {

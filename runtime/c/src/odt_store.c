@@ -213,7 +213,7 @@ int odt_save(const odt_flash_t *flash, const odt_t *odt, odt_store_info_t *info)
 {
     area_t area;
     int status, target;
-    if (flash == NULL || odt == NULL) return ODT_ERR_NULL;
+    if (flash == NULL || odt == NULL || odt->arena == NULL) return ODT_ERR_NULL;
     status = check_flash(flash);
     if (status == ODT_OK) status = inspect(flash, &area);
     if (status != ODT_OK) return status;

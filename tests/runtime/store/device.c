@@ -34,7 +34,7 @@ int device_save(nor_t *nor, uint32_t state, odt_store_info_t *info)
     const odt_flash_t flash = nor_flash(nor);
     odt_t odt;
     fill(&odt, state);
-    odt.arena = NULL;
+    odt.arena = nor->bytes; /* any: a model that was initialised */
     return odt_save(&flash, &odt, info);
 }
 
