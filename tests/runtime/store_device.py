@@ -46,6 +46,18 @@ class Nor(ctypes.Structure):
     ]
 
 
+class Odt(ctypes.Structure):
+    """odt_t of store/model.h."""
+
+    _fields_ = [
+        ("params", ctypes.c_uint8 * PARAMS_BYTES),
+        ("learning_rate", ctypes.c_float),
+        ("seed", ctypes.c_uint32),
+        ("steps", ctypes.c_uint32),
+        ("arena", ctypes.c_void_p),
+    ]
+
+
 class Info(ctypes.Structure):
     """odt_store_info_t."""
 

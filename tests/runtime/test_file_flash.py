@@ -3,24 +3,12 @@
 import ctypes
 
 import pytest
-from store_device import EMPTY, FLASH, PARAMS_BYTES, build
+from store_device import EMPTY, FLASH, PARAMS_BYTES, Odt, build
 
 from tvm_ondevice_train.project import runtime_dir
 
 PORTS = [str(runtime_dir() / "port" / name) for name in ("host_flash.c", "file_flash.c")]
 FLASH_BYTES = 2 * 4096
-
-
-class Odt(ctypes.Structure):
-    """odt_t of store/model.h."""
-
-    _fields_ = [
-        ("params", ctypes.c_uint8 * PARAMS_BYTES),
-        ("learning_rate", ctypes.c_float),
-        ("seed", ctypes.c_uint32),
-        ("steps", ctypes.c_uint32),
-        ("arena", ctypes.c_void_p),
-    ]
 
 
 class Flash(ctypes.Structure):

@@ -3,22 +3,10 @@
 import ctypes
 
 import pytest
-from store_device import PARAMS_BYTES, Nor, build
+from store_device import Nor, Odt, build
 
 ODT_ERR_NULL = -1
 GEOMETRY = (8, 1024, 2)  # unit, block, blocks
-
-
-class Odt(ctypes.Structure):
-    """odt_t of store/model.h."""
-
-    _fields_ = [
-        ("params", ctypes.c_uint8 * PARAMS_BYTES),
-        ("learning_rate", ctypes.c_float),
-        ("seed", ctypes.c_uint32),
-        ("steps", ctypes.c_uint32),
-        ("arena", ctypes.c_void_p),
-    ]
 
 
 class Flash(ctypes.Structure):

@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import click
 
-_PORT = click.option(
-    "--port",
-    metavar="PORT",
-    help="The serial line of the project's board, e.g. /dev/ttyACM0, or socket://HOST:PORT.",
-)
+from .options import port_option
 
 
 @click.command("export", short_help="Write what a project learned, as ONNX or .npz.")
@@ -29,7 +25,7 @@ _PORT = click.option(
     help="What was learned.  [default: what the last run left in the project]",
 )
 @click.option("--saved", is_flag=True, help="Ask the device what it kept in its flash.")
-@_PORT
+@port_option
 def export_command(directory, output, source, saved, port):
     """Write what the project in DIR learned to FILE.
 
@@ -50,7 +46,7 @@ def export_command(directory, output, source, saved, port):
 @click.command("import", short_help="Bring learned parameters to a device, from ONNX or .npz.")
 @click.argument("directory", metavar="DIR", type=click.Path(exists=True, file_okay=False))
 @click.argument("file", type=click.Path(exists=True, dir_okay=False))
-@_PORT
+@port_option
 def import_command(directory, file, port):
     """Bring the learned parameters in FILE to the device of the project in DIR, which saves them.
 

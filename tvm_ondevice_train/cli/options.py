@@ -43,6 +43,14 @@ class LearningRate(click.ParamType):
         return rate
 
 
+port_option = click.option(
+    "--port",
+    metavar="PORT",
+    help="The serial line of the project's board, e.g. /dev/ttyACM0, or socket://HOST:PORT; nothing "
+    "is built or started here then.",
+)
+
+
 def model_options(command):
     """What `compile` and `tune` ask: which training step, for which board."""
     options = [

@@ -8,7 +8,7 @@ import click
 
 from tvm_ondevice_train import display
 
-from .options import LearningRate
+from .options import LearningRate, port_option
 
 
 @click.command("run", short_help="Build a project, start it and train it on samples.")
@@ -55,12 +55,7 @@ from .options import LearningRate
     metavar="N",
     help="Order of the samples and stochastic rounding; the same seed repeats the run.",
 )
-@click.option(
-    "--port",
-    metavar="PORT",
-    help="The board's serial line, e.g. /dev/ttyACM0, or socket://HOST:PORT; nothing is built or "
-    "started here then.",
-)
+@port_option
 @click.option(
     "--from",
     "start",
