@@ -46,8 +46,8 @@ class LearningRate(click.ParamType):
 port_option = click.option(
     "--port",
     metavar="PORT",
-    help="The serial line of the project's board, e.g. /dev/ttyACM0, or socket://HOST:PORT; nothing "
-    "is built or started here then.",
+    help="The serial line of the project's board, e.g. /dev/ttyACM0, or socket://HOST:PORT; "
+    "nothing is built or started here then.",
 )
 
 
