@@ -108,6 +108,15 @@ def test_clamped_codes_are_the_codes_of_clamped_reals():
     assert clip.op.name == "relax.clip" and [float(a.value) for a in clip.args[1:]] == [0.0, 6.0]
 
 
+def test_a_bound_that_is_infinite_is_the_largest_number():
+    """PyTorch's export writes hard swish with two clips of one bound each."""
+    largest = float(np.finfo(np.float32).max)
+    _, model = imported(lambda emit, x: emit(op.clip(x, -np.inf, np.inf)), ((1, 4), "float32"))
+    clip, *_ = (b.value for b in model.module["main"].body.blocks[0].bindings)
+    assert clip.op.name == "relax.clip"
+    assert [float(bound.value) for bound in clip.args[1:]] == [-largest, largest]
+
+
 def test_codes_that_were_moved_can_be_clamped():
     """Behind a pool there are only codes: they are decoded, clamped, and coded again."""
 

@@ -14,11 +14,14 @@ from ..canonicalize import Canonicalizer, Value
 from ..parameters import Parameter
 from .registry import aligned, handles, on_reals
 
+_LARGEST = float(np.finfo(np.float32).max)
+
 
 @handles("clip")
 def clip(c: Canonicalizer, call):
     data = c.read(call.args[0])
-    low, high = (float(bound.value) for bound in call.args[1:3])
+    # PyTorch writes a bound that is not there as infinity
+    low, high = (min(max(float(b.value), -_LARGEST), _LARGEST) for b in call.args[1:3])
     var = data.var
     if dtype_of(var) != "int8":
         return replace(data, var=c.emit(relax.op.clip(var, low, high)))
