@@ -328,9 +328,9 @@ def main(directory: str = "build/tutorial_02") -> list[Row]:
 
     channels = {name: odt.Channels(tuple(c)) if c else "all" for name, c in SCHEME.items()}
     compiled = odt.compile(model, scheme=odt.UpdateScheme(channels), board="mps2-an500")
-    inference = compiled.source.predict.plan.total_bytes
+    inference = compiled.source.evaluate.plan.total_bytes
     print(f"\nodt.compile: an arena of {compiled.report['arena_bytes']:,} bytes, ", end="")
-    print(f"of which inference alone needs {inference:,}.")
+    print(f"of which a forward with its loss alone needs {inference:,}.")
     return rows
 
 

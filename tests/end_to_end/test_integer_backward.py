@@ -60,7 +60,7 @@ AUTO = [("cnn_int8", "int16"), pytest.param(KWS, "float32", marks=needs_models)]
 
 @pytest.mark.parametrize("kind, chosen", AUTO)
 def test_auto_is_integers_unless_they_enlarge_the_arena(kind, chosen):
-    options = {"sram_bytes": 4 << 20, "flash_bytes": 4 << 20}
+    options = {"sram_bytes": 4 << 20, "flash_bytes": 4 << 20, "rollback": False}
     reports = {
         backward: compiled(kind, "full", backward=backward, **options).report
         for backward in ("float32", "int16", "auto")

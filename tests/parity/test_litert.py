@@ -18,6 +18,7 @@ from ai_edge_litert.interpreter import OpResolverType
 from operators import Comparison, integer_operators, photographs
 from shared import shared_path
 
+from tvm_ondevice_train.codegen.program import prediction
 from tvm_ondevice_train.compile import build_programs
 from tvm_ondevice_train.frontend import load
 from tvm_ondevice_train.interpreter import Interpreter
@@ -35,8 +36,8 @@ def predictor(path, flags=()) -> Interpreter:
     """The model's prediction, kernel by kernel."""
     model = load(path)
     scheme = resolve("head", model.layers)
-    _, predict = build_programs(model, scheme.trained, "cross_entropy", fuse=False)
-    return Interpreter(predict, model.parameters, flags)
+    _, evaluation = build_programs(model, scheme.trained, "cross_entropy", fuse=False)
+    return Interpreter(prediction(evaluation), model.parameters, flags)
 
 
 def vww_samples() -> list[np.ndarray]:

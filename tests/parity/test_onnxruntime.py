@@ -19,6 +19,7 @@ import pytest
 from operators import Comparison, integer_operators, photographs
 from shared import shared_path
 
+from tvm_ondevice_train.codegen.program import prediction
 from tvm_ondevice_train.compile import build_programs
 from tvm_ondevice_train.frontend import load
 from tvm_ondevice_train.interpreter import Interpreter
@@ -76,8 +77,8 @@ def predictor():
     def build(name: str) -> Interpreter:
         model = load(model_path(name))
         scheme = resolve("head", model.layers)
-        _, predict = build_programs(model, scheme.trained, "cross_entropy", fuse=False)
-        return Interpreter(predict, model.parameters)
+        _, evaluation = build_programs(model, scheme.trained, "cross_entropy", fuse=False)
+        return Interpreter(prediction(evaluation), model.parameters)
 
     return build
 
