@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
@@ -21,6 +20,7 @@ from .export.exchange import start_with
 from .export.parameters import whole_parameters
 from .npz import npz_bytes
 from .progress import ProgressLog
+from .whole_file import write_whole
 
 
 def run_project(
@@ -94,7 +94,8 @@ def run_project(
         "wall_seconds": time.monotonic() - started,
     }
     _write_learned(Path(directory), report, learned)
-    _write_json(Path(directory) / "run.json", result)
+    text = json.dumps(result, indent=2) + "\n"
+    write_whole(Path(directory) / "run.json", text.encode(), "run")
     return result
 
 
@@ -188,9 +189,7 @@ class _Run:
 
 def _write_learned(directory: Path, report: dict, learned: dict[str, np.ndarray]) -> None:
     learned = whole_parameters(learned, report, directory)
-    temporary = directory / ".learned.npz"
-    temporary.write_bytes(npz_bytes(learned))
-    os.replace(temporary, directory / "learned.npz")
+    write_whole(directory / "learned.npz", npz_bytes(learned), "run")
 
 
 def _count_steps(samples: int, steps: int | None, epochs: int | None) -> int:
@@ -240,9 +239,3 @@ def _costs(stats: dict[str, int], counts: dict[str, tuple[int, int]], program: P
 
 def _means(*counts: tuple[int, int]) -> Sequence[int]:
     return [round(total / regions) for regions, total in counts]
-
-
-def _write_json(path: Path, content: dict) -> None:
-    scratch = path.with_name(f".{path.name}.new")
-    scratch.write_text(json.dumps(content, indent=2) + "\n")
-    os.replace(scratch, path)

@@ -22,6 +22,7 @@ from numbers import Integral, Real
 from pathlib import Path
 
 from tvm_ondevice_train.errors import OdtError
+from tvm_ondevice_train.whole_file import write_whole
 
 FORMAT = "ondevice-train scheme"
 VERSION = 1
@@ -147,14 +148,7 @@ class UpdateScheme:
 
     def save(self, path: str | os.PathLike) -> None:
         """Write the scheme to `path`: the whole file or, where that fails, nothing."""
-        path = Path(path)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        try:
-            temporary.write_text(self.to_json(), encoding="utf-8")
-            os.replace(temporary, path)
-        except OSError as error:
-            temporary.unlink(missing_ok=True)
-            raise OdtError(f"scheme: cannot write {path}: {error.strerror}") from error
+        write_whole(path, self.to_json().encode(), "scheme")
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> UpdateScheme:

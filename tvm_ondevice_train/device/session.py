@@ -196,29 +196,25 @@ class Session:
         sequence, *erases = struct.unpack("<3I", self._request(kind))
         return Saved(sequence, tuple(erases))
 
-    def _greet(self) -> dict[str, int]:
-        reply = self._request(Frame.HELLO)
+    def _greet(self, timeout: float | None = None) -> dict[str, int]:
+        reply = self._request(Frame.HELLO, timeout=timeout)
         values = struct.unpack(f"<{len(HELLO_FIELDS)}I", reply)
         return dict(zip(HELLO_FIELDS, values, strict=True))
 
     def _hello_on_a_line(self) -> dict[str, int]:
         """As `_greet`, where an earlier conversation may have ended in the middle of a frame."""
-        timeout, self._timeout = self._timeout, min(self._timeout, _GREETING_SECONDS)
-        try:
-            for left in reversed(range(_GREETINGS)):
-                self._running.discard()
-                try:
-                    hello = self._greet()
-                    self._running.discard()  # answers to earlier greetings
-                    return hello
-                except (OdtError, struct.error) as error:
-                    if left == 0:
-                        raise OdtError(
-                            f"{error}; is the project's program on the board at "
-                            f"{self._running.port}, and that line its own?"
-                        ) from None
-        finally:
-            self._timeout = timeout
+        for left in reversed(range(_GREETINGS)):
+            self._running.discard()
+            try:
+                hello = self._greet(min(self._timeout, _GREETING_SECONDS))
+                self._running.discard()  # answers to earlier greetings
+                return hello
+            except (OdtError, struct.error) as error:
+                if left == 0:
+                    raise OdtError(
+                        f"{error}; is the project's program on the board at "
+                        f"{self._running.port}, and that line its own?"
+                    ) from None
 
     def _check(self, directory: str | Path) -> None:
         """Refuse a device that runs something else than the project in `directory`."""
@@ -234,6 +230,7 @@ class Session:
                 f"{self.report['model_hash']:08x}; bring the project's program to the board"
             )
 
-    def _request(self, kind: Frame, payload: bytes = b"") -> bytes:
-        self._running.write(pack_frame(kind, payload), self._timeout)
-        return check_reply(kind, *read_frame(self._running, self._timeout))
+    def _request(self, kind: Frame, payload: bytes = b"", timeout: float | None = None) -> bytes:
+        timeout = self._timeout if timeout is None else timeout
+        self._running.write(pack_frame(kind, payload), timeout)
+        return check_reply(kind, *read_frame(self._running, timeout))

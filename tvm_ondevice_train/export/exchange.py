@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 
-from ..device.build import load_report
 from ..device.protocol import NO_FLASH, DeviceError
 from ..device.session import Saved, Session
 from ..errors import OdtError
@@ -71,4 +70,4 @@ def _of_device(directory: str | Path, saved: bool, port: str | None) -> dict[str
     with Session(directory, port=port) as device:
         if saved:
             device.load()
-        return whole_parameters(device.parameters(), load_report(directory), directory)
+        return whole_parameters(device.parameters(), device.report, directory)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from onnx import numpy_helper
 from ..device.build import load_report
 from ..errors import OdtError
 from ..npz import npz_bytes, read_npz
+from ..whole_file import write_whole
 from .parameters import check_parameters
 
 MODEL = "model.onnx"
@@ -66,15 +66,7 @@ def write(path: str | Path, directory: str | Path, parameters: Mapping[str, np.n
     else:
         report = load_report(directory)
         content = npz_bytes(check_parameters(parameters, report, "export: what was learned"))
-    scratch = path.with_name(f".{path.name}.new")
-    try:
-        try:
-            scratch.write_bytes(content)
-            os.replace(scratch, path)
-        finally:
-            scratch.unlink(missing_ok=True)
-    except OSError as error:
-        raise OdtError(f"export: cannot write {path}: {error.strerror}") from None
+    write_whole(path, content, "export")
 
 
 def check_target(path: str | Path, directory: str | Path) -> Path:
