@@ -59,7 +59,7 @@ def contents(files: Mapping[str, str], report: Mapping, board: Board) -> dict[st
         "sources": sorted(path for path in {**files, **added} if path.endswith(".c")),
         "firmware": "firmware.elf" if baremetal else "firmware",
         "compiler": board.compiler if baremetal else "gcc",
-        "cflags": " ".join([*(_core_flags(board) if baremetal else ()), _COMMON_CFLAGS]),
+        "cflags": core_cflags(board) if baremetal else _COMMON_CFLAGS,
         "ldflags": _BAREMETAL_LDFLAGS if baremetal else "-Wl,--gc-sections",
         "flash_command": _flash_command(board) if baremetal else None,
     }
@@ -109,8 +109,9 @@ def _board_header(board: Board, transport: str) -> str:
     return render(__package__, "board.h", facts)
 
 
-def _core_flags(board: Board) -> tuple[str, ...]:
-    return (*board.cflags, f"--specs={_LIBRARIES[board.arch]}")
+def core_cflags(board: Board) -> str:
+    """The flags with which the step is compiled for the board's core."""
+    return " ".join([*board.cflags, f"--specs={_LIBRARIES[board.arch]}", _COMMON_CFLAGS])
 
 
 def _flash_command(board: Board) -> str | None:
