@@ -9,10 +9,10 @@ import tvm
 from tvm import relax
 
 from .graph import bindings_of, consumers_of, dtype_of, main_of, op_name, shape_of, variables_in
+from .kernel_attributes import MergeKernels, is_cheap
 from .ops.registry import OPAQUE
 
 INJECTIVE = 2  # TVM's OpPatternKind: elementwise 0, broadcast 1, injective 2
-_EXPENSIVE = ("exp", "log", "tanh", "sigmoid", "sqrt", "erf", "pow", "divide")
 
 
 @tvm.transform.module_pass(opt_level=0, name="FusePrologue")
@@ -48,7 +48,7 @@ class FusePrologue:
         fusion = _Fusion(module, function)
         fused = fusion.run()
         fused = relax.transform.DeadCodeElimination()(fused)
-        fused = relax.transform.FuseTIR()(fused)
+        fused = MergeKernels()(fused)
         return relax.transform.AnnotateTIROpPattern()(_kept_apart(fused, fusion.opaque))
 
 
@@ -109,7 +109,7 @@ class _Fusion:
         primitive = self.module[value.args[0]]
         if int(primitive.attrs.get("op_pattern", 8)) > INJECTIVE:
             return False
-        if any(word in value.args[0].name_hint for word in _EXPENSIVE):
+        if not is_cheap(primitive):
             return False
         operands = variables_in(value.args[1])
         if not operands:

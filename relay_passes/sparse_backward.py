@@ -10,7 +10,6 @@ import numpy as np
 import tvm
 from tvm import relax
 
-from . import op_gradients  # noqa: F401  (registers the rules)
 from .graph import (
     Renamer,
     bindings_of,

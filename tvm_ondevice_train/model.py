@@ -10,6 +10,7 @@ import tvm
 from tvm import relax
 
 from relay_passes.graph import bindings_of, constant, consumers_of, op_name
+from relay_passes.ops.registry import operator_of
 
 from .scheme import Layer
 
@@ -70,7 +71,7 @@ class Model:
         return tuple(
             _layer(binding, producers, consumers)
             for binding in bindings_of(function)
-            if op_name(binding.value) in ("relax.nn.conv2d", "relax.matmul")
+            if operator_of(binding.value).layer
         )
 
 
@@ -79,8 +80,14 @@ def layer_name(parameter: str) -> str:
     return re.sub(r"[._](weight|bias|kernel)(_quantized)?$", "", parameter)
 
 
+def _learned(call, producers) -> str | None:
+    """Name of the parameter that `call` has learned, if it has one."""
+    operand = operator_of(call).learned
+    return None if operand is None else _parameter_behind(call.args[operand], producers)
+
+
 def _layer(binding, producers, consumers) -> Layer:
-    weight = _parameter_behind(binding.value.args[1], producers)
+    weight = _learned(binding.value, producers)
     bias = None
     users = consumers.get(binding.var, [])
     if len(users) == 1 and op_name(users[0].value) == "relax.add":
@@ -91,10 +98,10 @@ def _layer(binding, producers, consumers) -> Layer:
 
 
 def _parameter_behind(expr, producers) -> str | None:
-    """Name of the parameter that reaches `expr` through dequantize and reshape, if one does."""
+    """Name of the parameter that `expr` is, decoded or reshaped, if it is one."""
     while expr in producers:
         value = producers[expr]
-        if op_name(value) not in ("relax.dequantize", "relax.reshape"):
+        if not operator_of(value).restates:
             return None
         expr = value.args[0]
     return expr.name if isinstance(expr, relax.Var) else None

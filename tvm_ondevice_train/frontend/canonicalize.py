@@ -14,12 +14,12 @@ import numpy as np
 from tvm import relax
 
 from relay_passes.graph import bindings_of, constant, consumers_of, dtype_of, op_name, shape_of
+from relay_passes.ops.registry import operator_of
 
 from ..errors import OdtError
 from ..model import Model, TensorSpec
 from .parameters import Parameter
 
-_AFTER_SOFTMAX = ("relax.quantize", "relax.dequantize", "relax.reshape", "relax.squeeze")
 NHWC = (0, 2, 3, 1)  # logical NHWC axis -> physical NCHW axis
 
 
@@ -291,7 +291,7 @@ class Canonicalizer:
             result = following
         # below a softmax, or an outermost quantize, lies what the loss wants
         stripped = result
-        while op_name(producers.get(stripped)) in _AFTER_SOFTMAX:
+        while operator_of(producers.get(stripped)).restates:
             stripped = producers[stripped].args[0]
         if op_name(producers.get(stripped)) in ("relax.nn.softmax", "relax.nn.log_softmax"):
             result = producers[stripped].args[0]
