@@ -10,9 +10,11 @@ from tvm import relax
 
 from .graph import bindings_of, consumers_of, dtype_of, main_of, op_name, shape_of, variables_in
 from .kernel_attributes import MergeKernels, is_cheap
+from .loads import loads_per_element
 from .ops.registry import OPAQUE
 
 INJECTIVE = 2  # TVM's OpPatternKind: elementwise 0, broadcast 1, injective 2
+SEVERAL = 2  # loads of an element; a window's border alone makes it a little more than 1
 
 
 @tvm.transform.module_pass(opt_level=0, name="FusePrologue")
@@ -20,10 +22,12 @@ class FusePrologue:
     """Move injective producers into each reader where recomputing them costs less than storing.
 
     The rule: a producer is recomputed in every reader, and its result never stored, if it is cheap
-    (no exponential, division ...) and
+    (see `Operator.cheap`) and
 
     * its result is no smaller than its operands: `dequantize` (1 byte in, 4 bytes out),
-      `broadcast_to`, `permute_dims`. So a convolution's gradient reads the int8 activation itself;
+      `broadcast_to`, `permute_dims`. So a convolution's gradient reads the int8 activation itself.
+      Not so where storing costs no memory, as the result can take an operand's place (a ReLU), and
+      a reader loads elements several times, as a convolution does (see `loads_per_element`);
     * or it is an adjoint under its range mask, and the adjoint is needed later still: in a
       residual block the branch reads the sum's adjoint through its own mask, and no copy exists.
 
@@ -114,13 +118,38 @@ class _Fusion:
         operands = variables_in(value.args[1])
         if not operands:
             return False
-        expands = _bits(var) >= sum(_bits(o) for o in operands)
-        return expands or self._is_outlived(var, operands)
+        if _bits(var) < sum(_bits(o) for o in operands):
+            is_masked = any(dtype_of(o) == "bool" for o in operands)
+            return is_masked and self._is_outlived(var, operands)
+        elementwise = int(primitive.attrs["op_pattern"]) < INJECTIVE
+        in_place = elementwise and self._takes_place(var, operands)
+        return not in_place or self._is_loaded_once(var)
+
+    def _takes_place(self, var, operands) -> bool:
+        """Whether `var` can lie where an operand does, which a kernel stores and none reads later.
+
+        What expands smaller operands is not stored itself.
+        """
+        stored = [o for o in operands if _is_call_tir(self.values.get(o))]
+        sizes = {o: sum(map(_bits, variables_in(self.values[o].args[1]))) for o in stored}
+        alike = any(_bits(var) == _bits(o) <= size for o, size in sizes.items())
+        return alike and not self._is_outlived(var, operands)
+
+    def _is_loaded_once(self, var) -> bool:
+        """Whether no kernel loads an element of `var` several times."""
+        for reader in self.consumers.get(var, []):
+            if not _is_call_tir(reader.value):
+                continue
+            kernel = self.module[reader.value.args[0]]
+            for position, field in enumerate(reader.value.args[1].fields):
+                if field.same_as(var) and loads_per_element(kernel, position) >= SEVERAL:
+                    return False
+            if self._recomputed(reader.var) and not self._is_loaded_once(reader.var):
+                return False
+        return True
 
     def _is_outlived(self, var, operands) -> bool:
-        """Whether `var` is an adjoint under its mask, and the adjoint is needed longer anyway."""
-        if not any(dtype_of(o) == "bool" for o in operands):
-            return False
+        """Whether every operand as large as `var` is needed behind what reads `var`."""
         readers = [b.var for b in self.consumers.get(var, [])]
         return all(
             any(later.var in self._behind(r) for r in readers for later in self.consumers[o])

@@ -33,20 +33,20 @@ def _narrowed(emit, values, gradient, ranges, axis):
     value = values.get(gradient)
     rule = operator_of(value).narrowed
 
-    def narrow(term) -> relax.Var:
-        return emit(_narrowed(emit, values, term, ranges, axis))
+    def narrow(term) -> relax.Call:
+        return _narrowed(emit, values, term, ranges, axis)
 
     call = rule(narrow, value, ranges, axis) if rule else None
     if call is None:
         return take_channels(gradient, ranges, axis)
-    args = [_codes_first(emit, values, arg) if op_name(arg) == TAKE else arg for arg in call.args]
+    args = [_emitted(emit, values, a) if isinstance(a, relax.Call) else a for a in call.args]
     return relax.Call(call.op, args, call.attrs)
 
 
-def _codes_first(emit, values, take) -> relax.Var:
-    """Take channels of the int8 codes, not of what they stand for: a quarter of the bytes."""
-    decode = values.get(take.args[0])
+def _emitted(emit, values, call) -> relax.Var:
+    """Of decoded activations take channels of the int8 codes: a quarter of the bytes."""
+    decode = values.get(call.args[0]) if op_name(call) == TAKE else None
     if op_name(decode) != "relax.dequantize" or constant(decode.args[1]).size != 1:
-        return emit(take)
-    codes = emit(relax.Call(take.op, [decode.args[0]], take.attrs))
+        return emit(call)
+    codes = emit(relax.Call(call.op, [decode.args[0]], call.attrs))
     return emit(relax.Call(decode.op, [codes, *decode.args[1:]], decode.attrs))

@@ -30,7 +30,7 @@ class Operator:
     bounds : call -> (low, high, whether the gradient at `low` is 0), of an activation that clamps.
     channels : call -> what numbers its channels alike, see `ops.numbering`; None mixes them.
     narrowed : (narrow, call, ranges, axis) -> a call for these channels of the result alone, or
-        None; ``narrow(operand)`` is the same of an operand (see `narrow_gradients`).
+        None; ``narrow(operand)`` is the same of an operand, see `narrow_gradients`.
     macs : call -> multiply-accumulates.
     cheap : recomputing an element costs a reader little more than a load: no exponential, no
         division, no search.
