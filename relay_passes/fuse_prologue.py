@@ -26,8 +26,9 @@ class FusePrologue:
 
     * its result is no smaller than its operands: `dequantize` (1 byte in, 4 bytes out),
       `broadcast_to`, `permute_dims`. So a convolution's gradient reads the int8 activation itself.
-      Not so where storing costs no memory, as the result can take an operand's place (a ReLU), and
-      a reader loads elements several times, as a convolution does (see `loads_per_element`);
+      Not so where storing costs no memory, as the result can take the place of an operand that
+      nobody else reads (a ReLU), and a reader loads elements several times, as a convolution does
+      (see `loads_per_element`);
     * or it is an adjoint under its range mask, and the adjoint is needed later still: in a
       residual block the branch reads the sum's adjoint through its own mask, and no copy exists.
 
@@ -122,18 +123,19 @@ class _Fusion:
             is_masked = any(dtype_of(o) == "bool" for o in operands)
             return is_masked and self._is_outlived(var, operands)
         elementwise = int(primitive.attrs["op_pattern"]) < INJECTIVE
-        in_place = elementwise and self._takes_place(var, operands)
+        in_place = elementwise and any(self._is_place_for(var, o) for o in operands)
         return not in_place or self._is_loaded_once(var)
 
-    def _takes_place(self, var, operands) -> bool:
-        """Whether `var` can lie where an operand does, which a kernel stores and none reads later.
+    def _is_place_for(self, var, operand) -> bool:
+        """Whether a kernel stores `operand`, as large as `var`, and no other reads it.
 
         What expands smaller operands is not stored itself.
         """
-        stored = [o for o in operands if _is_call_tir(self.values.get(o))]
-        sizes = {o: sum(map(_bits, variables_in(self.values[o].args[1]))) for o in stored}
-        alike = any(_bits(var) == _bits(o) <= size for o, size in sizes.items())
-        return alike and not self._is_outlived(var, operands)
+        value = self.values.get(operand)
+        if not _is_call_tir(value) or len(self.consumers[operand]) > 1:
+            return False
+        size = sum(_bits(o) for o in variables_in(value.args[1]))
+        return _bits(var) == _bits(operand) <= size
 
     def _is_loaded_once(self, var) -> bool:
         """Whether no kernel loads an element of `var` several times."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import tvm
@@ -64,15 +64,20 @@ class Model:
 
     @property
     def layers(self) -> tuple[Layer, ...]:
-        """Every convolution or fully connected layer in execution order, with its parameters."""
+        """Every convolution or fully connected layer in execution order, with its parameters.
+
+        What an activation has learned belongs to the layer before it.
+        """
         function = self.module["main"]
         producers = {b.var: b.value for b in bindings_of(function)}
         consumers = consumers_of(function)
-        return tuple(
-            _layer(binding, producers, consumers)
-            for binding in bindings_of(function)
-            if operator_of(binding.value).layer
-        )
+        layers: list[Layer] = []
+        for binding in bindings_of(function):
+            if operator_of(binding.value).layer:
+                layers.append(_layer(binding, producers, consumers))
+            elif layers and (name := _learned(binding.value, producers)):
+                layers[-1] = replace(layers[-1], slopes=(*layers[-1].slopes, name))
+        return tuple(layers)
 
 
 def layer_name(parameter: str) -> str:

@@ -15,6 +15,7 @@ from . import (  # noqa: F401
     masks,
     pooling,
     precision,
+    prelu,
     quantized,
     update,
 )

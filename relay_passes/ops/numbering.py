@@ -46,7 +46,7 @@ def dequantize(call: relax.Call) -> Pairs:
     codes, *constants = (shape_of(operand) for operand in call.args)
     along = int(call.attrs.axis)
     return [
-        *(((RESULT, axis), (0, axis)) for axis in range(min(2, len(codes)))),
+        *(((RESULT, axis), (0, axis)) for axis, extent in enumerate(codes[:2]) if extent > 1),
         *(((0, along), (1 + i, 0)) for i, shape in enumerate(constants) if shape not in ((), (1,))),
     ]
 

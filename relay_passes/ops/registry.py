@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partialmethod
 
 import tvm
 from tvm import relax
@@ -132,22 +134,21 @@ def _legalize_annotated(name: str, operator: Operator) -> None:
     legalize = Op.get(name).get_attr("FLegalize")
 
     def annotated(builder, call):
-        return legalize(_Annotating(builder, _kernel_attributes(operator, call)), call)
+        with _kernels_with(_kernel_attributes(operator, call)):
+            return legalize(builder, call)
 
     register_op_attr(name, "FLegalize", annotated, level=_OVERRIDE)
 
 
-class _Annotating:
-    """A `BlockBuilder` whose kernels have these attributes."""
-
-    def __init__(self, builder: relax.BlockBuilder, attrs: dict[str, int]):
-        self._builder, self._attrs = builder, attrs
-
-    def __getattr__(self, name):
-        return getattr(self._builder, name)
-
-    def call_te(self, *args, **kwargs):
-        return self._builder.call_te(*args, primfunc_attrs=self._attrs, **kwargs)
+@contextmanager
+def _kernels_with(attrs: dict[str, int]):
+    """While it lasts builders give kernels these attributes; TVM's legalizations have no say."""
+    call_te = relax.BlockBuilder.call_te
+    relax.BlockBuilder.call_te = partialmethod(call_te, primfunc_attrs=attrs)
+    try:
+        yield
+    finally:
+        relax.BlockBuilder.call_te = call_te
 
 
 def float_of_shape(expr: relax.Call) -> relax.Type:

@@ -10,9 +10,9 @@ from relay_passes.graph import shape_of
 
 from ..errors import OdtError
 from ..model import Model
+from ..operators import FORMS
 from .canonicalize import Canonicalizer
 from .onnx import first_line
-from .operators import HANDLERS
 
 
 def load_tflite(path: Path) -> Model:
@@ -27,7 +27,7 @@ def load_tflite(path: Path) -> Model:
         raise OdtError(f"{path.name}: the input has a dynamic shape; make it static") from None
     if batch != 1:
         raise OdtError(f"{path.name}: the input has batch {batch}; export the model with batch 1.")
-    return Canonicalizer(path.stem, function, {}, HANDLERS).run(inputs[0])
+    return Canonicalizer(path.stem, function, {}, FORMS).run(inputs[0])
 
 
 def _import(path: Path):
