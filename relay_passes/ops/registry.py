@@ -72,7 +72,7 @@ def operator_of(expr) -> Operator:
 
 def has_gradient(expr: relax.Call) -> bool:
     """Whether `relax.transform.Gradient` has a rule for the operator that `expr` calls."""
-    return isinstance(expr.op, Op) and expr.op.has_attr("FPrimalGradient")
+    return isinstance(expr.op, Op) and expr.op.get_attr("FPrimalGradient") is not None
 
 
 def describe(name: str, **facts) -> None:

@@ -64,10 +64,12 @@ def _write_prelu(w, var, call):
 def prelu(c: Canonicalizer, call):
     """One slope for each channel, or one for all."""
     data, slope = (c.read(arg) for arg in call.args)
-    if not isinstance(slope, Parameter):
-        raise OdtError(f"{c.name}: prelu needs constant slopes")
-    rank = len(shape_of(data.var))
-    axis = data.perm[int(call.attrs.axis) % len(data.perm)] if slope.value.size > 1 else 1 % rank
+    axis = data.perm[int(call.attrs.axis) % len(data.perm)]
+    if not isinstance(slope, Parameter) or slope.value.size not in (1, shape_of(data.var)[axis]):
+        raise OdtError(
+            f"{c.name}: prelu needs constant slopes, one for each channel or one for all"
+        )
+    axis = axis if slope.value.size > 1 else min(1, len(shape_of(data.var)) - 1)
     parameter = c.emit_parameter(slope.map(lambda a: a.reshape(-1)), "prelu.slope")
     return replace(data, var=on_reals(c, data.var, lambda v: relax.op.nn.prelu(v, parameter, axis)))
 
