@@ -33,7 +33,7 @@ class FusePrologue:
       residual block the branch reads the sum's adjoint through its own mask, and no copy exists.
 
     TVM's `FuseOps` fuses only what follows a convolution, this what precedes one; run this first,
-    then `FuseOps`, then `FuseTIR`.
+    then `FuseOps`, then `MergeKernels`.
 
     Before: a legalized module (`call_tir`) with `AnnotateTIROpPattern` done.
     After: each such reader is one PrimFunc that takes the producers' operands.
@@ -169,7 +169,7 @@ class _Fusion:
         return self.behind[var]
 
     def _primitive(self, group, binding, inputs):
-        """A primitive function of the whole group, for `FuseTIR` to merge."""
+        """A primitive function of the whole group, for `MergeKernels`."""
         params = [relax.Var(f"p{i}", operand.ty) for i, operand in enumerate(inputs)]
         arguments = dict(zip(inputs, params, strict=True))
         bindings = []

@@ -9,10 +9,20 @@ from __future__ import annotations
 
 from tvm.relax.op.grad import no_grad
 
-from ..graph import constant
+from ..graph import constant, dtype_of, op_name
 from . import numbering
 from .masks import code_range_mask, masked
 from .registry import describe
+
+
+def codes_of(decode):
+    """(codes, scale, zero point) of a per-tensor dequantize of int8 codes, or None."""
+    if op_name(decode) != "relax.dequantize" or dtype_of(decode.args[0]) != "int8":
+        return None
+    scale, zero_point = map(constant, decode.args[1:])
+    if scale is None or zero_point is None or scale.size != 1 or zero_point.size != 1:
+        return None
+    return decode.args[0], float(scale), int(zero_point)
 
 
 def _quantize_gradient(_var, call, adjoint, _builder):
@@ -38,4 +48,3 @@ describe(
 )
 describe("reshape", channels=numbering.reshape, restates=True, stored=False)
 describe("squeeze", restates=True, stored=False)
-describe("collapse_sum_to", adjoint=False)

@@ -11,6 +11,7 @@ import numpy as np
 from tvm import relax
 
 from ..graph import constant, dtype_of, op_name, shape_of
+from .codes import codes_of
 from .convolution import geometry
 from .masks import INT8_MAX, INT8_MIN
 from .quantized import INT32_MAX, MAX_TAPS, requantization
@@ -75,20 +76,9 @@ def integer_add(values, real, epilogue: Epilogue):
     return _sum(values, real, epilogue), []
 
 
-def _codes(values, real):
-    """(codes, scale, zero point) of a per-tensor dequantize, or None."""
-    value = values.get(real)
-    if op_name(value) != "relax.dequantize" or dtype_of(value.args[0]) != "int8":
-        return None
-    scale, zero_point = constant(value.args[1]), constant(value.args[2])
-    if scale is None or scale.size != 1:
-        return None
-    return value.args[0], float(scale), int(zero_point)
-
-
 def _with_bias(values, real, bias, epilogue: Epilogue):
     conv = values[real]
-    data = _codes(values, conv.args[0])
+    data = codes_of(values.get(conv.args[0]))
     weight = values.get(conv.args[1])
     if data is None or op_name(weight) != "relax.dequantize":
         return None
@@ -130,7 +120,7 @@ def _bias(values, bias, scale, channels):
 
 
 def _sum(values, real, epilogue: Epilogue):
-    left, right = (_codes(values, arg) for arg in values[real].args)
+    left, right = (codes_of(values.get(arg)) for arg in values[real].args)
     shapes = {shape_of(arg) for arg in values[real].args}
     if left is None or right is None or len(shapes) != 1:
         return None
@@ -158,7 +148,7 @@ def _sum(values, real, epilogue: Epilogue):
 def integer_mean(values, real, epilogue: Epilogue):
     """``quantize(mean(x, [2, 3]))``."""
     mean = values[real]
-    data = _codes(values, mean.args[0])
+    data = codes_of(values.get(mean.args[0]))
     axes = [int(a) for a in mean.attrs.axis or ()]
     if data is None or axes != [2, 3] or not mean.attrs.keepdims:
         return None, []

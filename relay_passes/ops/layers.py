@@ -50,4 +50,5 @@ describe(
 )
 describe("nn.max_pool2d", gradient=_max_pool2d_gradient, channels=numbering.same)
 describe("nn.avg_pool2d", gradient=_avg_pool2d_gradient, channels=numbering.same)
+describe("collapse_sum_to", adjoint=False)  # of a bias, over the pixels
 describe("mean", integer=integer_mean, channels=numbering.spatial_mean)

@@ -250,6 +250,13 @@ CODE_CASES = {
     ),
     "tanh": (lambda emit, q: coded(emit, emit(op.tanh(real(emit, q)))), PLANES, {}),
     "gelu": (lambda emit, q: coded(emit, emit(op.nn.gelu(real(emit, q)))), PLANES, {}),
+    "prelu": (
+        lambda emit, q, p: coded(
+            emit, emit(op.nn.prelu(real(emit, q), emit(tiny.dequantize(p, 0.01)), 1))
+        ),
+        PLANES,
+        {"p": np.array([-100, 25, 0, 120], np.int8)},
+    ),
     "max pool": (lambda emit, q: emit(op.nn.max_pool2d(q, 2, 2)), PLANES, {}),
     "concat": (lambda emit, q: emit(op.concat([q, q], 1)), PLANES, {}),
     "clip": (
