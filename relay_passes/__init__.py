@@ -7,6 +7,7 @@ from .eliminate_dead_gradients import EliminateDeadGradients
 from .fuse_prologue import FusePrologue
 from .in_place import InPlace
 from .integer_gradients import IntegerGradients
+from .kernel_attributes import MergeKernels
 from .lower_qdq import LowerQDQ
 from .lower_to_loops import LowerToLoops
 from .narrow_adjoints import NarrowAdjoints
@@ -25,6 +26,7 @@ __all__ = [
     "IntegerGradients",
     "LowerQDQ",
     "LowerToLoops",
+    "MergeKernels",
     "NarrowAdjoints",
     "ReorderForMemory",
     "SelectMicrokernels",

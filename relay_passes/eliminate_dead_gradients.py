@@ -7,10 +7,9 @@ from tvm import relax
 
 from .graph import ancestors_of, consumers_of, loss_of, main_of, op_name, rebuilt
 from .narrow_gradients import TAKE, narrow_gradients
-from .ops.masks import MASKS
+from .ops.registry import operator_of, with_attributes
 
 FUNCTION = "main"
-_VIEWS = ("relax.dequantize", "relax.reshape")  # recomputed by whoever reads them
 
 
 @tvm.transform.module_pass(opt_level=0, name="EliminateDeadGradients")
@@ -51,10 +50,8 @@ def _masks_saved(function: relax.Function) -> relax.Function:
     saved = _Saved(function)
 
     def rewrite(_emit, value):
-        if op_name(value) in MASKS and not saved.needed_in_backward(value.args[0]):
-            attrs = {key: value.attrs[key] for key in value.attrs.keys()}
-            node = tvm.ir.make_node("ir.DictAttrs", **attrs, saved=True)
-            return relax.Call(value.op, value.args, node)
+        if operator_of(value).mask and not saved.needed_in_backward(value.args[0]):
+            return with_attributes(value, saved=True)
         return value
 
     return rebuilt(function, rewrite)
@@ -70,10 +67,10 @@ class _Saved:
     def needed_in_backward(self, var) -> bool:
         """Whether anything behind the loss reads `var` but masks and slices of it."""
         for reader in self.consumers.get(var, []):
-            name = op_name(reader.value)
-            if name in MASKS or name == TAKE:
+            operator = operator_of(reader.value)
+            if operator.mask or op_name(reader.value) == TAKE:
                 continue
-            if name in _VIEWS:
+            if not operator.stored:
                 if self.needed_in_backward(reader.var):
                     return True
             elif reader.var not in self.forward:

@@ -9,10 +9,12 @@ import tvm
 from tvm import relax
 
 from .graph import bindings_of, consumers_of, dtype_of, main_of, op_name, shape_of, variables_in
+from .kernel_attributes import MergeKernels, is_cheap
+from .loads import loads_per_element
 from .ops.registry import OPAQUE
 
 INJECTIVE = 2  # TVM's OpPatternKind: elementwise 0, broadcast 1, injective 2
-_EXPENSIVE = ("exp", "log", "tanh", "sigmoid", "sqrt", "erf", "pow", "divide")
+SEVERAL = 2  # loads of an element; a window's border alone makes it a little more than 1
 
 
 @tvm.transform.module_pass(opt_level=0, name="FusePrologue")
@@ -20,15 +22,18 @@ class FusePrologue:
     """Move injective producers into each reader where recomputing them costs less than storing.
 
     The rule: a producer is recomputed in every reader, and its result never stored, if it is cheap
-    (no exponential, division ...) and
+    (see `Operator.cheap`) and
 
     * its result is no smaller than its operands: `dequantize` (1 byte in, 4 bytes out),
-      `broadcast_to`, `permute_dims`. So a convolution's gradient reads the int8 activation itself;
+      `broadcast_to`, `permute_dims`. So a convolution's gradient reads the int8 activation itself.
+      Not so where storing costs no memory, as the result can take the place of an operand that
+      nobody else reads (a ReLU), and a reader loads elements several times, as a convolution does
+      (see `loads_per_element`);
     * or it is an adjoint under its range mask, and the adjoint is needed later still: in a
       residual block the branch reads the sum's adjoint through its own mask, and no copy exists.
 
     TVM's `FuseOps` fuses only what follows a convolution, this what precedes one; run this first,
-    then `FuseOps`, then `FuseTIR`.
+    then `FuseOps`, then `MergeKernels`.
 
     Before: a legalized module (`call_tir`) with `AnnotateTIROpPattern` done.
     After: each such reader is one PrimFunc that takes the producers' operands.
@@ -48,7 +53,7 @@ class FusePrologue:
         fusion = _Fusion(module, function)
         fused = fusion.run()
         fused = relax.transform.DeadCodeElimination()(fused)
-        fused = relax.transform.FuseTIR()(fused)
+        fused = MergeKernels()(fused)
         return relax.transform.AnnotateTIROpPattern()(_kept_apart(fused, fusion.opaque))
 
 
@@ -109,18 +114,44 @@ class _Fusion:
         primitive = self.module[value.args[0]]
         if int(primitive.attrs.get("op_pattern", 8)) > INJECTIVE:
             return False
-        if any(word in value.args[0].name_hint for word in _EXPENSIVE):
+        if not is_cheap(primitive):
             return False
         operands = variables_in(value.args[1])
         if not operands:
             return False
-        expands = _bits(var) >= sum(_bits(o) for o in operands)
-        return expands or self._is_outlived(var, operands)
+        if _bits(var) < sum(_bits(o) for o in operands):
+            is_masked = any(dtype_of(o) == "bool" for o in operands)
+            return is_masked and self._is_outlived(var, operands)
+        elementwise = int(primitive.attrs["op_pattern"]) < INJECTIVE
+        in_place = elementwise and any(self._is_place_for(var, o) for o in operands)
+        return not in_place or self._is_loaded_once(var)
+
+    def _is_place_for(self, var, operand) -> bool:
+        """Whether a kernel stores `operand`, as large as `var`, and no other reads it.
+
+        What expands smaller operands is not stored itself.
+        """
+        value = self.values.get(operand)
+        if not _is_call_tir(value) or len(self.consumers[operand]) > 1:
+            return False
+        size = sum(_bits(o) for o in variables_in(value.args[1]))
+        return _bits(var) == _bits(operand) <= size
+
+    def _is_loaded_once(self, var) -> bool:
+        """Whether no kernel loads an element of `var` several times."""
+        for reader in self.consumers.get(var, []):
+            if not _is_call_tir(reader.value):
+                continue
+            kernel = self.module[reader.value.args[0]]
+            for position, field in enumerate(reader.value.args[1].fields):
+                if field.same_as(var) and loads_per_element(kernel, position) >= SEVERAL:
+                    return False
+            if self._recomputed(reader.var) and not self._is_loaded_once(reader.var):
+                return False
+        return True
 
     def _is_outlived(self, var, operands) -> bool:
-        """Whether `var` is an adjoint under its mask, and the adjoint is needed longer anyway."""
-        if not any(dtype_of(o) == "bool" for o in operands):
-            return False
+        """Whether every operand as large as `var` is needed behind what reads `var`."""
         readers = [b.var for b in self.consumers.get(var, [])]
         return all(
             any(later.var in self._behind(r) for r in readers for later in self.consumers[o])
@@ -138,7 +169,7 @@ class _Fusion:
         return self.behind[var]
 
     def _primitive(self, group, binding, inputs):
-        """A primitive function of the whole group, for `FuseTIR` to merge."""
+        """A primitive function of the whole group, for `MergeKernels`."""
         params = [relax.Var(f"p{i}", operand.ty) for i, operand in enumerate(inputs)]
         arguments = dict(zip(inputs, params, strict=True))
         bindings = []

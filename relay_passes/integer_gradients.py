@@ -9,6 +9,7 @@ import tvm
 from tvm import relax
 
 from .graph import bindings_of, constant, dtype_of, main_of, op_name, rebuilt, shape_of
+from .ops.codes import codes_of
 from .ops.integer_gradient import (
     MAX_PIXELS,
     MAX_TAPS,
@@ -62,7 +63,7 @@ class IntegerGradients:
                 weight = _codes_and_scale(values.get(value.args[1]))
                 return integer_input_grad(value, *weight) if weight else value
             if name == "relax.odt.conv2d_weight_grad" and _sums_few_pixels(value):
-                data = _codes_and_zero_point(values.get(value.args[1]))
+                data = codes_of(values.get(value.args[1]))
                 return integer_weight_grad(value, *data) if data else value
             return value
 
@@ -99,14 +100,3 @@ def _codes_and_scale(decode):
 def _sums_few_pixels(gradient) -> bool:
     batch, _, height, width = shape_of(gradient.args[0])
     return int(gradient.attrs["groups"]) == 1 and 1 < batch * height * width <= MAX_PIXELS
-
-
-def _codes_and_zero_point(decode):
-    """(codes, scale, zero point) of ``dequantize(codes, scale, zero_point)``, or None."""
-    if op_name(decode) != "relax.dequantize" or dtype_of(decode.args[0]) != "int8":
-        return None
-    codes, scale, zero_point = decode.args
-    scale, zero_point = constant(scale), constant(zero_point)
-    if scale is None or zero_point is None or scale.size > 1 or zero_point.size > 1:
-        return None
-    return codes, float(scale), int(zero_point)

@@ -15,28 +15,14 @@ from .graph import (
     dtype_of,
     loss_of,
     main_of,
-    op_name,
     rebuilt,
     shape_of,
 )
 from .ops.precision import FORMATS, decode, encode
+from .ops.registry import operator_of
 
 FUNCTION = "main"
 LEAST_ELEMENTS = 256  # smaller tensors are not worth the rounding
-_ELEMENTWISE = frozenset(
-    f"relax.{name}" for name in ("odt.masked", "add", "subtract", "multiply", "divide", "negative")
-)
-# results in the backward that are no adjoints: gradients of weights and of biases, saved inputs
-_NOT_ADJOINTS = frozenset(
-    f"relax.{name}"
-    for name in (
-        "odt.conv2d_weight_grad",
-        "odt.integer_weight_grad",
-        "collapse_sum_to",
-        "odt.take_channels",
-        "dequantize",
-    )
-)
 
 
 @tvm.transform.module_pass(opt_level=0, name="NarrowAdjoints")
@@ -108,7 +94,7 @@ def _stored_adjoints(function: relax.Function) -> set[relax.Var]:
         var, readers = binding.var, consumers.get(binding.var, [])
         if var in forward or not readers or not _is_activation(binding):
             continue
-        if len(readers) > 1 or op_name(readers[0].value) not in _ELEMENTWISE:
+        if len(readers) > 1 or not operator_of(readers[0].value).elementwise:
             stored.add(var)
     return stored
 
@@ -118,6 +104,6 @@ def _is_activation(binding) -> bool:
     var = binding.var
     if not isinstance(var.ty, relax.TensorType) or dtype_of(var) != "float32":
         return False
-    if op_name(binding.value) in _NOT_ADJOINTS or len(shape_of(var)) != 4:
+    if not operator_of(binding.value).adjoint or len(shape_of(var)) != 4:
         return False
     return shape_of(var)[0] == 1 and math.prod(shape_of(var)) >= LEAST_ELEMENTS

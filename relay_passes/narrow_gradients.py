@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from tvm import relax
 
-from .graph import bindings_of, constant, op_name, rebuilt, shape_of
+from .graph import bindings_of, constant, op_name, rebuilt
 from .ops.channels import take_channels
-from .ops.convolution import conv2d_weight_grad_slice
-from .ops.registry import attributes
+from .ops.registry import attributes, operator_of
 
 TAKE = "relax.odt.take_channels"
 
@@ -17,7 +16,7 @@ def narrow_gradients(function: relax.Function) -> relax.Function:
 
     ``take(weight_grad(dy, x))`` becomes ``weight_grad(dy, take(x))``: the saved input is as narrow
     as the slice that trains. A sum of gradients (a weight that two layers share) is narrowed term
-    by term. What no rule covers stays as it is, correct and wide.
+    by term. What no rule covers (`Operator.narrowed`) stays as it is, correct and wide.
     """
     values = {b.var: b.value for b in bindings_of(function)}
 
@@ -32,20 +31,22 @@ def narrow_gradients(function: relax.Function) -> relax.Function:
 
 def _narrowed(emit, values, gradient, ranges, axis):
     value = values.get(gradient)
-    if op_name(value) == "relax.odt.conv2d_weight_grad":
-        call = conv2d_weight_grad_slice(value, ranges, axis)
-        data = _codes_first(emit, values, call.args[1])
-        return relax.Call(call.op, [call.args[0], data], call.attrs)
-    if op_name(value) == "relax.add" and len({shape_of(arg) for arg in value.args}) == 1:
-        terms = [_narrowed(emit, values, arg, ranges, axis) for arg in value.args]
-        return relax.op.add(*(emit(term) for term in terms))
-    return take_channels(gradient, ranges, axis)
+    rule = operator_of(value).narrowed
+
+    def narrow(term) -> relax.Call:
+        return _narrowed(emit, values, term, ranges, axis)
+
+    call = rule(narrow, value, ranges, axis) if rule else None
+    if call is None:
+        return take_channels(gradient, ranges, axis)
+    args = [_emitted(emit, values, a) if isinstance(a, relax.Call) else a for a in call.args]
+    return relax.Call(call.op, args, call.attrs)
 
 
-def _codes_first(emit, values, take) -> relax.Var:
-    """Take channels of the int8 codes, not of what they stand for: a quarter of the bytes."""
-    decode = values.get(take.args[0])
+def _emitted(emit, values, call) -> relax.Var:
+    """Of decoded activations take channels of the int8 codes: a quarter of the bytes."""
+    decode = values.get(call.args[0]) if op_name(call) == TAKE else None
     if op_name(decode) != "relax.dequantize" or constant(decode.args[1]).size != 1:
-        return emit(take)
-    codes = emit(relax.Call(take.op, [decode.args[0]], take.attrs))
+        return emit(call)
+    codes = emit(relax.Call(call.op, [decode.args[0]], call.attrs))
     return emit(relax.Call(decode.op, [codes, *decode.args[1:]], decode.attrs))

@@ -7,6 +7,7 @@ from tvm import relax
 
 from .fuse_prologue import FusePrologue
 from .in_place import InPlace
+from .kernel_attributes import MergeKernels
 from .lower_qdq import LowerQDQ
 from .lower_to_loops import LowerToLoops
 from .schedule import DefaultSchedule
@@ -34,11 +35,7 @@ def lowering(fuse: bool = True, chooser=None, scratch=None) -> tvm.transform.Pas
             relax.transform.LegalizeOps(skip_ops=["relax.reshape"]),
             relax.transform.AnnotateTIROpPattern(),
             # fewer kernels: first what a kernel reads, then what follows it
-            *(
-                [FusePrologue(), relax.transform.FuseOps(), relax.transform.FuseTIR()]
-                if fuse
-                else []
-            ),
+            *([FusePrologue(), relax.transform.FuseOps(), MergeKernels()] if fuse else []),
             relax.transform.DeadCodeElimination(),
             scheduling(chooser, scratch),
         ]

@@ -10,7 +10,6 @@ import numpy as np
 import tvm
 from tvm import relax
 
-from . import op_gradients  # noqa: F401  (registers the rules)
 from .graph import (
     Renamer,
     bindings_of,
@@ -84,9 +83,11 @@ class SparseBackward:
         subsets = {name: chosen for name, chosen in self.trained.items() if chosen is not None}
         function = SplitParameters(subsets)(module)[LOSS]
         leaves = [_leaf(function, p) for p in function.params[2:] if p.name in self.trained]
-        opened = _open_leaves(function, leaves)
+        dependent = _dependent(function, leaves)
+        opened, outside = _open_leaves(function, leaves, dependent)
         differentiated = _differentiate(function, opened, leaves)
-        step = tvm.IRModule({LOSS: _append_updates(function, differentiated, leaves)})
+        step = _append_updates(function, differentiated, outside, dependent, leaves)
+        step = tvm.IRModule({LOSS: step})
         step = relax.transform.CanonicalizeBindings()(step)  # no aliases between a gradient and us
         step = tvm.IRModule({LOSS: narrow_gradients(step[LOSS])})
         return relax.transform.DeadCodeElimination()(step)
@@ -147,30 +148,39 @@ def _leaf(function, parameter) -> _Leaf:
     return _Leaf(parameter, merge, readers[0])
 
 
-def _open_leaves(function, leaves) -> relax.Function:
-    """Make each real value an argument: the function that `Gradient` can differentiate.
+def _dependent(function, leaves) -> list[relax.VarBinding]:
+    """What is computed from a leaf: all that `Gradient` need know."""
+    reached = {leaf.binding.var if leaf.binding else leaf.parameter for leaf in leaves}
+    dependent = []
+    for binding in bindings_of(function):
+        if binding.var not in reached and not reached.isdisjoint(variables_in(binding.value)):
+            reached.add(binding.var)
+            dependent.append(binding)
+    return dependent
 
-    The new arguments follow the others, in the order of `leaves`.
+
+def _open_leaves(function, leaves, dependent) -> tuple[relax.Function, list[relax.Var]]:
+    """The `dependent` bindings as a function that `Gradient` can differentiate.
+
+    What they read of the others is an argument of it, behind those of `function`; the real values
+    of the `leaves` come first, in their order. Returns these variables, too.
     """
-    opened = {
-        leaf.binding.var: relax.Var(f"{leaf.parameter.name}.real", leaf.binding.var.ty)
-        for leaf in leaves
-        if leaf.binding
-    }
+    own = {*function.params, *(binding.var for binding in dependent)}
+    read = [v for binding in dependent for v in variables_in(binding.value) if v not in own]
+    outside = dict.fromkeys([*(leaf.binding.var for leaf in leaves if leaf.binding), *read])
+    renamed = Renamer({var: relax.Var(var.name, var.ty) for var in outside})
     builder = relax.BlockBuilder()
-    renamed = Renamer(opened)
-    with builder.function(LOSS, [*function.params, *opened.values()]):
+    with builder.function(LOSS, [*function.params, *renamed.vars.values()]):
         with builder.dataflow():
-            for binding in bindings_of(function):
-                if binding.var not in opened:
-                    renamed.vars[binding.var] = builder.emit(renamed(binding.value))
+            for binding in dependent:
+                renamed.vars[binding.var] = builder.emit(renamed(binding.value))
             output = builder.emit_output(renamed(function.body.body))
         builder.emit_func_output(output)
-    return builder.get()[LOSS]
+    return builder.get()[LOSS], list(outside)
 
 
 def _differentiate(function, opened, leaves) -> relax.Function:
-    """``(..., real values...) -> (loss, (gradient of each leaf...))``."""
+    """``(..., real values..., others...) -> (loss, (gradient of each leaf...))``."""
     count = len(function.params)
     arguments = dict(zip(function.params, opened.params[:count], strict=True))
     real = iter(opened.params[count:])
@@ -179,25 +189,34 @@ def _differentiate(function, opened, leaves) -> relax.Function:
     return module[LOSS + "_adjoint"]
 
 
-def _append_updates(function, differentiated, leaves) -> relax.Function:
-    """Bind the real values again, add the optimizer, return the new parameters."""
+def _append_updates(function, differentiated, outside, dependent, leaves) -> relax.Function:
+    """Bind what lies `outside` again, add the optimizer, return the new parameters."""
     count = len(function.params)
     learning_rate = relax.Var("learning_rate", relax.TensorType((), "float32"))
     seed = relax.Var("seed", relax.TensorType((), "uint32"))
     params = [*function.params[:2], learning_rate, seed, *function.params[2:]]
     renamed = Renamer(dict(zip(differentiated.params[:count], function.params, strict=True)))
+    arguments = dict(zip(outside, differentiated.params[count:], strict=True))
+    copies = iter(bindings_of(differentiated))
+    copied = {binding.var for binding in dependent}
     builder = relax.BlockBuilder()
+
+    def emit(binding):
+        value = builder.emit(renamed(binding.value))
+        renamed.vars |= {binding.var: value, arguments.get(binding.var, binding.var): value}
+
     with builder.function(LOSS, params):
         with builder.dataflow():
-            real = iter(differentiated.params[count:])
             for leaf in leaves:
-                if leaf.merge:
-                    renamed.vars[leaf.merge.var] = builder.emit(leaf.merge.value)
-                if leaf.binding:
-                    value = renamed(leaf.binding.value)
-                    renamed.vars[next(real)] = builder.emit(value)
-            for binding in bindings_of(differentiated):
-                renamed.vars[binding.var] = builder.emit(renamed(binding.value))
+                for binding in filter(None, (leaf.merge, leaf.decode)):
+                    emit(binding)
+            for binding in bindings_of(function):
+                if binding.var in copied:
+                    emit(next(copies))
+                elif binding.var not in renamed.vars:
+                    emit(binding)
+            for binding in copies:
+                emit(binding)
             loss, gradients = _results(differentiated, renamed)
             updated = [
                 builder.emit_output(_update(builder, leaf, gradient, learning_rate, seed))

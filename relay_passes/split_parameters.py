@@ -20,6 +20,7 @@ from .graph import (
     variables_in,
 )
 from .ops.channels import merge_channels, ranges_of
+from .ops.convolution import channel_multiplier
 
 FUNCTION = "main"
 FROZEN_SUFFIX = ".frozen"
@@ -155,9 +156,8 @@ def _convolutions(function, parameter) -> list[relax.Call | None]:
 def _axis_of(conv: relax.Call | None) -> tuple[int, int] | None:
     if conv is None:
         return None
-    outputs, inputs_per_group = shape_of(conv.args[1])[:2]
-    groups = int(conv.attrs.groups)
-    return (0, outputs // groups) if inputs_per_group == 1 and groups > 1 else (1, 1)
+    multiplier = channel_multiplier(shape_of(conv.args[1]), int(conv.attrs.groups))
+    return (0, multiplier) if multiplier else (1, 1)
 
 
 def _rows(parameter, chosen, axis: int, rows: int) -> list[int]:

@@ -13,7 +13,7 @@ from tvm_ondevice_train.errors import OdtError
 TRAINING = ["SparseBackward", "EliminateDeadGradients", "IntegerGradients"]
 LOWERING = [
     *("LowerQDQ", "CanonicalizeBindings", "DeadCodeElimination", "LegalizeOps"),
-    *("AnnotateTIROpPattern", "FusePrologue", "FuseOps", "FuseTIR", "DeadCodeElimination"),
+    *("AnnotateTIROpPattern", "FusePrologue", "FuseOps", "MergeKernels", "DeadCodeElimination"),
     *("DefaultSchedule", "LowerToLoops", "InPlace", "SelectMicrokernels", "ReorderForMemory"),
 ]
 

@@ -48,6 +48,14 @@ def test_sugar(spec, trained):
     assert resolve(spec, LAYERS).trained == trained
 
 
+def test_slopes_train_with_the_layer_before_them():
+    layers = (Layer("conv", "weight", None, ("slope", "slope2")), *LAYERS)
+    assert resolve("full", layers).trained[:3] == ("weight", "slope", "slope2")
+    assert resolve(UpdateScheme({"slope": "all"}), layers).trained == ("slope",)
+    with pytest.raises(OdtError, match='only the weight of a layer trains by channel; use "all"'):
+        resolve(UpdateScheme({"slope": Channels(count=1)}), layers)
+
+
 def test_a_parameter_shared_by_two_layers_is_named_once():
     tied = (Layer("embed", "shared", None), Layer("head", "shared", "bias"))
     assert resolve("full", tied).trained == ("shared", "bias")

@@ -144,7 +144,7 @@ def kernel_passes(on, scratch=None) -> list:
 
     scratch : kernels that get little scratch memory or none, at the price of speed.
     """
-    fusion = [transform.FusePrologue(), relax.transform.FuseOps(), relax.transform.FuseTIR()]
+    fusion = [transform.FusePrologue(), relax.transform.FuseOps(), transform.MergeKernels()]
     return [
         relax.transform.LegalizeOps(skip_ops=["relax.reshape"]),
         relax.transform.AnnotateTIROpPattern(),

@@ -9,7 +9,8 @@ import numpy as np
 from tvm import relax
 
 from relay_passes import split_parameters
-from relay_passes.graph import bindings_of, op_name, shape_of
+from relay_passes.graph import bindings_of, shape_of
+from relay_passes.ops.registry import operator_of
 
 from .errors import OdtError
 from .model import Model
@@ -64,7 +65,7 @@ def channel_axis(model: Model, name: str) -> ChannelAxis:
 def linear_calls(model: Model) -> list[tuple[Layer, relax.Call]]:
     """Each of `model.layers` with its call, whose arguments are input and weight."""
     values = (binding.value for binding in bindings_of(model.module["main"]))
-    calls = [v for v in values if op_name(v) in ("relax.nn.conv2d", "relax.matmul")]
+    calls = [value for value in values if operator_of(value).layer]
     return list(zip(model.layers, calls, strict=True))
 
 

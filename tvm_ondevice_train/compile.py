@@ -31,9 +31,11 @@ from .codegen.model_c import Source, generate
 from .codegen.program import Program, extract, loss_before_updates, prediction_first
 from .dump_ir import ir_dump
 from .errors import OdtError
-from .export.onnx_writer import onnx_bytes
+from .export.learned import NOT_IN_ONNX
+from .export.onnx_writer import onnx_or_reason
 from .frontend import load
 from .model import Model
+from .operators.check import check_operators
 from .project import generate_project
 from .report import check_budget, make_report
 from .scheme import UpdateScheme, errors_naming, resolve
@@ -70,16 +72,17 @@ class CompiledModel:
         transport: of a bare-metal image, "semihosting" or "uart"; by default the board's first.
         """
         platform = platform or self.board.platforms[0]
+        exported, reason = onnx_or_reason(self.model)
         return generate_project(
             self.files,
-            self.report,
+            {**self.report, **({NOT_IN_ONNX: reason} if reason else {})},
             self.board,
             platform,
             directory,
             stack_bytes=self.report["stack_bytes"],
             initial=self.initial,
             transport=transport,
-            exported=onnx_bytes(self.model),
+            exported=exported,
         )
 
 
@@ -150,6 +153,7 @@ def compile(
     if classes is not None:
         model = replace_head(model, classes, seed)
     resolved = resolve(scheme, model.layers)
+    check_operators(model, resolved.trained)
     with errors_naming(scheme):
         sliced = slice_model(model, resolved)
     train, evaluate = build_programs(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import tvm
 from tvm import relax
 
 from relay_passes.graph import bindings_of, constant, consumers_of, op_name
+from relay_passes.ops.registry import operator_of
 
 from .scheme import Layer
 
@@ -63,15 +64,20 @@ class Model:
 
     @property
     def layers(self) -> tuple[Layer, ...]:
-        """Every convolution or fully connected layer in execution order, with its parameters."""
+        """Every convolution or fully connected layer in execution order, with its parameters.
+
+        What an activation has learned belongs to the layer before it.
+        """
         function = self.module["main"]
         producers = {b.var: b.value for b in bindings_of(function)}
         consumers = consumers_of(function)
-        return tuple(
-            _layer(binding, producers, consumers)
-            for binding in bindings_of(function)
-            if op_name(binding.value) in ("relax.nn.conv2d", "relax.matmul")
-        )
+        layers: list[Layer] = []
+        for binding in bindings_of(function):
+            if operator_of(binding.value).layer:
+                layers.append(_layer(binding, producers, consumers))
+            elif layers and (name := _learned(binding.value, producers)):
+                layers[-1] = replace(layers[-1], slopes=(*layers[-1].slopes, name))
+        return tuple(layers)
 
 
 def layer_name(parameter: str) -> str:
@@ -79,8 +85,14 @@ def layer_name(parameter: str) -> str:
     return re.sub(r"[._](weight|bias|kernel)(_quantized)?$", "", parameter)
 
 
+def _learned(call, producers) -> str | None:
+    """Name of the parameter that `call` has learned, if it has one."""
+    operand = operator_of(call).learned
+    return None if operand is None else _parameter_behind(call.args[operand], producers)
+
+
 def _layer(binding, producers, consumers) -> Layer:
-    weight = _parameter_behind(binding.value.args[1], producers)
+    weight = _learned(binding.value, producers)
     bias = None
     users = consumers.get(binding.var, [])
     if len(users) == 1 and op_name(users[0].value) == "relax.add":
@@ -91,10 +103,10 @@ def _layer(binding, producers, consumers) -> Layer:
 
 
 def _parameter_behind(expr, producers) -> str | None:
-    """Name of the parameter that reaches `expr` through dequantize and reshape, if one does."""
+    """Name of the parameter that `expr` is, decoded or reshaped, if it is one."""
     while expr in producers:
         value = producers[expr]
-        if op_name(value) not in ("relax.dequantize", "relax.reshape"):
+        if not operator_of(value).restates:
             return None
         expr = value.args[0]
     return expr.name if isinstance(expr, relax.Var) else None

@@ -39,16 +39,21 @@ _CHANNELS = (
 
 @dataclass(frozen=True)
 class Layer:
-    """One layer; `weight` and `bias` are parameter names, None where it has none."""
+    """One layer: names of parameters; `weight` and `bias` are None where it has none.
+
+    `slopes` are those of each PReLU behind it.
+    """
 
     name: str
     weight: str | None
     bias: str | None
+    slopes: tuple[str, ...] = ()
 
     @property
     def parameters(self) -> tuple[str, ...]:
         """The names of the parameters that the layer has, weight first."""
-        return tuple(name for name in (self.weight, self.bias) if name is not None)
+        names = (self.weight, self.bias, *self.slopes)
+        return tuple(name for name in names if name is not None)
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,12 @@ from tvm import relax
 
 from relay_passes.graph import bindings_of, consumers_of, op_name, shape_of
 from relay_passes.ops.loss import negative_log_likelihood
+from relay_passes.ops.registry import operator_of
 
 from .errors import OdtError
 from .model import Model
 
 LOSSES = ("cross_entropy", "mse")
-_TO_OUTPUT = ("relax.add", "relax.quantize", "relax.dequantize", "relax.reshape")
 
 
 def replace_head(model: Model, classes: int, seed: int = 0) -> Model:
@@ -65,7 +65,8 @@ def _classifier(model: Model, function):
     consumers, frontier = consumers_of(function), [last.var]
     while frontier:
         for reader in consumers.get(frontier.pop(), []):
-            if op_name(reader.value) not in _TO_OUTPUT and not isinstance(reader.value, relax.Var):
+            restated = operator_of(reader.value).restates or isinstance(reader.value, relax.Var)
+            if not restated and op_name(reader.value) != "relax.add":
                 raise OdtError(
                     f"{model.name}: {op_name(reader.value)} follows the last layer; classes can "
                     "only replace a classifier that ends the network."

@@ -1,15 +1,21 @@
-"""Relax operators that TVM lacks, registered from Python as ``relax.odt.*``.
+"""What the passes know of operators, a record each: `Operator`.
 
-Each has a type rule and a lowering to TE; importing this package registers them all.
+Operators that TVM lacks are registered as ``relax.odt.*``, with a type rule and a lowering to TE;
+of TVM's own the records say what TVM does not. Importing this package enters them all.
 """
 
 from . import (  # noqa: F401
     channels,
+    codes,
     convolution,
+    elementwise,
+    integer_gradient,
+    layers,
     loss,
     masks,
     pooling,
     precision,
+    prelu,
     quantized,
     update,
 )

@@ -73,7 +73,7 @@ def source_channel(ranges: list[int], position):
     return index
 
 
-@register("take_channels", _taken)
+@register("take_channels", _taken, adjoint=False)
 def _take(attrs, data):
     axis, ranges = attrs["axis"], attrs["ranges"]
     shape = [int(n) for n in data.shape]

@@ -6,8 +6,11 @@ Layouts: activations NCHW, weights OIHW; ``padding`` is (top, left, bottom, righ
 
 from __future__ import annotations
 
+import math
+
 from tvm import relax, te, tirx
 
+from ..graph import shape_of
 from .channels import indices_of, ranges_of, source_channel, take_channels
 from .registry import attributes, call, float_of_shape, register
 from .staging import COLUMNS, FILTERS, PLANE, TAPS
@@ -24,7 +27,7 @@ def conv2d_weight_grad(adjoint, data, shape, conv_attrs) -> relax.Call:
     return call("conv2d_weight_grad", adjoint, data, shape=list(shape), rows=[0, shape[0]], **attrs)
 
 
-def conv2d_weight_grad_slice(gradient: relax.Call, ranges: list[int], axis: int) -> relax.Call:
+def conv2d_weight_grad_slice(_narrow, gradient: relax.Call, ranges, axis: int) -> relax.Call:
     """``take_channels(gradient, ranges, axis)`` that computes no more than that.
 
     `gradient` is a call of `conv2d_weight_grad`. Along axis 1 it reads only those input channels;
@@ -45,6 +48,31 @@ def conv2d_weight_grad_slice(gradient: relax.Call, ranges: list[int], axis: int)
     return call("conv2d_weight_grad", adjoint, take_channels(data, ranges_of(inputs)), **attrs)
 
 
+def channel_multiplier(weight_shape, groups: int) -> int | None:
+    """Outputs of each input channel of a depthwise convolution; None for any other.
+
+    Depthwise is what has several groups, each of one input channel.
+    """
+    outputs, inputs_per_group = (int(n) for n in weight_shape[:2])
+    return outputs // groups if inputs_per_group == 1 and groups > 1 else None
+
+
+def macs_of_convolution(shape, weight_shape) -> int:
+    """Multiply-accumulates for a result or an adjoint of `shape`: the taps of each element."""
+    return math.prod(shape) * math.prod(weight_shape[1:])
+
+
+def macs_of_input_grad(expr: relax.Call) -> int:
+    """Of ``input_grad(adjoint, weight, ...)``."""
+    return macs_of_convolution(shape_of(expr.args[0]), shape_of(expr.args[1]))
+
+
+def macs_of_weight_grad(expr: relax.Call) -> int:
+    """Of ``weight_grad(adjoint, data)``, for the rows of the weight that it computes."""
+    batch, _, height, width = shape_of(expr.args[0])
+    return batch * height * width * math.prod(int(n) for n in expr.attrs["shape"])
+
+
 def geometry(attrs) -> dict:
     """strides, padding, dilation and groups of a relax.nn.conv2d as plain integers."""
     lists = {
@@ -53,13 +81,13 @@ def geometry(attrs) -> dict:
     return {**lists, "groups": int(attrs.groups)}
 
 
-@register("conv2d_input_grad", float_of_shape)
+@register("conv2d_input_grad", float_of_shape, macs=macs_of_input_grad)
 def _input_grad(attrs, adjoint, weight):
     """dx[n,c,h,w] = sum over o,i,j of dy[n,o,(h+top-i*di)/sh,(w+left-j*dj)/sw] * w[o,c,i,j]."""
-    outputs, inputs_per_group, _, _ = (int(n) for n in weight.shape)
-    if inputs_per_group == 1 and outputs == attrs["groups"] > 1:
+    if channel_multiplier(weight.shape, attrs["groups"]) == 1:
         return _channelwise_input_grad(attrs, adjoint, weight)
     batch, inputs, rows, columns = attrs["shape"]
+    outputs, inputs_per_group = (int(n) for n in weight.shape[:2])
     groups = attrs["groups"]
     taps = [outputs // groups, *(int(n) for n in weight.shape[2:])]
 
@@ -139,7 +167,13 @@ def window_conditions(position, stride, extent):
     return [position >= 0, position < extent * stride, tirx.indexmod(position, stride) == 0]
 
 
-@register("conv2d_weight_grad", float_of_shape)
+@register(
+    "conv2d_weight_grad",
+    float_of_shape,
+    macs=macs_of_weight_grad,
+    narrowed=conv2d_weight_grad_slice,
+    adjoint=False,
+)
 def _weight_grad(attrs, adjoint, data):
     """dw[o,c,i,j] = sum over n,h,w of dy[n,rows(o),h,w] * x[n,g+c,h*sh+i*di-top,w*sw+j*dj-left]."""
     if attrs["groups"] > 1:  # each output has columns of its own: storing them gains nothing

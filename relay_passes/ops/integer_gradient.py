@@ -12,7 +12,12 @@ from __future__ import annotations
 from tvm import relax, te, tirx
 
 from .channels import source_channel
-from .convolution import upsampled
+from .convolution import (
+    channel_multiplier,
+    macs_of_input_grad,
+    macs_of_weight_grad,
+    upsampled,
+)
 from .registry import attributes, call, float_of_shape, register
 from .staging import (
     COLUMNS,
@@ -56,10 +61,9 @@ def integer_weight_grad(gradient: relax.Call, codes, scale: float, zero_point: i
     return call("integer_weight_grad", gradient.args[0], codes, **attrs)
 
 
-@register("integer_input_grad", float_of_shape)
+@register("integer_input_grad", float_of_shape, macs=macs_of_input_grad)
 def _input_grad(attrs, adjoint, codes, scale):
-    outputs, inputs_per_group, _, _ = (int(n) for n in codes.shape)
-    if inputs_per_group == 1 and outputs == attrs["groups"] > 1:
+    if channel_multiplier(codes.shape, attrs["groups"]) == 1:
         return _channelwise_input_grad(attrs, adjoint, codes, scale)
     return _dense_input_grad(attrs, adjoint, codes, scale)
 
@@ -162,7 +166,7 @@ def _channelwise_input_grad(attrs, adjoint, codes, scale):
     return te.compute(attrs["shape"], real, name="input_grad")
 
 
-@register("integer_weight_grad", float_of_shape)
+@register("integer_weight_grad", float_of_shape, macs=macs_of_weight_grad, adjoint=False)
 def _weight_grad(attrs, adjoint, codes):
     """A block for each output channel: its adjoints of all pixels."""
     batch, _, out_height, out_width = (int(n) for n in adjoint.shape)

@@ -7,7 +7,9 @@ TVM's `nll_loss` compares 64-bit labels, which its passes narrow in one process 
 from __future__ import annotations
 
 from tvm import relax, te, tirx
+from tvm.relax.op.grad import no_grad
 
+from ..graph import shape_of
 from .registry import call, register
 
 _ZERO = tirx.const(0, "float32")
@@ -23,7 +25,14 @@ def negative_log_likelihood_grad(adjoint, label, classes: int) -> relax.Call:
     return call("negative_log_likelihood_grad", adjoint, label, classes=classes)
 
 
-@register("negative_log_likelihood", lambda _: relax.TensorType((), "float32"))
+def _gradient(_var, expr, adjoint, _builder):
+    """`[-adjoint at the label, else 0]`."""
+    log_probabilities, label = expr.args
+    classes = shape_of(log_probabilities)[1]
+    return [negative_log_likelihood_grad(adjoint, label, classes), no_grad(label)]
+
+
+@register("negative_log_likelihood", lambda _: relax.TensorType((), "float32"), gradient=_gradient)
 def _loss(_attrs, log_probabilities, label):
     k = te.reduce_axis((0, int(log_probabilities.shape[1])), "k")
     return te.compute(
@@ -35,7 +44,7 @@ def _row(expr):
     return relax.TensorType((1, int(expr.attrs["classes"])), "float32")
 
 
-@register("negative_log_likelihood_grad", _row)
+@register("negative_log_likelihood_grad", _row, cheap=False)
 def _loss_grad(attrs, adjoint, label):
     return te.compute(
         (1, attrs["classes"]), lambda _, k: _at(label, k, -adjoint()), name="loss_grad"

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from tvm import relax, te, tirx
 
-from .registry import PREFIX, call, register
+from .registry import call, register
 
 INT8_MIN, INT8_MAX = -128, 127
-MASKS = tuple(PREFIX + name for name in ("code_range_mask", "interval_mask", "positive_mask"))
 
 
 def code_range_mask(data, scale: float, zero_point: int) -> relax.Call:
@@ -34,7 +33,7 @@ def _bool_like(expr):
     return relax.TensorType(expr.args[0].ty.shape, "bool")
 
 
-@register("code_range_mask", _bool_like)
+@register("code_range_mask", _bool_like, mask=True)
 def _code_range(attrs, data):
     def element(*index):
         code = tirx.round(data(*index) / tirx.const(attrs["scale"], "float32"))
@@ -47,7 +46,7 @@ def _code_range(attrs, data):
     return te.compute(data.shape, element, name="mask")
 
 
-@register("interval_mask", _bool_like)
+@register("interval_mask", _bool_like, mask=True)
 def _interval(attrs, data):
     low, high = (tirx.const(attrs[key], "float32") for key in ("low", "high"))
     return te.compute(
@@ -55,12 +54,12 @@ def _interval(attrs, data):
     )
 
 
-@register("positive_mask", _bool_like)
+@register("positive_mask", _bool_like, mask=True)
 def _positive(_attrs, data):
     return te.compute(data.shape, lambda *i: data(*i) > tirx.const(0, "float32"), name="mask")
 
 
-@register("masked", lambda expr: expr.args[1].ty)
+@register("masked", lambda expr: expr.args[1].ty, elementwise=True)
 def _masked(_attrs, mask, adjoint):
     zero = tirx.const(0, "float32")
     return te.compute(

@@ -11,6 +11,8 @@ from __future__ import annotations
 import numpy as np
 from tvm import relax, te, tirx
 
+from ..graph import shape_of
+from .convolution import channel_multiplier, macs_of_convolution
 from .masks import INT8_MAX, INT8_MIN
 from .narrow_sum import narrow_sum
 from .registry import register
@@ -102,19 +104,20 @@ def _requantize(attrs, acc, multiplier, shift):
     return tirx.call_pure_extern("int32", function, *operands) + zero_point
 
 
-@register("qconv2d", _outputs)
+def _macs(expr):
+    shape = [int(n) for n in expr.attrs["shape"]]
+    return macs_of_convolution(shape, shape_of(expr.args[1]))
+
+
+@register("qconv2d", _outputs, macs=_macs)
 def _qconv2d(attrs, data, weight, bias, multiplier, shift, *bounds):
     """acc[n,o,h,w] = bias[o] + sum over c,i,j of (x - input_zero_point) * w[o,c,i,j].
 
     multiplier, shift : int32, one for each output channel.
     bounds : for an activation the least and the greatest accumulator that it passes.
     """
-    outputs, *kernel = (int(n) for n in weight.shape)
-    if kernel[0] == 1 and int(data.shape[1]) > 1:
-        acc = _depthwise(attrs, data, weight)
-    else:
-        acc = _dense(attrs, data, weight)
-
+    depthwise = channel_multiplier(weight.shape, attrs["groups"]) is not None
+    acc = (_depthwise if depthwise else _dense)(attrs, data, weight)
     biased = te.compute(attrs["shape"], lambda n, o, h, w: acc(n, o, h, w) + bias[o], name="biased")
 
     def rounded(n, o, h, w):

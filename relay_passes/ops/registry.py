@@ -1,48 +1,154 @@
-"""Register a Relax operator from Python: its type rule and its lowering to TE."""
+"""One record an operator: what the passes know of it, TVM's own and those registered here."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partialmethod
 
 import tvm
 from tvm import relax
 from tvm.ir import Op
 from tvm.ir import _ffi_api as _ir_ffi
 from tvm.ir.op import register_op_attr
-from tvm.relax.transform.legalize_ops.common import register_legalize
+from tvm.relax.op.base import register_gradient
 
-PREFIX = "relax.odt."
+from ..graph import op_name
+from ..kernel_attributes import COSTLY, MACS
+
+PREFIX = "relax."
+OWN = PREFIX + "odt."
 OPAQUE = 8  # TVM's OpPatternKind: never fused with a reader
+_OVERRIDE = 20  # TVM registers its own rules at level 10
 
 
-def register(name: str, infer):
-    """Register ``relax.odt.<name>``; decorates its TE function.
+@dataclass(frozen=True)
+class Operator:
+    """What the passes know of an operator; the defaults suit one of which they know nothing.
+
+    gradient : rule for `relax.transform.Gradient`; None leaves TVM's, if there is one.
+    integer : (values, result, epilogue) -> (call on codes or None, variables inside the group).
+    bounds : call -> (low, high, whether the gradient at `low` is 0), of an activation that clamps.
+    channels : call -> what numbers its channels alike, see `ops.numbering`; None mixes them.
+    narrowed : (narrow, call, ranges, axis) -> a call for these channels of the result alone, or
+        None; ``narrow(operand)`` is the same of an operand, see `narrow_gradients`.
+    macs : call -> multiply-accumulates.
+    cheap : recomputing an element costs a reader little more than a load: no exponential, no
+        division, no search.
+    elementwise : an element of the result depends on the operands' elements of its index.
+    mask : says where a gradient passes.
+    restates : the result stands for the numbers of its first operand, as codes or in another shape.
+    stored : False where whoever reads the result computes it anew.
+    adjoint : whether in a backward the result may be the adjoint of an activation.
+    layer : a scheme counts it as a layer.
+    learned : the operand that is a parameter, if one is.
+    """
+
+    gradient: Callable | None = None
+    integer: Callable | None = None
+    bounds: Callable | None = None
+    channels: Callable | None = None
+    narrowed: Callable | None = None
+    macs: Callable[[relax.Call], int] = lambda _: 0
+    cheap: bool = True
+    elementwise: bool = False
+    mask: bool = False
+    restates: bool = False
+    stored: bool = True
+    adjoint: bool = True
+    layer: bool = False
+    learned: int | None = None
+
+
+_UNKNOWN = Operator()
+_OPERATORS: dict[str, Operator] = {}
+
+
+def operator_of(expr) -> Operator:
+    """The record of the operator that `expr` calls."""
+    return _OPERATORS.get(op_name(expr), _UNKNOWN)
+
+
+def has_gradient(expr: relax.Call) -> bool:
+    """Whether `relax.transform.Gradient` has a rule for the operator that `expr` calls."""
+    return isinstance(expr.op, Op) and expr.op.get_attr("FPrimalGradient") is not None
+
+
+def describe(name: str, **facts) -> None:
+    """Enter the record of TVM's ``relax.<name>``; `facts` are fields of `Operator`."""
+    operator = _entered(PREFIX + name, facts)
+    if not operator.cheap or "macs" in facts:
+        _legalize_annotated(PREFIX + name, operator)
+
+
+def register(name: str, infer, **facts):
+    """Register ``relax.odt.<name>`` and its record; decorates its TE function.
 
     Parameters
     ----------
     infer : call -> relax.Type, the type of the result.
+    facts : fields of `Operator`.
 
     The decorated function takes the call's attributes (a dict) and its operands as TE tensors, and
     returns one or several TE tensors. A call whose attribute ``saved`` is true becomes a kernel of
     its own: its result, and not its operand, is kept until the backward.
     """
-    _ir_ffi.RegisterOp(PREFIX + name, "")
-    register_op_attr(PREFIX + name, "FInferType", lambda call, _context: infer(call))
-    register_op_attr(PREFIX + name, "FPurity", True)
-    register_op_attr(PREFIX + name, "TScriptPrinterName", "odt." + name, level=20)
+    _ir_ffi.RegisterOp(OWN + name, "")
+    register_op_attr(OWN + name, "FInferType", lambda call, _context: infer(call))
+    register_op_attr(OWN + name, "FPurity", True)
+    register_op_attr(OWN + name, "TScriptPrinterName", "odt." + name, level=20)
+    operator = _entered(OWN + name, facts)
 
     def decorate(compute):
         def legalize(builder, call):
             attrs = attributes(call)
+            kernel = _kernel_attributes(operator, call)
             return builder.call_te(
                 lambda *operands: compute(attrs, *operands),
                 *call.args,
                 primfunc_name_hint=name,
-                primfunc_attrs={"op_pattern": OPAQUE} if attrs.get("saved") else None,
+                primfunc_attrs=kernel | ({"op_pattern": OPAQUE} if attrs.get("saved") else {}),
             )
 
-        register_legalize(PREFIX + name, legalize)
+        register_op_attr(OWN + name, "FLegalize", legalize)
         return compute
 
     return decorate
+
+
+def _entered(name: str, facts) -> Operator:
+    operator = _OPERATORS[name] = Operator(**facts)
+    if operator.gradient is not None:
+        register_gradient(name, operator.gradient, level=_OVERRIDE)
+    return operator
+
+
+def _kernel_attributes(operator: Operator, call: relax.Call) -> dict[str, int]:
+    macs = operator.macs(call)
+    return ({MACS: macs} if macs else {}) | ({} if operator.cheap else {COSTLY: 1})
+
+
+def _legalize_annotated(name: str, operator: Operator) -> None:
+    """Let TVM's legalization of `name` attach what the record says of the kernel."""
+    legalize = Op.get(name).get_attr("FLegalize")
+
+    def annotated(builder, call):
+        with _kernels_with(_kernel_attributes(operator, call)):
+            return legalize(builder, call)
+
+    register_op_attr(name, "FLegalize", annotated, level=_OVERRIDE)
+
+
+@contextmanager
+def _kernels_with(attrs: dict[str, int]):
+    """While it lasts builders give kernels these attributes; TVM's legalizations have no say."""
+    call_te = relax.BlockBuilder.call_te
+    relax.BlockBuilder.call_te = partialmethod(call_te, primfunc_attrs=attrs)
+    try:
+        yield
+    finally:
+        relax.BlockBuilder.call_te = call_te
 
 
 def float_of_shape(expr: relax.Call) -> relax.Type:
@@ -50,16 +156,25 @@ def float_of_shape(expr: relax.Call) -> relax.Type:
     return relax.TensorType([int(n) for n in expr.attrs["shape"]], "float32")
 
 
+def like_first(expr: relax.Call) -> relax.Type:
+    """Type rule of an operator whose result is of its first operand's type."""
+    return expr.args[0].ty
+
+
 def call(name: str, *operands, **attrs) -> relax.Call:
     """``relax.odt.<name>(*operands)`` with compile-time attributes."""
-    return relax.Call(
-        Op.get(PREFIX + name), list(operands), tvm.ir.make_node("ir.DictAttrs", **attrs)
-    )
+    return relax.Call(Op.get(OWN + name), list(operands), tvm.ir.make_node("ir.DictAttrs", **attrs))
 
 
 def attributes(expr: relax.Call) -> dict:
     """Attributes of a ``relax.odt.*`` call as plain Python numbers, strings and lists."""
     return {key: _plain(expr.attrs[key]) for key in expr.attrs.keys()}
+
+
+def with_attributes(expr: relax.Call, **changed) -> relax.Call:
+    """The same ``relax.odt.*`` call with other or further attributes."""
+    attrs = {key: expr.attrs[key] for key in expr.attrs.keys()} | changed
+    return relax.Call(expr.op, expr.args, tvm.ir.make_node("ir.DictAttrs", **attrs))
 
 
 def _plain(value):

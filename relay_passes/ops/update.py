@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from tvm import relax, te, tirx
 
-from .registry import call, register
+from .registry import call, like_first, register
 
 
 def sgd_update(parameter, gradient, learning_rate) -> relax.Call:
@@ -37,18 +37,14 @@ def sgd_update_codes(codes, gradient, learning_rate, seed, inverse_scale, *, lim
     )
 
 
-def _like_first(expr):
-    return expr.args[0].ty
-
-
-@register("sgd_update", _like_first)
+@register("sgd_update", like_first)
 def _update(_attrs, parameter, gradient, learning_rate):
     return te.compute(
         parameter.shape, lambda *i: parameter(*i) - learning_rate() * gradient(*i), name="updated"
     )
 
 
-@register("sgd_update_codes", _like_first)
+@register("sgd_update_codes", like_first)
 def _update_codes(attrs, codes, gradient, learning_rate, seed, inverse_scale):
     shape = [int(n) for n in codes.shape]
 

@@ -18,6 +18,8 @@ STEPS = 10
 TINY = [
     ("cnn", "full", None),
     ("cnn", "bias:2", 5),
+    ("cnn_activated", "full", None),
+    ("cnn_activated_int8", "full", None),
     ("cnn_int8", "full", None),
     ("cnn_int8", "last:2", None),
     ("cnn_int8", "bias:2", None),

@@ -47,11 +47,31 @@ def _cnn():
     return nn.Sequential(*stem, Residual(), *tail)
 
 
+def _activated_cnn():
+    """GELU in both forms, and PReLU with slopes for the channels and with one."""
+    from torch import nn
+
+    return nn.Sequential(
+        *(nn.Conv2d(3, 8, 3, padding=1), nn.GELU(), nn.MaxPool2d(2)),
+        *(nn.Conv2d(8, 8, 3, padding=1, groups=8), nn.PReLU(8)),
+        *(nn.Conv2d(8, 8, 1), nn.GELU(approximate="tanh")),
+        *(nn.Conv2d(8, 8, 1), nn.PReLU()),
+        *(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, CLASSES)),
+    )
+
+
 def _autoencoder():
     from torch import nn
 
     layers = [nn.Linear(FEATURES, 12), nn.Tanh(), nn.Linear(12, 6), nn.ReLU()]
     return nn.Sequential(*layers, nn.Linear(6, FEATURES))
+
+
+KINDS = {
+    "cnn": (_cnn, IMAGE),
+    "cnn_activated": (_activated_cnn, IMAGE),
+    "autoencoder": (_autoencoder, (FEATURES,)),
+}
 
 
 def _export(network, shape, path: Path) -> Path:
@@ -66,16 +86,16 @@ def _export(network, shape, path: Path) -> Path:
 
 
 def export_float(kind: str, directory: Path) -> Path:
-    """`kind`.onnx in `directory`: "cnn" or "autoencoder", float32, untrained, always the same."""
+    """`kind`.onnx in `directory`, one of `KINDS`, float32, untrained, always the same."""
     import torch
 
     torch.manual_seed(3)
-    network, shape = {"cnn": (_cnn, IMAGE), "autoencoder": (_autoencoder, (FEATURES,))}[kind]
+    network, shape = KINDS[kind]
     return _export(network(), shape, directory / f"{kind}.onnx")
 
 
-def export_int8(directory: Path) -> Path:
-    """The CNN as int8 QDQ with one scale for each output channel."""
+def export_int8(directory: Path, kind: str = "cnn") -> Path:
+    """A CNN as int8 QDQ with one scale for each output channel."""
     from onnxruntime import quantization
     from onnxruntime.quantization import shape_inference
 
@@ -86,7 +106,7 @@ def export_int8(directory: Path) -> Path:
             row = next(self.rows, None)
             return None if row is None else {"input": row[None]}
 
-    model, path = export_float("cnn", directory), directory / "cnn_int8.onnx"
+    model, path = export_float(kind, directory), directory / f"{kind}_int8.onnx"
     prepared = directory / "prepared.onnx"
     logging.disable(logging.WARNING)
     try:
@@ -107,15 +127,16 @@ def export_int8(directory: Path) -> Path:
 
 @cache
 def model(kind: str) -> odt.Model:
-    """The loaded model: "cnn", "cnn_int8", "autoencoder", or a file of shared/models."""
+    """The loaded model: of `KINDS`, with "_int8" behind it int8, or a file of shared/models."""
     import tempfile
 
     if "/" in kind:
         return odt.load(SHARED / "models" / kind)
     with tempfile.TemporaryDirectory() as scratch:
         directory = Path(scratch)
-        path = export_int8(directory) if kind == "cnn_int8" else export_float(kind, directory)
-        return odt.load(path)
+        name = kind.removesuffix("_int8")
+        is_float = name == kind
+        return odt.load(export_float(name, directory) if is_float else export_int8(directory, name))
 
 
 @cache

@@ -6,7 +6,7 @@ import numpy as np
 import tiny
 
 from tvm_ondevice_train.frontend.canonicalize import Canonicalizer
-from tvm_ondevice_train.frontend.operators import HANDLERS
+from tvm_ondevice_train.operators import FORMS
 
 
 def weights(*shape, seed=0) -> np.ndarray:
@@ -19,7 +19,7 @@ def imported(body, source_input, **values: np.ndarray):
     source = tiny.module({"x": source_input, **types}, body)
     function = source["main"]
     parameters = {var: (var.name, values[var.name]) for var in function.params[1:]}
-    return source, Canonicalizer("net", function, parameters, HANDLERS).run(function.params[0])
+    return source, Canonicalizer("net", function, parameters, FORMS).run(function.params[0])
 
 
 def result(module, x, values) -> np.ndarray:

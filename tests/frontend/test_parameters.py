@@ -8,7 +8,7 @@ from tvm import relax
 from tvm.relax import op
 
 from tvm_ondevice_train.frontend.canonicalize import Canonicalizer
-from tvm_ondevice_train.frontend.operators import HANDLERS
+from tvm_ondevice_train.operators import FORMS
 
 STATISTICS = {
     "gamma": weights(2, seed=1) + 1,
@@ -119,7 +119,7 @@ def test_two_tensors_of_one_name_stay_two():
     named = {
         v: ("w" if v.name in ("one", "two") else v.name, values[v.name]) for v in variables[1:]
     }
-    model = Canonicalizer("net", source["main"], named, HANDLERS).run(variables[0])
+    model = Canonicalizer("net", source["main"], named, FORMS).run(variables[0])
     x = weights(*planes[0], seed=5)
     expected = result(source, x, values)
     np.testing.assert_allclose(result(model.module, x, model.parameters), expected, atol=1e-5)

@@ -24,6 +24,8 @@ CASES = {  # network -> shape of a sample, loss
     torch_nets.pooling_cnn: (IMAGE, "cross_entropy"),
     torch_nets.gated_cnn: (IMAGE, "cross_entropy"),
     torch_nets.batch_norm_cnn: (IMAGE, "cross_entropy"),
+    torch_nets.gelu_cnn: (IMAGE, "cross_entropy"),
+    torch_nets.prelu_cnn: (IMAGE, "cross_entropy"),
     torch_nets.one_dimensional_cnn: (SERIES, "cross_entropy"),
     torch_nets.sigmoid_mlp: (VECTOR, "cross_entropy"),
     torch_nets.autoencoder: (VECTOR, "mse"),
@@ -72,7 +74,8 @@ class Reference:
         self.net = copy.deepcopy(case.net)
         self.function = LOSSES[case.loss]
         modules = list(self.net.modules())
-        linear = [m for m in modules if isinstance(m, (nn.Conv1d, nn.Conv2d, nn.Linear))]
+        kinds = nn.Conv1d | nn.Conv2d | nn.Linear | nn.PReLU
+        linear = [m for m in modules if isinstance(m, kinds)]
         affine = [m for m in modules if isinstance(m, torch_nets.Affine)]
         parameters = [p for m in (*linear, *affine) for p in m.parameters()]
         self.parameters = dict(zip(case.trained, parameters, strict=True))

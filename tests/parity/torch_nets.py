@@ -160,6 +160,38 @@ def batch_norm_cnn() -> nn.Module:
     )
 
 
+def gelu_cnn() -> nn.Module:
+    """GELU with the error function and with a hyperbolic tangent."""
+    return nn.Sequential(
+        nn.Conv2d(3, 6, 3, padding=1),
+        nn.GELU(),
+        nn.Conv2d(6, 6, 3, stride=2, padding=1, groups=6),
+        nn.GELU(approximate="tanh"),
+        nn.Conv2d(6, 4, 1),
+        nn.GELU(),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(4, 5),
+    )
+
+
+def prelu_cnn() -> nn.Module:
+    """PReLU with a slope for each channel and with one, behind convolutions and a Gemm."""
+    return nn.Sequential(
+        nn.Conv2d(3, 6, 3, padding=1),
+        nn.PReLU(6),
+        nn.Conv2d(6, 8, 3, stride=2, padding=1, bias=False),
+        nn.PReLU(init=-0.3),
+        nn.Conv2d(8, 4, 1),
+        nn.PReLU(4, init=1.5),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(4, 6),
+        nn.PReLU(6),
+        nn.Linear(6, 5),
+    )
+
+
 def one_dimensional_cnn() -> nn.Module:
     """Convolutions over time, as for motion or sound; an ELU and a leaky ReLU among them."""
     return nn.Sequential(

@@ -8,9 +8,10 @@ from structure import assert_same, canonical
 from tvm import relax
 
 from relay_passes import EliminateDeadGradients, SparseBackward
-from relay_passes.graph import bindings_of, op_name
+from relay_passes.graph import bindings_of
 from relay_passes.ops.channels import take_channels
-from relay_passes.ops.masks import MASKS, masked, positive_mask
+from relay_passes.ops.masks import masked, positive_mask
+from relay_passes.ops.registry import operator_of
 
 IMAGE, WEIGHT = (1, 4, 3, 3), (4, 4, 1, 1)
 FLOATS = {"x": (IMAGE, "float32"), "target": (IMAGE, "float32")}
@@ -30,7 +31,7 @@ def loss(body=layers, count: int = 2, dtype: str = "float32") -> tvm.IRModule:
 def masks(module) -> list[bool]:
     """For each range mask whether it is saved, in execution order."""
     values = [b.value for b in bindings_of(module["main"])]
-    return [bool(dict(v.attrs.items()).get("saved")) for v in values if op_name(v) in MASKS]
+    return [bool(dict(v.attrs.items()).get("saved")) for v in values if operator_of(v).mask]
 
 
 def test_a_dead_adjoint_goes_and_the_rest_stays():

@@ -95,6 +95,122 @@ def test_a_producer_that_shrinks_its_operands_is_stored():
 
 
 IMAGE, SQUARE = (1, 2, 4, 4), (2, 2, 1, 1)
+
+
+# -- what can take its operand's place: a ReLU of what a kernel stores -----------------------------
+
+
+def activated(reader):
+    """``reader(emit, relu(y), w)`` of a sum y that nobody else reads."""
+
+    def body(emit, x, w):
+        y = emit(relax.op.nn.conv2d(x, w))
+        return reader(emit, emit(relax.op.nn.relu(y)), w)
+
+    body.__name__ = reader.__name__
+    return body
+
+
+@activated
+def read_by_a_convolution(emit, y, w):
+    return emit(relax.op.nn.conv2d(y, w))
+
+
+@activated
+def read_by_overlapping_windows(emit, y, _w):
+    return emit(relax.op.nn.max_pool2d(y, 3, 1))
+
+
+@activated
+def read_by_one_that_loads_once_and_one_that_does_not(emit, y, w):
+    return [emit(relax.op.mean(y, [2, 3])), emit(relax.op.nn.conv2d(y, w))]
+
+
+@activated
+def read_by_a_convolution_of_what_is_moved(emit, y, w):
+    """The transpose is recomputed, and would load each element as often as the convolution does."""
+    return emit(relax.op.nn.conv2d(emit(relax.op.permute_dims(y, [0, 1, 3, 2])), w))
+
+
+@activated
+def read_by_a_mean(emit, y, _w):
+    return emit(relax.op.mean(y, [2, 3]))
+
+
+@activated
+def read_by_separate_windows(emit, y, _w):
+    return emit(relax.op.nn.max_pool2d(y, 2, 2))
+
+
+@activated
+def read_by_two_that_load_once(emit, y, _w):
+    return [emit(relax.op.mean(y, [2, 3])), emit(relax.op.nn.max_pool2d(y, 2, 2))]
+
+
+def of_an_activation_that_another_reads(emit, x, w):
+    """Stored beside it, it would be one tensor more."""
+    y = emit(relax.op.nn.conv2d(x, w))
+    again = emit(relax.op.nn.conv2d(emit(relax.op.nn.relu(y)), w))
+    return emit(relax.op.add(y, again))
+
+
+def of_the_input(emit, x, w):
+    """No kernel stores it: its bytes are not the step's."""
+    return emit(relax.op.nn.conv2d(emit(relax.op.nn.relu(x)), w))
+
+
+def of_decoded_codes(emit, x, w):
+    """Four times the bytes of the codes."""
+    y = emit(tiny.dequantize(emit(tiny.quantize(emit(relax.op.nn.conv2d(x, w)), 0.5)), 0.5))
+    return emit(relax.op.nn.conv2d(emit(relax.op.nn.relu(y)), w))
+
+
+@pytest.mark.parametrize(
+    "body, stored",
+    [
+        (read_by_a_convolution, True),
+        (read_by_overlapping_windows, True),
+        (read_by_one_that_loads_once_and_one_that_does_not, True),
+        (read_by_a_convolution_of_what_is_moved, True),
+        (read_by_a_mean, False),
+        (read_by_separate_windows, False),
+        (read_by_two_that_load_once, False),
+        (of_an_activation_that_another_reads, False),
+        (of_the_input, False),
+        (of_decoded_codes, False),
+    ],
+)
+def test_what_costs_no_memory_is_stored_where_a_reader_loads_it_again_and_again(body, stored):
+    types = {"x": (IMAGE, "float32"), "w": (SQUARE, "float32")}
+    names = [name for name, _ in calls(FusePrologue()(legalized(types, body)))]
+    assert ("relu" in names) == stored
+    assert any(name.startswith("fused") and "relu" in name for name in names) != stored
+
+
+def test_one_that_is_recomputed_although_its_name_sounds_dear():
+    """`expand_dims` has no exponential."""
+
+    def body(emit, x, w):
+        column = emit(relax.op.expand_dims(x, [2, 3]))
+        return emit(relax.op.nn.conv2d(column, w))
+
+    types = {"x": ((1, 2), "float32"), "w": (SQUARE, "float32")}
+    fused = calls(FusePrologue()(legalized(types, body)))
+    assert [name for name, _ in fused] == ["fused_expand_dims_conv2d"]
+
+
+@pytest.mark.parametrize("operator", [relax.op.nn.silu, relax.op.nn.gelu, relax.op.erf])
+def test_one_with_an_exponential_inside_is_stored_whatever_its_name(operator):
+    def body(emit, x, w):
+        wide = emit(relax.op.broadcast_to(x, IMAGE))
+        return emit(relax.op.nn.conv2d(emit(operator(wide)), w))
+
+    module = legalized({"x": ((1, 2, 1, 1), "float32"), "w": (SQUARE, "float32")}, body)
+    assert calls(FusePrologue()(module))[-1][0] == "conv2d"
+
+
+# -- adjoints under their masks --------------------------------------------------------------------
+
 ADJOINT = {"m": (IMAGE, "bool"), "d": (IMAGE, "float32"), "w": (SQUARE, "float32")}
 CONV = relax.op.nn.conv2d
 

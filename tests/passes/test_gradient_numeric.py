@@ -204,6 +204,43 @@ def test_clip(shape, seed, low, high):
 @pytest.mark.parametrize(
     "operator, reference",
     [
+        (relax.op.erf, torch.erf),
+        (relax.op.nn.gelu, torch.nn.functional.gelu),
+        (
+            relax.op.nn.gelu_tanh,
+            lambda x: torch.nn.functional.gelu(x, approximate="tanh"),
+        ),
+    ],
+    ids=["erf", "gelu", "gelu_tanh"],
+)
+@few_examples
+@given(shapes, seeds)
+def test_smooth_activations(operator, reference, shape, seed):
+    values = np.random.default_rng(seed).uniform(-5, 5, shape)
+    check(lambda emit, x: emit(operator(x)), reference, values)
+
+
+@pytest.mark.parametrize("shape", [(1, 3, 4, 5), (1, 3, 4), (1, 3)])
+@pytest.mark.parametrize("slopes", [(3,), (1,)], ids=["a slope a channel", "one slope"])
+def test_prelu_and_its_slopes(shape, slopes):
+    values = away_from([0], shape, 0), np.random.default_rng(1).normal(size=slopes)
+    check(lambda emit, x, w: emit(relax.op.nn.prelu(x, w, 1)), torch.nn.functional.prelu, *values)
+
+
+def test_at_a_kink_prelu_passes_the_slope_as_pytorch_does():
+    points = np.array([[-1.0, -0.0, 0.0, 1e-30]])
+    slope = np.array([0.3])
+    check(
+        lambda emit, x, w: emit(relax.op.nn.prelu(x, w, 1)),
+        torch.nn.functional.prelu,
+        *(points, slope),
+        differences=False,
+    )
+
+
+@pytest.mark.parametrize(
+    "operator, reference",
+    [
         (relax.op.nn.relu, torch.relu),
         (lambda x: relax.op.clip(x, 0.0, 6.0), lambda x: torch.clamp(x, 0.0, 6.0)),
     ],

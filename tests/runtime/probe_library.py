@@ -13,7 +13,7 @@ from tvm_ondevice_train.project import runtime_dir
 _PROBE = Path(__file__).with_name("probe")
 FILES = {name: (_PROBE / name).read_text() for name in ("model.c", "model.h")}
 BLOCK = 1024
-FUNCTIONS = ("exp", "log", "tanh", "sigmoid", "sqrt", "fabs", "floor", "nearbyint")
+FUNCTIONS = ("exp", "log", "tanh", "sigmoid", "sqrt", "fabs", "floor", "nearbyint", "erf")
 INTEGERS = ("update", "update8", "clamp8")
 FUNCTIONS += INTEGERS
 REPORT = {
@@ -44,7 +44,7 @@ class Probe:
         self.library = ctypes.CDLL(str(path))
 
     def all(self, x: np.ndarray) -> np.ndarray:
-        """Every function, (11, n), of float32 x (n,)."""
+        """Every function, (12, n), of float32 x (n,)."""
         padded = np.zeros(-(-len(x) // BLOCK) * BLOCK, np.float32)
         padded[: len(x)] = x
         result = np.empty((len(padded) // BLOCK, len(FUNCTIONS), BLOCK), np.float32)

@@ -1,5 +1,6 @@
 """odt_math.h against float64, and the same bits from every compiler and board."""
 
+import math
 import shutil
 import subprocess
 from dataclasses import replace
@@ -33,6 +34,9 @@ def ulps(result, exact):
     return np.abs(result - exact) / np.spacing(np.abs(exact).astype(np.float32))
 
 
+erf = np.vectorize(math.erf)
+
+
 def sigmoid(x):
     return 1 / (1 + np.exp(-x))
 
@@ -41,6 +45,7 @@ RANGES = {
     "exp": (np.exp, 1, [-floats(1e-9, 87.3365), floats(1e-9, 88.7228), np.linspace(-3, 3, 99999)]),
     "log": (np.log, 1, [floats(1e-45, 3.4e38), floats(0.5, 2), floats(0.999, 1.001)]),
     "tanh": (np.tanh, 2, [floats(1e-9, 20), -floats(0.2, 10)]),
+    "erf": (erf, 1.5, [floats(1.2e-38, 4), -floats(0.5, 4), np.linspace(0.9, 0.95, 99999)]),
     "sigmoid": (sigmoid, 2.5, [-floats(1e-9, 87.3365), floats(1e-9, 90)]),
 }
 
@@ -92,6 +97,7 @@ def test_rounding_equals_numpy_to_the_sign_of_zero(probe, name):
         ("log", [1.0, 0.0, -0.0, np.inf, -np.inf, -1e-45, -1.0], "0 -inf -inf inf nan nan nan"),
         ("tanh", [0.0, np.inf, -np.inf, 9.02, -100.0, 3e38], "0 1 -1 1 -1 1"),
         ("sigmoid", [0.0, np.inf, -np.inf, 100.0, -87.34, -3e38], ".5 1 0 1 0 0"),
+        ("erf", [0.0, -0.0, np.inf, -np.inf, 3.92, -9.0, 1e-38], "0 -0 1 -1 1 -1 0"),
         ("sqrt", [0.0, 4.0, np.inf, -np.inf, -1e-45, -4.0], "0 2 inf nan nan nan"),
     ],
 )

@@ -24,6 +24,7 @@ from relay_passes.in_place import (
 from relay_passes.microkernels import macs_of
 
 from ..errors import OdtError
+from .c_functions import c_function
 from .c_text import bare, float_literal
 from .runs_of_bits import runs_of_bits
 
@@ -74,19 +75,6 @@ _OPERATORS = {
     "bitwise_xor": "^",
     "shift_left": "<<",
     "shift_right": ">>",
-}
-# functions that must give the same bits on every target: runtime/c/include/odt_math.h
-_FUNCTIONS = {
-    "exp": "odt_expf",
-    "log": "odt_logf",
-    "tanh": "odt_tanhf",
-    "sigmoid": "odt_sigmoidf",
-    "sqrt": "odt_sqrtf",
-    "fabs": "odt_fabsf",
-    "round": "odt_nearbyintf",
-    "nearbyint": "odt_nearbyintf",
-    "rint": "odt_nearbyintf",
-    "floor": "odt_floorf",
 }
 # take a pointer to a variable that becomes 1 where they meet a number that is not finite
 _WATCHING = ("odt_update_code", "odt_update_tile")
@@ -353,10 +341,10 @@ class _Printer:
             return self.names[load.source] + (f" + {index}" if index != "0" else "")
         if name == "if_then_else":
             return self._ternary(*node.args)
-        function, arguments = _FUNCTIONS.get(name), node.args
+        function, arguments = c_function(name), node.args
         if name in ("call_pure_extern", "call_extern"):
             function, arguments = str(node.args[0].value), node.args[1:]
-            function = _FUNCTIONS.get(function.removesuffix("f"), function)
+            function = c_function(function.removesuffix("f")) or function
         if function is None or not function.startswith("odt_"):
             raise OdtError(f"no C for the function {function or name}; {_NOT_YET}")
         texts = [bare(self._expr(a)) for a in arguments]

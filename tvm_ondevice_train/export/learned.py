@@ -18,6 +18,7 @@ from .parameters import check_parameters
 
 MODEL = "model.onnx"
 LEARNED = "learned.npz"
+NOT_IN_ONNX = "not_in_onnx"  # in report.json: why there is no model.onnx
 SUFFIXES = (".onnx", ".npz")
 
 
@@ -87,7 +88,14 @@ def _project_model(directory: Path) -> onnx.ModelProto:
     try:
         return onnx.load(str(path))
     except FileNotFoundError:
-        raise OdtError(f"export: {directory} has no {MODEL}; compile the project again") from None
+        raise OdtError(f"export: {without_model(directory)}") from None
     except (DecodeError, OSError) as error:
         reason = " ".join(str(error).split())[:200]
         raise OdtError(f"export: cannot read {path} ({reason}); compile it again") from None
+
+
+def without_model(directory: str | Path) -> str:
+    """That the project has no model.onnx, why, and what to do."""
+    reason = load_report(directory).get(NOT_IN_ONNX)
+    why = f" ({reason}); take FILE.npz" if reason else "; compile the project again"
+    return f"{directory} has no {MODEL}{why}"

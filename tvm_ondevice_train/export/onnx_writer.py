@@ -18,10 +18,9 @@ from relay_passes.graph import bindings_of, constant, consumers_of, dtype_of, op
 
 from ..errors import OdtError
 from ..model import Model
-from .operators import WRITERS
-from .patterns import PATTERNS
+from ..operators import FORMS
 
-OPSET, IR_VERSION = 19, 9  # dilated average pools came with 19; ONNX Runtime 1.16 reads both
+OPSET, IR_VERSION = 19, 9  # dilated average pools came with 19; a node may ask for more
 PRODUCER = "ondevice-train"
 
 
@@ -32,7 +31,7 @@ def onnx_model(model: Model) -> onnx.ModelProto:
     QuantizeLinear gives the codes that the host sends to the device. Where nothing says what the
     input's codes stand for it takes int8 codes itself.
 
-    Raises OdtError for an operator that no frontend gives.
+    Raises OdtError for an operator that has no form in ONNX.
     """
     proto = Writer(model).run()
     onnx.checker.check_model(proto)
@@ -44,8 +43,16 @@ def onnx_bytes(model: Model) -> bytes:
     return onnx_model(model).SerializeToString(deterministic=True)
 
 
+def onnx_or_reason(model: Model) -> tuple[bytes | None, str | None]:
+    """The file of `onnx_model`, or why there is none."""
+    try:
+        return onnx_bytes(model), None
+    except OdtError as error:
+        return None, str(error)
+
+
 class Writer:
-    """State of one walk over the bindings; `WRITERS` holds how each operator is written."""
+    """State of one walk over the bindings; `FORMS` says how each operator is written."""
 
     def __init__(self, model: Model):
         self.model = model
@@ -54,6 +61,7 @@ class Writer:
         self.values = {b.var: b.value for b in bindings_of(self.function)}
         self.consumers = consumers_of(self.function)
         self.nodes: list[onnx.NodeProto] = []
+        self.opset = OPSET
         self.initializers = dict(model.parameters)
         self.names: dict[relax.Var, str] = {p: p.name for p in self.function.params[1:]}
         self._taken = set(model.parameters)
@@ -76,14 +84,15 @@ class Writer:
 
     def _pattern(self, var):
         """Several operators that ONNX has as one, of which `var` is the last."""
-        return next((found for match in PATTERNS if (found := match(self, var))), None)
+        form = FORMS.get(op_name(self.values[var]))
+        return form.match(self, var) if form and form.match else None
 
     def _writer_of(self, value):
-        writer = WRITERS.get(op_name(value))
-        if writer is None:
+        form = FORMS.get(op_name(value))
+        if form is None or form.write is None:
             name = op_name(value) or type(value).__name__
             raise OdtError(f"{self.model.name}: operator {name} has no form in ONNX")
-        return writer
+        return form.write
 
     # -- what writers of operators use ---------------------------------------------------------
 
@@ -106,8 +115,12 @@ class Writer:
             self._shared[key] = self.constant(value, base)
         return self._shared[key]
 
-    def node(self, kind: str, inputs, var=None, name: str | None = None, **attributes) -> str:
-        """A new node and the name of its result, the one for `var` if that is the model's own."""
+    def node(self, kind, inputs, var=None, name=None, opset: int = OPSET, **attributes) -> str:
+        """A new node and the name of its result, the one for `var` if that is the model's own.
+
+        opset : the version of ONNX's operators that brought this one.
+        """
+        self.opset = max(self.opset, opset)
         name = self._unique(name or kind)
         is_result = var is not None and var.same_as(self._result)
         result = self._output if is_result else self._unique(f"{name}.out")
@@ -166,5 +179,5 @@ class Writer:
             graph,
             producer_name=PRODUCER,
             ir_version=IR_VERSION,
-            opset_imports=[helper.make_opsetid("", OPSET)],
+            opset_imports=[helper.make_opsetid("", self.opset)],
         )

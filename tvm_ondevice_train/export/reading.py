@@ -14,7 +14,7 @@ import numpy as np
 from ..device.build import load_report
 from ..errors import OdtError
 from ..npz import read_npz
-from .learned import MODEL
+from .learned import MODEL, without_model
 from .parameters import check_parameters, closest, listed
 
 _AGAIN = "compile the file as a project of its own"
@@ -41,7 +41,7 @@ def _of_model(path: Path, own_path: Path, trained) -> dict[str, np.ndarray]:
     from ..frontend import load  # here: it loads TVM
 
     if not own_path.is_file():
-        raise OdtError(f"import: {own_path} does not exist; compile the project again")
+        raise OdtError(f"import: {without_model(own_path.parent)}")
     given, own = load(path), load(own_path)
     _check_names(given, own, path)
     for name in own.parameters:

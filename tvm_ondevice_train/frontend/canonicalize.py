@@ -14,12 +14,12 @@ import numpy as np
 from tvm import relax
 
 from relay_passes.graph import bindings_of, constant, consumers_of, dtype_of, op_name, shape_of
+from relay_passes.ops.registry import operator_of
 
 from ..errors import OdtError
 from ..model import Model, TensorSpec
 from .parameters import Parameter
 
-_AFTER_SOFTMAX = ("relax.quantize", "relax.dequantize", "relax.reshape", "relax.squeeze")
 NHWC = (0, 2, 3, 1)  # logical NHWC axis -> physical NCHW axis
 
 
@@ -44,16 +44,16 @@ class Codes:
 
 
 class Canonicalizer:
-    """State of one walk. Handlers live in `operators.py`, keyed by operator name."""
+    """State of one walk. `forms` says how each operator is read, by name."""
 
     def __init__(
-        self, name: str, function: relax.Function, parameters: dict, handlers: dict, locate=None
+        self, name: str, function: relax.Function, parameters: dict, forms: dict, locate=None
     ):
         """`locate` gives an operator's place in the source file by its name, or None."""
         self.name = name
         self.locate = locate or (lambda kind: None)
         self.function = function
-        self.handlers = handlers
+        self.forms = forms
         self.consumers = consumers_of(function)
         self.builder = relax.BlockBuilder()
         self.env: dict = {var: Parameter(n, v) for var, (n, v) in parameters.items()}
@@ -257,14 +257,14 @@ class Canonicalizer:
         if constant(value) is not None:
             self.env[var] = Parameter(None, constant(value))
             return
-        handler = self.handlers.get(op_name(value))
-        if handler is None:
+        form = self.forms.get(op_name(value))
+        if form is None:
             raise OdtError(
                 f"{self.name}: {self._described(binding)} cannot be compiled for "
-                f"training; supported are {', '.join(sorted(_short(h) for h in self.handlers))}."
+                f"training; supported are {', '.join(sorted(_short(name) for name in self.forms))}."
             )
         try:
-            self.env[var] = handler(self, value)
+            self.env[var] = form.read(self, value)
         except OdtError:
             raise
         except (ValueError, TypeError, RuntimeError) as error:  # TVM's type rules, damaged shapes
@@ -291,7 +291,7 @@ class Canonicalizer:
             result = following
         # below a softmax, or an outermost quantize, lies what the loss wants
         stripped = result
-        while op_name(producers.get(stripped)) in _AFTER_SOFTMAX:
+        while operator_of(producers.get(stripped)).restates:
             stripped = producers[stripped].args[0]
         if op_name(producers.get(stripped)) in ("relax.nn.softmax", "relax.nn.log_softmax"):
             result = producers[stripped].args[0]

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from ..errors import OdtError
 from ..model import Model
+from ..operators import FORMS
 from .canonicalize import Canonicalizer
-from .operators import HANDLERS
 
 
 def load_onnx(path: Path) -> Model:
@@ -39,7 +39,7 @@ def load_onnx(path: Path) -> Model:
         for var, value in zip(function.params[inputs:], values, strict=True)
     }
     canonicalizer = Canonicalizer(
-        path.stem, function, parameters, HANDLERS, locate=lambda kind: _nodes(proto, kind)
+        path.stem, function, parameters, FORMS, locate=lambda kind: _nodes(proto, kind)
     )
     return canonicalizer.run(function.params[0])
 

@@ -10,9 +10,9 @@ from relay_passes.graph import shape_of
 
 from ..errors import OdtError
 from ..model import Model
+from ..operators import FORMS
 from .canonicalize import Canonicalizer
 from .onnx import first_line
-from .operators import HANDLERS
 
 
 def load_tflite(path: Path) -> Model:
@@ -27,7 +27,7 @@ def load_tflite(path: Path) -> Model:
         raise OdtError(f"{path.name}: the input has a dynamic shape; make it static") from None
     if batch != 1:
         raise OdtError(f"{path.name}: the input has batch {batch}; export the model with batch 1.")
-    return Canonicalizer(path.stem, function, {}, HANDLERS).run(inputs[0])
+    return Canonicalizer(path.stem, function, {}, FORMS).run(inputs[0])
 
 
 def _import(path: Path):
@@ -35,11 +35,13 @@ def _import(path: Path):
     import tvm
     from tvm.relax.frontend.tflite import from_tflite
 
+    from .tflite_operators import one_operator_each
+
     data = path.read_bytes()
     if len(data) < 8 or data[4:8] != b"TFL3":
         raise OdtError(f"{path.name}: not a TFLite file (its identifier is missing)")
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), one_operator_each():
             warnings.simplefilter("ignore")
             return from_tflite(tflite.Model.GetRootAsModel(data, 0))["main"]
     except (tvm.error.OpNotImplemented, NotImplementedError) as error:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from ..errors import OdtError
 from ..model import Model
+from ..operators import FORMS
 from .canonicalize import Canonicalizer
 from .onnx import first_line
-from .operators import HANDLERS
 
 
 def load_pt2(path: Path) -> Model:
@@ -26,10 +26,17 @@ def load_pt2(path: Path) -> Model:
 
 def load_exported_program(program, name: str = "model") -> Model:
     """A `torch.export.ExportedProgram` in evaluation mode, batch 1; parameters keep their names."""
+    import torch
     from tvm.relax.frontend.torch import from_exported_program
 
+    operators = torch.export.default_decompositions()
+    operators.pop(torch.ops.aten.prelu.default, None)  # one operator, not a comparison and a choice
     try:
-        module = from_exported_program(program, keep_params_as_input=True)
+        module = from_exported_program(
+            program.run_decompositions(operators),
+            keep_params_as_input=True,
+            run_ep_decomposition=False,
+        )
     except Exception as error:  # TVM's importer raises many types for what it cannot import
         raise OdtError(f"{name}: TVM could not import it ({first_line(error)})") from None
     function = module["main"]
@@ -42,4 +49,4 @@ def load_exported_program(program, name: str = "model") -> Model:
         var: (names.get(var.name, var.name), value)
         for var, value in zip(function.params[1:], values, strict=True)
     }
-    return Canonicalizer(name, function, parameters, HANDLERS).run(function.params[0])
+    return Canonicalizer(name, function, parameters, FORMS).run(function.params[0])

@@ -46,10 +46,11 @@ int odt_predict(odt_t *odt, const odt_input_t *input, float *output)
         output[5 * n + i] = odt_fabsf(x);
         output[6 * n + i] = odt_floorf(x);
         output[7 * n + i] = odt_nearbyintf(x);
-        output[8 * n + i] = odt_float_of((uint32_t)updated);
+        output[8 * n + i] = odt_erff(x);
+        output[9 * n + i] = odt_float_of((uint32_t)updated);
         const int32_t code8 = odt_update_code(code, x, 127, 7u, i, &not_finite);
-        output[9 * n + i] = odt_float_of((uint32_t)code8);
-        output[10 * n + i] = odt_float_of((uint32_t)odt_clamp8(updated));
+        output[10 * n + i] = odt_float_of((uint32_t)code8);
+        output[11 * n + i] = odt_float_of((uint32_t)odt_clamp8(updated));
     }
     return ODT_OK;
 }

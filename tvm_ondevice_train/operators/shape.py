@@ -9,13 +9,19 @@ from tvm import relax
 
 from relay_passes.graph import dtype_of, shape_of
 
-from ...errors import OdtError
-from ..canonicalize import Canonicalizer, Value
-from ..parameters import Parameter
-from .registry import aligned, handles, identity, on_reals
+from ..errors import OdtError
+from ..frontend.canonicalize import Canonicalizer, Value
+from ..frontend.parameters import Parameter
+from .forms import aligned, identity, integers, on_reals, reads
 
 
-@handles("permute_dims")
+def _write_permute_dims(w, var, call):
+    data, axes = call.args[0], call.attrs.axes
+    axes = integers(axes) if axes else list(range(len(shape_of(data))))[::-1]
+    return w.node("Transpose", [w.operand(data)], var, perm=axes)
+
+
+@reads("permute_dims", write=_write_permute_dims)
 def permute_dims(c: Canonicalizer, call):
     data = c.read(call.args[0])
     rank = data.value.ndim if isinstance(data, Parameter) else len(data.perm)
@@ -61,11 +67,25 @@ def reshaped(c: Canonicalizer, data: Value, shape: tuple[int, ...]) -> Value:
     return identity(c.emit_moved(var, lambda v: relax.op.reshape(v, shape)))
 
 
-for _name in ("reshape", "flatten", "expand_dims", "squeeze"):
-    handles(_name)(_reshape)
+def _write_reshape(w, var, call):
+    shape = w.constant(np.array(shape_of(var), np.int64), "shape")
+    return w.node("Reshape", [w.operand(call.args[0]), shape], var)
 
 
-@handles("mean")
+reads("reshape", write=_write_reshape)(_reshape)
+reads("expand_dims", "flatten", "squeeze")(_reshape)
+
+
+def _write_mean(w, var, call):
+    data = call.args[0]
+    axes = integers(call.attrs.axis) if call.attrs.axis else list(range(len(shape_of(data))))
+    if axes == [2, 3] and len(shape_of(data)) == 4 and call.attrs.keepdims:
+        return w.node("GlobalAveragePool", [w.operand(data)], var)
+    operands = [w.operand(data), w.constant(np.array(axes, np.int64), "axes")]
+    return w.node("ReduceMean", operands, var, keepdims=int(call.attrs.keepdims))
+
+
+@reads("mean", write=_write_mean)
 def mean(c: Canonicalizer, call):
     data = c.read(call.args[0])
     axes = [int(a) % len(data.perm) for a in (call.attrs.axis or range(len(data.perm)))]
@@ -76,7 +96,12 @@ def mean(c: Canonicalizer, call):
     return Value(var, tuple(p for i, p in enumerate(data.perm) if i not in axes))
 
 
-@handles("concat")
+def _write_concat(w, var, call):
+    parts = [w.operand(field) for field in call.args[0].fields]
+    return w.node("Concat", parts, var, axis=int(call.attrs.axis or 0))
+
+
+@reads("concat", write=_write_concat)
 def concat(c: Canonicalizer, call):
     parts = [c.read(field) for field in call.args[0].fields]
     if any(isinstance(p, Parameter) for p in parts) or len({dtype_of(p.var) for p in parts}) > 1:
@@ -96,18 +121,18 @@ def concat(c: Canonicalizer, call):
     return Value(c.emit_quantize(joined, codes.scale, codes.zero_point), perm)
 
 
-@handles("nn.dropout")
+@reads("nn.dropout")
 def dropout(c: Canonicalizer, call):
     """Inference dropout is the identity."""
     return c.read(call.args[0])
 
 
-@handles("shape_of")
+@reads("shape_of")
 def shape_of_tensor(c: Canonicalizer, call):
     return Parameter(None, np.asarray(shape_of(call.args[0]), np.int64))
 
 
-@handles("zeros_like")
+@reads("zeros_like")
 def zeros_like(_c: Canonicalizer, call):
     """PyTorch's importer pairs a max pool with indices that nobody reads."""
     return Parameter(None, np.zeros(shape_of(call), np.float32))

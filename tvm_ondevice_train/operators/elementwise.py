@@ -7,17 +7,24 @@ from dataclasses import replace
 import numpy as np
 from tvm import relax
 
-from relay_passes.graph import dtype_of, op_name, shape_of
+from relay_passes.graph import constant, dtype_of, op_name, shape_of
 
-from ...errors import OdtError
-from ..canonicalize import Canonicalizer, Value
-from ..parameters import Parameter
-from .registry import aligned, handles, on_reals
+from ..errors import OdtError
+from ..frontend.canonicalize import Canonicalizer, Value
+from ..frontend.parameters import Parameter
+from .forms import Pattern, aligned, node, on_reals, reads
+from .linear import match_biased_convolution
 
 _LARGEST = float(np.finfo(np.float32).max)
 
 
-@handles("clip")
+def _write_clip(w, var, call):
+    data, *bounds = call.args
+    bounds = [w.constant(np.float32(float(b.value)), "bound") for b in bounds]
+    return w.node("Clip", [w.operand(data), *bounds], var)
+
+
+@reads("clip", write=_write_clip)
 def clip(c: Canonicalizer, call):
     data = c.read(call.args[0])
     # PyTorch writes a bound that is not there as infinity
@@ -45,7 +52,29 @@ def _unary(c: Canonicalizer, call):
     return replace(data, var=on_reals(c, data.var, operator))
 
 
-@handles("nn.leakyrelu")
+def _write_prelu(w, var, call):
+    data, slope = map(w.operand, call.args)
+    if shape_of(call.args[1]) != (1,):  # along the channels, the others broadcast
+        column = [-1, *[1] * (len(shape_of(var)) - 1 - int(call.attrs.axis))]
+        slope = w.node("Reshape", [slope, w.constant(np.array(column, np.int64), "shape")])
+    return w.node("PRelu", [data, slope], var)
+
+
+@reads("nn.prelu", write=_write_prelu)
+def prelu(c: Canonicalizer, call):
+    """One slope for each channel, or one for all."""
+    data, slope = (c.read(arg) for arg in call.args)
+    axis = data.perm[int(call.attrs.axis) % len(data.perm)]
+    if not isinstance(slope, Parameter) or slope.value.size not in (1, shape_of(data.var)[axis]):
+        raise OdtError(
+            f"{c.name}: prelu needs constant slopes, one for each channel or one for all"
+        )
+    axis = axis if slope.value.size > 1 else min(1, len(shape_of(data.var)) - 1)
+    parameter = c.emit_parameter(slope.map(lambda a: a.reshape(-1)), "prelu.slope")
+    return replace(data, var=on_reals(c, data.var, lambda v: relax.op.nn.prelu(v, parameter, axis)))
+
+
+@reads("nn.leakyrelu")
 def leaky_relu(c: Canonicalizer, call):
     """``max(x, alpha * x)``, the same for 0 <= alpha <= 1, the slopes that are used."""
     alpha = float(call.attrs.alpha)
@@ -60,8 +89,23 @@ def leaky_relu(c: Canonicalizer, call):
     return replace(data, var=on_reals(c, data.var, rectify))
 
 
-for _name in ("nn.relu", "sigmoid", "tanh", "exp", "log", "negative", "sqrt", "nn.silu", "abs"):
-    handles(_name)(_unary)
+def _write_silu(w, var, call):
+    data = w.operand(call.args[0])
+    return w.node("Mul", [data, w.node("Sigmoid", [data])], var)
+
+
+reads("abs", write=node("Abs"))(_unary)
+reads("erf", write=node("Erf"))(_unary)
+reads("exp", write=node("Exp"))(_unary)
+reads("log", write=node("Log"))(_unary)
+reads("negative", write=node("Neg"))(_unary)
+reads("nn.gelu", write=node("Gelu", opset=20))(_unary)
+reads("nn.gelu_tanh", write=node("Gelu", opset=20, approximate="tanh"))(_unary)
+reads("nn.relu", write=node("Relu"))(_unary)
+reads("nn.silu", write=_write_silu)(_unary)
+reads("sigmoid", write=node("Sigmoid"))(_unary)
+reads("sqrt", write=node("Sqrt"))(_unary)
+reads("tanh", write=node("Tanh"))(_unary)
 
 
 def _binary(c: Canonicalizer, call):
@@ -86,8 +130,31 @@ def _binary(c: Canonicalizer, call):
     return Value(var, perm)
 
 
-for _name in ("add", "subtract", "multiply", "divide", "maximum", "minimum"):
-    handles(_name)(_binary)
+def _match_leaky_relu(w, var) -> Pattern | None:
+    """``maximum(x, alpha * x)``, as `leaky_relu` reads it."""
+    data, scaled = w.values[var].args
+    multiply = w.values.get(scaled)
+    if op_name(multiply) != "relax.multiply" or not w.only_reader(scaled):
+        return None
+    slope = constant(multiply.args[1])
+    if not multiply.args[0].same_as(data) or slope is None or slope.size != 1:
+        return None
+    alpha = float(slope.reshape(()))
+    if not 0 <= alpha <= 1:  # beyond it is another function
+        return None
+
+    def write(w, var):
+        return w.node("LeakyRelu", [w.operand(data)], var, alpha=alpha)
+
+    return Pattern((scaled,), write)
+
+
+reads("add", write=node("Add"), match=match_biased_convolution)(_binary)
+reads("divide", write=node("Div"))(_binary)
+reads("maximum", write=node("Max"), match=_match_leaky_relu)(_binary)
+reads("minimum", write=node("Min"))(_binary)
+reads("multiply", write=node("Mul"))(_binary)
+reads("subtract", write=node("Sub"))(_binary)
 
 
 def _broadcast(c: Canonicalizer, parameter: Parameter, other: Value, call) -> Value:
@@ -154,5 +221,12 @@ def _softmax(c: Canonicalizer, call):
     return replace(data, var=on_reals(c, data.var, lambda v: operator(v, axis)))
 
 
-for _name in ("nn.softmax", "nn.log_softmax"):
-    handles(_name)(_softmax)
+def _write_softmax(kind: str):
+    def write(w, var, call):
+        return w.node(kind, [w.operand(call.args[0])], var, axis=int(call.attrs.axis))
+
+    return write
+
+
+reads("nn.log_softmax", write=_write_softmax("LogSoftmax"))(_softmax)
+reads("nn.softmax", write=_write_softmax("Softmax"))(_softmax)

@@ -5,16 +5,23 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+from onnx import helper
 from tvm import relax
 
-from relay_passes.graph import dtype_of
+from relay_passes.graph import constant, dtype_of
 
-from ..canonicalize import Canonicalizer
-from ..parameters import Parameter
-from .registry import handles
+from ..frontend.canonicalize import Canonicalizer
+from ..frontend.parameters import Parameter
+from .forms import reads
 
 
-@handles("quantize")
+def _write_quantize(w, var, call):
+    real, scale, zero_point = call.args
+    operands = w.quantization(constant(scale), constant(zero_point))
+    return w.node("QuantizeLinear", [w.operand(real), *operands], var)
+
+
+@reads("quantize", write=_write_quantize)
 def quantize(c: Canonicalizer, call):
     data = c.read(call.args[0])
     scale, zero_point = c.quantization(call)
@@ -29,7 +36,21 @@ def quantize(c: Canonicalizer, call):
     return replace(data, var=c.emit_quantize(var, scale, zero_point))
 
 
-@handles("dequantize")
+def _write_dequantize(w, var, call):
+    data, scale, zero_point = (call.args[0], *map(constant, call.args[1:]))
+    name = w.names[data]
+    if name not in w.model.parameters:
+        return w.node("DequantizeLinear", [name, *w.quantization(scale, zero_point)], var)
+    operands = [
+        name,
+        w.constant(scale, f"{name}_scale"),
+        w.constant(np.full(scale.shape, zero_point, dtype_of(data)), f"{name}_zero_point"),
+    ]
+    along = {"axis": 0} if scale.ndim else {}
+    return w.node("DequantizeLinear", operands, var, **along)
+
+
+@reads("dequantize", write=_write_dequantize)
 def dequantize(c: Canonicalizer, call):
     data = c.read(call.args[0])
     if isinstance(data, Parameter):
@@ -47,7 +68,12 @@ def dequantize(c: Canonicalizer, call):
     return replace(data, var=c.emit_dequantize(data.var, scale, zero_point))
 
 
-@handles("astype")
+def _write_astype(w, var, call):
+    to = helper.np_dtype_to_tensor_dtype(np.dtype(dtype_of(var)))
+    return w.node("Cast", [w.operand(call.args[0])], var, to=to)
+
+
+@reads("astype", write=_write_astype)
 def astype(c: Canonicalizer, call):
     data = c.read(call.args[0])
     if isinstance(data, Parameter):

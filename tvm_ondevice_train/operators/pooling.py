@@ -2,26 +2,62 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from tvm import relax
 
 from relay_passes.graph import op_name, shape_of
 
-from ...errors import OdtError
-from ..canonicalize import NHWC, Canonicalizer, Value
-from .registry import handles, on_reals
+from ..errors import OdtError
+from ..frontend.canonicalize import NHWC, Canonicalizer, Value
+from .forms import integers, on_reals, reads
 from .shape import ROW, as_row
 
 _GEOMETRY = ("pool_size", "strides", "padding", "dilation")
 
 
-@handles("nn.max_pool2d", "nn.avg_pool2d")
+def _write_pool(kind: str, w, var, call):
+    attrs = call.attrs
+    pads, rounded_up = integers(attrs.padding), bool(attrs.ceil_mode)
+    counts_pads = kind == "AveragePool" and bool(attrs.count_include_pad) and any(pads)
+    if rounded_up and not counts_pads:
+        pads, rounded_up = _wider_pads(shape_of(call.args[0]), shape_of(var), attrs), False
+    options = {"ceil_mode": 1} if rounded_up else {}
+    options |= {"count_include_pad": 1} if counts_pads else {}
+    return w.node(
+        kind,
+        [w.operand(call.args[0])],
+        var,
+        kernel_shape=integers(attrs.pool_size),
+        strides=integers(attrs.strides),
+        pads=pads,
+        dilations=integers(attrs.dilation),
+        **options,
+    )
+
+
+def _wider_pads(source, result, attrs) -> list[int]:
+    """Pads with which rounding down gives the result's shape.
+
+    Readers of ONNX disagree about windows of ``ceil_mode`` that start in the padding.
+    """
+    pads = integers(attrs.padding)
+    for axis in (0, 1):
+        window = (int(attrs.pool_size[axis]) - 1) * int(attrs.dilation[axis]) + 1
+        reach = (result[2 + axis] - 1) * int(attrs.strides[axis]) + window
+        pads[2 + axis] = max(reach - source[2 + axis] - pads[axis], 0)
+    return pads
+
+
+@reads("nn.avg_pool2d", write=partial(_write_pool, "AveragePool"))
+@reads("nn.max_pool2d", write=partial(_write_pool, "MaxPool"))
 def pool2d(c: Canonicalizer, call):
     perm = NHWC if str(call.attrs.layout) == "NHWC" else (0, 1, 2, 3)
     geometry = {name: list(getattr(call.attrs, name)) for name in _GEOMETRY}
     return Value(_pooled(c, c.tensor(call.args[0], perm), call, geometry), perm)
 
 
-@handles("nn.max_pool1d", "nn.avg_pool1d")
+@reads("nn.max_pool1d", "nn.avg_pool1d")
 def pool1d(c: Canonicalizer, call):
     """Pooling of a map one pixel high."""
     if str(call.attrs.layout) != "NCW":
@@ -46,7 +82,7 @@ def _pooled(c: Canonicalizer, data, call, geometry):
     return c.emit_moved(data, lambda v: relax.op.nn.max_pool2d(v, **geometry, **options))
 
 
-@handles("nn.adaptive_avg_pool2d")
+@reads("nn.adaptive_avg_pool2d")
 def adaptive_avg_pool2d(c: Canonicalizer, call):
     perm = NHWC if str(call.attrs.layout) == "NHWC" else (0, 1, 2, 3)
     if [int(n) for n in call.attrs.output_size or ()] != [1, 1]:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from tvm import relax
 
-from relay_passes.graph import shape_of
+from relay_passes.graph import op_name, shape_of
 
-from ...errors import OdtError
-from ..canonicalize import NHWC, Canonicalizer, Value
-from ..parameters import Parameter
-from .registry import handles, identity
+from ..errors import OdtError
+from ..frontend.canonicalize import NHWC, Canonicalizer, Value
+from ..frontend.parameters import Parameter
+from ..model import layer_name
+from .forms import Pattern, identity, integers, node, reads
 from .shape import ROW, as_row, reshaped
 
 
@@ -21,7 +23,54 @@ def _weight_name(c: Canonicalizer, kind: str) -> str:
     return f"{kind}{c.linear_count - 1}.weight"
 
 
-@handles("nn.conv2d")
+def _write_conv2d(w, var, call, bias=None) -> str:
+    """A Conv that is called as its layer; `bias` is a vector."""
+    data, weight = call.args
+    attrs = call.attrs
+    parameter = _parameter_behind(w, weight)
+    return w.node(
+        "Conv",
+        [w.operand(operand) for operand in (data, weight, bias) if operand is not None],
+        var,
+        name=layer_name(parameter) if parameter else None,
+        kernel_shape=shape_of(weight)[2:],
+        strides=integers(attrs.strides),
+        pads=integers(attrs.padding),
+        dilations=integers(attrs.dilation),
+        group=int(attrs.groups),
+    )
+
+
+def _parameter_behind(w, weight) -> str | None:
+    """Name of the parameter that `weight` is, or decodes."""
+    if op_name(w.values.get(weight)) == "relax.dequantize":
+        weight = w.values[weight].args[0]
+    name = w.names[weight]
+    return name if name in w.model.parameters else None
+
+
+def match_biased_convolution(w, var) -> Pattern | None:
+    """``conv2d(x, w) + reshape(bias, (1, C, 1, 1))``."""
+    operands = w.values[var].args
+    for conv, column in (operands, reversed(operands)):
+        if op_name(w.values.get(conv)) != "relax.nn.conv2d" or not w.only_reader(conv):
+            continue
+        bias = _vector_behind(w, column, shape_of(conv)[1])
+        if bias is not None:
+            return Pattern((conv, column), partial(_write_conv2d, call=w.values[conv], bias=bias))
+    return None
+
+
+def _vector_behind(w, column, channels: int):
+    """The bias that `column` spreads over the channels."""
+    reshape = w.values.get(column)
+    if op_name(reshape) != "relax.reshape" or not w.only_reader(column):
+        return None
+    is_bias = shape_of(column) == (1, channels, 1, 1) and shape_of(reshape.args[0]) == (channels,)
+    return reshape.args[0] if is_bias else None
+
+
+@reads("nn.conv2d", write=_write_conv2d)
 def conv2d(c: Canonicalizer, call):
     attrs = call.attrs
     layout, kernel = str(attrs.data_layout), str(attrs.kernel_layout)
@@ -50,7 +99,7 @@ def conv2d(c: Canonicalizer, call):
     return Value(var, perm)
 
 
-@handles("nn.conv1d")
+@reads("nn.conv1d")
 def conv1d(c: Canonicalizer, call):
     """A convolution over a map one pixel high."""
     attrs = call.attrs
@@ -74,7 +123,7 @@ def conv1d(c: Canonicalizer, call):
     return Value(var, ROW)
 
 
-@handles("matmul")
+@reads("matmul", write=node("MatMul"))
 def matmul(c: Canonicalizer, call):
     """``x @ W`` with one row and a constant W becomes a 1x1 convolution, one rule for both."""
     weight = c.read(call.args[1])
@@ -93,7 +142,7 @@ def matmul(c: Canonicalizer, call):
     return reshaped(c, Value(var, (0, 1, 2, 3)), shape_of(call))
 
 
-@handles("nn.batch_norm")
+@reads("nn.batch_norm")
 def batch_norm(c: Canonicalizer, call):
     """Inference batch norm: an affine map, folded into the layer that feeds it where one does.
 

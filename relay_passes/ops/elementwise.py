@@ -1,0 +1,104 @@
+"""TVM's elementwise operators."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+
+import numpy as np
+from tvm import relax, te, tirx
+from tvm.relax.op.grad import no_grad
+
+from ..graph import shape_of
+from . import numbering
+from .groups import integer_add
+from .masks import interval_mask, masked, positive_mask
+from .registry import call, describe, like_first, register
+
+
+def _relu_gradient(var, _call, adjoint, _builder):
+    """`[adjoint where y > 0, else 0]`: reads the output, which the next layer saves anyway."""
+    return [masked(positive_mask(var), adjoint)]
+
+
+def _clip_gradient(_var, call, adjoint, _builder):
+    """`[adjoint where low <= x <= high, else 0]`, bounds included as in PyTorch."""
+    data, low, high = call.args
+    mask = interval_mask(data, float(low.value), float(high.value))
+    return [masked(mask, adjoint), no_grad(low), no_grad(high)]
+
+
+def _narrowed_sum(narrow, call, _ranges, _axis):
+    """Term by term, where none is broadcast."""
+    if len({shape_of(term) for term in call.args}) > 1:
+        return None
+    return relax.op.add(*map(narrow, call.args))
+
+
+def _derivative(name: str, derivative, inner=None):
+    """Gradient rule ``[adjoint * derivative(x)]``, as one kernel, ``relax.odt.<name>_grad``.
+
+    inner : what of x the derivative reads several times: it is ``derivative(x, inner(x))``.
+    """
+
+    @register(f"{name}_grad", like_first, elementwise=True, cheap=False)
+    def _grad(_attrs, data, adjoint):
+        operands = [data]
+        if inner is not None:
+            operands.append(te.compute(data.shape, lambda *i: inner(data(*i)), name="inner"))
+        return te.compute(
+            data.shape,
+            lambda *i: adjoint(*i) * derivative(*(operand(*i) for operand in operands)),
+            name="input_grad",
+        )
+
+    return lambda _var, expr, adjoint, _builder: [call(f"{name}_grad", expr.args[0], adjoint)]
+
+
+def _erf_derivative(x):
+    return tirx.exp(-x * x) * _float(2 / math.sqrt(math.pi))
+
+
+def _gelu_derivative(x):
+    """Of ``x * (1 + erf(x / sqrt(2))) / 2``."""
+    below = tirx.erf(x * _float(math.sqrt(0.5))) * _float(0.5) + _float(0.5)
+    return below + x * tirx.exp(x * x * _float(-0.5)) * _float(1 / math.sqrt(2 * math.pi))
+
+
+_GELU_SCALE, _GELU_CUBE = math.sqrt(2 / math.pi), 0.044715
+
+
+def _gelu_tanh_inner(x):
+    return tirx.tanh(x * (x * x * _float(_GELU_SCALE * _GELU_CUBE) + _float(_GELU_SCALE)))
+
+
+def _gelu_tanh_derivative(x, tanh):
+    """Of ``x * (1 + tanh) / 2``, tanh that of ``_GELU_SCALE * (x + _GELU_CUBE * x**3)``."""
+    inner = x * x * _float(3 * _GELU_SCALE * _GELU_CUBE) + _float(_GELU_SCALE)
+    return (_float(1) + tanh + x * (_float(1) - tanh * tanh) * inner) * _float(0.5)
+
+
+def _float(value: float):
+    return tirx.const(value, "float32")
+
+
+_describe = partial(describe, elementwise=True, channels=numbering.same)
+
+for _name in ("abs", "astype", "maximum", "minimum", "multiply", "negative", "subtract"):
+    _describe(_name)
+for _name in ("divide", "exp", "log", "nn.silu", "sigmoid", "sqrt", "tanh"):
+    _describe(_name, cheap=False)
+_describe("add", integer=integer_add, narrowed=_narrowed_sum)
+_describe("nn.relu", gradient=_relu_gradient, bounds=lambda _: (0.0, np.inf, True))
+_describe(
+    "clip",
+    gradient=_clip_gradient,
+    bounds=lambda call: (float(call.args[1].value), float(call.args[2].value), False),
+)
+_describe("erf", cheap=False, gradient=_derivative("erf", _erf_derivative))
+_describe("nn.gelu", cheap=False, gradient=_derivative("gelu", _gelu_derivative))
+_describe(
+    "nn.gelu_tanh",
+    cheap=False,
+    gradient=_derivative("gelu_tanh", _gelu_tanh_derivative, _gelu_tanh_inner),
+)

@@ -1,0 +1,170 @@
+"""Groups of QDQ as integer operators: dequantized operands, an operator, activations, a quantize.
+
+A rule takes the values of a function's variables, the variable that the operator gives and the
+`Epilogue` behind it; it returns the call on codes, None where the codes do not allow it, and the
+variables inside the group besides.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from tvm import relax
+
+from ..graph import constant, dtype_of, op_name, shape_of
+from .codes import codes_of
+from .convolution import geometry
+from .masks import INT8_MAX, INT8_MIN
+from .quantized import INT32_MAX, MAX_TAPS, requantization
+from .registry import call
+
+CONV2D = "relax.nn.conv2d"
+
+
+class Epilogue:
+    """Scale, zero point and the activation between an operator and its quantize."""
+
+    def __init__(self, scale: float, zero_point: int):
+        self.scale, self.zero_point = scale, zero_point
+        self.low, self.high = -np.inf, np.inf  # in the real domain
+        self.open_low = False  # a ReLU's gradient is 0 at 0 itself
+
+    @property
+    def active(self) -> bool:
+        return bool(np.isfinite(self.low) or np.isfinite(self.high))
+
+    def absorb(self, low: float, high: float, open_low: bool):
+        """Add an activation that clamps, see `Operator.bounds`."""
+        if low > self.low:
+            self.open_low = open_low
+        elif low == self.low:
+            self.open_low |= open_low
+        self.low, self.high = max(self.low, low), min(self.high, high)
+
+    def bounds(self, scale, limit: int = INT32_MAX) -> tuple[np.ndarray, np.ndarray]:
+        """Least and greatest accumulator of that scale for which the gradient passes."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            low = np.nan_to_num(np.ceil(np.float64(self.low) / scale), nan=0.0)
+            high = np.nan_to_num(np.floor(np.float64(self.high) / scale), nan=0.0)
+        low = low + 1 if self.open_low else low
+        return tuple(np.clip(b, -limit, limit).astype(np.int64) for b in (low, high))
+
+    def attributes(self, shape) -> dict:
+        return {
+            "shape": list(shape),
+            "zero_point": self.zero_point,
+            "low": self._code(self.low),
+            "high": self._code(self.high),
+            "mask": False,
+        }
+
+    def _code(self, real: float) -> int:
+        code = np.rint(np.clip(real / self.scale, -1e6, 1e6)) + self.zero_point
+        return int(np.clip(code, INT8_MIN, INT8_MAX))
+
+
+def integer_conv2d(values, real, epilogue: Epilogue):
+    """``quantize(conv2d(x, w))``."""
+    return _with_bias(values, real, None, epilogue), []
+
+
+def integer_add(values, real, epilogue: Epilogue):
+    """``quantize(conv2d(x, w) + bias)``, or the sum of two activations."""
+    operands = values[real].args
+    for conv, bias in (operands, reversed(operands)):
+        if op_name(values.get(conv)) == CONV2D:
+            return _with_bias(values, conv, bias, epilogue), [conv]
+    return _sum(values, real, epilogue), []
+
+
+def _with_bias(values, real, bias, epilogue: Epilogue):
+    conv = values[real]
+    data = codes_of(values.get(conv.args[0]))
+    weight = values.get(conv.args[1])
+    if data is None or op_name(weight) != "relax.dequantize":
+        return None
+    taps = int(np.prod(shape_of(conv.args[1])[1:]))
+    scale = np.asarray(constant(weight.args[1]), np.float64) * data[1]
+    bias_codes = _bias(values, bias, scale, shape_of(real)[1])
+    if bias_codes is None or taps > MAX_TAPS:
+        return None
+    scale = np.broadcast_to(scale, (shape_of(real)[1],))
+    multiplier, shift, rounding = requantization(scale / epilogue.scale)
+    bounds = epilogue.bounds(scale) if epilogue.active else ()
+    return call(
+        "qconv2d",
+        data[0],
+        weight.args[0],
+        bias_codes,
+        relax.const(multiplier),
+        relax.const(shift),
+        *(relax.const(bound.astype(np.int32)) for bound in bounds),
+        input_zero_point=data[2],
+        rounding=rounding,
+        **geometry(conv.attrs),
+        **epilogue.attributes(shape_of(real)),
+    )
+
+
+def _bias(values, bias, scale, channels):
+    """int32 bias codes at the accumulator's scale, zeros for none, None if of another scale."""
+    if bias is None:
+        return relax.const(np.zeros(channels, np.int32))
+    reshape = values.get(bias)
+    if op_name(reshape) != "relax.reshape":
+        return None
+    dequantize = values.get(reshape.args[0])
+    if op_name(dequantize) != "relax.dequantize" or dtype_of(dequantize.args[0]) != "int32":
+        return None
+    own = np.asarray(constant(dequantize.args[1]), np.float64)
+    return dequantize.args[0] if np.allclose(own, scale, rtol=1e-5, atol=0) else None
+
+
+def _sum(values, real, epilogue: Epilogue):
+    left, right = (codes_of(values.get(arg)) for arg in values[real].args)
+    shapes = {shape_of(arg) for arg in values[real].args}
+    if left is None or right is None or len(shapes) != 1:
+        return None
+    # one shift for both, two bits below the limit: the sum of two products stays in int64
+    scales = np.array([left[1], right[1]], np.float64)
+    shift = int(np.clip(29 - np.frexp(scales.max() / epilogue.scale)[1], 1, 60))
+    multipliers = np.rint(np.ldexp(scales / epilogue.scale, shift)).astype(int)
+    low, high = epilogue.bounds(np.ldexp(epilogue.scale, -shift), limit=2**62)
+    return call(
+        "qadd",
+        left[0],
+        right[0],
+        left_multiplier=int(multipliers[0]),
+        left_zero_point=left[2],
+        right_multiplier=int(multipliers[1]),
+        right_zero_point=right[2],
+        shift=shift,
+        activation=epilogue.active,
+        acc_low=int(low),
+        acc_high=int(high),
+        **epilogue.attributes(shape_of(real)),
+    )
+
+
+def integer_mean(values, real, epilogue: Epilogue):
+    """``quantize(mean(x, [2, 3]))``."""
+    mean = values[real]
+    data = codes_of(values.get(mean.args[0]))
+    axes = [int(a) for a in mean.attrs.axis or ()]
+    if data is None or axes != [2, 3] or not mean.attrs.keepdims:
+        return None, []
+    _, _, height, width = shape_of(mean.args[0])
+    scale = data[1] / (height * width)
+    multiplier, shift, rounding = requantization(np.array([scale / epilogue.scale]))
+    low, high = epilogue.bounds(scale)
+    return call(
+        "qmean",
+        data[0],
+        input_zero_point=data[2],
+        multiplier=int(multiplier[0]),
+        shift=int(shift[0]),
+        rounding=rounding,
+        activation=epilogue.active,
+        acc_low=int(low),
+        acc_high=int(high),
+        **epilogue.attributes(shape_of(real)),
+    ), []

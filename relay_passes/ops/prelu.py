@@ -1,0 +1,58 @@
+"""PReLU, whose slopes below 0 are learned: one for each channel, or one for all."""
+
+from __future__ import annotations
+
+import math
+
+from tvm import relax, te, tirx
+
+from ..graph import shape_of
+from . import numbering
+from .registry import call, describe, float_of_shape, like_first, register
+
+
+def _gradient(_var, expr, adjoint, _builder):
+    """`[adjoint, times the slope where x <= 0; the sum of adjoint * min(x, 0) for each slope]`."""
+    data, slope = expr.args
+    axis = int(expr.attrs.axis)
+    return [
+        call("prelu_input_grad", data, slope, adjoint, axis=axis),
+        call("prelu_slope_grad", data, adjoint, shape=list(shape_of(slope)), axis=axis),
+    ]
+
+
+def _channels(expr: relax.Call):
+    if int(expr.attrs.axis) != 1:
+        return None
+    slopes = [((numbering.RESULT, 1), (1, 0))] if shape_of(expr.args[1]) != (1,) else []
+    return [((numbering.RESULT, 1), (0, 1)), *slopes]
+
+
+describe("nn.prelu", elementwise=True, gradient=_gradient, channels=_channels, learned=1)
+
+
+@register("prelu_input_grad", like_first, elementwise=True)
+def _input_grad(attrs, data, slope, adjoint):
+    def element(*i):
+        own = slope[i[attrs["axis"]]] if int(slope.shape[0]) > 1 else slope[0]
+        return tirx.Select(data(*i) > _ZERO, adjoint(*i), adjoint(*i) * own)
+
+    return te.compute(data.shape, element, name="input_grad")
+
+
+@register("prelu_slope_grad", float_of_shape, macs=lambda expr: math.prod(shape_of(expr.args[0])))
+def _slope_grad(attrs, data, adjoint):
+    summed = [te.reduce_axis((0, int(n)), "k") for n in data.shape]
+    if attrs["shape"] != [1]:
+        del summed[attrs["axis"]]
+
+    def element(slope):
+        at = list(summed)
+        if attrs["shape"] != [1]:
+            at.insert(attrs["axis"], slope)
+        return te.sum(adjoint(*at) * te.min(data(*at), _ZERO), axis=summed)
+
+    return te.compute(attrs["shape"], element, name="slope_grad")
+
+
+_ZERO = tirx.const(0, "float32")
