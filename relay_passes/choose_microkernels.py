@@ -13,7 +13,6 @@ from tvm.ir import Range
 
 from .loop_cuts import axis_values
 from .microkernels.form import form_of
-from .microkernels.dot import roles
 from .microkernels.nest import Linear, Unfit, check, is_dense
 from .microkernels.record import (
     COLUMN_SUMS,
@@ -45,20 +44,20 @@ def annotate_tiles(schedule, results) -> str | None:
     acc, reason = nests["acc_update"], None
     try:
         sums = _sums(nests)
+        check(sums is not None, f"no microkernel computes {acc.form.text}")
         acc.mark(sums)
     except Unfit as unfit:
         sums, reason = None, str(unfit)
     for name in ("acc_init", f"{staging.PEAK}_init"):
         if name in nests and nests[name].loops:
             nests[name].mark(chosen(START, nests[name].form.text))
-    taps = sum(int(axis.iter_type) == _REDUCED for axis in acc.block.iter_vars)
+    taps = sum(acc.reduced)
     for name in (staging.COLUMNS, staging.FILTERS, staging.WIDENED, staging.GATHERED):
-        if name in nests:
+        if name in nests and (sums or nests[name].dtype != "int16"):
             nests[name].mark(_matrix(nests[name], taps))
     peak = nests.get(f"{staging.PEAK}_update")
     if peak is not None:
-        reduced = [int(axis.iter_type) == _REDUCED for axis in peak.block.iter_vars]
-        peak.mark(_staged(peak, reduced))
+        peak.mark(_staged(peak, peak.reduced))
     if staging.PLANE in nests:
         nests[staging.PLANE].mark(_plane(nests[staging.PLANE]))
     if staging.TAPS in nests and sums in _TAPS:
@@ -102,6 +101,11 @@ class _Nest:
     @property
     def dtype(self) -> str:
         return str(self.block.writes[0].source.ty.dtype)
+
+    @property
+    def reduced(self) -> list[bool]:
+        """Which axes are summed over; they are the last ones."""
+        return [int(axis.iter_type) == _REDUCED for axis in self.block.iter_vars]
 
     @cached_property
     def axes(self) -> dict:
@@ -167,7 +171,7 @@ def _matrix(nest: _Nest, taps: int) -> str | None:
     """
     axes = len(nest.block.iter_vars)
     if nest.dtype != "int16":
-        return _staged(nest, _all_but_last(nest))
+        return _staged(nest, _all_but_last(nest)) if nest.loops else None
     return _staged(nest, [axis >= axes - taps for axis in range(axes)]) or "odt_column"
 
 
@@ -193,15 +197,18 @@ def _staged(nest: _Nest, tap_axes) -> str | None:
 def _sums(nests) -> str:
     """For the accumulation; raises Unfit."""
     acc = nests["acc_update"]
-    left, right = (operand.load for operand in acc.form.operands)
-    pitch = even(int(left.source.ty.shape[-1])) if staging.PLANE in nests else None
-    x = acc.linear(left, pitch)
-    sums, weights = acc.linear(acc.block.body), acc.linear(right)
-    rows, outputs, taps = roles(acc, sums, x, weights)
+    operand = acc.form.operands[0].load
+    x = acc.linear(operand, even(int(operand.source.ty.shape[-1])) if staging.PLANE in nests else 0)
+    taps = acc.along(acc.reduced)
+    pixels = [loop for loop in acc.loops if loop not in taps]
     if staging.PLANE not in nests:
-        check(right.source.ty.dtype != "float32" or is_dense(rows, x), "its rows are no neighbours")
+        rows = acc.along(
+            [axis + sum(acc.reduced) == len(acc.reduced) - 1 for axis in range(len(acc.reduced))]
+        )
+        planes = is_dense(rows, x) and is_dense(taps, x, step=x.of[taps[-1]] if taps else 1)
+        check(acc.dtype != "float32" or planes, "its operand is not read plane by plane")
         return chosen(COLUMN_SUMS, acc.form.text)
-    sizes = window(*([(int(loop.extent), x.of[loop]) for loop in part] for part in (taps, rows)))
+    sizes = window(*([(int(loop.extent), x.of[loop]) for loop in part] for part in (taps, pixels)))
     phases = _meets_phases(nests[staging.PLANE], acc, sizes)
     return chosen(PHASES if phases else PLANE_SUMS, acc.form.text)
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from tvm import tirx
-from tvm.ir import Call
 
-from .graph import operands
+from .microkernels.form import likely_in
 
 
 def cut_where_likely(schedule, loop, block) -> None:
@@ -53,10 +52,4 @@ def _asked_axes(block) -> list:
 
 def _likely_conditions(block) -> list:
     statements = getattr(block.body, "seq", [block.body])
-    waiting, found = [statement.value for statement in statements], []
-    while waiting:
-        expr = waiting.pop()
-        if isinstance(expr, Call) and expr.op.name.endswith("likely"):
-            found.append(expr)
-        waiting.extend(operands(expr))
-    return found
+    return [condition for each in statements for condition in likely_in(each.value)]

@@ -9,7 +9,7 @@ from tvm import sym, tirx
 from tvm.s_tir import Schedule
 from tvm.s_tir.schedule import ScheduleError
 
-from .choose_microkernels import annotate_results, annotate_staged, annotate_tiles
+from .choose_microkernels import annotate_results, annotate_staged
 from .in_place import PLAIN_LOOPS
 from .loop_cuts import asks_likely
 from .lower_to_loops import HINTED
@@ -149,10 +149,9 @@ def _annotate_sum(schedule, name: str, start) -> str | None:
     blocks = [start, step, *schedule.get_consumers(step)]
     annotate_results(schedule, blocks, ROW_SUMS, most_loops=1)
     block = schedule.get(step)
-    if not form_of([block.body]).is_product:
-        return None
     dtype = block.writes[0].source.ty.dtype
-    return f"no microkernel for {name.replace('_', ' ')} of {dtype}"
+    is_product = form_of([block.body]).is_product
+    return f"no microkernel for this operator in {dtype}" if is_product else None
 
 
 def _inline_elementwise(schedule, names) -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 from dataclasses import dataclass
 
 from tvm import sym, tirx
 
-from .nest import Linear, Nest, address, check, extent_of, is_dense
-from .record import ANY, COLUMN_SUMS, PLANES, ROWS, START, microkernel
+from .nest import Nest, address, check, extent_of
+from .record import ANY, COLUMN_SUMS, PLANES, ROWS, START, record
 
 HEADER = "odt_dot.h"
 
@@ -20,150 +19,106 @@ class Columns:
     rows: int
     depth: int
 
-
-class Matrix:
-    """The part of a matrix in the order of `Columns` that a nest fills: index and loops."""
-
-    def __init__(self, nest: Nest):
-        self.order = nest.scratch.orders.get(nest.store.buffer)
-        check(isinstance(self.order, Columns), "no microkernel reads what it fills")
-        self.index = nest.linear(nest.store)
-        check(self.index.constant is not None, "its matrix begins where a loop says")
-        self.rows = [
-            loop
-            for loop in nest.loops
-            if self.index.of[loop] == self.order.depth and self.order.rows > 1
-        ]
-        self.taps = [loop for loop in nest.loops if loop not in self.rows]
-
     @property
-    def is_whole(self) -> bool:
-        sizes = extent_of(self.rows), extent_of(self.taps)
-        dense = self.index.constant == 0 and is_dense(self.taps, self.index)
-        return dense and sizes == (self.order.rows, self.order.depth)
-
-    @property
-    def sizes(self) -> tuple[int, int]:
-        return self.order.rows, self.order.depth
-
-    def element(self, nest: Nest):
-        """Where the nest stores: `odt_column` of a row and a tap."""
-        first, offset = divmod(self.index.constant, self.order.depth)
-        p = sum((loop.loop_var for loop in self.rows), start=tirx.const(first, "int32"))
-        moves = (loop.loop_var * self.index.of[loop] for loop in self.taps)
-        k = sum(moves, start=tirx.const(offset, "int32"))
-        at = map(sym.Analyzer().simplify, (p, k))
-        sizes = (tirx.const(size, "int32") for size in self.sizes)
-        return tirx.call_pure_extern("int32", "odt_column", *at, *sizes)
+    def elements(self) -> int:
+        """At least 2: one alone would be a variable, and not aligned."""
+        return max(2, self.rows * self.depth)
 
 
-@microkernel(HEADER, ANY)
-def odt_column(nest, *_):
-    """columns(p, k) = anything, one by one."""
-    index = Matrix(nest).element(nest)
+def matrix(nest: Nest) -> dict:
+    """The sizes of the matrix that a nest fills."""
+    order = nest.scratch.orders.get(nest.store.buffer)
+    check(isinstance(order, Columns), "no microkernel reads what it fills")
+    return {"P": order.rows, "K": order.depth}
+
+
+def by_element(nest: Nest):
+    """The nest, with elements where odt_column says."""
+    rows, depth = matrix(nest).values()
+    index = nest.linear(nest.store)
+    check(index.constant is not None, "its matrix begins where a loop says")
+    p, k = (tirx.const(n, "int32") for n in divmod(index.constant, depth))
+    for loop in nest.loops:
+        if index.of[loop] == depth and rows > 1:
+            p += loop.loop_var
+        else:
+            k += loop.loop_var * index.of[loop]
+    at = map(sym.Analyzer().simplify, (p, k))
+    sizes = (tirx.const(size, "int32") for size in (rows, depth))
+    index = tirx.call_pure_extern("int32", "odt_column", *at, *sizes)
     moved = tirx.BufferStore(nest.store.buffer, nest.store.value, [index])
     for loop in reversed(nest.loops):
         moved = tirx.For(loop.loop_var, loop.min, loop.extent, loop.kind, moved)
     return moved
 
 
-def packing(arguments):
-    """Of a matrix: the function's arguments get it. Where a loop was cut, element by element."""
-
-    @functools.wraps(arguments)
-    def of_nest(nest, *operands):
-        matrix = Matrix(nest)
-        if not matrix.is_whole:
-            return odt_column(nest)
-        return [address(nest.store.buffer), *arguments(nest, matrix, *operands), *matrix.sizes]
-
-    return of_nest
+def part_by_element(nest: Nest):
+    """The same of a nest that was cut, and fills only a part of a matrix; else None."""
+    rows, depth = matrix(nest).values()
+    whole = extent_of(nest.loops) == rows * depth and nest.linear(nest.store).constant == 0
+    return None if whole else by_element(nest)
 
 
-@microkernel(HEADER, PLANES, "int8")
-@packing
-def odt_pack(nest, matrix, codes):
-    """columns(p, k) = x[k * stride + p] - zero_point."""
-    x = nest.linear(codes.load)
-    stride = x.of[matrix.taps[-1]] if matrix.taps else 0
-    neighbours = is_dense(matrix.rows, x) and is_dense(matrix.taps, x, step=stride)
-    check(neighbours, "its rows are no neighbours")
-    return address(codes.source, x.base), stride, -codes.addend
+PACKING = {"before": matrix, "instead": part_by_element}
+
+record("odt_column(p, k, P, K)", HEADER, ANY, instead=by_element)
 
 
-@microkernel(HEADER, ROWS, "int8")
-@packing
-def odt_pack_rows(nest, matrix, codes):
-    """columns(p, k) = x[p * stride + k] - zero_point."""
-    x = nest.linear(codes.load)
-    check(is_dense(matrix.taps, x) and len(matrix.rows) == 1, "its rows are no rows")
-    return address(codes.source, x.base), x.of[matrix.rows[0]], -codes.addend
+def _zero_words(solution) -> None:
+    store = solution.nest.store
+    words = str(store.buffer.ty.dtype) in ("int32", "float32")
+    check(words and float(store.value.value) == 0, "it is no 0")
 
 
-@microkernel(HEADER, START, "0", "number")
-def odt_clear(nest, *numbers):
-    """acc[i] = 0 of int32 or float32."""
-    index, value = nest.linear(nest.store), nest.store.value
-    words = str(nest.store.buffer.ty.dtype) in ("int32", "float32")
-    check(words and float(value.value) == 0, "it is no 0")
-    check(is_dense(nest.loops, index), "its sums are no neighbours")
-    return [address(nest.store.buffer, index.base), extent_of(nest.loops)]
-
-
-def roles(nest: Nest, sums: Linear, a: Linear, b: Linear) -> tuple[list, list, list]:
-    """The loops that move (sums and a), (sums and b), (a and b)."""
-    groups: dict = {(True, True, False): [], (True, False, True): [], (False, True, True): []}
-    for loop in nest.loops:
-        moves = tuple(linear.of[loop] != 0 for linear in (sums, a, b))
-        check(moves in groups, "a loop does not move two of sums and operands")
-        groups[moves].append(loop)
-    return tuple(groups.values())
-
-
-@microkernel(
-    HEADER,
-    COLUMN_SUMS,
-    "(own + (int16 * int8))",
-    macs=lambda _acc, _a, _w, _stride, rows, _depth, begin, end, width: rows * (end - begin) * width,
+record(
+    "odt_clear(acc, I)",
+    *(HEADER, START, "acc[i] = number zero", "acc[i] = 0"),
+    beside=_zero_words,
 )
-def odt_dot(nest, columns, weights):
-    """acc[o * rows + p] += sum over k of columns(p, k) * w[o * stride + k - begin]."""
-    sums, a, b = nest.linears(columns, weights)
-    rows, outputs, taps = roles(nest, sums, a, b)
-    height, width, length = map(extent_of, (rows, outputs, taps))
-    depth, rest = divmod(nest.scratch.elements.get(columns.source, 1), height)
-    check(not rest and len(rows) <= 1 and len(outputs) <= 1, "its tile is no matrix")
-    check(a.constant is not None and is_dense(taps, a, b), "its taps are no neighbours")
-    check(is_dense(rows, sums) and is_dense(rows, a, step=depth), "its rows are no columns")
-    check(is_dense(outputs, sums, step=height), "its sums lie otherwise")
-    nest.scratch.keep(columns.source, Columns(height, depth))
-    return [
-        address(nest.store.buffer, sums.base),
-        address(columns.source),
-        address(weights.source, b.base),
-        b.of[outputs[0]] if outputs else 0,
-        *(height, depth, a.constant, a.constant + length, width),
-    ]
-
-
-@microkernel(
-    HEADER,
-    COLUMN_SUMS,
-    "(own + (int16 * int16))",
-    macs=lambda _acc, _a, _b, rows, outputs, depth: rows * outputs * depth,
+record(
+    "odt_pack(columns, x, stride, zero_point, P, K)",
+    *(HEADER, PLANES, "columns{p*K + k} = int8 x[k*stride + p]"),
+    **PACKING,
 )
-def odt_dot_columns(nest, left, right):
-    """acc[j * rows + i] += sum over k of a(i, k) * b(j, k)."""
-    sums, a, b = nest.linears(left, right)
-    rows, outputs, taps = roles(nest, sums, a, b)
-    height, width, depth = map(extent_of, (rows, outputs, taps))
-    sizes = [nest.scratch.elements.get(side.source) for side in (left, right)]
-    check(sizes == [height * depth, width * depth], "it reads no whole matrices")
-    check(a.constant == b.constant == 0 and is_dense(taps, a, b), "its taps are no neighbours")
-    check(is_dense(rows, a, step=depth) and is_dense(rows, sums), "its rows are no columns")
-    columns = is_dense(outputs, b, step=depth) and is_dense(outputs, sums, step=height)
-    check(columns, "its outputs are no columns")
-    nest.scratch.keep(left.source, Columns(height, depth))
-    nest.scratch.keep(right.source, Columns(width, depth))
-    buffers = nest.store.buffer, left.source, right.source
-    return [address(buffers[0], sums.base), *map(address, buffers[1:]), height, width, depth]
+record(
+    "odt_pack_rows(columns, x, stride, zero_point, P, K)",
+    *(HEADER, ROWS, "columns{p*K + k} = int8 x[p*stride + k]"),
+    **PACKING,
+)
+
+
+def _part_of_depth(solution) -> None:
+    """`columns` are all of the depth, of which the weights may be a part."""
+    buffer, first = solution.accesses["columns"].source, solution.linears["columns"].constant
+    rows, part = solution.numbers["P"], solution.numbers["K"]
+    depth, rest = divmod(solution.nest.scratch.elements.get(buffer, 1), rows)
+    same = rows == 1 or solution.numbers["depth"] == depth
+    check(first is not None and not rest and same, "its columns are no matrix")
+    solution.numbers.update(depth=depth, begin=first, end=first + part, columns=address(buffer))
+    solution.nest.scratch.keep(buffer, Columns(rows, depth))
+
+
+record(
+    "odt_dot(acc, columns, w, stride, P, depth, begin, end, O)",
+    *(HEADER, COLUMN_SUMS),
+    "acc[o*P + p] = (own + (int16 columns[p*depth + k] * int8 w[o*stride + k]))",
+    beside=_part_of_depth,
+    macs=lambda n: n.P * (n.end - n.begin) * n.O,
+)
+
+
+def _whole_matrices(solution) -> None:
+    depth, scratch = solution.numbers["K"], solution.nest.scratch
+    for name, rows in (("a", solution.numbers["P"]), ("b", solution.numbers["O"])):
+        buffer = solution.accesses[name].source
+        check(scratch.elements.get(buffer) == rows * depth, f"its {name} is no whole matrix")
+        scratch.keep(buffer, Columns(rows, depth))
+
+
+record(
+    "odt_dot_columns(acc, a, b, P, O, K)",
+    *(HEADER, COLUMN_SUMS),
+    "acc[o*P + p] = (own + (int16 a{p*K + k} * int16 b{o*K + k}))",
+    beside=_whole_matrices,
+    macs=lambda n: n.P * n.O * n.K,
+)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from tvm import tirx
 from tvm.ir import Call
 
-from ..graph import operands
+from ..graph import operands, parts_of
 
 _BINARY = {"Add": "+", "Sub": "-", "Mul": "*", "RShift": ">>", "shift_right": ">>"}
 _LOSSLESS = {("int8", "int16"), ("int8", "int32"), ("int16", "int32"), ("int8", "float32")}
@@ -115,7 +115,7 @@ class _Reader:
             return f"{arguments[0].value}({', '.join(map(self.text, arguments[1:]))})"
         if name == "if_then_else":
             condition, value, border = arguments
-            if asks_likely(condition):  # parts of one tensor
+            if likely_in(condition):  # parts of one tensor
                 return self.text(value)
             if isinstance(border, tirx.IntImm | tirx.FloatImm) and float(border.value) == 0:
                 self.conditions += _conjuncts(condition)
@@ -146,19 +146,13 @@ def uncast(expr):
 
 def loads_in(expr) -> list:
     """Every load of a buffer in an expression."""
-    found, waiting = [], [expr]
-    while waiting:
-        each = waiting.pop()
-        if type(each).__name__ == "TensorLoad":
-            found.append(each)
-        waiting.extend(operands(each))
-    return found
+    return [part for part in parts_of(expr) if type(part).__name__ == "TensorLoad"]
 
 
-def asks_likely(expr) -> bool:
-    """Whether there is a condition in it that cuts loops."""
-    is_likely = isinstance(expr, Call) and expr.op.name.endswith("likely")
-    return is_likely or any(map(asks_likely, operands(expr)))
+def likely_in(expr) -> list:
+    """The conditions in an expression that cut loops."""
+    calls = (part for part in parts_of(expr) if isinstance(part, Call))
+    return [call for call in calls if call.op.name.endswith("likely")]
 
 
 def _conjuncts(condition) -> list:

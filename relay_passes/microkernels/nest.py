@@ -87,10 +87,6 @@ class Nest:
         used = set(tirx.analysis.undefined_vars(expr))
         return not used & {loop.loop_var for loop in self.loops}
 
-    def linears(self, *operands) -> list[Linear]:
-        """The index of the store, and those of operands."""
-        return [self.linear(self.store), *(self.linear(each.load) for each in operands)]
-
 
 def nests_in(node, around, scratch: Scratch, loops=()) -> list[Nest]:
     """The nest in `node`, or where loops of it were cut, each of them."""

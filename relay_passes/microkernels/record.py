@@ -1,16 +1,14 @@
-"""What is known of a microkernel of the runtime (runtime/c/include/odt_*.h): one record each.
-
-A record is made where its arguments are: the function that computes them, under the name that the
-microkernel has in C.
-"""
+"""What is known of a microkernel of the runtime (runtime/c/include/odt_*.h): one record each."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 from tvm import tirx
 
+from .formula import Formula, Solution
 from .nest import Nest, Unfit, check
 
 MARK = "pragma_microkernel"  # of the loop that is the head of a nest, or of a block without loops
@@ -19,42 +17,46 @@ START = "start of sums"
 COLUMN_SUMS, PLANE_SUMS = "sums over columns", "sums over a plane"
 PLANES, ROWS = "columns of planes", "columns of rows"  # whose rows are neighbours in what is read
 PLANE, TAPS, TURNED, PHASES = "plane", "taps", "turned taps", "taps of phases"
-RESULTS = "results of sums"
-ROW_SUMS, ELEMENTS = "sums of rows", "elements"
-ANY = ""  # of no role: chosen by name
+RESULTS, ROW_SUMS, ELEMENTS = "results of sums", "sums of rows", "elements"
+ANY = "anything"  # chosen by name
 
 
 @dataclass(frozen=True)
 class Microkernel:
-    """name : of the C function. header : what generated C includes for it.
+    """name : of the C function; header : what generated C includes for it.
 
-    role : what the nest is for, and `forms` : what it computes (see `form_of`), by which
-    `chosen` finds it. Without forms it computes anything.
-    arguments : (nest, *operands of its form) -> the arguments of the call, or a statement in the
-    place of a call; raises Unfit.
-    gives_order : whether it decides how scratch that others fill must lie.
-    macs : constant arguments, 0 for others -> multiply-accumulates.
+    words : its arguments: names of operands or numbers of its formulas.
+    role, formulas : what a nest is for and computes, by which `chosen` finds the record.
+    before : nest -> numbers that are known before the formula is solved.
+    beside : (solution) -> what is to be checked or done beside it.
+    instead : nest -> what stands for it where no call does, or None.
+    macs : arguments by their words -> multiply-accumulates.
     watches : whether it reports numbers that are not finite.
     """
 
     name: str
+    words: tuple[str, ...]
     header: str
     role: str
-    forms: tuple[str, ...]
-    arguments: Callable
-    macs: Callable[..., int] | None = None
+    formulas: dict[str, Formula]
+    before: Callable[[Nest], dict] = lambda nest: {}
+    beside: Callable[[Solution], None] = lambda solution: None
+    instead: Callable[[Nest], object] = lambda nest: None
+    macs: Callable[[SimpleNamespace], int] | None = None
     watches: bool = False
 
     def statement(self, nest: Nest):
-        """What stands for the nest."""
+        """What stands for a nest; raises Unfit."""
         try:
-            form = nest.form
-            check(not self.forms or form.text in self.forms, f"it would compute {form.text}")
-            arguments = self.arguments(nest, *form.operands)
+            if (statement := self.instead(nest)) is not None:
+                return statement
+            formula = self.formulas.get(nest.form.text)
+            check(formula is not None, f"it would compute {nest.form.text}")
+            solution = Solution(formula, nest, self.before(nest))
+            self.beside(solution)
         except Unfit as unfit:
             raise Unfit(f"{self.name}: {unfit}") from None
-        if not isinstance(arguments, list):
-            return arguments
+        arguments = solution.arguments(self.words)
         return tirx.Evaluate(tirx.call_extern("int32", self.name, *arguments))
 
 
@@ -62,19 +64,24 @@ RECORDS: dict[str, Microkernel] = {}
 _BY_FORM: dict[tuple[str, str], str] = {}
 
 
-def microkernel(header: str, role: str, *forms: str, macs=None, watches: bool = False):
-    """Make a record of a function (nest, *operands) -> arguments."""
-
-    def record(arguments):
-        name = arguments.__name__
-        assert name not in RECORDS and not any((role, form) in _BY_FORM for form in forms)
-        RECORDS[name] = Microkernel(name, header, role, forms, arguments, macs, watches)
-        _BY_FORM.update({(role, form): name for form in forms})
-        return arguments
-
-    return record
+def record(signature: str, header: str, role: str, *formulas: str, **facts) -> None:
+    """Make the record of ``odt_name(word, ...)``."""
+    name, words = signature[:-1].split("(")
+    parsed = {formula.form: formula for formula in map(Formula, formulas)}
+    RECORDS[name] = Microkernel(name, tuple(words.split(", ")), header, role, parsed, **facts)
+    _BY_FORM.update({(role, form): name for form in parsed})
 
 
 def chosen(role: str, form: str) -> str | None:
     """The microkernel that computes this, for that role."""
     return _BY_FORM.get((role, form))
+
+
+def macs_of(call) -> int:
+    """Multiply-accumulates of one call of a microkernel; 0 for one that only moves data."""
+    name, *arguments = call.args
+    found = RECORDS.get(str(name.value))
+    if found is None or found.macs is None:
+        return 0
+    sizes = (int(a) if isinstance(a, tirx.IntImm) else None for a in arguments)
+    return found.macs(SimpleNamespace(**dict(zip(found.words, sizes, strict=True))))

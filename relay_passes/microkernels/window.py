@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from tvm import sym
 
-from .nest import Nest, address, check, extent_of, is_dense, narrow
-from .dot import roles
-from .record import PLANE, PLANE_SUMS, TAPS, TURNED, microkernel
+from .nest import Nest, check, narrow
+from .record import PLANE, PLANE_SUMS, TAPS, TURNED, record
 
 HEADER = "odt_window.h"
 
@@ -26,13 +26,7 @@ class Taps:
         return 4 * self.height * max(1, self.width // 2)
 
 
-def even(number: int) -> int:
-    """The next even number, or `number` itself."""
-    return (number + 1) // 2 * 2
-
-
-@dataclass(frozen=True)
-class Window:
+class Window(NamedTuple):
     """The sizes of odt_window.
 
     height, width : of the filter; pitch : of the plane; rows, columns : of the results.
@@ -46,6 +40,11 @@ class Window:
     columns: int
 
 
+def even(number: int) -> int:
+    """The next even number, or `number` itself."""
+    return (number + 1) // 2 * 2
+
+
 def window(taps, pixels) -> Window:
     """The sizes of a window whose loops have these (extent, step in the plane), outermost first.
 
@@ -54,7 +53,7 @@ def window(taps, pixels) -> Window:
     # what is left of one or two loops moves along a row of the plane, or down
     down = taps[:-1] if len(taps) == 2 else [tap for tap in taps if tap[1] != 1]
     across = [tap for tap in taps if tap not in down]
-    check(len(taps) <= 2 and all(step == 1 for _, step in across), "odt_window has no dilation")
+    check(len(taps) <= 2 and all(step == 1 for _, step in across), "it has no dilation")
     pitch = down[0][1] if down else 0
     height, width = (part[0][0] if part else 1 for part in (down, across))
     return Window(height, width, pitch, *_tile(pixels, pitch))
@@ -66,101 +65,68 @@ def _tile(pixels, pitch: int) -> tuple[int, int, int]:
         return 1, 1, 1
     *down, (count, stride) = pixels
     if down:
-        check(len(down) == 1 and pitch > 0, "odt_window takes filters of one row to one row")
-        check(down[0][1] == stride * pitch, "odt_window has one stride, and no dilation")
+        check(len(down) == 1 and pitch > 0, "it takes filters of one row to one row of results")
+        check(down[0][1] == stride * pitch, "it has one stride, and no dilation")
         return stride, down[0][0], count
     if pitch and stride % pitch == 0:
         return stride // pitch, count, 1
     return stride, 1, count
 
 
-def sizes_of(nest: Nest, plane, taps) -> tuple[Window, object]:
-    """Of the window that a nest is, and where its plane begins."""
-    sums, a, b = nest.linears(plane, taps)
-    pixels, outputs, loops = roles(nest, sums, a, b)
-    check(not outputs, "it has more than one filter")
-    check(sums.constant == 0 and is_dense(pixels, sums), "its sums lie otherwise")
-    check(b.constant == 0 and is_dense(loops, b), "its taps are no neighbours")
-    whole = nest.scratch.elements.get(taps.source) == extent_of(loops)
-    check(whole and plane.source in nest.scratch, "its plane or its taps are not staged")
-    walks = ([(int(loop.extent), a.of[loop]) for loop in walk] for walk in (loops, pixels))
-    return window(*walks), a.base
+def as_window(solution) -> Window:
+    """Find the sizes of a window, and where its plane begins."""
+    plane, scratch = solution.nest.linear(solution.accesses["plane"]), solution.nest.scratch
+    whole = scratch.elements.get(solution.accesses["taps"].source) == solution.numbers["K"]
+    check(whole and solution.accesses["plane"].source in scratch, "its operands are not staged")
+    walks = (
+        [(int(loop.extent), plane.of[loop]) for loop in reversed(solution.loops[axis])]
+        for axis in "ki"
+    )
+    sizes = window(*walks)
+    solution.linears["plane"] = plane
+    solution.numbers.update(sizes._asdict())
+    return sizes
 
 
-def window_of(nest: Nest, plane, taps) -> list:
-    """The arguments of odt_window, odt_window_f32."""
-    sizes, base = sizes_of(nest, plane, taps)
-    return [
-        address(nest.store.buffer),
-        address(plane.source, base),
-        sizes.pitch,
-        address(taps.source),
-        *(sizes.height, sizes.width, sizes.stride, sizes.rows, sizes.columns),
-    ]
+def _with_taps(solution) -> None:
+    sizes = as_window(solution)
+    taps = solution.accesses["taps"].source
+    solution.nest.scratch.keep(taps, Taps(sizes.height, sizes.width))
 
 
-def window_macs(_acc, _plane, _pitch, _taps, height, width, _stride, rows, columns) -> int:
-    return height * width * rows * columns
+def window_macs(n) -> int:
+    return n.height * n.width * n.rows * n.columns
 
 
-@microkernel(HEADER, PLANE_SUMS, "(own + (int16 * int16))", macs=window_macs)
-def odt_window(nest, plane, taps):
-    """acc[r * columns + q] += sum over i, j of plane(r * stride + i, q * stride + j) * w(i, j)."""
-    sizes, _ = sizes_of(nest, plane, taps)
-    nest.scratch.keep(taps.source, Taps(sizes.height, sizes.width))
-    return window_of(nest, plane, taps)
+record(
+    "odt_window(acc, plane, pitch, taps, height, width, stride, rows, columns)",
+    *(HEADER, PLANE_SUMS),
+    "acc{i} = (own + (int16 plane * int16 taps{k}))",
+    beside=_with_taps,
+    macs=window_macs,
+)
 
 
-def filter_of(nest: Nest, codes, turned: bool):
-    """The first int8 weight of a filter that is staged as it lies, or turned by 180 degrees."""
-    index, w = nest.linears(codes)
-    check(index.constant == 0 and is_dense(nest.loops, index), "its taps are no neighbours")
-    if turned:
-        check(all(w.of[at] == -index.of[at] for at in nest.loops), "its weights are not turned")
-        return address(codes.source, sym.Analyzer().simplify(w.base - extent_of(nest.loops) + 1))
-    check(is_dense(nest.loops, w), "its weights are no neighbours")
-    return address(codes.source, w.base)
-
-
-def _taps(nest: Nest, codes, turned: bool) -> list:
+def _filter(nest: Nest) -> dict:
     order = nest.scratch.orders.get(nest.store.buffer)
     check(isinstance(order, Taps), "no microkernel reads what it fills")
-    return [
-        address(nest.store.buffer),
-        filter_of(nest, codes, turned),
-        *(order.height, order.width),
-    ]
+    return vars(order)
 
 
-@microkernel(HEADER, TAPS, "int8")
-def odt_taps(nest, codes):
-    """taps[i * width + j] = w[i][j]."""
-    return _taps(nest, codes, turned=False)
+def from_the_end(solution) -> None:
+    """Let weights that are read backwards begin with the last one that is read."""
+    w = solution.linears["w"]
+    w.base = sym.Analyzer().simplify(w.base - (solution.numbers["K"] - 1))
 
 
-@microkernel(HEADER, TURNED, "int8")
-def odt_taps_flipped(nest, codes):
-    """The same of a filter that is turned by 180 degrees."""
-    return _taps(nest, codes, turned=True)
-
-
-@microkernel(HEADER, PLANE, "int8", "inside(int8)")
-def odt_widen_plane(nest, codes):
-    """plane[r * pitch + s] = x[...] - zero_point inside the image, 0 in its border."""
-    plane, x = nest.linears(codes)
-    image = image_in(nest.loops, nest.form.conditions, x)
-    rows, columns = (int(loop.extent) for loop in nest.loops)
-    walk = plane.constant, *(plane.of[loop] for loop in nest.loops)
-    check(walk == (0, even(columns), 1), "its plane lies otherwise")
-    row, _ = nest.loops
-    (top, bottom), (left, right) = image
-    first = sym.Analyzer().simplify(x.base + (top * x.of[row] + left))
-    borders = top, left, rows - bottom, columns - right
-    return [
-        address(nest.store.buffer),
-        address(codes.source, first),
-        *(bottom - top, right - left, *borders, -codes.addend),
-    ]
+_WEIGHTS = "taps{k} = int8 w[k]", "taps{k} = int8 w[k*step]"
+record("odt_taps(taps, w, height, width)", HEADER, TAPS, _WEIGHTS[0], before=_filter)
+record(
+    "odt_taps_flipped(taps, w, height, width)",
+    *(HEADER, TURNED, _WEIGHTS[1]),
+    before=lambda nest: {"step": -1, **_filter(nest)},
+    beside=from_the_end,
+)
 
 
 def image_in(loops, conditions, x) -> list:
@@ -172,3 +138,21 @@ def image_in(loops, conditions, x) -> list:
     left, right = bounds[column]
     check((x.of[row], x.of[column]) == (right - left, 1), "it holds no whole rows of the image")
     return list(bounds.values())
+
+
+def _image(solution) -> None:
+    nest, x = solution.nest, solution.nest.linear(solution.accesses["x"])
+    (top, bottom), (left, right) = image_in(nest.loops, nest.form.conditions, x)
+    rows, columns = (int(loop.extent) for loop in nest.loops)
+    check(solution.numbers["pitch"] == even(columns), "its plane lies otherwise")
+    x.base = sym.Analyzer().simplify(x.base + (top * (right - left) + left))
+    solution.linears["x"] = x
+    borders = {"top": top, "left": left, "bottom": rows - bottom, "right": columns - right}
+    solution.numbers.update(height=bottom - top, width=right - left, **borders)
+
+
+record(
+    "odt_widen_plane(plane, x, height, width, top, left, bottom, right, zero_point)",
+    *(HEADER, PLANE, "plane{r*pitch + q} = int8 x", "plane{r*pitch + q} = inside(int8 x)"),
+    beside=_image,
+)

@@ -8,8 +8,8 @@ import tvm
 from tvm import sym, tirx
 
 from .nest import Linear, Nest, Unfit, address, check, narrow
-from .record import PHASES, PLANE, PLANE_SUMS, microkernel
-from .window import even, filter_of, sizes_of
+from .record import PHASES, PLANE, record
+from .window import as_window, even, from_the_end
 
 HEADER = "odt_block_float.h"  # which includes odt_window_phases.h
 MAX_TAPS = MAX_COLUMNS = 64  # ODT_PHASE_TAPS, ODT_PHASE_SUMS
@@ -148,42 +148,44 @@ class _Axis:
         return len(range(self.first, self.bounds[self.loop][1], self.step))
 
 
-@microkernel(
-    HEADER, PLANE, "odt_block_code(float32, float32)", "inside(odt_block_code(float32, float32))"
-)
-def odt_block_plane(nest, numbers, factor):
-    """plane[r * pitch + s] = odt_block_code(x[...], factor) on a grid of positions, 0 elsewhere."""
-    grid, (row, column) = grid_of(nest), nest.loops
-    plane, spread, x = nest.linear(nest.store), grid.spread, grid.numbers
-    walk = plane.constant, plane.of[row], plane.of[column]
-    check(walk == (0, spread.pitch, 1), "its plane lies otherwise")
-    check(nest.is_still(factor.load), "its factor changes")
-    geometry = spread.rows, spread.columns, spread.top, spread.left, spread.down, spread.across
+def _codes(solution) -> None:
+    nest, grid = solution.nest, grid_of(solution.nest)
+    spread = grid.spread
+    check(solution.numbers["pitch"] == spread.pitch, "its plane lies otherwise")
+    check(nest.is_still(solution.read["factor"]), "its factor changes")
+    geometry = vars(spread)
     if nest.store.buffer in nest.scratch.orders:
-        geometry = *spread.stored, 1, 1
-    return [
-        address(nest.store.buffer),
-        *geometry,
-        address(numbers.source, x.base),
-        *(x.of[row], grid.down.count, grid.across.count, factor.load),
-    ]
+        rows, columns, top, left = spread.stored
+        geometry = {"rows": rows, "columns": columns, "top": top, "left": left}
+        geometry |= {"down": 1, "across": 1}
+    solution.linears["x"] = grid.numbers
+    counts = {"height": grid.down.count, "width": grid.across.count}
+    solution.numbers.update(**geometry, **counts, step=grid.numbers.of[nest.loops[0]])
 
 
-def _phases_macs(*sizes) -> int:
-    _, _, _, _, height, width, down, across, _, _, rows, columns = sizes
-    return height * width * rows * columns // (down * across)
+_CODES = "odt_block_code(float32 x, float32 factor)"
+record(
+    "odt_block_plane(plane, rows, columns, top, left, down, across, x, step, height, width, factor)",
+    *(
+        HEADER,
+        PLANE,
+        f"plane{{r*pitch + q}} = {_CODES}",
+        f"plane{{r*pitch + q}} = inside({_CODES})",
+    ),
+    beside=_codes,
+)
 
 
-@microkernel(HEADER, PHASES, "(own + (int16 * int16))", macs=_phases_macs)
-def odt_window_phases(nest, plane, taps):
-    """`odt_window` over a plane whose zeros are not stored."""
-    sizes, base = sizes_of(nest, plane, taps)
-    filled = nest.scratch.filled.get(plane.source, ())
+def _phases(solution) -> None:
+    sizes, nest = as_window(solution), solution.nest
+    plane, taps = (solution.accesses[name].source for name in ("plane", "taps"))
+    filled = nest.scratch.filled.get(plane, ())
     check(len(filled) > 0, "nothing fills its plane")
     spread = grid_of(filled[0]).spread
     analyzer = sym.Analyzer()
     for loop in nest.around:
         analyzer.bind(loop.loop_var, tvm.ir.Range.from_min_extent(loop.min, loop.extent))
+    base = solution.linears["plane"].base
     row, column = (
         analyzer.simplify(analyzer.simplify(operation(base, spread.pitch)) + step - first % step)
         for operation, step, first in (
@@ -197,25 +199,38 @@ def odt_window_phases(nest, plane, taps):
     check(isinstance(residue, tirx.IntImm), "its windows do not start alike")
     for start in (row, column):
         Linear(start, nest.around)  # a tile in several rows of the plane has none
-    nest.scratch.keep(plane.source, spread)
-    nest.scratch.keep(
-        taps.source, PhaseTaps(*shape, spread.down, spread.across, int(residue))
-    )
-    return [
-        address(nest.store.buffer),
-        address(plane.source),
-        even(spread.stored[1]),
-        address(taps.source),
-        *(*shape, spread.down, spread.across, row, column, sizes.rows, sizes.columns),
-    ]
+    nest.scratch.keep(plane, spread)
+    nest.scratch.keep(taps, PhaseTaps(*shape, spread.down, spread.across, int(residue)))
+    solution.numbers.update(down=spread.down, across=spread.across, row=row, column=column)
+    solution.numbers.update(plane=address(plane), pitch=even(spread.stored[1]))
 
 
-@microkernel(HEADER, PHASES, "int8")
-def odt_taps_phases(nest, codes):
-    """The taps of each phase, of a filter as it lies or turned by 180 degrees."""
+record(
+    "odt_window_phases(acc, plane, pitch, taps, height, width, down, across, row, column, "
+    "rows, columns)",
+    *(HEADER, PHASES, "acc{i} = (own + (int16 plane * int16 taps{k}))"),
+    beside=_phases,
+    macs=lambda n: n.height * n.width * n.rows * n.columns // (n.down * n.across),
+)
+
+
+def _filter(nest: Nest) -> dict:
     order = nest.scratch.orders.get(nest.store.buffer)
     check(isinstance(order, PhaseTaps), "no microkernel reads what it fills")
-    w = nest.linear(codes.load)
-    turned = all(w.of[at] < 0 for at in nest.loops)
-    sizes = order.height, order.width, order.down, order.across, order.column
-    return [address(nest.store.buffer), filter_of(nest, codes, turned), int(turned), *sizes]
+    return vars(order)
+
+
+def _turned(solution) -> None:
+    turned = solution.numbers["step"] < 0
+    check(abs(solution.numbers["step"]) <= 1, "its weights are no neighbours")
+    solution.numbers["turned"] = int(turned)
+    if turned:
+        from_the_end(solution)
+
+
+record(
+    "odt_taps_phases(taps, w, turned, height, width, down, across, column)",
+    *(HEADER, PHASES, "taps{k} = int8 w[k*step]"),
+    before=_filter,
+    beside=_turned,
+)
