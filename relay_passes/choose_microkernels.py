@@ -13,23 +13,11 @@ from tvm.ir import Range
 
 from .loop_cuts import axis_values
 from .microkernels.form import form_of
+from .microkernels.grid import even, grid_in, numbers_on
 from .microkernels.nest import Linear, Unfit, check, is_dense
-from .microkernels.record import (
-    COLUMN_SUMS,
-    MARK,
-    PHASES,
-    PLANE,
-    PLANE_SUMS,
-    PLANES,
-    RESULTS,
-    ROWS,
-    START,
-    TAPS,
-    TURNED,
-    chosen,
-)
-from .microkernels.window import Window, even, image_in, window
-from .microkernels.window_phases import Grid
+from .microkernels.record import MARK, chosen
+from .microkernels.window import Window, check_image, window
+from .microkernels.window_phases import check_codes
 from .ops import staging
 
 _REDUCED = 2  # iter_type of an axis that is summed over
@@ -50,7 +38,7 @@ def annotate_tiles(schedule, results) -> str | None:
         sums, reason = None, str(unfit)
     for name in ("acc_init", f"{staging.PEAK}_init"):
         if name in nests and nests[name].loops:
-            nests[name].mark(chosen(START, nests[name].form.text))
+            nests[name].mark(chosen("start of sums", nests[name].form.text))
     taps = sum(acc.reduced)
     for name in (staging.COLUMNS, staging.FILTERS, staging.WIDENED, staging.GATHERED):
         if name in nests and (sums or nests[name].dtype != "int16"):
@@ -62,7 +50,7 @@ def annotate_tiles(schedule, results) -> str | None:
         nests[staging.PLANE].mark(_plane(nests[staging.PLANE]))
     if staging.TAPS in nests and sums in _TAPS:
         nests[staging.TAPS].mark(_taps(nests[staging.TAPS], sums))
-    annotate_results(schedule, results, RESULTS, most_loops=2)
+    annotate_results(schedule, results, "results of sums", most_loops=2)
     return reason
 
 
@@ -188,9 +176,9 @@ def _staged(nest: _Nest, tap_axes) -> str | None:
         return None
     step = x.of[taps[-1]] if taps else 0
     if is_dense(rows, x) and is_dense(taps, x, step=step) and is_dense(taps, *scales):
-        return chosen(PLANES, nest.form.text)
+        return chosen("columns of planes", nest.form.text)
     if len(rows) == 1 and is_dense(taps, x):
-        return chosen(ROWS, nest.form.text)
+        return chosen("columns of rows", nest.form.text)
     return None
 
 
@@ -202,45 +190,44 @@ def _sums(nests) -> str:
     taps = acc.along(acc.reduced)
     pixels = [loop for loop in acc.loops if loop not in taps]
     if staging.PLANE not in nests:
-        rows = acc.along(
-            [axis + sum(acc.reduced) == len(acc.reduced) - 1 for axis in range(len(acc.reduced))]
-        )
+        last = acc.reduced.count(False) - 1
+        rows = acc.along([axis == last for axis in range(len(acc.reduced))])
+        outputs = [loop for loop in pixels if loop not in rows]
+        check(not any(x.of[loop] for loop in outputs), "a tile of outputs spans groups")
         planes = is_dense(rows, x) and is_dense(taps, x, step=x.of[taps[-1]] if taps else 1)
         check(acc.dtype != "float32" or planes, "its operand is not read plane by plane")
-        return chosen(COLUMN_SUMS, acc.form.text)
+        return chosen("sums over columns", acc.form.text)
     sizes = window(*([(int(loop.extent), x.of[loop]) for loop in part] for part in (taps, pixels)))
     phases = _meets_phases(nests[staging.PLANE], acc, sizes)
-    return chosen(PHASES if phases else PLANE_SUMS, acc.form.text)
+    return chosen("sums of phases" if phases else "sums over a plane", acc.form.text)
 
 
 def _meets_phases(plane: _Nest, acc: _Nest, sizes: Window) -> bool:
-    """Whether a window's plane holds codes that are no neighbours, as odt_window_phases has them."""
+    """Whether the plane's codes are no neighbours, and a tile of odt_window_phases can read them."""
     if _plane(plane) != "odt_block_plane":
         return False
-    spread = _grid(plane).spread
-    *_, columns = (int(n) for n in acc.block.writes[0].source.ty.shape)
-    alike = columns == sizes.columns or sizes.columns % (2 * spread.across) == 0
-    apart = spread.down * spread.across > 1
-    shape = sizes.height, sizes.width
-    return apart and alike and sizes.stride == 1 and spread.holds(*shape, sizes.columns)
-
-
-def _grid(nest: _Nest) -> Grid:
-    return Grid(nest.loops, nest.conditions, nest.index(nest.form.operands[0].load))
+    grid = grid_in(plane.loops, plane.conditions)
+    columns = int(acc.block.writes[0].source.ty.shape[-1])
+    alike = columns == sizes.columns or sizes.columns % (2 * grid.across) == 0
+    apart = grid.down * grid.across > 1 and sizes.stride == 1
+    return apart and alike and grid.holds(sizes.height, sizes.width, sizes.columns)
 
 
 def _plane(nest: _Nest) -> str | None:
+    name = chosen("plane", nest.form.text)
     try:
-        if "odt_block_code" in nest.form.text:
-            _grid(nest)
-        else:
-            image_in(nest.loops, nest.conditions, nest.linear(nest.form.operands[0].load))
-    except (Unfit, IndexError):
+        grid = grid_in(nest.loops, nest.conditions)
+        x = numbers_on(grid, nest.loops, nest.index(nest.form.operands[0].load))
+        check_image(grid, x) if name == "odt_widen_plane" else check_codes(x)
+    except Unfit:
         return None
-    return chosen(PLANE, nest.form.text)
+    return name
 
 
-_TAPS = {"odt_window": (TAPS, TURNED), "odt_window_phases": (PHASES, PHASES)}
+_TAPS = {
+    "odt_window": ("taps", "turned taps"),
+    "odt_window_phases": ("taps of phases", "taps of phases"),
+}
 
 
 def _taps(nest: _Nest, sums: str) -> str | None:

@@ -14,7 +14,6 @@ from .in_place import PLAIN_LOOPS
 from .loop_cuts import asks_likely
 from .lower_to_loops import HINTED
 from .microkernels.form import form_of
-from .microkernels.record import ELEMENTS, ROW_SUMS
 from .ops.staging import COLUMNS, PLANE, STAGES, WIDENED
 from .schedule_tiles import (
     NotEnoughScratch,
@@ -139,7 +138,7 @@ def _schedule_elementwise(schedule, names) -> str | None:
             start = schedule.decompose_reduction(schedule.get_sblock(name), first)
             reason = _annotate_sum(schedule, name, start) or reason
         elif name in outputs - shared:
-            annotate_results(schedule, [schedule.get_sblock(name)], ELEMENTS, most_loops=4)
+            annotate_results(schedule, [schedule.get_sblock(name)], "elements", most_loops=4)
     return reason
 
 
@@ -147,7 +146,7 @@ def _annotate_sum(schedule, name: str, start) -> str | None:
     """Annotate a reduction for a microkernel; why there is none, if it sums products."""
     step = schedule.get_sblock(f"{name}_update")
     blocks = [start, step, *schedule.get_consumers(step)]
-    annotate_results(schedule, blocks, ROW_SUMS, most_loops=1)
+    annotate_results(schedule, blocks, "sums of rows", most_loops=1)
     block = schedule.get(step)
     dtype = block.writes[0].source.ty.dtype
     is_product = form_of([block.body]).is_product

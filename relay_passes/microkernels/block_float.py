@@ -5,93 +5,74 @@ from __future__ import annotations
 from .dot import PACKING
 from .epilogue import is_zero
 from .nest import check
-from .record import PLANES, RESULTS, ROW_SUMS, ROWS, record
+from .record import records
 
 HEADER = "odt_block_float.h"
-_IN_PLANES, _IN_ROWS = "float32 x[k*stride + p]", "float32 x[p*stride + k]"
-_SCALED = f"({_IN_PLANES} * float32 scale[k])"  # without scales they are a null pointer
-_MASK = "bool mask[r*stride + q]"
 
 
 def _scale(solution) -> None:
-    check(solution.numbers["stride"] >= solution.numbers["P"], "its rows are no neighbours")
+    """Without scales they are a null pointer."""
+    check(solution.numbers["stride"] >= solution.numbers["P"], "its rows overlap")
     if "scale" not in solution.accesses:
         solution.numbers["scale"] = 0
 
 
-record(
-    "odt_pack_planes(columns, x, stride, scale, factor, P, K)",
-    *(HEADER, PLANES),
-    f"columns{{p*K + k}} = odt_block_code({_IN_PLANES}, float32 factor{{p}})",
-    f"columns{{p*K + k}} = odt_block_code({_SCALED}, float32 factor{{p}})",
-    **PACKING,
-    beside=_scale,
-)
-record(
-    "odt_pack_rows_f32(columns, x, stride, factor, P, K)",
-    *(HEADER, ROWS),
-    f"columns{{p*K + k}} = odt_block_code({_IN_ROWS}, float32 factor{{p}})",
-    **PACKING,
-)
-record(
-    "odt_peak_planes(peak, x, stride, scale, P, K)",
-    *(HEADER, PLANES),
-    f"peak{{p}} = odt_peak(own, {_IN_PLANES})",
-    f"peak{{p}} = odt_peak(own, {_SCALED})",
-    beside=_scale,
-)
-record(
-    "odt_peak_rows(peak, x, stride, P, K)",
-    *(HEADER, ROWS, f"peak{{p}} = odt_peak(own, {_IN_ROWS})"),
-)
-record(
-    "odt_mask_planes(out, x, stride, mask, P, K)",
-    *(HEADER, PLANES),
-    f"out{{k*P + p}} = select(bool mask[k*stride + p], {_IN_PLANES}, 0)",
-)
-
-
-def _one_unit_each(solution) -> None:
+def _unit_each(solution) -> None:
     check(solution.numbers["each"] <= 1, "its units are no neighbours")
 
 
-record(
-    "odt_real_tile_masked(out, stride, acc, unit, each, mask, R, Q)",
-    *(HEADER, RESULTS),
-    f"out[r*stride + q] = select({_MASK}, odt_real(int32 acc{{r*Q + q}}, float32 unit[q*each]), 0)",
-    beside=_one_unit_each,
-)
-
-
-def _one_code_each(solution) -> None:
-    nest, index = solution.nest, solution.nest.index(solution.read["index"])
-    out = solution.linears["out"]
-    bases = out.base, solution.linears["code"].base, index.base
-    same = index.of == out.of and all(is_zero(base - out.base) for base in bases)
-    check(same, "its codes are not where it stores")
+def _code_each(solution) -> None:
+    nest, out = solution.nest, solution.linears["out"]
+    index = nest.index(solution.read["index"])
+    same = all(is_zero(x.base - out.base) for x in (solution.linears["code"], index))
+    check(same and index.of == out.of, "its codes are not where it stores")
     still = all(nest.is_still(solution.read[name]) for name in ("rate", "seed"))
     check(still and int(solution.read["limit"]) == 127, "its rate, seed or limit changes")
     check(solution.numbers["R"] == 1 or solution.numbers["step"] == 1, "its rows are no channels")
     solution.numbers["index"] = index.base
 
 
-record(
-    "odt_update_tile(out, code, stride, acc, unit, rate, inverse, seed, index, R, Q)",
-    *(HEADER, RESULTS),
-    "out[r*stride + q] = odt_update_code(int8 code[r*stride + q], "
-    "(odt_real(int32 acc{r*Q + q}, float32 unit[r*step]) * "
-    "(float32 rate * float32 inverse[r*step])), number limit, uint32 seed, number index)",
-    beside=_one_code_each,
-    watches=True,
-)
-record(
-    "odt_sum_rows(out, x, stride, P, K)",
-    *(HEADER, ROW_SUMS),
-    f"total = 0; total = (own + {_IN_ROWS}); out[p] = float32 total",
-)
-record(
-    "odt_sum_rows_masked(out, x, stride, mask, P, K)",
-    *(HEADER, ROW_SUMS),
-    f"total = 0; total = (own + select(bool mask[p*stride + k], {_IN_ROWS}, 0)); "
-    "out[p] = float32 total",
+records(
+    HEADER,
+    """
+columns of planes: odt_pack_planes(columns, x, stride, scale, factor, P, K)
+    columns{p*K + k} = odt_block_code(float32 x[k*stride + p], float32 factor{p})
+    columns{p*K + k} = odt_block_code((float32 x[k*stride + p] * float32 scale[k]), \
+float32 factor{p})
+
+columns of rows: odt_pack_rows_f32(columns, x, stride, factor, P, K)
+    columns{p*K + k} = odt_block_code(float32 x[p*stride + k], float32 factor{p})
+
+columns of planes: odt_peak_planes(peak, x, stride, scale, P, K)
+    peak{p} = odt_peak(own, float32 x[k*stride + p])
+    peak{p} = odt_peak(own, (float32 x[k*stride + p] * float32 scale[k]))
+
+columns of rows: odt_peak_rows(peak, x, stride, P, K)
+    peak{p} = odt_peak(own, float32 x[p*stride + k])
+
+columns of planes: odt_mask_planes(out, x, stride, mask, P, K)
+    out{k*P + p} = select(bool mask[k*stride + p], float32 x[k*stride + p], 0)
+
+results of sums: odt_real_tile_masked(out, stride, acc, unit, each, mask, R, Q)
+    out[r*stride + q] = select(bool mask[r*stride + q], \
+odt_real(int32 acc{r*Q + q}, float32 unit[q*each]), 0)
+
+results of sums: odt_update_tile(\
+out, code, stride, acc, unit, rate, inverse, seed, index, R, Q)
+    out[r*stride + q] = odt_update_code(int8 code[r*stride + q], \
+(odt_real(int32 acc{r*Q + q}, float32 unit[r*step]) * \
+(float32 rate * float32 inverse[r*step])), number limit, uint32 seed, number index)
+
+sums of rows: odt_sum_rows(out, x, stride, P, K)
+    total = 0; total = (own + float32 x[p*stride + k]); out[p] = float32 total
+
+sums of rows: odt_sum_rows_masked(out, x, stride, mask, P, K)
+    total = 0; total = (own + select(bool mask[p*stride + k], float32 x[p*stride + k], 0)); \
+out[p] = float32 total
+""",
+    odt_pack_planes={**PACKING, "beside": _scale},
+    odt_pack_rows_f32=PACKING,
+    odt_peak_planes={"beside": _scale},
+    odt_real_tile_masked={"beside": _unit_each},
+    odt_update_tile={"beside": _code_each, "watches": True},
 )

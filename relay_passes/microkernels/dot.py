@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from tvm import sym, tirx
 
 from .nest import Nest, address, check, extent_of
-from .record import ANY, COLUMN_SUMS, PLANES, ROWS, START, record
+from .record import records
 
 HEADER = "odt_dot.h"
 
@@ -59,66 +59,58 @@ def part_by_element(nest: Nest):
     return None if whole else by_element(nest)
 
 
-PACKING = {"before": matrix, "instead": part_by_element}
-
-record("odt_column(p, k, P, K)", HEADER, ANY, instead=by_element)
-
-
 def _zero_words(solution) -> None:
     store = solution.nest.store
     words = str(store.buffer.ty.dtype) in ("int32", "float32")
     check(words and float(store.value.value) == 0, "it is no 0")
 
 
-record(
-    "odt_clear(acc, I)",
-    *(HEADER, START, "acc[i] = number zero", "acc[i] = 0"),
-    beside=_zero_words,
-)
-record(
-    "odt_pack(columns, x, stride, zero_point, P, K)",
-    *(HEADER, PLANES, "columns{p*K + k} = int8 x[k*stride + p]"),
-    **PACKING,
-)
-record(
-    "odt_pack_rows(columns, x, stride, zero_point, P, K)",
-    *(HEADER, ROWS, "columns{p*K + k} = int8 x[p*stride + k]"),
-    **PACKING,
-)
-
-
 def _part_of_depth(solution) -> None:
-    """`columns` are all of the depth, of which the weights may be a part."""
+    """The columns are all of the depth, of which the weights may be a part."""
+    numbers, scratch = solution.numbers, solution.nest.scratch
     buffer, first = solution.accesses["columns"].source, solution.linears["columns"].constant
-    rows, part = solution.numbers["P"], solution.numbers["K"]
-    depth, rest = divmod(solution.nest.scratch.elements.get(buffer, 1), rows)
-    same = rows == 1 or solution.numbers["depth"] == depth
+    depth, rest = divmod(scratch.elements.get(buffer, 1), numbers["P"])
+    same = numbers["P"] == 1 or numbers["depth"] == depth
     check(first is not None and not rest and same, "its columns are no matrix")
-    solution.numbers.update(depth=depth, begin=first, end=first + part, columns=address(buffer))
-    solution.nest.scratch.keep(buffer, Columns(rows, depth))
-
-
-record(
-    "odt_dot(acc, columns, w, stride, P, depth, begin, end, O)",
-    *(HEADER, COLUMN_SUMS),
-    "acc[o*P + p] = (own + (int16 columns[p*depth + k] * int8 w[o*stride + k]))",
-    beside=_part_of_depth,
-    macs=lambda n: n.P * (n.end - n.begin) * n.O,
-)
+    scratch.keep(buffer, Columns(numbers["P"], depth))
+    numbers |= {"depth": depth, "begin": first, "end": first + numbers["K"]}
+    numbers["columns"] = address(buffer)
 
 
 def _whole_matrices(solution) -> None:
-    depth, scratch = solution.numbers["K"], solution.nest.scratch
-    for name, rows in (("a", solution.numbers["P"]), ("b", solution.numbers["O"])):
+    numbers, scratch = solution.numbers, solution.nest.scratch
+    for name, rows in (("a", numbers["P"]), ("b", numbers["O"])):
         buffer = solution.accesses[name].source
-        check(scratch.elements.get(buffer) == rows * depth, f"its {name} is no whole matrix")
-        scratch.keep(buffer, Columns(rows, depth))
+        check(scratch.elements.get(buffer) == rows * numbers["K"], f"its {name} is no whole matrix")
+        scratch.keep(buffer, Columns(rows, numbers["K"]))
 
 
-record(
-    "odt_dot_columns(acc, a, b, P, O, K)",
-    *(HEADER, COLUMN_SUMS),
-    "acc[o*P + p] = (own + (int16 a{p*K + k} * int16 b{o*K + k}))",
-    beside=_whole_matrices,
-    macs=lambda n: n.P * n.O * n.K,
+PACKING = {"before": matrix, "instead": part_by_element}
+records(
+    HEADER,
+    """
+elements of columns: odt_column(p, k, P, K)
+
+start of sums: odt_clear(acc, I)
+    acc[i] = number zero
+    acc[i] = 0
+
+columns of planes: odt_pack(columns, x, stride, zero_point, P, K)
+    columns{p*K + k} = int8 x[k*stride + p]
+
+columns of rows: odt_pack_rows(columns, x, stride, zero_point, P, K)
+    columns{p*K + k} = int8 x[p*stride + k]
+
+sums over columns: odt_dot(acc, columns, w, stride, P, depth, begin, end, O)
+    acc[o*P + p] = (own + (int16 columns[p*depth + k] * int8 w[o*stride + k]))
+
+sums over columns: odt_dot_columns(acc, a, b, P, O, K)
+    acc[o*P + p] = (own + (int16 a{p*K + k} * int16 b{o*K + k}))
+""",
+    odt_column={"instead": by_element},
+    odt_clear={"beside": _zero_words},
+    odt_pack=PACKING,
+    odt_pack_rows=PACKING,
+    odt_dot={"beside": _part_of_depth, "macs": lambda n: n.P * (n.end - n.begin) * n.O},
+    odt_dot_columns={"beside": _whole_matrices, "macs": lambda n: n.P * n.O * n.K},
 )

@@ -5,13 +5,10 @@ from __future__ import annotations
 from tvm import sym, tirx
 
 from .nest import check
-from .record import ELEMENTS, RESULTS, record
+from .record import records
 
 HEADER = "odt_epilogue.h"
 _RUNS = (2, 4, 8, 16, 32)  # booleans that one byte, or whole bytes, hold
-_TABLES = "int32 multiplier[r*step], int32 shift[r*step], number offset"
-_CODE = f"odt_requantize_high((int32 acc{{r*Q + q}} + int32 bias[r*step]), {_TABLES})"
-_WORDS = "out, stride, acc, bias, multiplier, shift, step, offset, R, Q"
 
 
 def is_zero(expr) -> bool:
@@ -25,25 +22,28 @@ def _whole_bytes(solution) -> None:
     check(run not in _RUNS or whole, "its mask begins within a byte")
 
 
-record(
-    f"odt_requantize_tile({_WORDS})",
-    *(HEADER, RESULTS, f"out[r*stride + q] = odt_clamp8({_CODE})"),
-)
-record(
-    f"odt_requantize_tile_masked({_WORDS}, mask, stride)",
-    *(HEADER, RESULTS),
-    f"code = {_CODE}; out[r*stride + q] = odt_clamp8(int32 code); "
-    "mask[r*stride + q] = odt_is_int8(int32 code)",
-    beside=_whole_bytes,
-)
-record(
-    "odt_mask_tile_f32(out, stride, acc, mask, R, Q)",
-    *(HEADER, RESULTS),
-    "out[r*stride + q] = select(bool mask[r*stride + q], float32 acc{r*Q + q}, 0)",
-)
-record(
-    "odt_add_s8(out, a, b, a_multiplier, b_multiplier, offset, shift, I)",
-    *(HEADER, ELEMENTS),
-    "out[i] = odt_clamp8((odt_scaled_sum_narrow(int8 a[i], number a_multiplier, "
-    "int8 b[i], number b_multiplier, number offset) >> number shift))",
+records(
+    HEADER,
+    """
+results of sums: odt_requantize_tile(\
+out, stride, acc, bias, multiplier, shift, step, offset, R, Q)
+    out[r*stride + q] = odt_clamp8(odt_requantize_high(\
+(int32 acc{r*Q + q} + int32 bias[r*step]), \
+int32 multiplier[r*step], int32 shift[r*step], number offset))
+
+results of sums: odt_requantize_tile_masked(\
+out, stride, acc, bias, multiplier, shift, step, offset, R, Q, mask, stride)
+    code = odt_requantize_high(\
+(int32 acc{r*Q + q} + int32 bias[r*step]), \
+int32 multiplier[r*step], int32 shift[r*step], number offset); \
+out[r*stride + q] = odt_clamp8(int32 code); mask[r*stride + q] = odt_is_int8(int32 code)
+
+results of sums: odt_mask_tile_f32(out, stride, acc, mask, R, Q)
+    out[r*stride + q] = select(bool mask[r*stride + q], float32 acc{r*Q + q}, 0)
+
+elements: odt_add_s8(out, a, b, a_multiplier, b_multiplier, offset, shift, I)
+    out[i] = odt_clamp8((odt_scaled_sum_narrow(\
+int8 a[i], number a_multiplier, int8 b[i], number b_multiplier, number offset) >> number shift))
+""",
+    odt_requantize_tile_masked={"beside": _whole_bytes},
 )

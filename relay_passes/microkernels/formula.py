@@ -95,7 +95,7 @@ class Solution:
 
     def _may_have(self, axis: str, loop) -> bool:
         loops, extent = self.loops[axis], self._extent(axis)
-        if loops and (axis not in _FUSED or extent == self.numbers.get(axis.upper())):
+        if extent == self.numbers.get(axis.upper()) or (loops and axis not in _FUSED):
             return False
         for name, walk in self.formula.walks.items():
             step, of = walk.steps.get(axis), self.linears[name].of

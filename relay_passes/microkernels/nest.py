@@ -123,18 +123,3 @@ def is_dense(loops, *linears, step: int = 1) -> bool:
 def address(buffer, base=0):
     """Of an element of a flat buffer."""
     return tirx.address_of(buffer[base])
-
-
-def narrow(bounds: dict, test) -> bool:
-    """Apply a comparison of a loop variable with a constant to ``[first, end)``; whether it is."""
-    kind = type(test).__name__
-    if kind not in ("LE", "LT"):
-        return False
-    for loop, interval in bounds.items():
-        if test.b.same_as(loop.loop_var) and isinstance(test.a, tirx.IntImm):
-            interval[0] = max(interval[0], int(test.a) + (kind == "LT"))
-            return True
-        if test.a.same_as(loop.loop_var) and isinstance(test.b, tirx.IntImm):
-            interval[1] = min(interval[1], int(test.b) + (kind == "LE"))
-            return True
-    return False

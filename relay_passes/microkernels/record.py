@@ -12,13 +12,6 @@ from .formula import Formula, Solution
 from .nest import Nest, Unfit, check
 
 MARK = "pragma_microkernel"  # of the loop that is the head of a nest, or of a block without loops
-# what nests are for
-START = "start of sums"
-COLUMN_SUMS, PLANE_SUMS = "sums over columns", "sums over a plane"
-PLANES, ROWS = "columns of planes", "columns of rows"  # whose rows are neighbours in what is read
-PLANE, TAPS, TURNED, PHASES = "plane", "taps", "turned taps", "taps of phases"
-RESULTS, ROW_SUMS, ELEMENTS = "results of sums", "sums of rows", "elements"
-ANY = "anything"  # chosen by name
 
 
 @dataclass(frozen=True)
@@ -26,18 +19,17 @@ class Microkernel:
     """name : of the C function; header : what generated C includes for it.
 
     words : its arguments: names of operands or numbers of its formulas.
-    role, formulas : what a nest is for and computes, by which `chosen` finds the record.
-    before : nest -> numbers that are known before the formula is solved.
-    beside : (solution) -> what is to be checked or done beside it.
-    instead : nest -> what stands for it where no call does, or None.
+    formulas : what it computes, by form (see `form_of`).
+    before : nest -> numbers that are known before a formula is solved.
+    beside : solution -> None; checks, and finds further numbers.
+    instead : nest -> what stands for a nest that no call does, or None.
     macs : arguments by their words -> multiply-accumulates.
     watches : whether it reports numbers that are not finite.
     """
 
     name: str
-    words: tuple[str, ...]
     header: str
-    role: str
+    words: list[str]
     formulas: dict[str, Formula]
     before: Callable[[Nest], dict] = lambda nest: {}
     beside: Callable[[Solution], None] = lambda solution: None
@@ -64,12 +56,22 @@ RECORDS: dict[str, Microkernel] = {}
 _BY_FORM: dict[tuple[str, str], str] = {}
 
 
-def record(signature: str, header: str, role: str, *formulas: str, **facts) -> None:
-    """Make the record of ``odt_name(word, ...)``."""
-    name, words = signature[:-1].split("(")
-    parsed = {formula.form: formula for formula in map(Formula, formulas)}
-    RECORDS[name] = Microkernel(name, tuple(words.split(", ")), header, role, parsed, **facts)
-    _BY_FORM.update({(role, form): name for form in parsed})
+def records(header: str, table: str, **facts: dict) -> None:
+    """Make the records of a header.
+
+    table : for each microkernel ``for what: odt_name(word, ...)``, and in lines of their own its
+        formulas.
+    facts : of some, by name, what else a `Microkernel` has.
+    """
+    for entry in table.strip().split("\n\n"):
+        head, *lines = entry.splitlines()
+        role, signature = head.split(": ")
+        name, words = signature[:-1].split("(")
+        formulas = {formula.form: formula for formula in map(Formula, map(str.strip, lines))}
+        RECORDS[name] = Microkernel(
+            name, header, words.split(", "), formulas, **facts.get(name, {})
+        )
+        _BY_FORM.update({(role, form): name for form in formulas})
 
 
 def chosen(role: str, form: str) -> str | None:

@@ -7,8 +7,9 @@ from typing import NamedTuple
 
 from tvm import sym
 
-from .nest import Nest, check, narrow
-from .record import PLANE, PLANE_SUMS, TAPS, TURNED, record
+from .grid import Grid, even, grid_of
+from .nest import Linear, Nest, check
+from .record import records
 
 HEADER = "odt_window.h"
 
@@ -38,11 +39,6 @@ class Window(NamedTuple):
     stride: int
     rows: int
     columns: int
-
-
-def even(number: int) -> int:
-    """The next even number, or `number` itself."""
-    return (number + 1) // 2 * 2
 
 
 def window(taps, pixels) -> Window:
@@ -98,15 +94,6 @@ def window_macs(n) -> int:
     return n.height * n.width * n.rows * n.columns
 
 
-record(
-    "odt_window(acc, plane, pitch, taps, height, width, stride, rows, columns)",
-    *(HEADER, PLANE_SUMS),
-    "acc{i} = (own + (int16 plane * int16 taps{k}))",
-    beside=_with_taps,
-    macs=window_macs,
-)
-
-
 def _filter(nest: Nest) -> dict:
     order = nest.scratch.orders.get(nest.store.buffer)
     check(isinstance(order, Taps), "no microkernel reads what it fills")
@@ -119,40 +106,43 @@ def from_the_end(solution) -> None:
     w.base = sym.Analyzer().simplify(w.base - (solution.numbers["K"] - 1))
 
 
-_WEIGHTS = "taps{k} = int8 w[k]", "taps{k} = int8 w[k*step]"
-record("odt_taps(taps, w, height, width)", HEADER, TAPS, _WEIGHTS[0], before=_filter)
-record(
-    "odt_taps_flipped(taps, w, height, width)",
-    *(HEADER, TURNED, _WEIGHTS[1]),
-    before=lambda nest: {"step": -1, **_filter(nest)},
-    beside=from_the_end,
-)
-
-
-def image_in(loops, conditions, x) -> list:
-    """Which rows, and which columns, of a plane hold an image that is as wide: two intervals."""
-    check(len(loops) == 2, "its plane has one row or one column")
-    bounds = {loop: [0, int(loop.extent)] for loop in loops}
-    check(all(narrow(bounds, test) for test in conditions), "its border is none")
-    row, column = loops
-    left, right = bounds[column]
-    check((x.of[row], x.of[column]) == (right - left, 1), "it holds no whole rows of the image")
-    return list(bounds.values())
+def check_image(grid: Grid, x: Linear) -> None:
+    """Whether a plane holds all columns of an image, as odt_widen_plane has it."""
+    walk = grid.down, grid.across, *x.of.values()
+    check(walk == (1, 1, grid.width, 1), "it holds no whole rows of the image")
 
 
 def _image(solution) -> None:
-    nest, x = solution.nest, solution.nest.linear(solution.accesses["x"])
-    (top, bottom), (left, right) = image_in(nest.loops, nest.form.conditions, x)
-    rows, columns = (int(loop.extent) for loop in nest.loops)
-    check(solution.numbers["pitch"] == even(columns), "its plane lies otherwise")
-    x.base = sym.Analyzer().simplify(x.base + (top * (right - left) + left))
+    grid, x = grid_of(solution.nest)
+    check_image(grid, x)
+    check(solution.numbers["pitch"] == even(grid.columns), "its plane lies otherwise")
+    bottom = grid.rows - grid.top - grid.height
+    right = grid.columns - grid.left - grid.width
     solution.linears["x"] = x
-    borders = {"top": top, "left": left, "bottom": rows - bottom, "right": columns - right}
-    solution.numbers.update(height=bottom - top, width=right - left, **borders)
+    solution.numbers.update(vars(grid), bottom=bottom, right=right)
 
 
-record(
-    "odt_widen_plane(plane, x, height, width, top, left, bottom, right, zero_point)",
-    *(HEADER, PLANE, "plane{r*pitch + q} = int8 x", "plane{r*pitch + q} = inside(int8 x)"),
-    beside=_image,
+records(
+    HEADER,
+    """
+sums over a plane: odt_window(acc, plane, pitch, taps, height, width, stride, rows, columns)
+    acc{i} = (own + (int16 plane * int16 taps{k}))
+
+taps: odt_taps(taps, w, height, width)
+    taps{k} = int8 w[k]
+
+turned taps: odt_taps_flipped(taps, w, height, width)
+    taps{k} = int8 w[k*back]
+
+plane: odt_widen_plane(plane, x, height, width, top, left, bottom, right, zero_point)
+    plane{r*pitch + q} = int8 x
+    plane{r*pitch + q} = inside(int8 x)
+""",
+    odt_window={"beside": _with_taps, "macs": window_macs},
+    odt_taps={"before": _filter},
+    odt_taps_flipped={
+        "before": lambda nest: {"back": -1, **_filter(nest)},
+        "beside": from_the_end,
+    },
+    odt_widen_plane={"beside": _image},
 )
