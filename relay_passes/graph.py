@@ -142,3 +142,8 @@ def operands(expr) -> list:
     found = [getattr(expr, name, None) for name in names]
     found += [*getattr(expr, "args", ()), *getattr(expr, "indices", ())]
     return [operand for operand in found if isinstance(operand, tvm.ir.Expr)]
+
+
+def parts_of(expr) -> list:
+    """A TIR expression and every expression in it."""
+    return [expr, *(part for operand in operands(expr) for part in parts_of(operand))]

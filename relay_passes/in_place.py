@@ -19,6 +19,7 @@ READS = "odt.reads"
 WORKSPACE = "odt.workspace_bytes"
 OFFSETS = "odt.workspace_offsets"
 ELEMENTS = "odt.elements"
+PLAIN_LOOPS = "odt.plain_loops"
 STACK_SCRATCH_BYTES = 64  # larger scratch is the memory plan's
 WORKSPACE_ALIGN = 16
 
@@ -98,6 +99,12 @@ def workspace_bytes(function: tirx.PrimFunc) -> int:
 def workspace_offsets(function: tirx.PrimFunc) -> list[int]:
     """Offsets in it of the local buffers that are scratch, in the order of the program."""
     return [int(offset) for offset in _attribute(function, OFFSETS)]
+
+
+def reason_for_plain_loops(function: tirx.PrimFunc) -> str | None:
+    """Why a kernel multiplies and accumulates outside of microkernels; None if it does not."""
+    reason = (function.attrs or {}).get(PLAIN_LOOPS)
+    return None if reason is None else str(reason)
 
 
 def with_workspace(function: tirx.PrimFunc) -> tirx.PrimFunc:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from tvm import tirx
-from tvm.ir import Call
 
-from .graph import operands
+from .microkernels.form import likely_in
 
 
 def cut_where_likely(schedule, loop, block) -> None:
@@ -16,8 +15,9 @@ def cut_where_likely(schedule, loop, block) -> None:
     """
     loops = [schedule.get(each) for each in schedule.get_loops(block)]
     variable = schedule.get(loop).loop_var
-    for value in _asked_values(loops[0], schedule.get(block)):
-        used = tirx.analysis.undefined_vars(value)
+    values = axis_values(schedule, block)
+    for axis in _asked_axes(schedule.get(block)):
+        used = tirx.analysis.undefined_vars(values[axis])
         deciding = (each for each in loops if int(each.extent) > 1 and each.loop_var in used)
         outermost = next(deciding, None)
         if outermost is not None and outermost.loop_var.same_as(variable):
@@ -30,27 +30,26 @@ def asks_likely(block) -> bool:
     return bool(_likely_conditions(block))
 
 
-def _likely_conditions(block) -> list:
-    statements = getattr(block.body, "seq", [block.body])
-    waiting, found = [statement.value for statement in statements], []
-    while waiting:
-        expr = waiting.pop()
-        if isinstance(expr, Call) and expr.op.name.endswith("likely"):
-            found.append(expr)
-        waiting.extend(operands(expr))
-    return found
-
-
-def _asked_values(loop, block) -> list:
-    """What the axes in the ``likely`` conditions of a block in `loop` stand for."""
-    asked = {v for c in _likely_conditions(block) for v in tirx.analysis.undefined_vars(c)}
-    waiting = [loop.body] if asked else []
+def axis_values(schedule, block) -> dict:
+    """What each axis of a block in its loops stands for."""
+    wanted, loops = schedule.get(block), schedule.get_loops(block)
+    waiting = [schedule.get(loops[-1]).body if loops else schedule.mod["main"].body.block.body]
     while waiting:
         node = waiting.pop()
         inner = getattr(node, "block", None)
-        if inner is not None and inner.same_as(block):
-            axes = zip(block.iter_vars, node.iter_values, strict=True)
-            return [value for axis, value in axes if axis.var in asked]
-        waiting += [*getattr(node, "seq", ()), *([node.body] if hasattr(node, "body") else [])]
-        waiting += [inner.body] if inner is not None else []
-    return []
+        if inner is not None and inner.same_as(wanted):
+            axes = zip(wanted.iter_vars, node.iter_values, strict=True)
+            return {axis.var: value for axis, value in axes}
+        waiting.extend(getattr(node, "seq", ()))
+    raise AssertionError(f"no block {wanted.name_hint} in its loops")
+
+
+def _asked_axes(block) -> list:
+    """The axes in the ``likely`` conditions of a block."""
+    asked = {v for c in _likely_conditions(block) for v in tirx.analysis.undefined_vars(c)}
+    return [axis.var for axis in block.iter_vars if axis.var in asked]
+
+
+def _likely_conditions(block) -> list:
+    statements = getattr(block.body, "seq", [block.body])
+    return [condition for each in statements for condition in likely_in(each.value)]

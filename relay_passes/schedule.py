@@ -9,10 +9,14 @@ from tvm import sym, tirx
 from tvm.s_tir import Schedule
 from tvm.s_tir.schedule import ScheduleError
 
+from .choose_microkernels import annotate_results, annotate_staged
+from .in_place import PLAIN_LOOPS
 from .loop_cuts import asks_likely
 from .lower_to_loops import HINTED
+from .microkernels.form import form_of
 from .ops.staging import COLUMNS, PLANE, STAGES, WIDENED
 from .schedule_tiles import (
+    NotEnoughScratch,
     ample_bytes,
     by_default,
     schedule_columns,
@@ -75,30 +79,44 @@ class DefaultSchedule:
     def _scheduled(self, name: str, function: tirx.PrimFunc) -> tirx.PrimFunc:
         schedule = Schedule(tvm.IRModule({"main": function}))
         limit = self.scratch.get(name)
-        tiled = apply_schedule(schedule, self.chooser(function, limit), limit)
-        attributes = {"tirx.is_scheduled": 1, **({HINTED: 1} if tiled else {})}
-        return schedule.mod["main"].with_attrs(attributes)
+        attributes = apply_schedule(schedule, self.chooser(function, limit), limit)
+        return schedule.mod["main"].with_attrs({"tirx.is_scheduled": 1, **attributes})
 
 
 def _unscheduled(function) -> bool:
     return isinstance(function, tirx.PrimFunc) and not function.attrs.get("tirx.is_scheduled", 0)
 
 
-def apply_schedule(schedule: Schedule, choose, limit: int | None = None) -> bool:
+def apply_schedule(schedule: Schedule, choose, limit: int | None = None) -> dict:
     """Schedule the kernel in `schedule`; `choose` takes the decisions (see `schedule_tiles`).
 
     limit : the most bytes of scratch, if there are not enough.
 
-    Returns whether it is one of those that are made of tiles.
+    Returns attributes of the kernel.
     """
     names = [schedule.get(b).name_hint for b in schedule.get_child_blocks(_root(schedule))]
-    for stage, schedule_tiles in _TILED.items():
-        if stage in names:
-            _inline_elementwise(schedule, names)
-            ample = ample_bytes(schedule)
-            if not schedule_tiles(schedule, choose, ample if limit is None else min(limit, ample)):
-                schedule_elements(schedule, _buffer_plane)
-            return True
+    stage = next((stage for stage in _TILED if stage in names), None)
+    if stage is None:
+        hints, reason = {}, _schedule_elementwise(schedule, names)
+    else:
+        hints, reason = {HINTED: 1}, _schedule_tiled(schedule, names, _TILED[stage], choose, limit)
+    return hints if reason is None else {**hints, PLAIN_LOOPS: reason}
+
+
+def _schedule_tiled(schedule, names, schedule_tiles, choose, limit: int | None) -> str | None:
+    """Tile by tile, or where scratch is short element by element; why it ends as plain loops."""
+    _inline_elementwise(schedule, names)
+    ample = ample_bytes(schedule)
+    try:
+        return schedule_tiles(schedule, choose, ample if limit is None else min(limit, ample))
+    except NotEnoughScratch as error:
+        schedule_elements(schedule, _buffer_plane)
+        return str(error)
+
+
+def _schedule_elementwise(schedule, names) -> str | None:
+    """Without tiles; why it ends as plain loops, if it sums products."""
+    reason = None
     outputs = {schedule.get(b).name_hint for b in schedule.get_output_blocks(_root(schedule))}
     reductions = {name for name in names if not _is_spatial(schedule, name)}
     inner = set(names) - reductions - outputs
@@ -117,8 +135,22 @@ def apply_schedule(schedule: Schedule, choose, limit: int | None = None) -> bool
         if name in reductions:
             _buffer_plane(schedule, name)
             first = _first_reduction_loop(schedule, name)
-            schedule.decompose_reduction(schedule.get_sblock(name), first)
-    return False
+            start = schedule.decompose_reduction(schedule.get_sblock(name), first)
+            reason = _annotate_sum(schedule, name, start) or reason
+        elif name in outputs - shared:
+            annotate_results(schedule, [schedule.get_sblock(name)], "elements", most_loops=4)
+    return reason
+
+
+def _annotate_sum(schedule, name: str, start) -> str | None:
+    """Annotate a reduction for a microkernel; why there is none, if it sums products."""
+    step = schedule.get_sblock(f"{name}_update")
+    blocks = [start, step, *schedule.get_consumers(step)]
+    annotate_results(schedule, blocks, "sums of rows", most_loops=1)
+    block = schedule.get(step)
+    dtype = block.writes[0].source.ty.dtype
+    is_product = form_of([block.body]).is_product
+    return f"no microkernel for this operator in {dtype}" if is_product else None
 
 
 def _inline_elementwise(schedule, names) -> None:
@@ -198,6 +230,7 @@ def _stage(schedule, name: str):
     if any(int(schedule.get(loop).extent) > 1 for loop in inner) and outer:
         schedule.reorder(*outer, *inner)
         if _try(lambda: schedule.compute_at(producer, outer[-1])):
+            annotate_staged(schedule, producer)
             return
     _try(lambda: schedule.compute_inline(producer))
 

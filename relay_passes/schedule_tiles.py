@@ -16,10 +16,12 @@ import math
 
 from tvm import tirx
 
+from .choose_microkernels import annotate_tiles
 from .graph import tensor_bytes
 from .in_place import STACK_SCRATCH_BYTES, allocated_bytes
 from .loop_cuts import cut_where_likely
-from .microkernels import MAX_FLOAT_OUTPUTS, Taps
+from .microkernels.float import MAX_OUTPUTS as MAX_FLOAT_OUTPUTS
+from .microkernels.window import Taps
 from .ops.staging import (
     COLUMNS,
     FACTOR,
@@ -45,18 +47,24 @@ MAX_OUTPUTS = 16
 SCRATCH_BYTES, SCRATCH_PART = 1024, 2
 
 
+class NotEnoughScratch(Exception):
+    def __init__(self, wanted: int, limit: float):
+        super().__init__(f"not enough scratch: {wanted:,} bytes wanted, {limit:,} allowed")
+
+
 def by_default(_schedule, _name: str, _candidates: list[int], default: int) -> int:
     """The choice of a schedule that is not tuned."""
     return default
 
 
-def schedule_columns(schedule, choose, limit: float) -> bool:
+def schedule_columns(schedule, choose, limit: float) -> str | None:
     """A convolution whose every output reads every input channel of its group, or its gradient.
 
     for each tile of columns: stage them; for each tile of outputs: stage their filters where those
     are computed, accumulate, finish.
 
-    Returns whether it could be done in `limit` bytes of scratch.
+    Returns why its sums are no microkernel's, if they are not; raises
+    NotEnoughScratch.
     """
     accumulator = schedule.get_sblock("acc")
     driver, *others = _readers(schedule, accumulator)  # its loops become the kernel's
@@ -85,7 +93,7 @@ def schedule_columns(schedule, choose, limit: float) -> bool:
     if best is None and PEAK in names:
         best = min(tiles, key=tiling.scratch_bytes)
     if best is None:
-        return False
+        raise NotEnoughScratch(min(map(tiling.scratch_bytes, tiles)), limit)
     if of_columns:
         group, channel = schedule.split(channel, _shape(schedule, FILTERS)[:2])
         outer = [*outer, group]
@@ -121,7 +129,7 @@ def schedule_columns(schedule, choose, limit: float) -> bool:
         _stage(schedule, stage, outputs)
     _separate_peak(schedule)
     _separate_init(schedule, accumulator, outer=len(outer) + (1 if part_count > 1 else 2))
-    return True
+    return annotate_tiles(schedule, [driver, *others])
 
 
 def _is_window(schedule) -> bool:
@@ -179,21 +187,22 @@ def _tiling(schedule, rows: int, outputs: int, of_columns: bool, without="") -> 
     )
 
 
-def schedule_planes(schedule, choose, limit: float) -> bool:
+def schedule_planes(schedule, choose, limit: float) -> str | None:
     """A depthwise convolution, or its gradient.
 
     for each channel: stage its plane and its filter; for each tile of pixels: accumulate, finish.
 
-    Returns whether it could be done in `limit` bytes of scratch.
+    Returns why its sums are no microkernel's, if they are not; raises
+    NotEnoughScratch.
     """
-    left = limit - _plane_bytes(schedule)
-    if left < 0 and PEAK not in _names(schedule):  # whose elements need all of their block
-        return False
+    wanted = _plane_bytes(schedule)
+    if wanted > limit and PEAK not in _names(schedule):  # whose elements need all of their block
+        raise NotEnoughScratch(wanted, limit)
     accumulator = schedule.get_sblock("acc")
     driver, *others = _readers(schedule, accumulator)
     _, channel, row, column = schedule.get_loops(driver)
     columns, column = _split(schedule, [column], "columns", MAX_SIDE, MAX_SIDE, choose, pairs=True)
-    most = min(MAX_SIDE**2, max(left, STACK_SCRATCH_BYTES) // 4)
+    most = min(MAX_SIDE**2, max(limit - wanted, STACK_SCRATCH_BYTES) // 4)
     most = max(1, int(most) // int(schedule.get(column).extent))
     rows, row = _split(schedule, [row], "rows", min(MAX_SIDE, most), MAX_SIDE, choose)
     schedule.reorder(rows, columns, row, column)
@@ -207,7 +216,7 @@ def schedule_planes(schedule, choose, limit: float) -> bool:
     cut_where_likely(schedule, channel, schedule.get_sblock(TAPS))
     _separate_peak(schedule)
     _separate_init(schedule, accumulator, outer=4)
-    return True
+    return annotate_tiles(schedule, [driver, *others])
 
 
 def _plane_bytes(schedule) -> int:

@@ -1,39 +1,40 @@
-"""Loop nests that a microkernel of the runtime computes become calls of it."""
+"""Loop nests that a schedule tiled for a microkernel of the runtime become calls of it."""
 
 from __future__ import annotations
 
 import math
 
 import tvm
+import tvm_ffi
 from tvm import tirx
 
-from .block_stagings import codes_on_grid, peaks, spread_codes
-from .epilogues import ending
-from .graph import operands
-from .in_place import ELEMENTS, with_workspace
-from .microkernels import Leaf, Match, accumulation
-from .orders import PhaseTaps, Taps
-from .stagings import clearing, masking, scaling, staging, widening
+from .in_place import ELEMENTS, PLAIN_LOOPS, with_workspace
+from .microkernels import RECORDS
+from .microkernels.form import loads_in
+from .microkernels.nest import Scratch, Unfit, check, nests_in
+from .microkernels.record import MARK
 
 
 @tvm.transform.module_pass(opt_level=0, name="SelectMicrokernels")
 class SelectMicrokernels:
-    """Replace what `DefaultSchedule` tiled for microkernels by calls of them (runtime/c/odt_*.h).
+    """Replace what `DefaultSchedule` annotated for microkernels by calls of them.
 
-    A nest is recognised by its loops and indices alone: an accumulation of products of int16
-    scratch and int8, or scratch and scratch; and the staging of that scratch. Scratch in an order
-    that is private to a microkernel is used by calls only: where one nest around a buffer is not
-    recognised, all nests around it stay loops. Run it behind `InPlace`, which reads loops.
+    The annotation names a record of `microkernels`, which reads the arguments from the nest's
+    indices and checks them. Scratch in an order that is private to microkernels is used by calls
+    only. Where one check fails, all of the kernel stays loops, and its attribute
+    ``odt.plain_loops`` says why. Run it behind `InPlace`, which reads loops.
 
     Examples
     --------
     .. code-block:: python
 
-        for p, k in T.grid(4, 48):                                               # before
-            columns[p * 48 + k] = T.Cast("int16", T.Cast("int32", x[k * 256 + i * 4 + p]) + 128)
+        with T.attr(p, "pragma_microkernel", "odt_pack"):                        # before
+            for p, k in T.grid(4, 48):
+                columns[p * 48 + k] = T.Cast("int16", T.Cast("int32", x[k * 256 + i * 4 + p]) + 128)
         ...
-        for o, p, k in T.grid(2, 4, 48):
-            acc[o * 4 + p] += columns[p * 48 + k] * w[j * 96 + o * 48 + k]
+        with T.attr(o, "pragma_microkernel", "odt_dot"):
+            for o, p, k in T.grid(2, 4, 48):
+                acc[o * 4 + p] += columns[p * 48 + k] * w[j * 96 + o * 48 + k]
 
         odt_pack(columns, &x[i * 4], 256, -128, 4, 48)                           # after
         ...
@@ -50,139 +51,72 @@ class SelectMicrokernels:
 
 def _selected(function: tirx.PrimFunc) -> tirx.PrimFunc:
     kernel = _Kernel(function)
-    matches = kernel.matches()
-    if not matches:
+    if not kernel.marked:
         return function
-    return with_workspace(function.with_body(_rewritten(function.body, matches)))
+    try:
+        statements = kernel.statements()
+    except Unfit as unfit:
+        loops = {mark: mark.body for mark in kernel.marked}
+        return function.with_body(_rewritten(function.body, loops, {})).with_attr(
+            PLAIN_LOOPS, str(unfit)
+        )
+    body = _rewritten(function.body, statements, kernel.scratch.orders)
+    return with_workspace(function.with_body(body))
 
 
 class _Kernel:
-    """The nests of a kernel, and which of them a microkernel computes."""
+    """The nests of a kernel that are for microkernels, and its scratch."""
 
     def __init__(self, function: tirx.PrimFunc):
-        self.nests: dict[tirx.For, list[Leaf]] = {}
-        self.ends: dict[tirx.For, Match] = {}  # nests that make results of accumulators
-        self.sizes: dict = {}  # scratch buffer -> elements
-        self.elsewhere: set = set()  # buffers of statements that are no part of a nest
-        self._collect(function.body)
+        self.scratch = Scratch()
+        self.marked: dict = {}  # annotation -> loops around it
+        self.elsewhere: set = set()  # buffers that other statements load or store
+        self._visit(function.body, ())
 
-    def _collect(self, node, around=()):
-        kind = type(node).__name__
-        if kind == "SeqStmt":
-            for child in node.seq:
-                self._collect(child, around)
-        elif kind == "AllocBuffer":
-            self.sizes[node.buffer] = math.prod(int(n) for n in node.buffer.ty.shape)
-        elif kind == "For":
-            leaves = _leaves(node, (), around)
-            if self._ends(node):
-                return
-            if leaves is not None and len({leaf.store.buffer for leaf in leaves}) == 1:
-                self.nests[node] = leaves
-            else:
-                self._collect(node.body, (*around, node))
-        elif kind == "BufferStore":
-            self.nests[node] = [Leaf((), node, around)]  # without loops: its order matters as well
-        elif kind not in ("DeclBuffer", "Evaluate"):
-            self.elsewhere |= _touched(node)
+    def _visit(self, node, around):
+        if isinstance(node, tirx.AttrStmt) and node.attr_key == MARK:
+            self.marked[node] = around
+            return
+        if isinstance(node, tirx.For):
+            around = (*around, node)
+        if isinstance(node, tirx.AllocBuffer):
+            self.scratch.elements[node.buffer] = math.prod(int(n) for n in node.buffer.ty.shape)
+        if isinstance(node, tirx.BufferStore):
+            self.elsewhere.add(node.buffer)
+        for expr in (getattr(node, name, None) for name in ("condition", "value")):
+            if isinstance(expr, tvm.ir.Expr):
+                self.elsewhere |= {load.source for load in loads_in(expr)}
+        parts = [getattr(node, name, None) for name in ("body", "then_case", "else_case")]
+        for part in (*getattr(node, "seq", ()), *parts):
+            if part is not None:
+                self._visit(part, around)
 
-    def _ends(self, loop) -> bool:
-        match = ending(loop, self.sizes)
-        if match:
-            self.ends[loop] = match
-        return match is not None
-
-    def matches(self) -> dict[tirx.For, Match]:
-        """What replaces which nest. All nests around a scratch buffer agree on its order."""
-        spread = {
-            leaves[0].store.buffer: grid
-            for leaves in self.nests.values()
-            if len(leaves) == 1 and (grid := spread_codes(leaves[0]))
+    def statements(self) -> dict:
+        """What stands for each annotation; raises Unfit."""
+        nests = {
+            mark: (RECORDS[str(mark.value.value)], nests_in(mark.body, around, self.scratch))
+            for mark, around in self.marked.items()
         }
-        found = {
-            loop: accumulation(leaves, self.sizes, spread) for loop, leaves in self.nests.items()
-        }
-        orders: dict = {}
-        for match in found.values():
-            for buffer, order in (match.orders if match else {}).items():
-                orders.setdefault(buffer, order)
-        for loop, leaves in self.nests.items():
-            buffer = leaves[0].store.buffer
-            if buffer in orders:
-                found[loop] = staging(leaves, orders[buffer])
-            elif buffer in self.sizes and len(leaves) == 1:
-                found[loop] = found[loop] or _staged(leaves[0])
-        refused = {buffer for buffer in orders if not self._agreed(buffer, orders, found)}
-        refused |= self.elsewhere & set(orders)
-        return self.ends | {
-            loop: match
-            for loop, match in found.items()
-            if match and not refused & {self.nests[loop][0].store.buffer, *match.orders}
-        }
-
-    def _agreed(self, buffer, orders, found) -> bool:
-        return all(
-            match is not None and match.orders.get(buffer, orders[buffer]) == orders[buffer]
-            for loop, match in found.items()
-            if any(buffer in _buffers(leaf.store) for leaf in self.nests[loop])
-        )
+        for _, parts in nests.values():
+            self.scratch.filled.setdefault(parts[0].store.buffer, parts)
+        found = {}
+        # first the sums: they say how what they read must lie
+        for mark, (record, parts) in sorted(nests.items(), key=lambda each: not each[1][0].macs):
+            found[mark] = tirx.stmt_seq(*(record.statement(nest) for nest in parts))
+        shared = self.elsewhere & set(self.scratch.orders)
+        check(not shared, "scratch of microkernels is used by loops, too")
+        return found
 
 
-def _staged(leaf: Leaf) -> Match | None:
-    patterns = (clearing, widening, scaling, masking, peaks, codes_on_grid)
-    return next(filter(None, (pattern(leaf) for pattern in patterns)), None)
+def _rewritten(body, statements: dict, orders: dict):
+    """`body` with what stands for annotations, and with the scratch that they need."""
 
+    def marked(node):
+        return statements.get(node, node)
 
-def _leaves(node, loops, around) -> list[Leaf] | None:
-    """The stores in `node` if it holds nothing but loops around them; None otherwise."""
-    kind = type(node).__name__
-    if kind == "For":
-        return _leaves(node.body, (*loops, node), around)
-    if kind == "BufferStore":
-        return [Leaf(loops, node, around)]
-    if kind != "SeqStmt":
-        return None
-    parts = [_leaves(child, loops, around) for child in node.seq]
-    return None if None in parts else [leaf for part in parts for leaf in part]
+    def allocated(node):
+        elements = getattr(orders.get(node.buffer), "elements", None)
+        return tirx.AllocBuffer(node.buffer, {ELEMENTS: elements}) if elements else node
 
-
-def _touched(node) -> set:
-    """Buffers that a statement, and those in it, load or store."""
-    if isinstance(node, tirx.BufferStore):
-        return _buffers(node)
-    parts = [getattr(node, name, None) for name in ("then_case", "else_case", "body")]
-    found = {b for part in (*getattr(node, "seq", ()), *parts) if part for b in _touched(part)}
-    heads = [getattr(node, name, None) for name in ("condition", "value")]
-    return found.union(*(_loaded(head) for head in heads if isinstance(head, tvm.ir.Expr)))
-
-
-def _buffers(store) -> set:
-    return {store.buffer} | _loaded(store.value)
-
-
-def _loaded(expression) -> set:
-    found = set()
-    waiting = [expression]
-    while waiting:
-        expr = waiting.pop()
-        if type(expr).__name__ == "TensorLoad":
-            found.add(expr.source)
-        waiting.extend(operands(expr))
-    return found
-
-
-def _rewritten(node, matches):
-    """`node` with calls instead of the nests, and the scratch that they need."""
-    orders = {b: order for match in matches.values() for b, order in match.orders.items()}
-    if node in matches:
-        calls = matches[node].calls
-        return calls[0] if len(calls) == 1 else tirx.SeqStmt(calls)
-    kind = type(node).__name__
-    if kind == "SeqStmt":
-        return tirx.SeqStmt([_rewritten(child, matches) for child in node.seq])
-    if kind == "For":
-        body = _rewritten(node.body, matches)
-        return tirx.For(node.loop_var, node.min, node.extent, node.kind, body)
-    if kind == "AllocBuffer" and isinstance(orders.get(node.buffer), Taps | PhaseTaps):
-        return tirx.AllocBuffer(node.buffer, {ELEMENTS: orders[node.buffer].elements})
-    return node
+    callbacks = [(tirx.AttrStmt, marked), (tirx.AllocBuffer, allocated)]
+    return tvm_ffi.structural_map(body, callbacks, order="pre")

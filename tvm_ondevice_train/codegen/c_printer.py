@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from tvm import tirx
 from tvm.ir import Call
 
+from relay_passes import microkernels
 from relay_passes.in_place import (
     elements_of,
     in_place_pairs,
@@ -21,7 +22,6 @@ from relay_passes.in_place import (
     workspace_bytes,
     workspace_offsets,
 )
-from relay_passes.microkernels import macs_of
 
 from ..errors import OdtError
 from .c_functions import c_function
@@ -39,16 +39,7 @@ C_TYPES = {
     "int64": "int64_t",
     "bool": "uint8_t",
 }
-# what printed kernels call
-HEADERS = (
-    "odt_kernels.h",
-    "odt_requantize.h",
-    "odt_dot.h",
-    "odt_window.h",
-    "odt_epilogue.h",
-    "odt_float.h",
-    "odt_block_float.h",
-)
+HEADERS = ("odt_kernels.h", "odt_requantize.h", *microkernels.HEADERS)  # what kernels call
 _BINARY = {
     "Add": "+",
     "Sub": "-",
@@ -77,7 +68,7 @@ _OPERATORS = {
     "shift_right": ">>",
 }
 # take a pointer to a variable that becomes 1 where they meet a number that is not finite
-_WATCHING = ("odt_update_code", "odt_update_tile")
+_WATCHING = ("odt_update_code", *(r.name for r in microkernels.RECORDS.values() if r.watches))
 _NOT_YET = "this operator cannot be compiled yet"
 
 
@@ -266,7 +257,7 @@ class _Printer:
         call = node.value
         if isinstance(call, Call) and call.op.name.endswith("call_extern"):
             self._line(depth, f"{self._expr(call)};")
-            self.macs += self.trips[-1] * macs_of(call)
+            self.macs += self.trips[-1] * microkernels.macs_of(call)
 
     def _count(self, store):
         """Count ``a = a + ... * ...`` as one multiply-accumulate."""

@@ -1,0 +1,116 @@
+"""odt_dot.h: matrices of int16 columns, and inner products of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tvm import sym, tirx
+
+from .nest import Nest, address, check, extent_of
+from .record import records
+
+HEADER = "odt_dot.h"
+
+
+@dataclass(frozen=True)
+class Columns:
+    """odt_column's order of a matrix."""
+
+    rows: int
+    depth: int
+
+    @property
+    def elements(self) -> int:
+        """At least 2: one alone would be a variable, and not aligned."""
+        return max(2, self.rows * self.depth)
+
+
+def matrix(nest: Nest) -> dict:
+    """The sizes of the matrix that a nest fills."""
+    order = nest.scratch.orders.get(nest.store.buffer)
+    check(isinstance(order, Columns), "no microkernel reads what it fills")
+    return {"P": order.rows, "K": order.depth}
+
+
+def by_element(nest: Nest):
+    """The nest, with elements where odt_column says."""
+    rows, depth = matrix(nest).values()
+    index = nest.linear(nest.store)
+    check(index.constant is not None, "its matrix begins where a loop says")
+    p, k = (tirx.const(n, "int32") for n in divmod(index.constant, depth))
+    for loop in nest.loops:
+        if index.of[loop] == depth and rows > 1:
+            p += loop.loop_var
+        else:
+            k += loop.loop_var * index.of[loop]
+    at = map(sym.Analyzer().simplify, (p, k))
+    sizes = (tirx.const(size, "int32") for size in (rows, depth))
+    index = tirx.call_pure_extern("int32", "odt_column", *at, *sizes)
+    moved = tirx.BufferStore(nest.store.buffer, nest.store.value, [index])
+    for loop in reversed(nest.loops):
+        moved = tirx.For(loop.loop_var, loop.min, loop.extent, loop.kind, moved)
+    return moved
+
+
+def part_by_element(nest: Nest):
+    """The same of a nest that was cut, and fills only a part of a matrix; else None."""
+    rows, depth = matrix(nest).values()
+    whole = extent_of(nest.loops) == rows * depth and nest.linear(nest.store).constant == 0
+    return None if whole else by_element(nest)
+
+
+def _zero_words(solution) -> None:
+    store = solution.nest.store
+    words = str(store.buffer.ty.dtype) in ("int32", "float32")
+    check(words and float(store.value.value) == 0, "it is no 0")
+
+
+def _part_of_depth(solution) -> None:
+    """The columns are all of the depth, of which the weights may be a part."""
+    numbers, scratch = solution.numbers, solution.nest.scratch
+    buffer, first = solution.accesses["columns"].source, solution.linears["columns"].constant
+    depth, rest = divmod(scratch.elements.get(buffer, 1), numbers["P"])
+    same = numbers["P"] == 1 or numbers["depth"] == depth
+    check(first is not None and not rest and same, "its columns are no matrix")
+    scratch.keep(buffer, Columns(numbers["P"], depth))
+    numbers |= {"depth": depth, "begin": first, "end": first + numbers["K"]}
+    numbers["columns"] = address(buffer)
+
+
+def _whole_matrices(solution) -> None:
+    numbers, scratch = solution.numbers, solution.nest.scratch
+    for name, rows in (("a", numbers["P"]), ("b", numbers["O"])):
+        buffer = solution.accesses[name].source
+        check(scratch.elements.get(buffer) == rows * numbers["K"], f"its {name} is no whole matrix")
+        scratch.keep(buffer, Columns(rows, numbers["K"]))
+
+
+PACKING = {"before": matrix, "instead": part_by_element}
+records(
+    HEADER,
+    """
+elements of columns: odt_column(p, k, P, K)
+
+start of sums: odt_clear(acc, I)
+    acc[i] = number zero
+    acc[i] = 0
+
+columns of planes: odt_pack(columns, x, stride, zero_point, P, K)
+    columns{p*K + k} = int8 x[k*stride + p]
+
+columns of rows: odt_pack_rows(columns, x, stride, zero_point, P, K)
+    columns{p*K + k} = int8 x[p*stride + k]
+
+sums over columns: odt_dot(acc, columns, w, stride, P, depth, begin, end, O)
+    acc[o*P + p] = (own + (int16 columns[p*depth + k] * int8 w[o*stride + k]))
+
+sums over columns: odt_dot_columns(acc, a, b, P, O, K)
+    acc[o*P + p] = (own + (int16 a{p*K + k} * int16 b{o*K + k}))
+""",
+    odt_column={"instead": by_element},
+    odt_clear={"beside": _zero_words},
+    odt_pack=PACKING,
+    odt_pack_rows=PACKING,
+    odt_dot={"beside": _part_of_depth, "macs": lambda n: n.P * (n.end - n.begin) * n.O},
+    odt_dot_columns={"beside": _whole_matrices, "macs": lambda n: n.P * n.O * n.K},
+)

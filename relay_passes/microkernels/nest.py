@@ -1,0 +1,125 @@
+"""Loop nests and their indices as sums, which the arguments of microkernels are read from."""
+
+from __future__ import annotations
+
+import math
+from functools import cached_property
+
+from tvm import sym, tirx
+
+from .form import Form, form_of, uncast
+
+
+class Unfit(Exception):
+    """Why a microkernel cannot compute a nest."""
+
+
+def check(condition, why: str) -> None:
+    """Raise `Unfit` with `why` unless `condition` holds."""
+    if not condition:
+        raise Unfit(why)
+
+
+class Linear:
+    """An index as a sum: a coefficient for each loop, and the rest."""
+
+    def __init__(self, index, loops):
+        parts = sym.detect_linear_equation(index, [loop.loop_var for loop in loops])
+        found = bool(parts) and all(isinstance(c, tirx.IntImm) for c in parts[:-1])
+        check(found, "an index is no sum of its loops")
+        self.base = parts[-1]
+        self.of = {loop: int(c) for loop, c in zip(loops, parts, strict=False)}
+
+    @property
+    def constant(self) -> int | None:
+        return int(self.base) if isinstance(self.base, tirx.IntImm) else None
+
+
+class Scratch:
+    """The local buffers of a kernel: how large they are, and what microkernels keep in them."""
+
+    def __init__(self):
+        self.elements: dict = {}  # buffer -> how many
+        self.orders: dict = {}  # buffer -> its order, where that is private to microkernels
+        self.filled: dict = {}  # buffer -> the nests that fill it
+
+    def __contains__(self, buffer) -> bool:
+        return buffer in self.elements
+
+    def keep(self, buffer, order) -> None:
+        """Let the buffer have that order, and no other."""
+        known = self.orders.setdefault(buffer, order)
+        check(known == order, "its scratch has another order for another nest")
+
+
+class Nest:
+    """Loops, outermost first, and the stores in the last of them.
+
+    around : the loops that the nest itself is in.
+    inner : loops that only a part of the stores is in.
+    scratch : of the kernel.
+    """
+
+    def __init__(self, loops, stores, around=(), inner=(), scratch=None):
+        self.loops, self.stores = tuple(loops), tuple(stores)
+        self.around, self.inner = tuple(around), tuple(inner)
+        self.scratch = scratch
+
+    @cached_property
+    def form(self) -> Form:
+        return form_of(self.stores)
+
+    @property
+    def store(self):
+        """The last one: of results."""
+        return self.stores[-1]
+
+    def linear(self, access) -> Linear:
+        """The index of a load or a store."""
+        return Linear(access.indices[0], (*self.loops, *self.inner))
+
+    def index(self, expr) -> Linear:
+        """A number as a sum of the loops."""
+        return Linear(uncast(expr), self.loops)
+
+    def is_still(self, expr) -> bool:
+        """Whether no loop of the nest changes it."""
+        used = set(tirx.analysis.undefined_vars(expr))
+        return not used & {loop.loop_var for loop in self.loops}
+
+
+def nests_in(node, around, scratch: Scratch, loops=()) -> list[Nest]:
+    """The nest in `node`, or where loops of it were cut, each of them."""
+    if isinstance(node, tirx.For):
+        return nests_in(node.body, around, scratch, (*loops, node))
+    statements = list(getattr(node, "seq", [node]))
+    local = isinstance(statements[0], tirx.AllocBuffer)  # of one element of the results
+    if not local and len(statements) > 1:
+        return [nest for each in statements for nest in nests_in(each, around, scratch, loops)]
+    stores, inner = [], []
+    for statement in statements[local:]:
+        while isinstance(statement, tirx.For):
+            inner.append(statement)
+            statement = statement.body
+        check(isinstance(statement, tirx.BufferStore), "a nest holds more than stores")
+        stores.append(statement)
+    return [Nest(loops, stores, around, inner, scratch)]
+
+
+def extent_of(loops) -> int:
+    return math.prod(int(loop.extent) for loop in loops)
+
+
+def is_dense(loops, *linears, step: int = 1) -> bool:
+    """Whether the loops, the last one fastest, walk each index in equal steps."""
+    stride = step
+    for loop in reversed(loops):
+        if any(linear.of[loop] != stride for linear in linears):
+            return False
+        stride *= int(loop.extent)
+    return True
+
+
+def address(buffer, base=0):
+    """Of an element of a flat buffer."""
+    return tirx.address_of(buffer[base])

@@ -1,0 +1,89 @@
+"""What is known of a microkernel of the runtime (runtime/c/include/odt_*.h): one record each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import SimpleNamespace
+
+from tvm import tirx
+
+from .formula import Formula, Solution
+from .nest import Nest, Unfit, check
+
+MARK = "pragma_microkernel"  # of the loop that is the head of a nest, or of a block without loops
+
+
+@dataclass(frozen=True)
+class Microkernel:
+    """name : of the C function; header : what generated C includes for it.
+
+    words : its arguments: names of operands or numbers of its formulas.
+    formulas : what it computes, by form (see `form_of`).
+    before : nest -> numbers that are known before a formula is solved.
+    beside : solution -> None; checks, and finds further numbers.
+    instead : nest -> what stands for a nest that no call does, or None.
+    macs : arguments by their words -> multiply-accumulates.
+    watches : whether it reports numbers that are not finite.
+    """
+
+    name: str
+    header: str
+    words: list[str]
+    formulas: dict[str, Formula]
+    before: Callable[[Nest], dict] = lambda nest: {}
+    beside: Callable[[Solution], None] = lambda solution: None
+    instead: Callable[[Nest], object] = lambda nest: None
+    macs: Callable[[SimpleNamespace], int] | None = None
+    watches: bool = False
+
+    def statement(self, nest: Nest):
+        """What stands for a nest; raises Unfit."""
+        try:
+            if (statement := self.instead(nest)) is not None:
+                return statement
+            formula = self.formulas.get(nest.form.text)
+            check(formula is not None, f"it would compute {nest.form.text}")
+            solution = Solution(formula, nest, self.before(nest))
+            self.beside(solution)
+        except Unfit as unfit:
+            raise Unfit(f"{self.name}: {unfit}") from None
+        arguments = solution.arguments(self.words)
+        return tirx.Evaluate(tirx.call_extern("int32", self.name, *arguments))
+
+
+RECORDS: dict[str, Microkernel] = {}
+_BY_FORM: dict[tuple[str, str], str] = {}
+
+
+def records(header: str, table: str, **facts: dict) -> None:
+    """Make the records of a header.
+
+    table : for each microkernel ``for what: odt_name(word, ...)``, and in lines of their own its
+        formulas.
+    facts : of some, by name, what else a `Microkernel` has.
+    """
+    for entry in table.strip().split("\n\n"):
+        head, *lines = entry.splitlines()
+        role, signature = head.split(": ")
+        name, words = signature[:-1].split("(")
+        formulas = {formula.form: formula for formula in map(Formula, map(str.strip, lines))}
+        RECORDS[name] = Microkernel(
+            name, header, words.split(", "), formulas, **facts.get(name, {})
+        )
+        _BY_FORM.update({(role, form): name for form in formulas})
+
+
+def chosen(role: str, form: str) -> str | None:
+    """The microkernel that computes this, for that role."""
+    return _BY_FORM.get((role, form))
+
+
+def macs_of(call) -> int:
+    """Multiply-accumulates of one call of a microkernel; 0 for one that only moves data."""
+    name, *arguments = call.args
+    found = RECORDS.get(str(name.value))
+    if found is None or found.macs is None:
+        return 0
+    sizes = (int(a) if isinstance(a, tirx.IntImm) else None for a in arguments)
+    return found.macs(SimpleNamespace(**dict(zip(found.words, sizes, strict=True))))
