@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +9,7 @@ import tvm
 from tvm import relax
 
 from relay_passes.graph import bindings_of, constant, consumers_of, op_name
+from relay_passes.read_step import layer_name
 
 from .scheme import Layer
 
@@ -72,11 +72,6 @@ class Model:
             for binding in bindings_of(function)
             if op_name(binding.value) in ("relax.nn.conv2d", "relax.matmul")
         )
-
-
-def layer_name(parameter: str) -> str:
-    """The layer that a parameter belongs to by its name: ``conv1.weight`` -> ``conv1``."""
-    return re.sub(r"[._](weight|bias|kernel)(_quantized)?$", "", parameter)
 
 
 def _layer(binding, producers, consumers) -> Layer:

@@ -181,7 +181,7 @@ def test_depthwise_convolutions_work_in_place(size, stride, padding):
     for kernel, (argument, output), apart, together in results_apart_and_together(program):
         assert together == apart, kernel.name
         claimed.add((kernel.inputs[argument].name, kernel.outputs[output].name))
-    windowed = [kernel for kernel in program.ops if kernel.kind.endswith(("conv2d", "grad"))]
+    windowed = [kernel for kernel in program.tasks if kernel.kind.endswith(("conv2d", "grad"))]
     assert len(windowed) == 3
     for kernel in windowed:
         data = next(t for t in kernel.inputs if t.dtype != "bool" and t.shape[2:] != (size, size))
@@ -201,10 +201,10 @@ def test_depthwise_convolutions_work_in_place(size, stride, padding):
 def test_the_comparison_finds_a_pair_that_is_wrong(body, parameters, pair):
     """Else it would prove nothing. `restrict`, right for these kernels, would hide it."""
     program = kernels(parameters, body)
-    (kernel,) = program.ops
+    (kernel,) = program.tasks
     text = kernel.kernel.text.replace("restrict ", "")
     kernel = replace(kernel, kernel=replace(kernel.kernel, text=text))
     values = random_values(program)
-    interpreter = Interpreter(replace(program, ops=(kernel,)), values)
+    interpreter = Interpreter(replace(program, tasks=(kernel,)), values)
     together = run_together(interpreter, kernel, values, pair)
     assert together != run_apart(interpreter, kernel, values)
