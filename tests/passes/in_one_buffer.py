@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -70,10 +69,7 @@ def _run(interpreter: Interpreter, op: Task, values: Mapping, places) -> list[by
     arguments = [memory(tensor) for tensor in (*op.inputs, *op.outputs)]
     if op.kernel.workspace_bytes:
         arguments.append(np.zeros(op.kernel.workspace_bytes // 8 + 1, np.int64))
-    if op.kernel.watches:
-        arguments.append(np.zeros(1, np.uint32))
-    pointers = [argument.ctypes.data_as(ctypes.c_void_p) for argument in arguments]
-    getattr(interpreter.library, interpreter.names[op.kernel.text])(*pointers)
+    interpreter.call(op.kernel, arguments)
     return [memory(tensor).tobytes() for tensor in op.outputs]
 
 

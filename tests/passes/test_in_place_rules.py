@@ -173,7 +173,7 @@ def test_scratch_that_is_too_large_for_the_stack_is_counted(elements, scratch):
     divided = te.compute((elements, 8), lambda i, j: source[i, j] / sums[i], name="divided")
     lowered = lowering(fuse=False)(tiny.kernel(source, divided))
     assert workspace_bytes(lowered["kernel"]) == scratch
-    (op,) = read_step(lowered).ops
+    (op,) = read_step(lowered).tasks
     assert op.kernel.workspace_bytes == scratch
 
 

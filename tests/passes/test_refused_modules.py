@@ -63,4 +63,4 @@ def test_a_module_that_came_too_early(transform, module, message):
 
 
 def test_a_lowered_module_is_taken():
-    assert len(read_step(ReorderForMemory()(lowering()(doubled()))).ops) == 1
+    assert len(read_step(ReorderForMemory()(lowering()(doubled()))).tasks) == 1
