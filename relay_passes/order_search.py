@@ -33,11 +33,13 @@ class Order:
     method: str
 
 
-def search(graph: Graph, *, effort: int = 2000) -> Order:
+def search(graph: Graph, *, beside: bool = True, effort: int = 2000) -> Order:
     """The best order found; its peak is never higher than that of the tasks as given.
 
     There is no clock and no chance in it: the same input gives the same order.
 
+    beside: whether what runs before and after the peak gets low as well; else it stays, where it
+        can.
     effort: the most sets of tasks that one exact search visits, of the many that are made: fewer
         where there are more than 100 tasks, so that time grows with their number and no faster.
     """
@@ -52,7 +54,8 @@ def search(graph: Graph, *, effort: int = 2000) -> Order:
         if bound < peak:
             among = order[max(0, peak_at - width // 2) : peak_at + width // 2 + 1]
             bound = max(bound, _least_peak_among(graph, among, peak))
-    order = _lowered_beside(graph, order, peak_at, peak // 4, effort)
+    if beside:
+        order = _lowered_beside(graph, order, peak_at, peak // 4, effort)
     return Order(tuple(order), peak, bound, "exact" if peak == bound else "heuristic")
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import tvm
 from tvm import relax
 
@@ -54,7 +56,10 @@ class ReorderForMemory:
         functions = dict(module.functions_items())
         functions[module.get_global_var(FUNCTION)] = function
         step = read_step(tvm.IRModule(functions, attrs=module.attrs), self.roles)
-        order = search(step.graph)
+        order = search(replace(step, rollback=False).graph)
+        if self.rollback:
+            step = replace(step, tasks=tuple(step.tasks[index] for index in order.tasks))
+            order = search(step.graph, beside=False)
         calls = [step.tasks[index].call for index in order.tasks]
         functions[module.get_global_var(FUNCTION)] = _reordered(function, calls).with_attrs(
             {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import tvm
@@ -27,6 +28,28 @@ ROUNDS = 4  # in how many kernels may get less scratch
 _BACKWARD_SPARE = 1 / 32  # so much more may scratch take than the backward's peak without any
 
 
+@dataclass(frozen=True)
+class _Lowered:
+    """A loss function, its kernels before they are scheduled, and the best step of them so far.
+
+    passes : what made the kernels; `order` are those behind the schedules.
+    scratch : what the schedules were limited to.
+    """
+
+    loss: tvm.IRModule
+    roles: tuple[str, ...]
+    trained: Collection[str]
+    passes: list[tvm.transform.Pass]
+    kernels: tvm.IRModule
+    scratch: Mapping[str, int] = field(default_factory=dict)
+    order: list[tvm.transform.Pass] = field(default_factory=list)
+    step: Step = Step(())
+
+    @property
+    def peak_bytes(self) -> int:
+        return self.step.peak_bytes or 0
+
+
 class Lowering:
     """Loss functions to steps; of equal kernels one is scheduled, once for each scratch limit.
 
@@ -48,66 +71,69 @@ class Lowering:
         """``main(input, target, parameters...) -> loss`` to the step that trains `trained`.
 
         backward : a format of `differentiation`, or `AUTO`.
-        rollback : see `ReorderForMemory`.
+        rollback : see `ReorderForMemory`; it decides neither the format nor, unless it must, how
+            much scratch a kernel gets.
         """
 
-        def lowered(format: str):
+        def lowered(format: str) -> _Lowered:
             passes = differentiation(list(trained), format)
-            return self._lowered(loss, passes, STEP_ROLES, trained, rollback)
+            return self._fitted(self._lowered(loss, STEP_ROLES, passes, trained))
 
         found = lowered("int16" if backward == AUTO else backward)
-        if backward == AUTO and self.rounds > 1 and raised_by_scratch(found[0]):
-            found = min(found, lowered("float32"), key=_peak_bytes)
-        return self._dumped("training", loss, found, STEP_ROLES, trained)
+        if backward == AUTO and self.rounds > 1 and raised_by_scratch(found.step):
+            found = min(found, lowered("float32"), key=lambda one: one.peak_bytes)
+        return self._dumped("training", self._fitted(found, rollback=True) if rollback else found)
 
     def evaluation(self, loss: tvm.IRModule, free_bytes: int = 0) -> Step:
         """``main(input, target, parameters...) -> (output, loss)`` to the step without updates.
 
         free_bytes : of arena that there will be in any case.
         """
-        found = self._lowered(loss, [], EVALUATION_ROLES, free_bytes=free_bytes)
-        return self._dumped("evaluation", loss, found, EVALUATION_ROLES)
+        found = self._lowered(loss, EVALUATION_ROLES)
+        return self._dumped("evaluation", self._fitted(found, free_bytes=free_bytes))
 
-    def _lowered(self, loss, first, roles, trained=(), rollback: bool = False, free_bytes=0):
-        """(the step of the lowest peak, the passes that make it)."""
-        graph = [*first, *fusion(self.fuse)]
-        order = ordering(roles, rollback) if self.fuse else []
-        fused = run(graph, loss, trained)
-        scratch, found = {}, []
+    def _lowered(self, loss, roles, first=(), trained=()) -> _Lowered:
+        passes = [*first, *fusion(self.fuse)]
+        return _Lowered(loss, roles, trained, passes, run(passes, loss, trained))
+
+    def _fitted(self, start: _Lowered, rollback: bool = False, free_bytes: int = 0) -> _Lowered:
+        """`start` with the step of the lowest peak, which has no more scratch than `start` says."""
+        order = ordering(start.roles, rollback) if self.fuse else []
+        scratch, found = start.scratch, []
         for _ in range(self.rounds):
-            step = read_step(run(order, self._schedule(fused, scratch), trained), roles)
-            found.append((step, [*graph, *scheduling(self.chooser, scratch), *order]))
+            module = run(order, self._schedule(start.kernels, scratch), start.trained)
+            step = read_step(module, start.roles)
+            found.append(replace(start, scratch=scratch, order=order, step=step))
             less = with_less_scratch(step, scratch, free_bytes)
             if less == scratch:
                 break
             scratch = less
-        return min(reversed(found), key=_peak_bytes)  # of equals the last: it has the least scratch
+        return min(
+            reversed(found), key=lambda one: one.peak_bytes
+        )  # of equals that of least scratch
 
-    def _schedule(self, fused: tvm.IRModule, scratch: Mapping[str, int]) -> tvm.IRModule:
-        """`fused` with its kernels scheduled, those that are known from earlier calls as then."""
-        functions = dict(fused.functions_items())
+    def _schedule(self, module: tvm.IRModule, scratch: Mapping[str, int]) -> tvm.IRModule:
+        """`module` with its kernels scheduled, those that are known from earlier calls as then."""
+        functions = dict(module.functions_items())
         kernels = {g: f for g, f in functions.items() if isinstance(f, tirx.PrimFunc)}
         keys = {
             gvar: (StructuralKey(function), scratch.get(gvar.name_hint))
             for gvar, function in kernels.items()
         }
         missing = {key: gvar for gvar, key in keys.items() if key not in self.scheduled}
-        module = tvm.IRModule({gvar: kernels[gvar] for gvar in missing.values()})
-        module = run(scheduling(self.chooser, scratch), module)
-        self.scheduled |= {key: module[gvar] for key, gvar in missing.items()}
+        lowered = tvm.IRModule({gvar: kernels[gvar] for gvar in missing.values()})
+        lowered = run(scheduling(self.chooser, scratch), lowered)
+        self.scheduled |= {key: lowered[gvar] for key, gvar in missing.items()}
         functions |= {gvar: self.scheduled[key] for gvar, key in keys.items()}
-        return tvm.IRModule(functions, attrs=fused.attrs)
+        return tvm.IRModule(functions, attrs=module.attrs)
 
-    def _dumped(self, part: str, loss, found, roles, trained=()) -> Step:
+    def _dumped(self, part: str, found: _Lowered) -> Step:
         """The step; with `dump` made again, pass by pass, now that the decisions are taken."""
-        step, passes = found
         if self.dump is None:
-            return step
-        return read_step(run(passes, loss, trained, partial(self.dump, part)), roles)
-
-
-def _peak_bytes(found: tuple[Step, list]) -> int:
-    return found[0].peak_bytes or 0
+            return found.step
+        passes = [*found.passes, *scheduling(self.chooser, found.scratch), *found.order]
+        module = run(passes, found.loss, found.trained, partial(self.dump, part))
+        return read_step(module, found.roles)
 
 
 def needed_bytes(step: Step) -> list[int]:

@@ -1,7 +1,5 @@
 """What `InPlace` claims of the kernels that are generated, and that the claims are true."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from in_one_buffer import (
