@@ -26,8 +26,9 @@ from memory import BOARD, CLASSES, KB, MODELS, account, lowered_step, measured, 
 from rich.console import Console
 
 import tvm_ondevice_train as odt
-from tvm_ondevice_train.codegen.program import Op, extract
-from tvm_ondevice_train.compile import STEP_ROLES, training_passes
+from relay_passes.pipeline import STEP_ROLES, training_passes
+from relay_passes.read_step import read_step
+from relay_passes.step import Task
 from tvm_ondevice_train.device import Session, build
 from tvm_ondevice_train.interpreter import Interpreter
 from tvm_ondevice_train.scheme import resolve
@@ -79,7 +80,7 @@ def gradients(network: str, scheme: str, format: str) -> dict:
     model = odt.load(MODELS / f"{network}-c17.onnx")
     sliced = slice_model(model, resolve(scheme, model.layers))
     passes = training_passes(sliced.slices, fuse=False, backward=format)
-    program = extract(lowered_step(sliced.model, passes, ("ReorderForMemory",)), STEP_ROLES)
+    program = read_step(lowered_step(sliced.model, passes, ("ReorderForMemory",)), STEP_ROLES)
     interpreter = Interpreter(program, sliced.model.parameters)
     found: dict[str, list[np.ndarray]] = {}
     lost = []
@@ -87,15 +88,15 @@ def gradients(network: str, scheme: str, format: str) -> dict:
         golden = np.load(GOLDEN / f"{network}_{number}.npz")
         leaves = {"input": golden["input_q"], "target": [int(golden["label"])]}
         values = interpreter.run(**leaves, learning_rate=np.float32(0), seed=np.uint32(0))
-        for op in program.ops:
-            if op.in_place:
+        for op in program.tasks:
+            if op.updates:
                 gradient = values[op.inputs[1].name].ravel().astype(np.float64)
                 found.setdefault(op.outputs[0].name, []).append(gradient)
-        lost += [vanished(op, values) for op in program.ops if op.kind == "encode"]
+        lost += [vanished(op, values) for op in program.tasks if op.kind == "encode"]
     return {"gradients": found, "flushed": float(np.mean(np.concatenate(lost))) if lost else 0.0}
 
 
-def vanished(op: Op, values: dict[str, np.ndarray]) -> np.ndarray:
+def vanished(op: Task, values: dict[str, np.ndarray]) -> np.ndarray:
     """Of the adjoints that `op` encodes and that are not 0, which become 0 of either sign."""
     adjoint, bits = (values[t.name].ravel() for t in (op.inputs[0], op.outputs[0]))
     magnitudes = bits & np.iinfo(bits.dtype).max >> 1

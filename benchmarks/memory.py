@@ -26,8 +26,8 @@ from tvm import relax
 
 import tvm_ondevice_train as odt
 from relay_passes.graph import Renamer, bindings_of
-from tvm_ondevice_train.codegen.layout import ARENA_ALIGN, PlannedProgram, plan_program
-from tvm_ondevice_train.codegen.program import extract
+from relay_passes.read_step import read_step
+from tvm_ondevice_train.codegen.layout import ARENA_ALIGN, PlannedStep, plan_step
 from tvm_ondevice_train.compile import STEP_ROLES, CompiledModel, training_passes
 from tvm_ondevice_train.device.build import build, sizes
 from tvm_ondevice_train.device.toolchain import run_tool
@@ -107,7 +107,7 @@ def run_case(name: str) -> dict:
     compiled = odt.compile(MODELS / f"{network}-c17.onnx", classes=CLASSES, scheme=scheme, **BOARD)
     seconds = round(time.perf_counter() - start, 1)
     report = compiled.report
-    step, evaluation = plan_program(compiled.source.train.program), compiled.source.evaluate
+    step, evaluation = plan_step(compiled.source.train.step), compiled.source.evaluate
     stages, order = planned_stages(network, scheme, compiled, step)
     arena = stages["+ in place"]["arena_bytes"]
     bound = max(planned.plan.lower_bound_bytes for planned in (step, evaluation))
@@ -127,7 +127,7 @@ def run_case(name: str) -> dict:
 
 
 def planned_stages(
-    network: str, scheme: str, compiled: CompiledModel, step: PlannedProgram
+    network: str, scheme: str, compiled: CompiledModel, step: PlannedStep
 ) -> tuple[dict, dict]:
     """(the account after each stage, what ReorderForMemory says of its order).
 
@@ -171,17 +171,17 @@ def lowered_step(model: Model, passes, without: tuple[str, ...] = ()) -> tvm.IRM
     return tvm.transform.Sequential(chosen)(loss_module(model, "cross_entropy"))
 
 
-def own_places(module: tvm.IRModule) -> PlannedProgram:
+def own_places(module: tvm.IRModule) -> PlannedStep:
     """The plan of a step in which no result takes the place of an operand."""
-    return plan_program(extract(module, STEP_ROLES), in_place=False)
+    return plan_step(read_step(module, STEP_ROLES), in_place=False)
 
 
-def account(step: PlannedProgram, compiled: CompiledModel) -> dict:
+def account(step: PlannedStep, compiled: CompiledModel) -> dict:
     """Arena and peak SRAM of `compiled` if `step` were its training step.
 
     And the most bytes live in the arena, and where, up to the loss and from its gradient on.
     """
-    report, ops = compiled.report, step.program.ops
+    report, ops = compiled.report, step.step.tasks
     arena = max(step.plan.total_bytes, compiled.source.evaluate.plan.total_bytes)
     live = [0] * len(ops)
     for first, last, low, high in (phase for b in step.buffers for phase in b.phases):

@@ -25,8 +25,8 @@ from rich.console import Console
 from rich.progress import track
 
 import tvm_ondevice_train as odt
+from relay_passes.step import prediction
 from tvm_ondevice_train.boards import board as find_board
-from tvm_ondevice_train.codegen.program import prediction
 from tvm_ondevice_train.device import Session, build
 from tvm_ondevice_train.project import generate_project
 
@@ -97,7 +97,7 @@ def training(backward: str, board: dict, variant: str = "", **options) -> dict:
         "backward and update": counts.train - counts.predict,
     }
     rows = [row(f"{name}: {part}", total, TARGETS[part]) for part, total in parts.items()]
-    program = compiled.source.train.program
+    program = compiled.source.train.step
     ops = op_rows(program, counts.calls["train"], layer_kinds(model))
     return {"rows": rows, "networks": {name: network(counts, ops)}}
 
@@ -118,7 +118,7 @@ def mlperf(name: str, file: str) -> dict:
     """A network's prediction beside the sum of CMSIS-NN's figures over its layers."""
     compiled = odt.compile(MLPERF / file, scheme="head", prefer="speed", **BOARD)
     counts = count(compiled)
-    program = prediction(compiled.source.evaluate.program)
+    program = prediction(compiled.source.evaluate.step)
     ops = op_rows(program, counts.calls["predict"], layer_kinds(odt.load(MLPERF / file)))
     known = sum(op["macs"] * CMSIS_PER_MAC[op["group"]] for op in ops if op["macs"])
     source = f"{CMSIS}, sum of its figures per MAC over the layers"
@@ -133,7 +133,7 @@ def operator(name: str) -> dict:
     with tempfile.TemporaryDirectory() as scratch:
         path = write_model(OPERATORS[name], Path(scratch, "operator.onnx"))
         compiled = odt.compile(path, scheme="head", prefer="speed", **BOARD)
-    kinds = [op.kind for op in prediction(compiled.source.evaluate.program).ops]
+    kinds = [op.kind for op in prediction(compiled.source.evaluate.step).tasks]
     if OPERATORS[name].add:
         measured = slice(kinds.index("qadd"), kinds.index("qadd") + 1)
     else:

@@ -12,11 +12,13 @@ from .lower_qdq import LowerQDQ
 from .lower_to_loops import LowerToLoops
 from .narrow_adjoints import NarrowAdjoints
 from .pipeline import lowering
-from .reorder_for_memory import ReorderForMemory, peak_without_scratch, with_less_scratch
+from .read_step import read_step
+from .reorder_for_memory import ReorderForMemory
 from .schedule import DefaultSchedule
 from .select_microkernels import SelectMicrokernels
 from .sparse_backward import SparseBackward
 from .split_parameters import SplitParameters
+from .within_memory import with_less_scratch
 
 __all__ = [
     "DefaultSchedule",
@@ -33,6 +35,6 @@ __all__ = [
     "SparseBackward",
     "SplitParameters",
     "lowering",
-    "peak_without_scratch",
+    "read_step",
     "with_less_scratch",
 ]

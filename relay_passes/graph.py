@@ -10,6 +10,13 @@ import numpy as np
 import tvm
 from tvm import relax
 
+ALIGN = 16  # bytes: where buffers of the arena begin, and what their sizes are rounded up to
+
+
+def aligned_bytes(size: int) -> int:
+    """What `size` bytes occupy in the arena."""
+    return -(-size // ALIGN) * ALIGN
+
 
 def main_of(module: tvm.IRModule, name: str) -> relax.Function:
     """The function that pass `name` works on; ValueError where the module has none."""

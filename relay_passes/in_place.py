@@ -11,7 +11,7 @@ import tvm
 from tvm import sym, tirx
 from tvm_ffi import structural_equal
 
-from .graph import operands, tensor_bytes
+from .graph import ALIGN, aligned_bytes, operands, tensor_bytes
 from .scratch_offsets import scratch_offsets
 
 IN_PLACE = "odt.in_place"
@@ -21,7 +21,6 @@ OFFSETS = "odt.workspace_offsets"
 ELEMENTS = "odt.elements"
 PLAIN_LOOPS = "odt.plain_loops"
 STACK_SCRATCH_BYTES = 64  # larger scratch is the memory plan's
-WORKSPACE_ALIGN = 16
 
 
 @tvm.transform.module_pass(opt_level=0, name="InPlace")
@@ -131,8 +130,7 @@ def scratch_bytes(allocation: tirx.AllocBuffer) -> int:
 
 def allocated_bytes(size: int) -> int:
     """Bytes of scratch that a local buffer of `size` bytes takes: none on the stack."""
-    aligned = (size + WORKSPACE_ALIGN - 1) // WORKSPACE_ALIGN * WORKSPACE_ALIGN
-    return aligned if size > STACK_SCRATCH_BYTES else 0
+    return aligned_bytes(size) if size > STACK_SCRATCH_BYTES else 0
 
 
 def _bytes(var) -> int:
@@ -230,7 +228,7 @@ class _Accesses:
     def _by_planes(self, source, output) -> bool:
         """Also where the outermost loop was cut into several, one behind the other."""
         loads, stores = self.loads[source], self.stores[output]
-        if max(_bytes(output) - _bytes(source), 0) % WORKSPACE_ALIGN:
+        if max(_bytes(output) - _bytes(source), 0) % ALIGN:
             return False  # the operand would not lie where buffers begin
         if any(not access.loops for access in (*loads, *stores)):
             return False

@@ -18,6 +18,7 @@ from .ops.integer_gradient import (
 )
 
 FUNCTION = "main"
+_INTEGER = ("relax.odt.integer_input_grad", "relax.odt.integer_weight_grad")
 
 
 @tvm.transform.module_pass(opt_level=0, name="IntegerGradients")
@@ -31,6 +32,8 @@ class IntegerGradients:
     from the float gradient by the rounding of adjoints to 16 bits of the largest that meets it in a
     sum (see `ops.integer_gradient`). Everything else stays float32. Run it on a training step
     before `lowering`.
+
+    Attribute added to ``main``, if anything was rewritten: ``backward``, "int16".
 
     windows : whether also of convolutions with several taps that are not depthwise. Gathering their
         windows as blocks takes more time than integers save.
@@ -67,8 +70,11 @@ class IntegerGradients:
                 return integer_weight_grad(value, *data) if data else value
             return value
 
+        result = rebuilt(function, rewrite)
+        if any(op_name(b.value) in _INTEGER for b in bindings_of(result)):
+            result = result.with_attr("backward", "int16")
         functions = dict(module.functions_items())
-        functions[module.get_global_var(FUNCTION)] = rebuilt(function, rewrite)
+        functions[module.get_global_var(FUNCTION)] = result
         return relax.transform.DeadCodeElimination()(tvm.IRModule(functions, attrs=module.attrs))
 
 

@@ -18,9 +18,9 @@ _RAN, _TO_RUN, _ENDLESS = -1, -2, 1 << 62
 class Task:
     """One kernel. Tensors are named; a name that `sizes` lacks takes no bytes (parameters).
 
-    in_place: (read, written) pairs, used greedily in this order: `written` takes the bytes of
-        `read`, as many as both have, if `read` is not a result and no task reads it later. A
-        tensor gives or takes a place once.
+    in_place: (read, written) pairs, in the order in which `given_away` takes them: `written` takes
+        the bytes of `read`, as many as both have, if `read` is not a result and no task reads it
+        later.
     after: tasks that must run before, besides the writers of what it reads.
     """
 
@@ -281,14 +281,23 @@ def _tasks_of(path: tuple | None) -> list[int]:
     return tasks[::-1]
 
 
+def given_away(pairs: Iterable[tuple]) -> list[tuple]:
+    """Of a task's pairs (read, written, ...) those that share a place: a tensor gives or takes one
+    once, and the first pairs have it.
+
+    pairs: only those where nobody needs what is read any more.
+    """
+    used, chosen = set(), []
+    for pair in pairs:
+        if used.isdisjoint(pair[:2]):
+            used.update(pair[:2])
+            chosen.append(pair)
+    return chosen
+
+
 def _shared(pairs: tuple, ran: int) -> int:
     """The bytes of what is written in place where `ran` have run."""
-    used, total = set(), 0
-    for read, written, size, others in pairs:
-        if others & ran == others and read not in used and written not in used:
-            used |= {read, written}
-            total += size
-    return total
+    return sum(size for *_, size, _ in given_away(p for p in pairs if p[3] & ran == p[3]))
 
 
 def _max_flow(rooms: dict) -> int:

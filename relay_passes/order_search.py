@@ -10,12 +10,10 @@ order about its peak is searched exactly while the rest stays, then wider ones, 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from .order_exact import Graph, Task, least_peak, members, set_of
-
-__all__ = ["Order", "Task", "live_bytes", "peak_of", "search"]
+from .order_exact import Graph, least_peak, members, set_of
 
 _WIDTHS = (8, 16, 32, 64, 128)
 _BOUND_WIDTHS = (3, 5, 7, 9)
@@ -35,27 +33,20 @@ class Order:
     method: str
 
 
-def search(
-    tasks: Sequence[Task],
-    sizes: Mapping[str, int],
-    results: Collection[str],
-    *,
-    effort: int = 2000,
-) -> Order:
-    """The best order found; its peak is never higher than that of `tasks` as given.
+def search(graph: Graph, *, beside: bool = True, effort: int = 2000) -> Order:
+    """The best order found; its peak is never higher than that of the tasks as given.
 
     There is no clock and no chance in it: the same input gives the same order.
 
-    tasks: in a valid order.
-    results: tensors that stay live to the end.
+    beside: whether what runs before and after the peak gets low as well; else it stays, where it
+        can.
     effort: the most sets of tasks that one exact search visits, of the many that are made: fewer
         where there are more than 100 tasks, so that time grows with their number and no faster.
     """
-    effort = max(1, effort * 100 // max(len(tasks), 100)) if effort else 0
-    graph = Graph(tuple(tasks), sizes, frozenset(results))
-    if not tasks:
+    given = list(range(len(graph.tasks)))
+    if not given:
         return Order((), 0, 0, "exact")
-    given = list(range(len(tasks)))
+    effort = max(1, effort * 100 // max(len(given), 100)) if effort else 0
     start = min(given, _on_demand(graph), key=lambda order: _peak(graph, order)[0])
     order, bound = _lowered(graph, start, effort)
     peak, (peak_at, *_) = _peak(graph, order)
@@ -63,22 +54,9 @@ def search(
         if bound < peak:
             among = order[max(0, peak_at - width // 2) : peak_at + width // 2 + 1]
             bound = max(bound, _least_peak_among(graph, among, peak))
-    order = _lowered_beside(graph, order, peak_at, peak // 4, effort)
+    if beside:
+        order = _lowered_beside(graph, order, peak_at, peak // 4, effort)
     return Order(tuple(order), peak, bound, "exact" if peak == bound else "heuristic")
-
-
-def live_bytes(
-    tasks: Sequence[Task], sizes: Mapping[str, int], results: Collection[str], order: Iterable[int]
-) -> list[int]:
-    """The bytes at each task of `order`: what is live, what the task writes, its workspace."""
-    return Graph(tuple(tasks), sizes, frozenset(results)).profile(order)
-
-
-def peak_of(
-    tasks: Sequence[Task], sizes: Mapping[str, int], results: Collection[str], order: Iterable[int]
-) -> int:
-    """The most bytes live at once in `order`."""
-    return max(live_bytes(tasks, sizes, results, order), default=0)
 
 
 def _on_demand(graph: Graph) -> list[int]:

@@ -1,56 +1,121 @@
-"""The one ordered list of passes from a QDQ function to scheduled kernels."""
+"""All passes in their order: from a loss function, or a QDQ function, to ordered kernels."""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import tvm
 from tvm import relax
 
+from .eliminate_dead_gradients import EliminateDeadGradients
 from .fuse_prologue import FusePrologue
 from .in_place import InPlace
+from .integer_gradients import IntegerGradients
 from .kernel_attributes import MergeKernels
 from .lower_qdq import LowerQDQ
 from .lower_to_loops import LowerToLoops
+from .narrow_adjoints import NarrowAdjoints
+from .ops.precision import FORMATS
+from .reorder_for_memory import ReorderForMemory
 from .schedule import DefaultSchedule
 from .select_microkernels import SelectMicrokernels
+from .sparse_backward import SparseBackward
+from .verify import verify
+
+STEP_ROLES = ("input", "target", "learning_rate", "seed")
+EVALUATION_ROLES = STEP_ROLES[:2]
 
 
-def lowering(fuse: bool = True, chooser=None, scratch=None) -> tvm.transform.Pass:
-    """QDQ Relax, with or without a backward, to `call_tir` of scheduled PrimFuncs.
+def differentiation(trained, backward: str = "int16") -> list[tvm.transform.Pass]:
+    """From a loss function to a training step.
+
+    trained : what `SparseBackward` takes.
+    backward : the format of adjoints: "float32", "int16", or one of `ops.precision.FORMATS`.
+    """
+    return [
+        # differentiate, for what trains
+        SparseBackward(trained),
+        # compute and save no more than that needs
+        EliminateDeadGradients(),
+        # if wanted, integer arithmetic, and adjoints in fewer bits
+        *([IntegerGradients(windows=False)] if backward != "float32" else []),
+        *([NarrowAdjoints(backward)] if backward in FORMATS else []),
+    ]
+
+
+def fusion(fuse: bool = True) -> list[tvm.transform.Pass]:
+    """From operators to `call_tir` of PrimFuncs that are not scheduled.
 
     A reshape stays a reshape: it moves no byte and becomes another name for the same buffer.
 
-    Parameters
-    ----------
     fuse : False keeps one kernel for each operator, so that every tensor can be looked at.
+    """
+    return [
+        # integer operators where the codes allow it, everything else stays float32
+        LowerQDQ(),
+        relax.transform.CanonicalizeBindings(),
+        relax.transform.DeadCodeElimination(),
+        # operators to TIR
+        relax.transform.LegalizeOps(skip_ops=["relax.reshape"]),
+        relax.transform.AnnotateTIROpPattern(),
+        # fewer kernels: first what a kernel reads, then what follows it
+        *([FusePrologue(), relax.transform.FuseOps(), MergeKernels()] if fuse else []),
+        relax.transform.DeadCodeElimination(),
+    ]
+
+
+def scheduling(chooser=None, scratch: Mapping[str, int] | None = None) -> list[tvm.transform.Pass]:
+    """From PrimFuncs to loops and calls of microkernels, as C is printed from.
+
     chooser, scratch : what takes the decisions of schedules, and how much scratch kernels get
         (see `DefaultSchedule`).
     """
-    return tvm.transform.Sequential(
-        [
-            # integer operators where the codes allow it, everything else stays float32
-            LowerQDQ(),
-            relax.transform.CanonicalizeBindings(),
-            relax.transform.DeadCodeElimination(),
-            # operators to TIR
-            relax.transform.LegalizeOps(skip_ops=["relax.reshape"]),
-            relax.transform.AnnotateTIROpPattern(),
-            # fewer kernels: first what a kernel reads, then what follows it
-            *([FusePrologue(), relax.transform.FuseOps(), MergeKernels()] if fuse else []),
-            relax.transform.DeadCodeElimination(),
-            scheduling(chooser, scratch),
-        ]
-    )
+    return [
+        # one loop nest a kernel, then plain loops, then what may overwrite what
+        DefaultSchedule(chooser, scratch),
+        LowerToLoops(),
+        InPlace(),
+        # loops that the runtime has a microkernel for
+        SelectMicrokernels(),
+    ]
 
 
-def scheduling(chooser=None, scratch=None) -> tvm.transform.Pass:
-    """Unscheduled PrimFuncs to loops and calls of microkernels, as C is printed from."""
-    return tvm.transform.Sequential(
-        [
-            # one loop nest a kernel, then plain loops, then what may overwrite what
-            DefaultSchedule(chooser, scratch),
-            LowerToLoops(),
-            InPlace(),
-            # loops that the runtime has a microkernel for
-            SelectMicrokernels(),
-        ]
-    )
+def ordering(roles: tuple[str, ...], rollback: bool = False) -> list[tvm.transform.Pass]:
+    """The kernel calls in the order that needs the least memory."""
+    return [ReorderForMemory(roles, rollback)]
+
+
+def lowering(fuse: bool = True, chooser=None, scratch=None) -> tvm.transform.Pass:
+    """QDQ Relax, with or without a backward, to `call_tir` of scheduled PrimFuncs."""
+    return tvm.transform.Sequential([*fusion(fuse), *scheduling(chooser, scratch)])
+
+
+def training_passes(
+    trained, fuse: bool = True, backward: str = "int16", rollback: bool = False, **schedule
+) -> list[tvm.transform.Pass]:
+    """Everything, for a loss function; without `fuse` the order of the graph stays."""
+    return [
+        *differentiation(trained, backward),
+        *fusion(fuse),
+        *scheduling(**schedule),
+        *(ordering(STEP_ROLES, rollback) if fuse else []),
+    ]
+
+
+def run(
+    passes: Sequence[tvm.transform.Pass],
+    module: tvm.IRModule,
+    trained: Collection[str] = (),
+    dump: Callable[[str, tvm.IRModule], None] | None = None,
+) -> tvm.IRModule:
+    """What `passes` make of `module`, verified behind each.
+
+    trained : parameters that must be updated (see `verify`).
+    dump : called with the name of each pass and what it made.
+    """
+    for transform in passes:
+        module = transform(module)
+        verify(module, transform.info.name, trained)
+        if dump is not None:
+            dump(transform.info.name, module)
+    return module

@@ -8,19 +8,19 @@ import pytest
 import tiny
 from PIL import Image
 
+from relay_passes.step import Step, Task, Tensor, prediction
 from tvm_ondevice_train.codegen.c_printer import CKernel
-from tvm_ondevice_train.codegen.layout import plan_program, workspace_name
-from tvm_ondevice_train.codegen.program import Op, Program, Tensor, prediction
-from tvm_ondevice_train.compile import build_programs
+from tvm_ondevice_train.codegen.layout import plan_step, workspace_name
+from tvm_ondevice_train.compile import build_steps
 from tvm_ondevice_train.memory_map import COLOURS, draw_memory_map, memory_rectangles
 
 
 @cache
 def planned(quantized=True, in_place=True, training=True):
     model = tiny.network(quantized)
-    train, evaluate = build_programs(model, list(model.parameters), "cross_entropy")
+    train, evaluate = build_steps(model, list(model.parameters), "cross_entropy")
     program = train if training else prediction(evaluate)
-    return plan_program(program, in_place, rollback=training)
+    return plan_step(program, in_place, rollback=training)
 
 
 @pytest.fixture(params=[(True, True), (True, False), (False, True), (False, False)], ids=str)
@@ -31,7 +31,7 @@ def program(request):
 
 def test_rectangles_lie_where_the_plan_puts_their_bytes(program):
     arena = {r.name: r for r in memory_rectangles(program) if r.kind != "trained parameters"}
-    live, offsets = program.live, program.plan.offsets
+    live, offsets = program.step.live, program.plan.offsets
     tensors = {tensor.name for tensor in live}
     assert tensors | {name for name in offsets if name.startswith(("workspace", "backup"))} == set(
         arena
@@ -42,7 +42,7 @@ def test_rectangles_lie_where_the_plan_puts_their_bytes(program):
         assert rectangle.size_bytes == tensor.size_bytes
         assert first <= rectangle.start <= first + 0.5
         assert last + 0.5 <= rectangle.end <= last + 1
-    for index, op in enumerate(program.program.ops):
+    for index, op in enumerate(program.step.tasks):
         if op.kernel.workspace_bytes:
             rectangle = arena[workspace_name(index)]
             found = rectangle.start, rectangle.end, rectangle.offset, rectangle.size_bytes
@@ -64,7 +64,7 @@ def test_every_byte_of_a_small_step_by_hand():
 
     def op(inputs, output, in_place=(), workspace_bytes=0, update=False):
         kernel = CKernel("", tuple(range(len(inputs))), (), in_place, workspace_bytes, 0)
-        return Op("layer:op", "op", kernel, inputs, (output,), update)
+        return Task("layer:op", "op", kernel, inputs, (output,), update)
 
     x, target = Tensor("x", (32,), "int8", "input"), Tensor("target", (1,), "int8", "target")
     weight = Tensor("weight", (8,), "int8", "parameter")
@@ -77,7 +77,7 @@ def test_every_byte_of_a_small_step_by_hand():
         op((larger, target), adjoint),
         op((saved, adjoint), weight, update=True),
     )
-    program = plan_program(Program(ops, {}, (loss, weight)))
+    program = plan_step(Step(ops, {}, (loss, weight)))
     grown, scratch = program.plan.offsets["x"], program.plan.offsets["workspace of op 1"]
     expected = {
         "x": ("forward", 0, 1.5, grown + 32, 32),
@@ -104,7 +104,7 @@ def test_trained_parameters_are_put_on_top_of_the_arena(program):
     state = [r for r in memory_rectangles(program) if r.kind == "trained parameters"]
     assert {r.name for r in state} == {"conv.weight", "conv.bias", "head.weight", "head.bias"}
     assert min(r.offset for r in state) == program.plan.total_bytes
-    assert all((r.start, r.end) == (0, len(program.program.ops)) for r in state)
+    assert all((r.start, r.end) == (0, len(program.step.tasks)) for r in state)
 
 
 def test_colours_tell_what_the_backward_needs():
@@ -112,7 +112,7 @@ def test_colours_tell_what_the_backward_needs():
     kinds = {r.name: r.kind for r in memory_rectangles(program)}
     assert set(kinds.values()) <= set(COLOURS)
     assert kinds["x"] == "saved for the backward"  # the first layer's weight trains
-    gradients = [op for op in program.program.ops if op.kind.startswith("conv2d_input_grad")]
+    gradients = [op for op in program.step.tasks if op.kind.startswith("conv2d_input_grad")]
     assert gradients
     for op in gradients:
         assert kinds[op.outputs[0].name] == "backward"

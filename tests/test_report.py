@@ -64,11 +64,11 @@ def test_trained_parameters_as_they_lie_in_the_state(compiled):
 
 def test_ops_carry_their_offsets_and_macs(compiled):
     ops, planned = compiled.report["ops"], compiled.source.train
-    assert len(ops) == len(planned.program.ops)
+    assert len(ops) == len(planned.step.tasks)
     assert all(set(op) == {"name", "kind", "inputs", "outputs", "macs"} for op in ops)
     places = {t["tensor"]: t["offset"] for op in ops for t in op["inputs"] + op["outputs"]}
     assert {n: o for n, o in places.items() if o is not None} == {
-        tensor.name: planned.offset(tensor) for tensor in planned.live
+        tensor.name: planned.offset(tensor) for tensor in planned.step.live
     }
     macs = compiled.report["macs_forward"] + compiled.report["macs_backward"]
     assert sum(op["macs"] for op in ops) == macs
@@ -128,7 +128,7 @@ def test_too_little_sram_is_said_with_the_amount_and_the_op_at_the_peak(missing)
     planned = max(
         (compiled.source.train, compiled.source.evaluate), key=lambda p: p.plan.total_bytes
     )
-    assert peak[1] == planned.program.ops[planned.plan.peak_op].name
+    assert peak[1] == planned.step.tasks[planned.plan.peak_op].name
     assert "\n" not in text
 
 

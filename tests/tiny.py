@@ -8,7 +8,7 @@ from tvm import relax, te
 
 from relay_passes import lowering
 from relay_passes.graph import bindings_of, op_name
-from tvm_ondevice_train.codegen.program import extract
+from relay_passes.read_step import read_step
 from tvm_ondevice_train.interpreter import Interpreter
 from tvm_ondevice_train.model import Model, TensorSpec
 
@@ -65,20 +65,20 @@ def kernel(source: te.Tensor, result: te.Tensor) -> tvm.IRModule:
 
 def run(lowerable: tvm.IRModule, fuse: bool = False, **values: np.ndarray) -> list[np.ndarray]:
     """Results of ``main`` for the named arguments, computed by its C kernels."""
-    program = extract(lowering(fuse)(lowerable))
+    program = read_step(lowering(fuse)(lowerable))
     tensors = Interpreter(program, values).run()
     return [tensors[t.name] for t in program.results]
 
 
 def gradients(differentiated: tvm.IRModule, **values: np.ndarray) -> dict[str, np.ndarray]:
     """Gradient of each trained parameter, from a module that `SparseBackward` made."""
-    program = extract(lowering(fuse=False)(differentiated))
+    program = read_step(lowering(fuse=False)(differentiated))
     constants = {"learning_rate": np.float32(0), "seed": np.uint32(0)}
     tensors = Interpreter(program, {**constants, **values}).run()
     return {
         op.outputs[0].name: tensors[op.inputs[1].name].reshape(op.outputs[0].shape)
-        for op in program.ops
-        if op.in_place
+        for op in program.tasks
+        if op.updates
     }
 
 

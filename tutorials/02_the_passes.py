@@ -27,8 +27,8 @@ from tvm import relax
 
 import tvm_ondevice_train as odt
 from relay_passes.graph import bindings_of, dtype_of, shape_of, tensor_bytes
-from tvm_ondevice_train.codegen.layout import PlannedProgram, plan_program
-from tvm_ondevice_train.codegen.program import extract
+from relay_passes.read_step import read_step
+from tvm_ondevice_train.codegen.layout import PlannedStep, plan_step
 from tvm_ondevice_train.memory_map import draw_memory_map
 from tvm_ondevice_train.relay import transform
 from tvm_ondevice_train.training_graph import loss_module
@@ -163,7 +163,7 @@ class Step(NamedTuple):
 
     graph: tvm.IRModule
     kernels: tvm.IRModule
-    planned: PlannedProgram
+    planned: PlannedStep
 
     @property
     def operators(self) -> int:
@@ -190,8 +190,8 @@ def build(loss: tvm.IRModule, on) -> Step:
         scratch = less
         kernels = tvm.transform.Sequential(kernel_passes(on, scratch))(graph)
         less = transform.with_less_scratch(kernels, scratch)
-    program = extract(kernels, ("input", "target", "learning_rate", "seed"))
-    return Step(graph, kernels, plan_program(program, in_place=IN_PLACE in on))
+    program = read_step(kernels, ("input", "target", "learning_rate", "seed"))
+    return Step(graph, kernels, plan_step(program, in_place=IN_PLACE in on))
 
 
 # 3. What is shown: a few lines of IR, and one row of the table.
@@ -217,7 +217,7 @@ HEADING = f"{'passes so far':<24}operators kernels     arena  all but this train
 
 
 def row(name: str, step: Step, without: Step | None = None) -> Row:
-    kernels = len(step.planned.program.ops)
+    kernels = len(step.planned.step.tasks)
     bytes_without = without and without.arena_bytes
     return Row(name, step.operators, kernels, step.arena_bytes, bytes_without, step.state_bytes)
 
@@ -237,9 +237,9 @@ def show(module: tvm.IRModule, *patterns: str):
             print("   ", line)
 
 
-def sharing(planned: PlannedProgram) -> list[str]:
+def sharing(planned: PlannedStep) -> list[str]:
     """The names of the operators whose result takes an operand's bytes."""
-    writers = {t.name: op.name for op in planned.program.ops for t in op.outputs}
+    writers = {t.name: op.name for op in planned.step.tasks for t in op.outputs}
     return [writers[t] for t, place in planned.places.items() if t in writers and t != place.buffer]
 
 

@@ -6,30 +6,20 @@ import math
 import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 import tvm
 
-from relay_passes import (
-    EliminateDeadGradients,
-    IntegerGradients,
-    NarrowAdjoints,
-    ReorderForMemory,
-    SparseBackward,
-    lowering,
-    peak_without_scratch,
-    with_less_scratch,
-)
 from relay_passes.ops.precision import FORMATS
+from relay_passes.step import Step
+from relay_passes.within_memory import AUTO, ROUNDS, Lowering
 
 from .boards import DEFAULT_BOARD, Board
 from .boards import board as find_board
-from .codegen.layout import merge_constants, parameter_slots, plan_program
+from .codegen.layout import merge_constants, parameter_slots, plan_step
 from .codegen.model_c import Source, generate
-from .codegen.program import Program, extract, loss_before_updates, prediction_first
-from .dump_ir import ir_dump
+from .dump_ir import IRDump
 from .errors import OdtError
 from .export.learned import NOT_IN_ONNX
 from .export.onnx_writer import onnx_or_reason
@@ -43,10 +33,7 @@ from .trained_slices import slice_model
 from .training_graph import loss_module, replace_head
 from .tune.tuning import Tuning, tuning_for
 
-STEP_ROLES = ("input", "target", "learning_rate", "seed")
-SCRATCH_ROUNDS = 4  # each lowers the step again
-PREFERENCES = {"memory": SCRATCH_ROUNDS, "speed": 1}
-AUTO = "auto"  # integers, unless float32 takes less memory
+PREFERENCES = {"memory": ROUNDS, "speed": 1}
 BACKWARDS = (AUTO, "float32", "int16", *FORMATS)
 
 
@@ -156,19 +143,21 @@ def compile(
     check_operators(model, resolved.trained)
     with errors_naming(scheme):
         sliced = slice_model(model, resolved)
-    train, evaluate = build_programs(
+    train, evaluate = build_steps(
         sliced.model,
         sliced.slices,
         loss,
         backward=backward,
+        rollback=rollback,
         dump_ir=dump_ir,
         chooser=tuned.chooser,
         rounds=PREFERENCES[prefer],
     )
     tuned.check()
-    source = _source(sliced, train, evaluate, loss, learning_rate, rollback)
+    source = _source(sliced, train, evaluate, loss, learning_rate)
     spec = "custom" if isinstance(scheme, UpdateScheme) else Path(scheme).name
-    report = make_report(sliced, spec, source, target, loss, classes, _used(backward, train))
+    used = train.backward if backward == AUTO else backward
+    report = make_report(sliced, spec, source, target, loss, classes, used)
     report["made_from"] = _made_from(**made_from)
     check_budget(report, source, target)
     initial = {name: model.parameters[name] for name in sliced.slices}
@@ -182,125 +171,41 @@ def _made_from(model, scheme, **options) -> dict | None:
     return {"model": os.fspath(model), "scheme": os.fspath(scheme), **options}
 
 
-def build_programs(
+def build_steps(
     model: Model,
     trained: Collection[str],
     loss: str,
     fuse: bool = True,
     backward: str = AUTO,
+    rollback: bool = False,
     dump_ir: str | os.PathLike | None = None,
     chooser=None,
-    rounds: int = SCRATCH_ROUNDS,
-) -> tuple[Program, Program]:
+    rounds: int = ROUNDS,
+) -> tuple[Step, Step]:
     """The training step and the evaluation as kernel calls, before memory is planned.
 
     trained : names of the parameters that train, in whole (see `slice_model`).
-    fuse : False keeps one kernel for each operator, in the order of the graph, for looking at.
-    chooser : what takes the decisions of schedules (see `DefaultSchedule`).
-    rounds : how often a step is lowered, at most, until no kernel's scratch raises the peak.
+    fuse, chooser, rounds : see `Lowering`.
     """
-    step = _training_step(
-        loss_module(model, loss),
-        lambda format: partial(training_passes, trained, fuse, format, chooser),
-        backward,
-        partial(ir_dump, dump_ir, "training"),
-        rounds,
-    )
-    evaluation = _within_memory(
-        loss_module(model, loss, with_output=True),
-        partial(kernel_passes, fuse, chooser),
-        partial(ir_dump, dump_ir, "evaluation"),
-        rounds,
-        free_bytes=_peak_bytes(step),
-    )
-    step = loss_before_updates(extract(step, STEP_ROLES))
-    return step, prediction_first(extract(evaluation, STEP_ROLES[:2]))
+    dump = None if dump_ir is None else IRDump(dump_ir)
+    lowering = Lowering(fuse, chooser, rounds, dump)
+    train = lowering.training(loss_module(model, loss), trained, backward, rollback)
+    evaluation = loss_module(model, loss, with_output=True)
+    return train, lowering.evaluation(evaluation, free_bytes=train.peak_bytes or 0)
 
 
-def _training_step(module: tvm.IRModule, passes, backward: str, dump, rounds: int) -> tvm.IRModule:
-    """The step with the backward that was asked for, or that takes the least memory.
-
-    passes : format -> (scratch=) -> a list of passes.
-    """
-    first = "int16" if backward == AUTO else backward
-    step = _within_memory(module, passes(first), dump, rounds)
-    if backward != AUTO or rounds == 1 or _peak_bytes(step) <= peak_without_scratch(step):
-        return step
-    floats = _within_memory(module, passes("float32"), dump, rounds)
-    if _peak_bytes(floats) < _peak_bytes(step):
-        return floats
-    return _within_memory(module, passes(first), dump, rounds)  # what was dumped last is this one
-
-
-def _used(backward: str, train: Program) -> str:
-    """What `AUTO` came to."""
-    integers = any("integer_" in op.kind for op in train.ops)
-    return backward if backward != AUTO else "int16" if integers else "float32"
-
-
-def _within_memory(
-    module: tvm.IRModule, passes, dump, rounds: int, free_bytes: int = 0
-) -> tvm.IRModule:
-    """What the passes make of `module` where scratch raises no peak, if that can be.
-
-    passes : (scratch=) -> a list of passes; see `DefaultSchedule`.
-    dump : -> a context that writes what each pass made.
-    free_bytes : of arena that there will be in any case.
-    """
-    scratch, found = {}, []
-    for _ in range(rounds):
-        with dump():
-            found.append(tvm.transform.Sequential(passes(scratch=scratch))(module))
-        less = with_less_scratch(found[-1], scratch, free_bytes)
-        if less == scratch:
-            break
-        scratch = less
-    return min(reversed(found), key=_peak_bytes)  # of equals the last: it has the least scratch
-
-
-def _peak_bytes(module: tvm.IRModule) -> int:
-    return int((module["main"].attrs or {}).get("peak_bytes", 0))
-
-
-def training_passes(
-    trained: Collection[str],
-    fuse: bool = True,
-    backward: str = "int16",
-    chooser=None,
-    scratch: Mapping[str, int] | None = None,
-) -> list[tvm.transform.Pass]:
-    """From a loss function to a training step of scheduled kernels, pass by pass."""
-    return [
-        # differentiate, for what trains
-        SparseBackward(list(trained)),
-        # compute and save no more than that needs
-        EliminateDeadGradients(),
-        # if wanted, integer arithmetic, and adjoints in fewer bits
-        *([IntegerGradients(windows=False)] if backward != "float32" else []),
-        *([NarrowAdjoints(backward)] if backward in FORMATS else []),
-        *kernel_passes(fuse, chooser, scratch),
-    ]
-
-
-def kernel_passes(
-    fuse: bool = True, chooser=None, scratch: Mapping[str, int] | None = None
-) -> list[tvm.transform.Pass]:
-    """From Relax operators to scheduled kernels, in the order that needs the least memory."""
-    return [lowering(fuse, chooser, scratch), *([ReorderForMemory()] if fuse else [])]
-
-
-def _source(sliced, train, evaluate, loss, learning_rate, rollback) -> Source:
+def _source(sliced, train: Step, evaluate: Step, loss, learning_rate) -> Source:
     model = sliced.model
     (train, evaluate), constants = merge_constants(train, evaluate, taken=model.parameters)
     trained = [name for name in model.parameters if name in sliced.slices]
     frozen = {name: v for name, v in model.parameters.items() if name not in trained}
-    target = next(t for op in train.ops for t in op.inputs if t.role == "target")
+    target = next(t for task in train.tasks for t in task.inputs if t.role == "target")
     labels = loss == "cross_entropy"
     return Source(
         name=model.name,
         graph=tvm.ir.save_json(model.module),
-        train=plan_program(train, rollback=rollback),
-        evaluate=plan_program(evaluate),
+        train=plan_step(train),
+        evaluate=plan_step(evaluate),
         frozen=frozen,
         slots=parameter_slots(model.parameters, trained),
         constants=constants,

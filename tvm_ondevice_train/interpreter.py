@@ -1,4 +1,4 @@
-"""Run a program kernel by kernel on this computer, with every tensor in a buffer of its own.
+"""Run a step kernel by kernel on this computer, with every tensor in a buffer of its own.
 
 The same C kernels as the device's, without the arena: what the arena's plan cannot disturb, and
 what makes every intermediate visible. The tests compare it with other implementations.
@@ -13,8 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from .codegen.c_printer import HEADERS
-from .codegen.program import Op, Program, Tensor
+from relay_passes.step import Kernel, Step, Task, Tensor
+
+from .codegen.c_printer import HEADERS, print_kernels
 from .device.toolchain import run_tool
 from .project import runtime_dir
 
@@ -22,18 +23,17 @@ FLAGS = ("-std=c99", "-O2", "-ffp-contract=off", "-shared", "-fPIC", "-Wall", "-
 
 
 class Interpreter:
-    """Kernels of `program`, compiled once; `run` gives every tensor that they wrote.
+    """Kernels of `step`, compiled once; `run` gives every tensor that they wrote.
 
     flags: further ones for gcc, a sanitizer for example.
     """
 
-    def __init__(
-        self, program: Program, parameters: dict[str, np.ndarray], flags: tuple[str, ...] = ()
-    ):
-        self.program = program
+    def __init__(self, step: Step, parameters: dict[str, np.ndarray], flags: tuple[str, ...] = ()):
+        self.step = step
         self.flags = (*FLAGS, *flags)
         self.parameters = {name: np.array(value, order="C") for name, value in parameters.items()}
-        texts = list(dict.fromkeys(op.kernel.text for op in program.ops))
+        self.printed = print_kernels(step)
+        texts = list(dict.fromkeys(kernel.text for kernel in self.printed.values()))
         self.names = {text: f"kernel_{index}" for index, text in enumerate(texts)}
         self._directory = tempfile.TemporaryDirectory()
         self.library = self._build(texts)
@@ -59,42 +59,47 @@ class Interpreter:
         """
         values = {
             **self.parameters,
-            **{name: np.array(v) for name, v in self.program.constants.items()},
+            **{name: np.array(v) for name, v in self.step.constants.items()},
         }
-        for op in self.program.ops:
-            for tensor in op.inputs:
+        for task in self.step.tasks:
+            for tensor in task.inputs:
                 if tensor.role in leaves and tensor.name not in values:
                     values[tensor.name] = np.array(leaves[tensor.role], tensor.dtype, order="C")
-            for tensor in op.outputs:
+            for tensor in task.outputs:
                 values.setdefault(tensor.name, np.zeros(_stored_shape(tensor), _stored(tensor)))
-            self._call(op, values)
+            self._call(task, values)
         return {name: _unpacked(value, self._tensor(name)) for name, value in values.items()}
 
-    def run_op(self, op: Op, values: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """What one op of the program makes of its inputs, by name; nothing is changed.
+    def run_task(self, task: Task, values: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """What one task of the step makes of its inputs, by name; nothing is changed.
 
-        values: of the op's inputs by name; constants and parameters that it lacks are our own.
+        values: of the task's inputs by name; constants and parameters that it lacks are our own.
         """
-        known = {**self.parameters, **self.program.constants, **values}
-        local = {t.name: np.array(known[t.name], t.dtype, order="C") for t in op.inputs}
-        for tensor in op.outputs:
+        known = {**self.parameters, **self.step.constants, **values}
+        local = {t.name: np.array(known[t.name], t.dtype, order="C") for t in task.inputs}
+        for tensor in task.outputs:
             local.setdefault(tensor.name, np.zeros(_stored_shape(tensor), _stored(tensor)))
-        self._call(op, local)
-        return {tensor.name: _unpacked(local[tensor.name], tensor) for tensor in op.outputs}
+        self._call(task, local)
+        return {tensor.name: _unpacked(local[tensor.name], tensor) for tensor in task.outputs}
 
-    def _call(self, op, values):
-        arrays = [values[t.name] for t in (*op.inputs, *op.outputs)]
-        if op.kernel.workspace_bytes:
-            arrays.append(np.zeros(op.kernel.workspace_bytes, np.uint8))
-        if op.kernel.watches:
-            arrays.append(np.zeros(1, np.uint32))
+    def _call(self, task, values):
+        arrays = [values[t.name] for t in (*task.inputs, *task.outputs)]
+        if task.kernel.workspace_bytes:
+            arrays.append(np.zeros(task.kernel.workspace_bytes, np.uint8))
+        self.call(task.kernel, arrays)
+
+    def call(self, kernel: Kernel, arrays: list[np.ndarray]) -> None:
+        """Run one kernel of the step on its operands, results and workspace."""
+        printed = self.printed[kernel]
+        if printed.watches:
+            arrays = [*arrays, np.zeros(1, np.uint32)]
         pointers = [array.ctypes.data_as(ctypes.c_void_p) for array in arrays]
-        getattr(self.library, self.names[op.kernel.text])(*pointers)
+        getattr(self.library, self.names[printed.text])(*pointers)
 
     def _tensor(self, name: str) -> Tensor | None:
-        for op in self.program.ops:
-            for tensor in op.outputs:
-                if tensor.name == name and tensor.role == "temporary":
+        for task in self.step.tasks:
+            for tensor in task.outputs:
+                if tensor.name == name and tensor.in_arena:
                     return tensor
         return None
 

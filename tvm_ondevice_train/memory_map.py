@@ -1,4 +1,4 @@
-"""A picture of a planned program's memory: what lies where in the arena, op by op."""
+"""A picture of a planned step's memory: what lies where in the arena, op by op."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import os
 from collections import defaultdict
 from dataclasses import dataclass
 
-from .codegen.layout import PlannedProgram, backup_name, workspace_name
-from .codegen.program import Op, Program, Tensor
+from relay_passes.step import Step, Task, Tensor
+
+from .codegen.layout import PlannedStep, workspace_name
 from .errors import OdtError
 
 COLOURS = {  # of Okabe and Ito, told apart without red and green
@@ -42,7 +43,7 @@ class Rectangle:
         return (self.end - self.start) * self.size_bytes
 
 
-def memory_rectangles(planned: PlannedProgram) -> tuple[Rectangle, ...]:
+def memory_rectangles(planned: PlannedStep) -> tuple[Rectangle, ...]:
     """A rectangle for each tensor, workspace and backup of the arena, and each trained parameter.
 
     Trained parameters lie in a struct of their own, not in the arena; they are put on top of it.
@@ -56,7 +57,7 @@ def memory_rectangles(planned: PlannedProgram) -> tuple[Rectangle, ...]:
 
 
 def draw_memory_map(
-    planned: PlannedProgram, path: str | os.PathLike, title: str = "", top_bytes: int | None = None
+    planned: PlannedStep, path: str | os.PathLike, title: str = "", top_bytes: int | None = None
 ) -> None:
     """Write a PNG of 1200x700: ops to the right, arena offsets upwards, a colour for each kind.
 
@@ -75,7 +76,7 @@ def draw_memory_map(
     canvas = FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     top = top_bytes or max((r.offset + r.size_bytes for r in rectangles), default=1)
-    axes.set(xlim=(0, max(len(planned.program.ops), 1)), ylim=(0, top * 1.02), title=title)
+    axes.set(xlim=(0, max(len(planned.step.tasks), 1)), ylim=(0, top * 1.02), title=title)
     axes.set(xlabel="operator, in execution order", ylabel="offset in the arena, bytes")
     axes.yaxis.set_major_formatter("{x:,.0f}")
     for rectangle in rectangles:
@@ -88,8 +89,8 @@ def draw_memory_map(
     figure.savefig(path)
 
 
-def _tensors(planned: PlannedProgram) -> list[Rectangle]:
-    kinds, writers, live = _kinds(planned), _writers(planned.program), planned.live
+def _tensors(planned: PlannedStep) -> list[Rectangle]:
+    kinds, writers, live = _kinds(planned), _writers(planned.step), planned.step.live
     sharing = defaultdict(list)
     for tensor in live:
         sharing[planned.places[tensor.name].buffer].append(tensor)
@@ -117,12 +118,12 @@ def _tensors(planned: PlannedProgram) -> list[Rectangle]:
     return rectangles
 
 
-def _overlap(planned: PlannedProgram, one: Tensor, other: Tensor) -> bool:
+def _overlap(planned: PlannedStep, one: Tensor, other: Tensor) -> bool:
     low, high = planned.offset(one), planned.offset(other)
     return low < high + other.size_bytes and high < low + one.size_bytes
 
 
-def _workspaces(planned: PlannedProgram) -> list[Rectangle]:
+def _workspaces(planned: PlannedStep) -> list[Rectangle]:
     return [
         Rectangle(
             workspace_name(index),
@@ -130,34 +131,34 @@ def _workspaces(planned: PlannedProgram) -> list[Rectangle]:
             index,
             index + 1,
             planned.workspace_offset(index),
-            op.kernel.workspace_bytes,
+            task.kernel.workspace_bytes,
         )
-        for index, op in enumerate(planned.program.ops)
-        if op.kernel.workspace_bytes
+        for index, task in enumerate(planned.step.tasks)
+        if task.kernel.workspace_bytes
     ]
 
 
-def _backups(planned: PlannedProgram) -> list[Rectangle]:
-    end = len(planned.program.ops)
+def _backups(planned: PlannedStep) -> list[Rectangle]:
+    end = len(planned.step.tasks)
     return [
-        Rectangle(backup_name(t), "what updates wrote over", index, end, offset, t.size_bytes)
+        Rectangle(t.backup_name, "what updates wrote over", index, end, offset, t.size_bytes)
         for index, t, offset in planned.backups
     ]
 
 
-def _parameters(planned: PlannedProgram) -> list[Rectangle]:
-    ops, offset, rectangles = planned.program.ops, planned.plan.total_bytes, []
-    trained = [op.outputs[0] for op in ops if op.in_place]
+def _parameters(planned: PlannedStep) -> list[Rectangle]:
+    end, offset, rectangles = len(planned.step.tasks), planned.plan.total_bytes, []
+    trained = [tensor for _, tensor in planned.step.updates]
     for tensor in sorted(trained, key=lambda t: t.size_bytes, reverse=True):
         size = tensor.size_bytes
         labels = (f"{tensor.name}, {size:,} bytes", tensor.name)
         kind = "trained parameters"
-        rectangles.append(Rectangle(tensor.name, kind, 0, len(ops), offset, size, labels))
+        rectangles.append(Rectangle(tensor.name, kind, 0, end, offset, size, labels))
         offset += size
     return rectangles
 
 
-def _labels(tensor: Tensor, writer: Op | None) -> tuple[str, ...]:
+def _labels(tensor: Tensor, writer: Task | None) -> tuple[str, ...]:
     layer, _, work = writer.name.partition(":") if writer else ("input", "", "")
     name = work if work and layer == "input" else layer  # "input": no parameter is near
     shape = f"{tensor.dtype} {'x'.join(map(str, tensor.shape))}"
@@ -171,33 +172,33 @@ def _labels(tensor: Tensor, writer: Op | None) -> tuple[str, ...]:
     )
 
 
-def _kinds(planned: PlannedProgram) -> dict[str, str]:
+def _kinds(planned: PlannedStep) -> dict[str, str]:
     """Tensor of the arena -> its kind. A tensor is of the backward if it depends on the target, but
     the loss, which is the first result, not on it; what else lives on once the first such tensor
     exists is saved for it.
     """
-    ops, live = planned.program.ops, planned.live
-    behind = {t.name for op in ops for t in op.inputs if t.role == "target"}
-    for op in ops:
-        if behind & {t.name for t in op.inputs}:
-            behind |= {t.name for t in op.outputs}
-    before = {t.name for t in planned.program.results[:1]}
-    for op in reversed(ops):
-        if before & {t.name for t in op.outputs}:
-            before |= {t.name for t in op.inputs}
+    tasks, live = planned.step.tasks, planned.step.live
+    behind = {t for task in tasks for t in task.inputs if t.role == "target"}
+    for task in tasks:
+        if behind & {*task.inputs}:
+            behind |= {*task.outputs}
+    before = {*planned.step.results[:1]}
+    for task in reversed(tasks):
+        if before & {*task.outputs}:
+            before |= {*task.inputs}
     backward = behind - before
-    begin = min((live[t][0] for t in live if t.name in backward), default=len(ops))
+    begin = min((first for t, (first, _) in live.items() if t in backward), default=len(tasks))
 
     def kind(tensor: Tensor, last: int) -> str:
-        if tensor.name in backward:
+        if tensor in backward:
             return "backward"
         return "forward" if last < begin else "saved for the backward"
 
     return {tensor.name: kind(tensor, last) for tensor, (_, last) in live.items()}
 
 
-def _writers(program: Program) -> dict[str, Op]:
-    return {t.name: op for op in program.ops for t in op.outputs if t.role == "temporary"}
+def _writers(step: Step) -> dict[str, Task]:
+    return {t.name: task for task in step.tasks for t in task.outputs if t.in_arena}
 
 
 def _draw(axes, rectangle: Rectangle) -> None:
@@ -216,7 +217,7 @@ def _draw(axes, rectangle: Rectangle) -> None:
     )
 
 
-def _draw_legend(axes, planned: PlannedProgram, kinds: set[str]) -> None:
+def _draw_legend(axes, planned: PlannedStep, kinds: set[str]) -> None:
     """The arena's end and the lower bound as lines, and the legend's entries."""
     from matplotlib import patches
 

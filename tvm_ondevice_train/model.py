@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,6 +10,7 @@ from tvm import relax
 
 from relay_passes.graph import bindings_of, constant, consumers_of, op_name
 from relay_passes.ops.registry import operator_of
+from relay_passes.read_step import layer_name
 
 from .scheme import Layer
 
@@ -78,11 +78,6 @@ class Model:
             elif layers and (name := _learned(binding.value, producers)):
                 layers[-1] = replace(layers[-1], slopes=(*layers[-1].slopes, name))
         return tuple(layers)
-
-
-def layer_name(parameter: str) -> str:
-    """The layer that a parameter belongs to by its name: ``conv1.weight`` -> ``conv1``."""
-    return re.sub(r"[._](weight|bias|kernel)(_quantized)?$", "", parameter)
 
 
 def _learned(call, producers) -> str | None:

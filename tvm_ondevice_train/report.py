@@ -7,10 +7,12 @@ from dataclasses import replace
 
 import numpy as np
 
+from relay_passes.graph import ALIGN
+from relay_passes.step import prediction
+
 from .boards import Board
-from .codegen.layout import ARENA_ALIGN, PlannedProgram, plan_program
+from .codegen.layout import PlannedStep, plan_step
 from .codegen.model_c import Source
-from .codegen.program import prediction
 from .errors import OdtError
 from .trained_slices import SlicedModel
 
@@ -38,9 +40,8 @@ def make_report(
     outputs, targets = int(np.prod(source.output_shape)), int(np.prod(source.target.shape))
     # odt_message_t: an output, its loss, a target, two counts of cycles
     static_bytes = 4 * (outputs + targets + 3) + _PORT_BYTES
-    static_bytes += -(state_bytes + static_bytes) % ARENA_ALIGN  # the arena comes behind them
-    bound = max(p.plan.lower_bound_bytes for p in (source.train, source.evaluate))
-    forward, step = prediction(source.evaluate.program).macs, source.train.program.macs
+    static_bytes += -(state_bytes + static_bytes) % ALIGN  # the arena comes behind them
+    forward, step = prediction(source.evaluate.step).macs, source.train.step.macs
     return {
         "model": model.name,
         "model_hash": source.model_hash,
@@ -48,14 +49,14 @@ def make_report(
         "board": board.name,
         "loss": loss,
         "backward": backward,
-        "rollback": source.train.rollback,
+        "rollback": source.train.step.rollback,
         "backup_bytes": _backup_bytes(source),
         "learning_rate": source.learning_rate,
         "classes": source.classes,
         "new_head": classes is not None,
         "peak_sram_bytes": source.arena_bytes + state_bytes + static_bytes + STACK_BYTES,
         "arena_bytes": source.arena_bytes,
-        "arena_lower_bound_bytes": bound,
+        "arena_lower_bound_bytes": source.arena_lower_bound_bytes,
         "trainable_state_bytes": state_bytes,
         "static_bytes": static_bytes,
         "stack_bytes": STACK_BYTES,
@@ -84,8 +85,7 @@ def _flash_bytes(source: Source) -> int:
     """Constants to the byte, code by estimate."""
     constants = [*source.frozen.values(), *source.constants.values()]
     data = sum(v.nbytes for v in constants) + sum(slot.value.nbytes for slot in source.slots)
-    programs = (source.train.program, source.evaluate.program)
-    kernels = {op.kernel.text for program in programs for op in program.ops}
+    kernels = {k.text for p in (source.train, source.evaluate) for k in p.kernels.values()}
     characters = sum(len(kernel) for kernel in kernels)
     calls = sum(len(re.findall(r"^ +odt_", kernel, re.MULTILINE)) for kernel in kernels)
     code = CODE_BYTES_PER_CHARACTER * characters + CODE_BYTES_PER_CALL * calls
@@ -117,19 +117,19 @@ def _trained(sliced: SlicedModel, source: Source) -> dict:
     return {slot.name: entry(slot) for slot in source.slots}
 
 
-def _ops(planned: PlannedProgram) -> list[dict]:
+def _ops(planned: PlannedStep) -> list[dict]:
     def places(tensors):
         return [{"tensor": t.name, "offset": planned.offset(t)} for t in tensors]
 
     return [
         {
-            "name": op.name,
-            "kind": op.kind,
-            "inputs": places(op.inputs),
-            "outputs": places(op.outputs),
-            "macs": op.kernel.macs,
+            "name": task.name,
+            "kind": task.kind,
+            "inputs": places(task.inputs),
+            "outputs": places(task.outputs),
+            "macs": task.kernel.macs,
         }
-        for op in planned.program.ops
+        for task in planned.step.tasks
     ]
 
 
@@ -157,27 +157,29 @@ def check_budget(report: dict, source: Source, board: Board) -> None:
 
 def _backup_bytes(source: Source) -> int:
     """What rollback adds to the arena."""
-    if not source.train.rollback:
+    step = source.train.step
+    if not step.rollback:
         return 0
-    bare = replace(source, train=plan_program(source.train.program))
-    return max(source.arena_bytes - bare.arena_bytes, 0)
+    bare = plan_step(replace(step, rollback=False, peak_bytes=None))
+    return max(source.arena_bytes - replace(source, train=bare).arena_bytes, 0)
 
 
 def _peak(source: Source) -> str:
     """The op at which most bytes are live, and the largest tensors there."""
     planned = max((source.train, source.evaluate), key=lambda p: p.plan.total_bytes)
     index = planned.plan.peak_op
-    op = planned.program.ops[index]
+    task = planned.step.tasks[index]
     live = [
-        (t.size_bytes, t) for t, (first, last) in planned.live.items() if first <= index <= last
+        (tensor.size_bytes, _describe(tensor))
+        for tensor, (first, last) in planned.step.live.items()
+        if first <= index <= last
     ]
-    live = [(size, _describe(tensor)) for size, tensor in live]
-    live.append((op.kernel.workspace_bytes, "scratch"))
-    backups = [t.size_bytes for first, t, _ in planned.backups if first <= index]
+    live.append((task.kernel.workspace_bytes, "scratch"))
+    backups = [t.size_bytes for first, t in planned.step.backups if first <= index]
     live.append((sum(backups), "what the updates wrote over (--no-rollback)"))
     largest = sorted(live, reverse=True)[:3]
     parts = [f"{size:,} for {what}" for size, what in largest if size]
-    return f"its peak is set by {op.name}: {', '.join(parts)}"
+    return f"its peak is set by {task.name}: {', '.join(parts)}"
 
 
 def _describe(tensor) -> str:

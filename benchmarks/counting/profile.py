@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from relay_passes.graph import bindings_of, op_name, shape_of
-from tvm_ondevice_train.codegen.program import Op, Program
+from relay_passes.step import Step, Task
 from tvm_ondevice_train.compile import CompiledModel
 from tvm_ondevice_train.device import Session, build, sizes
 from tvm_ondevice_train.model import Model
@@ -113,7 +113,7 @@ def _kind(binding) -> str:
     return "1x1" if shape_of(call.args[1])[2:] == (1, 1) else "kxk"
 
 
-def op_rows(program: Program, instructions: list[int], kinds: dict[str, str]) -> list[dict]:
+def op_rows(program: Step, instructions: list[int], kinds: dict[str, str]) -> list[dict]:
     """The table of a program: a row for each op, in execution order."""
     backward = backward_ops(program)
     return [
@@ -125,30 +125,30 @@ def op_rows(program: Program, instructions: list[int], kinds: dict[str, str]) ->
             "macs": op.kernel.macs,
             "per_mac": round(executed / op.kernel.macs, 3) if op.kernel.macs else None,
         }
-        for index, (op, executed) in enumerate(zip(program.ops, instructions, strict=True))
+        for index, (op, executed) in enumerate(zip(program.tasks, instructions, strict=True))
     ]
 
 
-def backward_ops(program: Program) -> set[int]:
+def backward_ops(program: Step) -> set[int]:
     """Indices of the ops that depend on the target and that the loss does not depend on.
 
     What an update stores is the parameter itself, and the loss read that before.
     """
     before = {program.results[0].name}
-    for op in reversed(program.ops):
-        if before & {t.name for t in op.outputs} and not op.in_place:
+    for op in reversed(program.tasks):
+        if before & {t.name for t in op.outputs} and not op.updates:
             before |= {t.name for t in op.inputs}
-    behind = {t.name for op in program.ops for t in op.inputs if t.role == "target"}
+    behind = {t.name for op in program.tasks for t in op.inputs if t.role == "target"}
     found = set()
-    for index, op in enumerate(program.ops):
+    for index, op in enumerate(program.tasks):
         if behind & {t.name for t in op.inputs}:
             behind |= {t.name for t in op.outputs}
-            if op.in_place or not before & {t.name for t in op.outputs}:
+            if op.updates or not before & {t.name for t in op.outputs}:
                 found.add(index)
     return found
 
 
-def group(op: Op, kinds: dict[str, str]) -> str:
+def group(op: Task, kinds: dict[str, str]) -> str:
     """What sort of work an op is: its layer's kind for a convolution, else what it computes."""
     layer = kinds.get(op.name.partition(":")[0], "")
     if "weight_grad" in op.kind:

@@ -11,8 +11,8 @@ from tvm import relax, te, tirx
 
 from relay_passes import lowering
 from relay_passes.graph import tensor_bytes
-from tvm_ondevice_train.codegen.c_printer import float_literal
-from tvm_ondevice_train.codegen.program import extract
+from relay_passes.read_step import read_step
+from tvm_ondevice_train.codegen.c_printer import float_literal, print_kernel
 from tvm_ondevice_train.errors import OdtError
 
 X = te.placeholder((4, 8), "float32", "x")
@@ -21,8 +21,8 @@ ROWS = np.random.default_rng(0).normal(size=(4, 8)).astype(np.float32)
 
 
 def printed(source, result):
-    (op,) = extract(lowering(fuse=False)(tiny.kernel(source, result))).ops
-    return op.kernel
+    (op,) = read_step(lowering(fuse=False)(tiny.kernel(source, result))).tasks
+    return print_kernel(op.kernel)
 
 
 @given(st.floats(width=32, allow_nan=False, allow_infinity=False))
@@ -74,10 +74,11 @@ def test_booleans_are_packed_eight_to_a_byte(count):
     result = te.compute((count,), lambda i: source[i] > 0, name="positive")
     module = tiny.kernel(source, result)
     np.testing.assert_array_equal(tiny.run(module, x=numbers)[0], numbers > 0)
-    (op,) = extract(lowering(fuse=False)(module)).ops
+    (op,) = read_step(lowering(fuse=False)(module)).tasks
     assert op.outputs[0].size_bytes == (count + 7) // 8
-    together = "odt_bits_write(out0, " in op.kernel.text
-    assert together == (count == 8) and together != ("odt_bit_write(out0, " in op.kernel.text)
+    text = print_kernel(op.kernel).text
+    together = "odt_bits_write(out0, " in text
+    assert together == (count == 8) and together != ("odt_bit_write(out0, " in text)
 
 
 @pytest.mark.parametrize("width, together", [(2, True), (3, False), (4, True), (16, True)])
@@ -87,8 +88,8 @@ def test_booleans_of_a_short_loop_are_written_together(width, together):
     result = te.compute((6, width), lambda i, j: source[i, j] > 0, name="positive")
     module = tiny.kernel(source, result)
     np.testing.assert_array_equal(tiny.run(module, x=numbers)[0], numbers > 0)
-    (op,) = extract(lowering(fuse=False)(module)).ops
-    assert ("odt_bits_write(out0, " in op.kernel.text) == together
+    (op,) = read_step(lowering(fuse=False)(module)).tasks
+    assert ("odt_bits_write(out0, " in print_kernel(op.kernel).text) == together
 
 
 def rows_over_their_sum(rows):
@@ -127,7 +128,7 @@ def test_only_pointers_that_no_pair_shares_are_restrict():
 
     parameters = {"x": (1, 2, 4, 4), "w": (2, 2, 1, 1), "y": (1, 2, 4, 4)}
     module = tiny.module({name: (shape, "float32") for name, shape in parameters.items()}, body)
-    (op,) = extract(lowering()(module)).ops
+    (op,) = read_step(lowering()(module)).tasks
     pointers = ["const float *restrict in0", "const float *restrict in1", "const float *in2"]
     assert [t.name for t in op.inputs] == ["x", "w", "y"]
     assert f"({', '.join(pointers)}, float *out0)" in op.kernel.text

@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from relay_passes.step import Step, Task, Tensor
 from tvm_ondevice_train.codegen.c_printer import CKernel
 from tvm_ondevice_train.codegen.in_place import Place, own_places, reuse_in_place
-from tvm_ondevice_train.codegen.layout import PlannedProgram, live_ranges
-from tvm_ondevice_train.codegen.program import Op, Program, Tensor
+from tvm_ondevice_train.codegen.layout import PlannedStep, live_ranges
 from tvm_ondevice_train.memory_plan import check_plan, plan
 
 
@@ -18,7 +18,7 @@ def tensor(name, size_bytes=16, role="temporary"):
 def op(inputs, outputs, in_place=((0, 0),), workspace_bytes=0):
     pairs = tuple(in_place) if inputs else ()
     kernel = CKernel("", tuple(range(len(inputs))), (), pairs, workspace_bytes, 0)
-    return Op("layer:op", "op", kernel, tuple(inputs), tuple(outputs))
+    return Task("layer:op", "op", kernel, tuple(inputs), tuple(outputs))
 
 
 def reader(*inputs):
@@ -26,7 +26,7 @@ def reader(*inputs):
 
 
 def places(*ops, results=()):
-    found = reuse_in_place(Program(ops, {}, tuple(results)))
+    found = reuse_in_place(Step(ops, {}, tuple(results)))
     return {name: (place.buffer, place.offset) for name, place in found.items()}
 
 
@@ -108,12 +108,12 @@ def test_two_pairs_of_one_op():
 
 
 def test_without_reuse_every_tensor_of_the_arena_has_a_buffer():
-    program = Program((op([X, W], [A]), op([A], [B, LARGE])), {}, (B,))
+    program = Step((op([X, W], [A]), op([A], [B, LARGE])), {}, (B,))
     assert own_places(program) == {name: Place(name, 0) for name in ("x", "a", "b", "large")}
 
 
 @st.composite
-def programs(draw) -> Program:
+def programs(draw) -> Step:
     """Random ops whose kernels allow what a kernel may: results that grow by whole alignments."""
     sizes = st.integers(1, 12).map(lambda n: 4 * n)
     known = [tensor("x", draw(sizes), "input")]
@@ -130,12 +130,12 @@ def programs(draw) -> Program:
         pairs = draw(st.permutations(allowed))[: draw(st.integers(0, len(allowed)))]
         ops.append(op(inputs, outputs, pairs, draw(st.sampled_from([0, 0, 20, 64]))))
         known += outputs
-    return Program(tuple(ops), {}, tuple(draw(st.sets(st.sampled_from(known[1:]), max_size=2))))
+    return Step(tuple(ops), {}, tuple(draw(st.sets(st.sampled_from(known[1:]), max_size=2))))
 
 
-def live_at(program: Program, index: int) -> list[Tensor]:
+def live_at(program: Step, index: int) -> list[Tensor]:
     """What lies in the arena at op `index`; a result stays to the end."""
-    ops = program.ops
+    ops = program.tasks
     touched = {t: [] for o in ops for t in (*o.inputs, *o.outputs)}
     for position, one in enumerate(ops):
         for t in (*one.inputs, *one.outputs):
@@ -153,9 +153,9 @@ def live_at(program: Program, index: int) -> list[Tensor]:
 def test_live_tensors_share_bytes_only_as_operand_and_result_of_one_op(program):
     where = reuse_in_place(program)
     buffers = live_ranges(program, where)
-    planned = PlannedProgram(program, where, buffers, plan(buffers, iterations=20, effort=0))
+    planned = PlannedStep(program, where, buffers, plan(buffers, iterations=20, effort=0))
     check_plan(buffers, planned.plan)
-    for index, one in enumerate(program.ops):
+    for index, one in enumerate(program.tasks):
         spans = {
             t: range(o := planned.offset(t), o + t.size_bytes) for t in live_at(program, index)
         }
@@ -168,7 +168,7 @@ def test_live_tensors_share_bytes_only_as_operand_and_result_of_one_op(program):
         assert len({t for pair in given_away for t in pair}) == 2 * len(given_away)
         for operand, result in given_away:
             larger = result.size_bytes > operand.size_bytes
-            assert all(operand not in later.inputs for later in program.ops[index + 1 :])
+            assert all(operand not in later.inputs for later in program.tasks[index + 1 :])
             assert operand not in program.results and one.inputs.count(operand) == 1
             assert spans[operand][-1 if larger else 0] == spans[result][-1 if larger else 0]
         if one.kernel.workspace_bytes:

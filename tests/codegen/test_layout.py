@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from relay_passes.step import Step, Task, Tensor
 from tvm_ondevice_train.codegen.c_printer import CKernel
 from tvm_ondevice_train.codegen.in_place import own_places, reuse_in_place
 from tvm_ondevice_train.codegen.layout import (
@@ -11,9 +12,8 @@ from tvm_ondevice_train.codegen.layout import (
     live_tensors,
     merge_constants,
     parameter_slots,
-    plan_program,
+    plan_step,
 )
-from tvm_ondevice_train.codegen.program import Op, Program, Tensor
 from tvm_ondevice_train.memory_plan import Buffer, check_plan
 
 
@@ -23,14 +23,14 @@ def temporary(name, elements=4, role="temporary"):
 
 def op(inputs, outputs, workspace_bytes=0, in_place=()):
     kernel = CKernel("", tuple(range(len(inputs))), (), in_place, workspace_bytes, 0)
-    return Op("0:op", "op", kernel, tuple(inputs), tuple(outputs))
+    return Task("0:op", "op", kernel, tuple(inputs), tuple(outputs))
 
 
 def test_buffers_live_from_the_first_op_to_the_last_that_needs_them():
     """The input from the start, a result to the end, a workspace during its op alone."""
     x, w = temporary("x", 100, "input"), temporary("w", 8, "parameter")
     a, b, c, result = (temporary(name) for name in "abcr")
-    program = Program(
+    program = Step(
         (op([w], [b]), op([x, b], [a]), op([a], [result], 33), op([a, b], [c]), op([c], [])),
         {},
         (result,),
@@ -44,7 +44,7 @@ def test_buffers_live_from_the_first_op_to_the_last_that_needs_them():
         "c": (3, 4),
         "workspace of op 2": (2, 2),
     }
-    planned = plan_program(program)
+    planned = plan_step(program)
     check_plan(planned.buffers, planned.plan)
     assert planned.offset(w) is None and planned.offset(x) == planned.plan.offsets["x"]
     assert planned.workspace_offset(2) == planned.plan.offsets["workspace of op 2"]
@@ -52,7 +52,7 @@ def test_buffers_live_from_the_first_op_to_the_last_that_needs_them():
 
 def test_a_result_that_a_later_op_reads_too_lives_to_the_end():
     a, b = temporary("a"), temporary("b")
-    program = Program((op([], [a]), op([a], [b]), op([b], [])), {}, (a,))
+    program = Step((op([], [a]), op([a], [b]), op([b], [])), {}, (a,))
     assert live_tensors(program) == {a: (0, 2), b: (1, 2)}
 
 
@@ -61,27 +61,27 @@ def test_tensors_of_one_buffer_need_other_bytes_of_it_at_other_ops():
     a, b, c = temporary("a", 8), temporary("b", 4), temporary("c", 12)
     reuse = {"in_place": ((0, 0),)}
     steps = (op([], [a]), op([a], [b], **reuse), op([], []), op([b], [c], **reuse), op([c], []))
-    program = Program(steps, {}, ())
+    program = Step(steps, {}, ())
     spans = ((0, 32, 64), (2, 32, 48), (3, 0, 48))
     assert live_ranges(program, reuse_in_place(program)) == (Buffer("a", 64, 0, 4, 16, spans),)
     assert live_tensors(program) == {a: (0, 1), b: (1, 3), c: (3, 4)}
-    planned = plan_program(program)
+    planned = plan_step(program)
     assert [planned.offset(t) for t in (a, b, c)] == [32, 32, 0]
-    assert planned.live == live_tensors(program)
+    assert planned.step.live == live_tensors(program)
 
 
 def test_the_arena_is_smaller_where_results_take_the_place_of_operands():
     a, b = temporary("a", 8), temporary("b", 8)
-    program = Program((op([], [a]), op([a], [b], in_place=((0, 0),))), {}, (b,))
-    assert [plan_program(program, reuse).plan.total_bytes for reuse in (True, False)] == [32, 64]
+    program = Step((op([], [a]), op([a], [b], in_place=((0, 0),))), {}, (b,))
+    assert [plan_step(program, reuse).plan.total_bytes for reuse in (True, False)] == [32, 64]
 
 
 def test_the_sample_lies_where_the_first_op_reads_it():
     x, larger = temporary("x", 4, "input"), temporary("larger", 12)
-    program = Program((op([x], [larger], in_place=((0, 0),)),), {}, (larger,))
-    planned = plan_program(program)
+    program = Step((op([x], [larger], in_place=((0, 0),)),), {}, (larger,))
+    planned = plan_step(program)
     assert (planned.input_offset, planned.offset(larger)) == (32, 0)
-    assert plan_program(Program((op([], [larger]),), {}, (larger,))).input_offset == 0
+    assert plan_step(Step((op([], [larger]),), {}, (larger,))).input_offset == 0
 
 
 def test_trained_parameters_lie_without_padding_widest_first():
@@ -122,14 +122,14 @@ def test_identifiers_are_legal_and_apart(names, expected):
 
 def constants_program(**values):
     tensors = [Tensor(n, v.shape, str(v.dtype), "constant") for n, v in values.items()]
-    return Program((op(tensors, [temporary("t")]),), values, ())
+    return Step((op(tensors, [temporary("t")]),), values, ())
 
 
 def test_equal_constants_of_two_programs_are_one():
     one = constants_program(a=np.arange(4, dtype=np.int32), b=np.ones(2, np.float32))
     two = constants_program(a=np.ones(2, np.float32), b=np.ones(2, np.int32))
     (first, second), merged = merge_constants(one, two)
-    names = [[t.name for t in program.ops[0].inputs] for program in (first, second)]
+    names = [[t.name for t in program.tasks[0].inputs] for program in (first, second)]
     assert names == [["constant_0", "constant_1"], ["constant_1", "constant_2"]]
     assert [v.tolist() for v in merged.values()] == [[0, 1, 2, 3], [1, 1], [1, 1]]
     assert set(first.constants) == set(names[0]) and set(second.constants) == set(names[1])

@@ -34,8 +34,8 @@ def test_the_same_source_gives_the_same_bytes(quantized):
 
 
 def test_every_update_watches_for_what_is_not_finite(quantized):
-    program = compiled(quantized).source.train.program
-    watching = {index for index, op in enumerate(program.ops) if op.kernel.watches}
+    program = compiled(quantized).source.train.step
+    watching = {index for index, op in enumerate(program.tasks) if op.kernel.watches}
     assert watching == {index for index, _ in program.updates}
 
 
@@ -107,10 +107,10 @@ def test_the_arena_map_names_every_tensor_and_every_scratch_with_its_offset(quan
     model = compiled(quantized)
     text = model.files["model.c"]
     for planned in (model.source.train, model.source.evaluate):
-        for tensor, (first, last) in planned.live.items():
+        for tensor, (first, last) in planned.step.live.items():
             live = f"ops {first:3d}..{last:<3d}  {tensor.name} "
             assert f" * {planned.offset(tensor):8d} {tensor.size_bytes:8d}  {live}" in text
-        for index, op in enumerate(planned.program.ops):
+        for index, op in enumerate(planned.step.tasks):
             if size := op.kernel.workspace_bytes:
                 live = f"ops {index:3d}..{index:<3d}  scratch  {op.name}"
                 assert f" * {planned.workspace_offset(index):8d} {size:8d}  {live}\n" in text
@@ -130,7 +130,7 @@ def test_every_call_passes_the_planned_offsets(quantized):
 
 def offsets_of_calls(planned):
     """For each op those of its operands, its results and its scratch."""
-    for index, op in enumerate(planned.program.ops):
+    for index, op in enumerate(planned.step.tasks):
         offsets = [planned.offset(tensor) for tensor in (*op.inputs, *op.outputs)]
         scratch = [planned.workspace_offset(index)] if op.kernel.workspace_bytes else []
         yield [offset for offset in offsets if offset is not None] + scratch

@@ -6,8 +6,9 @@ import tiny
 from tvm import relax
 
 from relay_passes import SparseBackward, lowering
-from tvm_ondevice_train.codegen.program import extract, kind_of
-from tvm_ondevice_train.compile import STEP_ROLES, build_programs
+from relay_passes.pipeline import STEP_ROLES
+from relay_passes.read_step import kind_of, read_step
+from tvm_ondevice_train.compile import build_steps
 from tvm_ondevice_train.interpreter import Interpreter
 from tvm_ondevice_train.scheme import ALL, Channels, UpdateScheme, resolve
 from tvm_ondevice_train.trained_slices import slice_model
@@ -18,46 +19,44 @@ from tvm_ondevice_train.training_graph import loss_module
 def programs(request):
     quantized, fuse = request.param
     model = tiny.network(quantized)
-    return model, build_programs(
-        model, resolve("full", model.layers).trained, "cross_entropy", fuse
-    )
+    return model, build_steps(model, resolve("full", model.layers).trained, "cross_entropy", fuse)
 
 
 def test_an_update_runs_after_every_other_reader_of_its_parameter(programs):
     """In place: what reads the parameter later would read the new value."""
     _, (train, _) = programs
-    updates = {op.outputs[0].name: index for index, op in enumerate(train.ops) if op.in_place}
+    updates = {op.outputs[0].name: index for index, op in enumerate(train.tasks) if op.updates}
     assert set(updates) == {"conv.weight", "conv.bias", "head.weight", "head.bias"}
     for name, index in updates.items():
-        assert all(name not in [t.name for t in op.inputs] for op in train.ops[index + 1 :])
-        assert train.ops[index].outputs[0].role == "parameter"
+        assert all(name not in [t.name for t in op.inputs] for op in train.tasks[index + 1 :])
+        assert train.tasks[index].outputs[0].role == "parameter"
 
 
 @pytest.mark.parametrize("quantized", [False, True])
 def test_an_update_runs_as_soon_as_it_may(quantized):
     """The head's gradient dies before the backward of the convolution begins."""
     model = tiny.network(quantized)
-    train, _ = build_programs(model, resolve("full", model.layers).trained, "cross_entropy")
-    order = [op.outputs[0].name for op in train.ops if op.in_place]
+    train, _ = build_steps(model, resolve("full", model.layers).trained, "cross_entropy")
+    order = [op.outputs[0].name for op in train.tasks if op.updates]
     assert set(order[:2]) == {"head.weight", "head.bias"}
-    assert not train.ops[-2].in_place or set(order[2:]) == {"conv.weight", "conv.bias"}
+    assert not train.tasks[-2].updates or set(order[2:]) == {"conv.weight", "conv.bias"}
 
 
 def test_every_tensor_is_written_before_it_is_read(programs):
     _, both = programs
     for program in both:
         written = set()
-        for op in program.ops:
+        for op in program.tasks:
             reads = {t.name for t in op.inputs if t.role == "temporary"}
             assert reads <= written
             written |= {t.name for t in op.outputs}
         assert {t.name for t in program.results if t.role == "temporary"} <= written
-        assert all(op.in_place or op.outputs[0].role == "temporary" for op in program.ops)
+        assert all(op.updates or op.outputs[0].role == "temporary" for op in program.tasks)
 
 
 def test_roles_constants_and_macs(programs):
     model, (train, predict) = programs
-    roles = {t.name: t.role for op in train.ops for t in op.inputs if t.role != "temporary"}
+    roles = {t.name: t.role for op in train.tasks for t in op.inputs if t.role != "temporary"}
     assert {roles[n] for n in ("x", "target", "learning_rate")} == {
         "input",
         "target",
@@ -84,7 +83,7 @@ def test_learning_rate_zero_changes_nothing_and_another_one_everything(programs)
 
 def test_a_reshape_is_another_name_for_the_same_bytes(programs):
     _, both = programs
-    assert not any("reshape" in op.kind for program in both for op in program.ops)
+    assert not any("reshape" in op.kind for program in both for op in program.tasks)
 
 
 def test_one_constant_for_equal_bytes():
@@ -93,9 +92,9 @@ def test_one_constant_for_equal_bytes():
         return emit(relax.op.multiply(emit(relax.op.add(x, ones[0])), ones[1]))
 
     module = lowering(fuse=False)(tiny.module({"x": ((4,), "float32")}, body))
-    program = extract(module, ("input",))
+    program = read_step(module, ("input",))
     assert len(program.constants) == 1
-    assert [t.role for t in program.ops[0].inputs] == ["input", "constant"]
+    assert [t.role for t in program.tasks[0].inputs] == ["input", "constant"]
 
 
 def test_a_parameter_read_by_two_layers_is_updated_after_both():
@@ -105,9 +104,9 @@ def test_a_parameter_read_by_two_layers_is_updated_after_both():
 
     image = ((1, 2, 3, 3), "float32")
     module = tiny.module({"x": image, "target": image, "w": ((2, 2, 1, 1), "float32")}, body)
-    program = extract(lowering()(SparseBackward({"w"})(module)), STEP_ROLES)
-    readers = [i for i, op in enumerate(program.ops) if "w" in [t.name for t in op.inputs]]
-    (update,) = [i for i, op in enumerate(program.ops) if op.in_place]
+    program = read_step(lowering()(SparseBackward({"w"})(module)), STEP_ROLES)
+    readers = [i for i, op in enumerate(program.tasks) if "w" in [t.name for t in op.inputs]]
+    (update,) = [i for i, op in enumerate(program.tasks) if op.updates]
     assert len(readers) >= 3 and update == max(readers)
 
 
@@ -128,9 +127,9 @@ def test_kind_of_a_kernel(name, kind):
 
 def test_ops_are_named_after_their_layer(programs):
     model, (train, predict) = programs
-    named = [op.name.split(":")[0] for op in predict.ops]
+    named = [op.name.split(":")[0] for op in predict.tasks]
     assert "conv" in named and "head" in named
-    assert {op.name.split(":")[0] for op in train.ops} <= {"conv", "head", "input"}
+    assert {op.name.split(":")[0] for op in train.tasks} <= {"conv", "head", "input"}
     assert loss_module(model, "mse")["main"].params[1].name == "target"
 
 
@@ -142,12 +141,12 @@ def test_a_model_may_use_the_names_that_the_program_would_give(quantized):
     for called in ({}, {**names, "head.bias": "learning_rate"}):
         model = tiny.network(quantized, called=called)
         scheme = UpdateScheme(dict.fromkeys(model.parameters, ALL))
-        train, _ = build_programs(model, scheme.trained, "cross_entropy")
+        train, _ = build_steps(model, scheme.trained, "cross_entropy")
         sample = np.arange(72).reshape(model.input.shape) - 36
         leaves = {"input": sample, "target": [1], "learning_rate": 0.1, "seed": 3}
         interpreter = Interpreter(train, model.parameters)
         losses.append([interpreter.run(**leaves)[train.results[0].name].item() for _ in range(3)])
-        arena = {t.name for op in train.ops for t in op.outputs if t.role == "temporary"}
+        arena = {t.name for op in train.tasks for t in op.outputs if t.role == "temporary"}
         assert arena.isdisjoint(model.parameters)
     same = 1 if quantized else 3  # a parameter's name decides how its codes are rounded
     assert losses[0][:same] == losses[1][:same]
@@ -158,10 +157,10 @@ def test_a_model_may_use_the_names_that_the_program_would_give(quantized):
 def test_of_a_weight_in_part_only_its_trained_channels_are_written(quantized):
     model = tiny.network(quantized)
     sliced = slice_model(model, UpdateScheme({"head.weight": Channels(indices=[1, 3])}))
-    train, _ = build_programs(sliced.model, sliced.slices, "cross_entropy")
-    (update,) = [op for op in train.ops if op.in_place]
+    train, _ = build_steps(sliced.model, sliced.slices, "cross_entropy")
+    (update,) = [op for op in train.tasks if op.updates]
     assert (update.outputs[0].name, update.outputs[0].shape) == ("head.weight", (3, 2, 1, 1))
-    parameters = {t.name for op in train.ops for t in op.inputs if t.role == "parameter"}
+    parameters = {t.name for op in train.tasks for t in op.inputs if t.role == "parameter"}
     assert {"head.weight", "head.weight.frozen", "conv.weight"} <= parameters
     interpreter = Interpreter(train, sliced.model.parameters)
     x = np.arange(72).reshape(model.input.shape).astype(model.input.dtype)

@@ -11,7 +11,7 @@ from shared import needs_models
 from tiny_models import compiled, export_int8
 
 import tvm_ondevice_train as odt
-from tvm_ondevice_train.codegen.program import prediction
+from relay_passes.step import prediction
 from tvm_ondevice_train.device.samples import encode_inputs, encode_targets
 from tvm_ondevice_train.interpreter import Interpreter
 
@@ -145,9 +145,9 @@ def test_other_work_may_run_between_any_two_kernels(project):
     model, directory = project
     flags = ["-O1", "-I", HARNESS.parent, '-DODT_PORT_HEADER="count_yields.h"']
     counts = call(build_harness(model, directory, *flags), "yields").split()
-    train, evaluate = model.source.train.program, model.source.evaluate.program
+    train, evaluate = model.source.train.step, model.source.evaluate.step
     programs = (prediction(evaluate), evaluate, train)
-    assert [int(count) for count in counts] == [len(program.ops) for program in programs]
+    assert [int(count) for count in counts] == [len(program.tasks) for program in programs]
 
 
 @every_model
@@ -157,7 +157,7 @@ def test_kernels_without_the_arena_give_the_same_bits(project):
     printed = call(build_harness(model, directory, "-O2"), "steps", 0, input=stream(model))
     source = model.source
     values = {**source.frozen, **{slot.name: slot.value for slot in source.slots}}
-    interpreter = Interpreter(source.train.program, values)
+    interpreter = Interpreter(source.train.step, values)
     losses = []
     for step, (sample, target) in enumerate(zip(*data(model), strict=True)):
         tensors = interpreter.run(
@@ -166,7 +166,7 @@ def test_kernels_without_the_arena_give_the_same_bits(project):
             learning_rate=np.float32(source.learning_rate),
             seed=np.uint32((5 + step * 0x9E3779B9) & 0xFFFFFFFF),
         )
-        losses.append(tensors[source.train.program.results[0].name].reshape(()))
+        losses.append(tensors[source.train.step.results[0].name].reshape(()))
         interpreter.parameters.update({slot.name: tensors[slot.name] for slot in source.slots})
     assert np.float32(losses).tobytes() == printed[: 4 * STEPS]
     start = 4 * (STEPS + model.report["output"]["shape"][-1])

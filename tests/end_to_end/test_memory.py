@@ -87,10 +87,10 @@ def replay(planned, source):
         for tensor in tensors:
             assert (arena[span(tensor)] == tensor.name).all(), (op.name, tensor)
 
-    inputs = [t for op in planned.program.ops for t in op.inputs if t.role == "input"]
+    inputs = [t for op in planned.step.tasks for t in op.inputs if t.role == "input"]
     assert planned.offset(inputs[0]) == planned.input_offset
     arena[span(inputs[0])] = inputs[0].name
-    for index, op in enumerate(planned.program.ops):
+    for index, op in enumerate(planned.step.tasks):
         reads, writes = in_arena(op.inputs), in_arena(op.outputs)
         check(reads, op)
         for tensor in writes:
@@ -103,7 +103,7 @@ def replay(planned, source):
         check(writes, op)
         check([t for t in reads if t not in overwritten(planned, op)], op)
         assert updates_in_place(op)
-    check(in_arena(planned.program.results), op)
+    check(in_arena(planned.step.results), op)
 
 
 def in_arena(tensors):
@@ -127,7 +127,7 @@ def updates_in_place(op) -> bool:
     """A parameter's update is stored over the old value: its kernel must allow that."""
     names = [t.name for t in op.inputs]
     target = op.outputs[0].name
-    return not op.in_place or (names.index(target), 0) in op.kernel.in_place
+    return not op.updates or (names.index(target), 0) in op.kernel.in_place
 
 
 def refusal(kind, **options) -> str:

@@ -23,9 +23,9 @@ class Comparison:
 
     def add(self, interpreter: Interpreter, reference: dict[str, np.ndarray]):
         """Run every operator on `reference` (tensor name -> codes) and count what differs."""
-        for op in integer_operators(interpreter.program):
+        for op in integer_operators(interpreter.step):
             codes = op.outputs[0].name
-            ours = interpreter.run_op(op, reference)[codes].astype(np.int32)
+            ours = interpreter.run_task(op, reference)[codes].astype(np.int32)
             distance = np.abs(ours - reference[codes].reshape(ours.shape))
             wrong = int(np.count_nonzero(distance))
             self.elements += ours.size
@@ -42,7 +42,7 @@ class Comparison:
 
 
 def integer_operators(program) -> list:
-    return [op for op in program.ops if op.kind in KINDS]
+    return [op for op in program.tasks if op.kind in KINDS]
 
 
 def photographs(count: int) -> np.ndarray:

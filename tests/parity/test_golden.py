@@ -17,7 +17,7 @@ import pytest
 from shared import shared_path
 
 from relay_passes.ops.quantized import BIAS_LIMIT
-from tvm_ondevice_train.compile import build_programs
+from tvm_ondevice_train.compile import build_steps
 from tvm_ondevice_train.frontend import load
 from tvm_ondevice_train.interpreter import Interpreter
 from tvm_ondevice_train.scheme import resolve
@@ -62,7 +62,7 @@ class Net:
 
     def updates(self) -> dict:
         """Parameter name -> the op that updates it."""
-        return {op.outputs[0].name: op for op in self.interpreter.program.ops if op.in_place}
+        return {op.outputs[0].name: op for op in self.interpreter.step.tasks if op.updates}
 
 
 @pytest.fixture(scope="module")
@@ -81,12 +81,10 @@ def _build(name: str, backward: str) -> Net:
     path = shared_path(f"models/mcunet_int8/{MODELS[name]}.onnx")
     model = load(path)
     scheme = resolve("full", model.layers)
-    program, _ = build_programs(
-        model, scheme.trained, "cross_entropy", fuse=False, backward=backward
-    )
+    program, _ = build_steps(model, scheme.trained, "cross_entropy", fuse=False, backward=backward)
     proto = onnx.load(path)
     names = [node.output[0] for node in proto.graph.node if node.op_type == "QuantizeLinear"]
-    operators = [op for op in program.ops if op.kind in ("qconv2d", "qadd", "qmean")]
+    operators = [op for op in program.tasks if op.kind in ("qconv2d", "qadd", "qmean")]
     interpreter = Interpreter(program, model.parameters)
     # names[0] is the input, which is quantized on the host
     pairs = dict(zip(names[1:], operators, strict=True))
@@ -160,8 +158,8 @@ def test_every_code_and_mask_is_identical(nets, model, number):
 def test_logits_loss_and_every_gradient(nets, model, number):
     golden, net = read_golden(model, number), nets(model)
     values = net.run(golden, 0)
-    program = net.interpreter.program
-    logits = next(op.inputs[0] for op in program.ops if op.kind == "log_softmax")
+    program = net.interpreter.step
+    logits = next(op.inputs[0] for op in program.tasks if op.kind == "log_softmax")
     results = (logits, "logits"), (program.results[0], "loss")
     for tensor, name in results:
         difference = relative_difference(values[tensor.name], golden[name])
@@ -197,7 +195,7 @@ def test_gradients_of_activations_add_up_over_residuals(nets, model, number):
     values = net.run(golden, 0)
     adjoints = {
         op.inputs[0].name: values[op.inputs[1].name]
-        for op in net.interpreter.program.ops
+        for op in net.interpreter.step.tasks
         if op.kind == "masked"
     }
     assert references
@@ -233,6 +231,6 @@ def test_one_step_of_stochastic_rounding_lies_around_the_exact_update(nets, mode
 
 def live_channels(net: Net, name: str) -> np.ndarray:
     """Channels whose scale is still the published one: neither the file nor load() changed it."""
-    inverse_scale = net.interpreter.program.constants[net.updates()[name].inputs[4].name]
+    inverse_scale = net.interpreter.step.constants[net.updates()[name].inputs[4].name]
     published = np.broadcast_to(net.scales[name].ravel(), net.parameters[name].shape[:1])
     return np.isclose(inverse_scale * published.astype(np.float64), 1, rtol=1e-5)

@@ -18,8 +18,8 @@ from ai_edge_litert.interpreter import OpResolverType
 from operators import Comparison, integer_operators, photographs
 from shared import shared_path
 
-from tvm_ondevice_train.codegen.program import prediction
-from tvm_ondevice_train.compile import build_programs
+from relay_passes.step import prediction
+from tvm_ondevice_train.compile import build_steps
 from tvm_ondevice_train.frontend import load
 from tvm_ondevice_train.interpreter import Interpreter
 from tvm_ondevice_train.scheme import resolve
@@ -36,7 +36,7 @@ def predictor(path, flags=()) -> Interpreter:
     """The model's prediction, kernel by kernel."""
     model = load(path)
     scheme = resolve("head", model.layers)
-    _, evaluation = build_programs(model, scheme.trained, "cross_entropy", fuse=False)
+    _, evaluation = build_steps(model, scheme.trained, "cross_entropy", fuse=False)
     return Interpreter(prediction(evaluation), model.parameters, flags)
 
 
@@ -89,7 +89,7 @@ def compare(name: str, resolver: OpResolverType, flags=()) -> Comparison:
     path = shared_path(f"models/mlperf_tiny/{name}.tflite")
     ours = predictor(path, flags)
     reference = litert(path, resolver)
-    operators = integer_operators(ours.program)
+    operators = integer_operators(ours.step)
     found = Comparison()
     for sample in samples(REALISTIC[name]()):
         outputs = litert_codes(reference, sample)
@@ -131,7 +131,7 @@ def test_float_outputs():
         sample = image[None, 16:112, 16:112].astype(np.float32) / 255
         reference.set_tensor(reference.get_input_details()[0]["index"], sample)
         reference.invoke()
-        output = ours.run(input=sample)[ours.program.results[0].name]
+        output = ours.run(input=sample)[ours.step.results[0].name]
         np.testing.assert_allclose(
             output.reshape(-1), reference.get_tensor(logits).reshape(-1), rtol=1e-5, atol=1e-5
         )

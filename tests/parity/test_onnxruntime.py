@@ -19,8 +19,8 @@ import pytest
 from operators import Comparison, integer_operators, photographs
 from shared import shared_path
 
-from tvm_ondevice_train.codegen.program import prediction
-from tvm_ondevice_train.compile import build_programs
+from relay_passes.step import prediction
+from tvm_ondevice_train.compile import build_steps
 from tvm_ondevice_train.frontend import load
 from tvm_ondevice_train.interpreter import Interpreter
 from tvm_ondevice_train.scheme import resolve
@@ -77,7 +77,7 @@ def predictor():
     def build(name: str) -> Interpreter:
         model = load(model_path(name))
         scheme = resolve("head", model.layers)
-        _, evaluation = build_programs(model, scheme.trained, "cross_entropy", fuse=False)
+        _, evaluation = build_steps(model, scheme.trained, "cross_entropy", fuse=False)
         return Interpreter(prediction(evaluation), model.parameters)
 
     return build
@@ -87,13 +87,13 @@ def predictor():
 @pytest.mark.parametrize("name", ["mcunet-5fps", "mbv2-w0.35", "proxyless-w0.3"])
 def test_integer_operators(predictor, name, fused):
     ours, reference = predictor(name), Reference(model_path(name), fused)
-    operators = integer_operators(ours.program)
+    operators = integer_operators(ours.step)
     tensors = [operators[0].inputs[0], *(op.outputs[0] for op in operators)]
     found, agreeing = Comparison(), 0
     for image in images():
         logits, outputs = reference.run(image)
         found.add(ours, {t.name: codes for t, codes in zip(tensors, outputs, strict=True)})
-        result = ours.run(input=outputs[0])[ours.program.results[0].name]
+        result = ours.run(input=outputs[0])[ours.step.results[0].name]
         agreeing += int(result.argmax() == logits.argmax())
     print(f"{name}, fused {fused}: {found}; {agreeing} of {len(images())} classes agree")
     assert found.largest <= 1
@@ -106,10 +106,10 @@ def test_dead_channels_as_published_cause_no_undefined_behaviour(name, capfd):
     """Forward, backward and update; ONNX Runtime gets the model where they cannot overflow."""
     model = load(model_path(f"as_published/{name}"))
     scheme = resolve("full", model.layers)
-    program, _ = build_programs(model, scheme.trained, "cross_entropy", fuse=False)
+    program, _ = build_steps(model, scheme.trained, "cross_entropy", fuse=False)
     ours = Interpreter(program, model.parameters, SANITIZER)
     reference = Reference(model_path(name), fused=False)
-    scores = next(op.inputs[0].name for op in program.ops if op.kind == "log_softmax")
+    scores = next(op.inputs[0].name for op in program.tasks if op.kind == "log_softmax")
     agreeing = 0
     for image in images():
         logits, outputs = reference.run(image)

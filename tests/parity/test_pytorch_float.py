@@ -11,7 +11,7 @@ import torch
 import torch_nets
 from torch import nn
 
-from tvm_ondevice_train.compile import build_programs
+from tvm_ondevice_train.compile import build_steps
 from tvm_ondevice_train.frontend import load
 from tvm_ondevice_train.interpreter import Interpreter
 from tvm_ondevice_train.scheme import ALL, UpdateScheme
@@ -49,7 +49,7 @@ class Case:
 
     def interpreter(self, fuse: bool) -> Interpreter:
         scheme = UpdateScheme(dict.fromkeys(self.trained, ALL))
-        program, _ = build_programs(self.model, scheme.trained, self.loss, fuse)
+        program, _ = build_steps(self.model, scheme.trained, self.loss, fuse)
         return Interpreter(program, self.model.parameters)
 
     @property
@@ -122,8 +122,8 @@ def test_loss_and_every_gradient(case):
     x, target = case.samples()[0]
     values = run(ours, x, target, 0)
     loss = reference.backward(x, target)
-    assert values[ours.program.results[0].name] == pytest.approx(loss, rel=1e-5)
-    gradients = {op.outputs[0].name: op.inputs[1].name for op in ours.program.ops if op.in_place}
+    assert values[ours.step.results[0].name] == pytest.approx(loss, rel=1e-5)
+    gradients = {op.outputs[0].name: op.inputs[1].name for op in ours.step.tasks if op.updates}
     assert set(gradients) == set(reference.parameters)
     differences = {
         name: relative_difference(values[gradients[name]], parameter.grad)
@@ -141,7 +141,7 @@ def test_sgd_over_several_steps(case):
         values = run(ours, x, target, LEARNING_RATE)
         loss = reference.backward(x, target)
         optimizer.step()
-        assert values[ours.program.results[0].name] == pytest.approx(loss, rel=1e-5)
+        assert values[ours.step.results[0].name] == pytest.approx(loss, rel=1e-5)
     differences = {
         name: relative_difference(ours.parameters[name], parameter)
         for name, parameter in reference.parameters.items()

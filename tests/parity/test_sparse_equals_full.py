@@ -25,9 +25,9 @@ from test_pytorch_float import CASES as NETWORKS
 from test_pytorch_float import export
 
 from relay_passes import EliminateDeadGradients, ReorderForMemory, SparseBackward, lowering
+from relay_passes.pipeline import STEP_ROLES
+from relay_passes.read_step import read_step
 from tvm_ondevice_train.channel_choice import channel_axis
-from tvm_ondevice_train.codegen.program import extract
-from tvm_ondevice_train.compile import STEP_ROLES
 from tvm_ondevice_train.frontend import load
 from tvm_ondevice_train.interpreter import Interpreter
 from tvm_ondevice_train.model import Model
@@ -55,11 +55,11 @@ class Step:
 
     def __init__(self, model: Model, loss: str, sample: Mapping, *passes, learning_rate: float = 0):
         module = tvm.transform.Sequential(passes)(loss_module(model, loss))
-        program = extract(module, STEP_ROLES)
+        program = read_step(module, STEP_ROLES)
         interpreter = Interpreter(program, model.parameters, ("-O0",))  # it runs once
         self.values = interpreter.run(**sample, learning_rate=np.float32(learning_rate), seed=1)
         self.loss = self.values[program.results[0].name].item()
-        self.updates = {op.outputs[0].name: op for op in program.ops if op.in_place}
+        self.updates = {op.outputs[0].name: op for op in program.tasks if op.updates}
 
     @property
     def updated(self) -> dict[str, np.ndarray]:

@@ -17,7 +17,7 @@ from relay_passes.ops.channels import merge_channels
 from relay_passes.ops.convolution import conv2d_weight_grad
 from relay_passes.ops.quantized import fixed_point
 from relay_passes.ops.registry import call
-from tvm_ondevice_train.codegen.program import extract
+from relay_passes.read_step import read_step
 from tvm_ondevice_train.interpreter import Interpreter
 
 SAME = {"padding": [1, 1, 1, 1]}
@@ -92,7 +92,7 @@ CASES = {
 
 
 def results(module, values) -> list[np.ndarray]:
-    program = extract(module)
+    program = read_step(module)
     tensors = Interpreter(program, values, FLAGS).run()
     return [tensors[t.name] for t in program.results]
 

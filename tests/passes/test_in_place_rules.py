@@ -9,7 +9,7 @@ from tvm.script import tirx as T
 
 from relay_passes import InPlace, lowering
 from relay_passes.in_place import in_place_pairs, parameters_read, workspace_bytes
-from tvm_ondevice_train.codegen.program import extract
+from relay_passes.read_step import read_step
 
 
 @I.ir_module
@@ -173,7 +173,7 @@ def test_scratch_that_is_too_large_for_the_stack_is_counted(elements, scratch):
     divided = te.compute((elements, 8), lambda i, j: source[i, j] / sums[i], name="divided")
     lowered = lowering(fuse=False)(tiny.kernel(source, divided))
     assert workspace_bytes(lowered["kernel"]) == scratch
-    (op,) = extract(lowered).ops
+    (op,) = read_step(lowered).tasks
     assert op.kernel.workspace_bytes == scratch
 
 

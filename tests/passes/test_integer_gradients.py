@@ -19,7 +19,7 @@ from relay_passes.ops.convolution import conv2d_input_grad, conv2d_weight_grad
 from relay_passes.ops.integer_gradient import CENTRED, CODE, INT32_MAX, MAX_TAPS, limit_of
 from relay_passes.ops.masks import masked
 from relay_passes.ops.update import sgd_update_codes
-from tvm_ondevice_train.codegen.program import extract
+from relay_passes.read_step import read_step
 from tvm_ondevice_train.interpreter import Interpreter
 
 FLAGS = ("-fsanitize=undefined", "-fno-sanitize-recover=all")
@@ -62,7 +62,7 @@ def gradient(adjoint, weight, shape, scale, ranges=None, mask=None, inner=False,
 
 def run(module, fuse=True, **values):
     """The first result of `module`, by C that must not have undefined behaviour."""
-    program = extract(lowering(fuse)(module))
+    program = read_step(lowering(fuse)(module))
     tensors = Interpreter(program, values, FLAGS).run()
     return tensors[program.results[0].name]
 

@@ -20,7 +20,7 @@ from relay_passes.narrow_adjoints import LEAST_ELEMENTS
 from relay_passes.ops.convolution import conv2d_input_grad, conv2d_weight_grad
 from relay_passes.ops.precision import FORMATS, decode, encode
 from relay_passes.ops.update import sgd_update
-from tvm_ondevice_train.codegen.program import extract
+from relay_passes.read_step import read_step
 from tvm_ondevice_train.interpreter import Interpreter
 
 IMAGE = (1, 8, 8, 8)
@@ -248,8 +248,8 @@ def test_gradients_are_close_to_those_of_float32(quantized, format, bound):
 def updated(module, fuse: bool, values) -> dict[str, np.ndarray]:
     """The loss and all parameters after one step."""
     state = {"learning_rate": np.float32(0.5), "seed": np.uint32(3)}
-    interpreter = Interpreter(extract(lowering(fuse)(module)), {**state, **values})
-    loss = interpreter.run()[interpreter.program.results[0].name]
+    interpreter = Interpreter(read_step(lowering(fuse)(module)), {**state, **values})
+    loss = interpreter.run()[interpreter.step.results[0].name]
     return {"loss": loss, **{name: interpreter.parameters[name] for name in WEIGHTS}}
 
 
@@ -269,11 +269,11 @@ def test_fusion_changes_no_bit_and_the_loss_is_that_of_float32(quantized, format
 @pytest.mark.parametrize("format, dtype", FORMATS.items())
 def test_no_kernel_hands_a_large_float32_adjoint_to_another(format, dtype):
     module, _ = residual_net(quantized=True)
-    program = extract(lowering()(NarrowAdjoints(format)(module)))
-    loss = next(i for i, o in enumerate(program.ops) if program.results[0] in o.outputs)
+    program = read_step(lowering()(NarrowAdjoints(format)(module)))
+    loss = next(i for i, o in enumerate(program.tasks) if program.results[0] in o.outputs)
     large = [
         tensor.dtype
-        for operation in program.ops[loss + 1 :]
+        for operation in program.tasks[loss + 1 :]
         for tensor in operation.outputs
         if tensor.role == "temporary" and np.prod(tensor.shape) >= LEAST_ELEMENTS
     ]

@@ -8,7 +8,7 @@ from tvm import relax
 
 from relay_passes import EliminateDeadGradients, ReorderForMemory, SparseBackward, lowering
 from relay_passes.graph import bindings_of, op_name, variables_in
-from tvm_ondevice_train.codegen.program import extract
+from relay_passes.read_step import read_step
 from tvm_ondevice_train.interpreter import Interpreter
 
 WIDE = (1, 64, 4, 4)
@@ -188,6 +188,6 @@ def test_reordered_kernels_give_the_same_bits(trained):
 
 
 def results(module, values) -> list[np.ndarray]:
-    program = extract(module)
+    program = read_step(module)
     tensors = Interpreter(program, values).run()
     return [tensors[t.name] for t in program.results]

@@ -10,18 +10,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tvm import tirx
 from tvm.ir import Call
 
 from relay_passes import microkernels
-from relay_passes.in_place import (
-    elements_of,
-    in_place_pairs,
-    parameters_read,
-    scratch_bytes,
-    workspace_bytes,
-    workspace_offsets,
-)
+from relay_passes.in_place import elements_of, scratch_bytes, workspace_offsets
+from relay_passes.step import Kernel, Step
 
 from ..errors import OdtError
 from .c_functions import c_function
@@ -73,31 +66,30 @@ _NOT_YET = "this operator cannot be compiled yet"
 
 
 @dataclass(frozen=True)
-class CKernel:
+class CKernel(Kernel):
     """One C function. ``text`` holds the placeholder ``@NAME@`` where its name goes."""
 
-    text: str
-    reads: tuple[int, ...]  # which inputs of the PrimFunc are arguments; the others do not matter
-    parameters: tuple[tuple[str, bool], ...]  # (C type, read only)
-    in_place: tuple[tuple[int, int], ...]  # (argument, output) that may be the same bytes
-    workspace_bytes: int
-    macs: int
+    text: str = ""
+    parameters: tuple[tuple[str, bool], ...] = ()  # (C type, read only): what it reads, results
     watches: bool = False  # its last argument becomes 1 where an update is not finite
 
 
-def print_kernel(function: tirx.PrimFunc, inputs: int, updates: bool = False) -> CKernel:
-    """Print `function`, whose first `inputs` parameters are read and whose others are written.
+def print_kernels(step: Step) -> dict[Kernel, CKernel]:
+    """The C of the kernels that `step` calls."""
+    return {kernel: print_kernel(kernel) for kernel in dict.fromkeys(t.kernel for t in step.tasks)}
 
-    `function` is what `relay_passes.LowerToLoops` and then `InPlace` made.
-    updates : it writes over a parameter; a number that is not finite is left out and reported.
+
+def print_kernel(kernel: Kernel) -> CKernel:
+    """Print the function of `kernel`; operands that it does not load are no arguments.
+
+    In one that updates a number that is not finite is left out and reported.
     """
-    return _Printer(function, inputs, updates).kernel()
+    return _Printer(kernel).c_kernel()
 
 
 class _Printer:
-    def __init__(self, function: tirx.PrimFunc, inputs: int, updates: bool):
-        self.function, self.inputs = function, inputs
-        self.updates = updates
+    def __init__(self, kernel: Kernel):
+        self.kernel, self.function, self.inputs = kernel, kernel.function, kernel.inputs
         self.names: dict = {}  # Var -> C name
         self.bits: dict = {}  # buffer Var -> packed boolean
         self.scalars: set = set()
@@ -105,12 +97,9 @@ class _Printer:
         self.used: set[str] = {"not_finite", "bad"}
         self.watches = False
         self.lines: list[str] = []
-        self.workspace_bytes = workspace_bytes(function)
-        self.offsets = iter(workspace_offsets(function))
-        self.macs = 0
-        self.trips = [1]  # iterations of the loops around the statement
+        self.offsets = iter(workspace_offsets(self.function))
 
-    def kernel(self) -> CKernel:
+    def c_kernel(self) -> CKernel:
         for index, var in enumerate(self.function.params):
             name = f"in{index}" if index < self.inputs else f"out{index - self.inputs}"
             self.names[var], self.bits[var] = self._unique(name), str(var.ty.dtype) == "bool"
@@ -119,11 +108,11 @@ class _Printer:
         if self.watches:  # a variable of its own stays in a register
             self.lines = ["  uint32_t bad = 0;", *self.lines, "  *not_finite |= bad;"]
         body = "\n".join(self.lines)
-        loaded = parameters_read(self.function)
-        reads = tuple(index for index in range(self.inputs) if index in loaded)
-        shared = {index for pair in in_place_pairs(self.function) for index in pair}
+        reads, written = self.kernel.reads, range(self.inputs, len(self.function.params))
+        pairs = [(reads[operand], written[result]) for operand, result in self.kernel.in_place]
+        shared = {index for pair in pairs for index in pair}
         parameters, arguments, comments = [], [], []
-        for index in (*reads, *range(self.inputs, len(self.function.params))):
+        for index in (*reads, *written):
             var, read = self.function.params[index], index < self.inputs
             name, dtype = self.names[var], str(var.ty.dtype)
             parameters.append((C_TYPES[dtype], read))
@@ -131,20 +120,14 @@ class _Printer:
             arguments.append(f"{'const ' if read else ''}{C_TYPES[dtype]} *{alone}{name}")
             shape = "x".join(str(int(n)) for n in var.ty.shape) or "scalar"
             comments.append(f"{name} {dtype} {shape}")
-        if self.workspace_bytes:
+        if self.kernel.workspace_bytes:
             arguments.append("uint8_t *workspace")
         if self.watches:
             arguments.append("uint32_t *not_finite")
         head = "/* " + "; ".join(comments) + " */\n"
         text = f"{head}ODT_KERNEL void @NAME@({', '.join(arguments)}) {{\n{body}\n}}\n"
-        in_place = tuple(
-            (reads.index(source), output - self.inputs)
-            for source, output in in_place_pairs(self.function)
-            if source in reads and output >= self.inputs
-        )
-        parameters = tuple(parameters)
-        facts = (in_place, self.workspace_bytes, self.macs, self.watches)
-        return CKernel(text, reads, parameters, *facts)
+        facts = {"text": text, "parameters": tuple(parameters), "watches": self.watches}
+        return CKernel(**vars(self.kernel), **facts)
 
     def _unique(self, name: str) -> str:
         name = "".join(c if c.isalnum() else "_" for c in name)
@@ -207,9 +190,7 @@ class _Printer:
             self.runs[store] = values, name
             self._line(depth, f"uint32_t {values} = 0;")
         self._line(depth, f"for (int32_t {name} = {start}; {name} < {end}; ++{name}) {{")
-        self.trips.append(self.trips[-1] * extent)
         self._statement(node.body, depth + 1)
-        self.trips.pop()
         self._line(depth, "}")
         self.used.discard(name)
         for store, base in runs:
@@ -226,7 +207,6 @@ class _Printer:
         self._line(depth, "}")
 
     def _BufferStore(self, node, depth):
-        self._count(node)
         name, index = self.names[node.buffer], self._expr(node.indices[0])
         value = bare(self._expr(node.value))
         if node.buffer in self.scalars:
@@ -236,7 +216,7 @@ class _Printer:
             self._line(depth, f"{values} |= (uint32_t)({value}) << {element};")
         elif self.bits[node.buffer]:
             self._line(depth, f"odt_bit_write({name}, {bare(index)}, {value});")
-        elif self.updates and name in self.outputs and str(node.value.ty.dtype) == "float32":
+        elif self.kernel.updates and name in self.outputs and str(node.value.ty.dtype) == "float32":
             self.watches = True
             self._line(depth, f"odt_update_float({name} + {index}, {value}, &bad);")
         else:
@@ -257,14 +237,6 @@ class _Printer:
         call = node.value
         if isinstance(call, Call) and call.op.name.endswith("call_extern"):
             self._line(depth, f"{self._expr(call)};")
-            self.macs += self.trips[-1] * microkernels.macs_of(call)
-
-    def _count(self, store):
-        """Count ``a = a + ... * ...`` as one multiply-accumulate."""
-        value = store.value
-        if type(value).__name__ == "Add" and type(value.a).__name__ == "TensorLoad":
-            if value.a.source.same_as(store.buffer) and _has_product(value.b):
-                self.macs += self.trips[-1]
 
     # -- expressions ----------------------------------------------------------------------------
 
@@ -348,9 +320,3 @@ class _Printer:
 def _short(name: str) -> str:
     """Fusion appends ``_intermediate`` once a level."""
     return name.replace("_intermediate", "") or "value"
-
-
-def _has_product(node) -> bool:
-    if type(node).__name__ == "Mul":
-        return True
-    return type(node).__name__ == "Cast" and _has_product(node.value)

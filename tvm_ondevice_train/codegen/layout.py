@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import count
 
 import numpy as np
 
-from ..memory_plan import Buffer, MemoryPlan, check_plan, plan
-from .in_place import IN_ARENA, Place, own_places, reuse_in_place
-from .program import Program, Tensor, rename_constants
+from relay_passes.step import Kernel, Step, Tensor
 
-ARENA_ALIGN = 16
+from ..memory_plan import Buffer, MemoryPlan, check_plan, plan
+from .c_printer import CKernel, print_kernels
+from .in_place import Place, own_places, reuse_in_place
+
 # what a parameter or a kernel must not be called in C: keywords of C and C++, names that the
 # generated code uses itself, and library functions that compilers know without a header
 _RESERVED = frozenset(
@@ -33,17 +35,18 @@ _RESERVED_PREFIXES = ("odt_", "ODT_", "initial_", "INT", "UINT")
 
 
 @dataclass(frozen=True)
-class PlannedProgram:
-    """A program with the arena offset of each of its temporaries and of its input.
+class PlannedStep:
+    """A step with the arena offset of each of its temporaries and of its input."""
 
-    rollback : whether there is a backup of each parameter, from its update to the end.
-    """
-
-    program: Program
+    step: Step
     places: Mapping[str, Place]
     buffers: tuple[Buffer, ...]
     plan: MemoryPlan
-    rollback: bool = False
+
+    @cached_property
+    def kernels(self) -> Mapping[Kernel, CKernel]:
+        """Their C."""
+        return print_kernels(self.step)
 
     def offset(self, tensor: Tensor) -> int | None:
         """Arena offset in bytes; None for a tensor that lies elsewhere."""
@@ -51,70 +54,56 @@ class PlannedProgram:
         return None if place is None else self.plan.offsets[place.buffer] + place.offset
 
     def workspace_offset(self, index: int) -> int:
-        """Arena offset of the scratch of op `index`."""
+        """Arena offset of the scratch of task `index`."""
         return self.plan.offsets[workspace_name(index)]
 
     @property
     def backups(self) -> tuple[tuple[int, Tensor, int], ...]:
-        """Op that updates it, parameter, and arena offset of the backup."""
-        updates = self.program.updates if self.rollback else ()
-        return tuple((i, t, self.plan.offsets[backup_name(t)]) for i, t in updates)
+        """Task that updates it, parameter, and arena offset of the backup."""
+        return tuple((i, t, self.plan.offsets[t.backup_name]) for i, t in self.step.backups)
 
     @property
     def input_offset(self) -> int:
-        """Where the sample must lie before the first op; 0 if no op reads it."""
-        tensors = (t for op in self.program.ops for t in op.inputs if t.role == "input")
-        return next((self.offset(t) for t in tensors), 0)
-
-    @property
-    def live(self) -> dict[Tensor, tuple[int, int]]:
-        """First and last op at which each tensor of the arena is live."""
-        return live_tensors(self.program)
+        """Where the sample must lie before the first task; 0 if no task reads it."""
+        return next((self.offset(t) for t in self.step.live if t.role == "input"), 0)
 
 
-def plan_program(program: Program, in_place: bool = True, rollback: bool = False) -> PlannedProgram:
-    """Live ranges of `program`, and the smallest arena that holds them.
+def plan_step(step: Step, in_place: bool = True) -> PlannedStep:
+    """Live ranges of `step`, and the smallest arena that holds them.
+
+    The most bytes live at once, which no arena can be smaller than, are those that the order search
+    counted.
 
     in_place : let results take the place of an operand that nobody reads again, where they can.
-    rollback : keep what each update writes over, so that a step can be taken back.
     """
-    places = reuse_in_place(program) if in_place else own_places(program)
-    buffers = live_ranges(program, places)
-    if rollback:
-        buffers += _backups(program)
+    places = reuse_in_place(step) if in_place else own_places(step)
+    buffers = live_ranges(step, places)
     planned = plan(buffers)
     check_plan(buffers, planned)
-    return PlannedProgram(program, places, buffers, planned, rollback)
+    if in_place and step.peak_bytes is not None:
+        assert planned.lower_bound_bytes == step.peak_bytes, "order and plan count other bytes"
+    return PlannedStep(step, places, buffers, planned)
 
 
-def live_tensors(program: Program) -> dict[Tensor, tuple[int, int]]:
-    """First and last op of each temporary and of the input; results live to the end."""
-    live: dict[Tensor, list[int]] = {}
-    results = {t.name for t in program.results}
-    for index, op in enumerate(program.ops):
-        for tensor in (*op.inputs, *op.outputs):
-            if tensor.role in IN_ARENA:
-                live.setdefault(tensor, [0 if tensor.role == "input" else index, index])[1] = index
-    end = len(program.ops) - 1
-    return {t: (first, end if t.name in results else last) for t, (first, last) in live.items()}
-
-
-def live_ranges(program: Program, places: Mapping[str, Place]) -> tuple[Buffer, ...]:
-    """One buffer for the tensors that share their bytes, and one for each op's workspace.
+def live_ranges(step: Step, places: Mapping[str, Place]) -> tuple[Buffer, ...]:
+    """A buffer for the tensors that share their bytes, one for each workspace and each backup.
 
     The input lies in the arena too: its bytes are used again once the first layer has read it.
     """
     members: dict[str, list] = {}
-    for tensor, (first, last) in live_tensors(program).items():
+    for tensor, (first, last) in step.live.items():
         place = places[tensor.name]
         low, high = place.offset, place.offset + tensor.size_bytes
         members.setdefault(place.buffer, []).append((first, last, low, high))
-    buffers = [_buffer(name, entries) for name, entries in members.items()]
-    for index, op in enumerate(program.ops):
-        if op.kernel.workspace_bytes:
-            size = op.kernel.workspace_bytes
-            buffers.append(Buffer(workspace_name(index), size, index, index, ARENA_ALIGN))
-    return tuple(buffers)
+    workspaces = [
+        Buffer(workspace_name(index), task.kernel.workspace_bytes, index, index)
+        for index, task in enumerate(step.tasks)
+        if task.kernel.workspace_bytes
+    ]
+    end = len(step.tasks) - 1
+    backups = [Buffer(t.backup_name, t.size_bytes, index, end) for index, t in step.backups]
+    tensors = [_buffer(name, entries) for name, entries in members.items()]
+    return (*tensors, *workspaces, *backups)
 
 
 def _buffer(name: str, members) -> Buffer:
@@ -129,23 +118,11 @@ def _buffer(name: str, members) -> Buffer:
             if not spans or spans[-1][1:] != span:
                 spans.append((op, *span))
     size = max(high for _, _, high in spans)
-    return Buffer(name, size, spans[0][0], end, ARENA_ALIGN, tuple(spans))
+    return Buffer(name, size, spans[0][0], end, spans=tuple(spans))
 
 
 def workspace_name(index: int) -> str:
     return f"workspace of op {index}"
-
-
-def _backups(program: Program) -> tuple[Buffer, ...]:
-    end = len(program.ops) - 1
-    return tuple(
-        Buffer(backup_name(tensor), tensor.size_bytes, index, end, ARENA_ALIGN)
-        for index, tensor in program.updates
-    )
-
-
-def backup_name(parameter: Tensor) -> str:
-    return f"backup of {parameter.name}"
 
 
 @dataclass(frozen=True)
@@ -181,22 +158,29 @@ def identifier(name: str, taken: set[str]) -> str:
     return candidate
 
 
-def merge_constants(
-    *programs: Program, taken=()
-) -> tuple[tuple[Program, ...], dict[str, np.ndarray]]:
-    """The programs with constants of equal bytes under one name, and those constants.
+def merge_constants(*steps: Step, taken=()) -> tuple[tuple[Step, ...], dict[str, np.ndarray]]:
+    """The steps with constants of equal bytes under one name, and those constants.
 
     taken : names that none of them may get.
     """
     free = filter(lambda name: name not in taken, (f"constant_{n}" for n in count()))
     merged: dict[tuple, tuple[str, np.ndarray]] = {}
     renamed = []
-    for program in programs:
+    for step in steps:
         names = {}
-        for name, value in program.constants.items():
+        for name, value in step.constants.items():
             key = (str(value.dtype), value.tobytes())
             if key not in merged:
                 merged[key] = (next(free), value)
             names[name] = merged[key][0]
-        renamed.append(rename_constants(program, names))
+        renamed.append(_rename_constants(step, names))
     return tuple(renamed), dict(merged.values())
+
+
+def _rename_constants(step: Step, names: Mapping[str, str]) -> Step:
+    def renamed(tensor: Tensor) -> Tensor:
+        return replace(tensor, name=names[tensor.name]) if tensor.role == "constant" else tensor
+
+    tasks = tuple(replace(task, inputs=tuple(map(renamed, task.inputs))) for task in step.tasks)
+    constants = {names[name]: value for name, value in step.constants.items()}
+    return replace(step, tasks=tasks, constants=constants)

@@ -1,4 +1,4 @@
-"""model.h, model.c and model_data.h from planned programs: C99, no malloc, no TVM."""
+"""model.h, model.c and model_data.h from planned steps: C99, no malloc, no TVM."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from functools import cached_property
 
 import numpy as np
 
+from relay_passes.graph import ALIGN, aligned_bytes
+from relay_passes.step import Task, Tensor, prediction
+
 from ..render import render
 from .c_printer import C_TYPES, HEADERS
 from .c_text import float_literal
-from .layout import ARENA_ALIGN, ParameterSlot, PlannedProgram, backup_name, identifier
-from .program import Op, Tensor, prediction
+from .layout import ParameterSlot, PlannedStep, identifier
 
 
 @dataclass(frozen=True)
@@ -27,8 +29,8 @@ class Source:
 
     name: str
     graph: str
-    train: PlannedProgram
-    evaluate: PlannedProgram
+    train: PlannedStep
+    evaluate: PlannedStep
     frozen: Mapping[str, np.ndarray]
     slots: tuple[ParameterSlot, ...]
     constants: Mapping[str, np.ndarray]
@@ -41,8 +43,12 @@ class Source:
 
     @property
     def arena_bytes(self) -> int:
-        total = max(p.plan.total_bytes for p in (self.train, self.evaluate))
-        return (total + ARENA_ALIGN - 1) // ARENA_ALIGN * ARENA_ALIGN
+        return aligned_bytes(max(p.plan.total_bytes for p in (self.train, self.evaluate)))
+
+    @property
+    def arena_lower_bound_bytes(self) -> int:
+        """The most bytes that are live at once."""
+        return max(p.plan.lower_bound_bytes for p in (self.train, self.evaluate))
 
     @cached_property
     def model_hash(self) -> int:
@@ -77,11 +83,11 @@ class _Generator:
 
     def files(self) -> dict[str, str]:
         source = self.source
-        output, loss = source.evaluate.program.results
+        output, loss = source.evaluate.step.results
         evaluation = self._calls(source.evaluate)
-        forward = len(prediction(source.evaluate.program).ops)
+        forward = len(prediction(source.evaluate.step).tasks)
         training = self._training_calls()
-        updating = min(index for index, _ in source.train.program.updates)
+        updating = min(index for index, _ in source.train.step.updates)
         calls = {
             "loss_first_calls": training[:updating],
             "update_calls": training[updating:],
@@ -92,7 +98,7 @@ class _Generator:
         facts = {
             "source": source,
             "model_hash": f"0x{source.model_hash:08x}u",
-            "arena_align": ARENA_ALIGN,
+            "arena_align": ALIGN,
             "input_ctype": C_TYPES[source.input_dtype],
             "target_ctype": C_TYPES[source.target.dtype],
             "input_elements": int(np.prod(source.input_shape)),
@@ -108,12 +114,14 @@ class _Generator:
             "kernels": [text.replace("@NAME@", name) for text, name in self.kernels.items()],
             "train_input": source.train.input_offset,
             "evaluate_input": source.evaluate.input_offset,
-            "train_loss": source.train.offset(source.train.program.results[0]),
+            "train_loss": source.train.offset(source.train.step.results[0]),
             "evaluate_loss": source.evaluate.offset(loss),
             "output_offset": source.evaluate.offset(output),
             "backups": [(self.fields[t.name], offset) for _, t, offset in source.train.backups],
-            "seeded": any(t.role == "seed" for op in source.train.program.ops for t in op.inputs),
-            "rollback": source.train.rollback,
+            "seeded": any(
+                t.role == "seed" for task in source.train.step.tasks for t in task.inputs
+            ),
+            "rollback": source.train.step.rollback,
             **calls,
         }
         return {
@@ -124,8 +132,8 @@ class _Generator:
 
     # -- kernel calls ---------------------------------------------------------------------------
 
-    def _calls(self, planned: PlannedProgram) -> list[str]:
-        return [self._call(planned, index, op) for index, op in enumerate(planned.program.ops)]
+    def _calls(self, planned: PlannedStep) -> list[str]:
+        return [self._call(planned, index, task) for index, task in enumerate(planned.step.tasks)]
 
     def _training_calls(self) -> list[str]:
         """Calls of the step, each update behind the backup of what it writes over."""
@@ -136,25 +144,22 @@ class _Generator:
             calls[index] = f"{backup}\n  {calls[index]}"
         return calls
 
-    def _call(self, planned, index: int, op: Op) -> str:
+    def _call(self, planned, index: int, task: Task) -> str:
+        kernel = planned.kernels[task.kernel]
         arguments = [
             self._argument(planned, tensor, ctype, read_only)
             for tensor, (ctype, read_only) in zip(
-                (*op.inputs, *op.outputs), op.kernel.parameters, strict=True
+                (*task.inputs, *task.outputs), kernel.parameters, strict=True
             )
         ]
-        if op.kernel.workspace_bytes:
+        if task.kernel.workspace_bytes:
             arguments.append(f"arena + {planned.workspace_offset(index)}")
-        if op.kernel.watches:
+        if kernel.watches:
             arguments.append("&not_finite")
-        call = f"{self._kernel(op)}({', '.join(arguments)});"
-        return f"{call} /* {plain(op.name)} */\n  ODT_YIELD();"
-
-    def _kernel(self, op: Op) -> str:
-        """Name of the kernel's one copy: equal text is one function."""
-        if op.kernel.text not in self.kernels:
-            self.kernels[op.kernel.text] = identifier(op.kind, self.taken)
-        return self.kernels[op.kernel.text]
+        if kernel.text not in self.kernels:  # equal text is one function
+            self.kernels[kernel.text] = identifier(task.kind, self.taken)
+        call = f"{self.kernels[kernel.text]}({', '.join(arguments)});"
+        return f"{call} /* {plain(task.name)} */\n  ODT_YIELD();"
 
     def _argument(self, planned, tensor: Tensor, ctype: str, read_only: bool) -> str:
         if tensor.name in self.fields and tensor.role == "parameter":
@@ -177,8 +182,8 @@ class _Generator:
         used = {
             tensor.name
             for planned in (source.train, source.evaluate)
-            for op in planned.program.ops
-            for tensor in op.inputs
+            for task in planned.step.tasks
+            for tensor in task.inputs
         }
         arrays = [
             _array(self.arrays[name], value)
@@ -222,23 +227,23 @@ def _array(name: str, value: np.ndarray) -> str:
     return f"static const {C_TYPES[str(value.dtype)]} {name}[{flat.size}] = {{\n  {body}\n}};\n"
 
 
-def arena_map(planned: PlannedProgram) -> list[str]:
+def arena_map(planned: PlannedStep) -> list[str]:
     """One line a tensor or scratch: offset, bytes, live range, shape, what writes it."""
-    writers = {t.name: op.name for op in planned.program.ops for t in op.outputs}
+    tasks = planned.step.tasks
+    writers = {t.name: task.name for task in tasks for t in task.outputs}
     entries = [
         (
             *(first, planned.offset(t), last, t.size_bytes),
             f"{t.name:<6} {t.dtype} {'x'.join(map(str, t.shape))}  {writers.get(t.name, '')}",
         )
-        for t, (first, last) in planned.live.items()
+        for t, (first, last) in planned.step.live.items()
     ]
-    for index, op in enumerate(planned.program.ops):
-        if op.kernel.workspace_bytes:
-            place = (index, planned.workspace_offset(index), index, op.kernel.workspace_bytes)
-            entries.append((*place, f"scratch  {op.name}"))
-    end = len(planned.program.ops) - 1
+    for index, task in enumerate(tasks):
+        if task.kernel.workspace_bytes:
+            place = (index, planned.workspace_offset(index), index, task.kernel.workspace_bytes)
+            entries.append((*place, f"scratch  {task.name}"))
     for index, tensor, offset in planned.backups:
-        entries.append((index, offset, end, tensor.size_bytes, backup_name(tensor)))
+        entries.append((index, offset, len(tasks) - 1, tensor.size_bytes, tensor.backup_name))
     return [
         f"{offset:8d} {size:8d}  ops {first:3d}..{last:<3d}  " + plain(what.rstrip())
         for first, offset, last, size, what in sorted(entries)

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from relay_passes.graph import ALIGN
+
 
 @dataclass(frozen=True)
 class Buffer:
@@ -21,7 +23,7 @@ class Buffer:
     size_bytes: int
     first: int
     last: int
-    alignment: int = 16
+    alignment: int = ALIGN
     spans: tuple[tuple[int, int, int], ...] = ()
 
     def __post_init__(self):

@@ -11,14 +11,15 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from relay_passes.graph import aligned_bytes
+from relay_passes.step import Tensor
+
 from ..boards import Board
 from ..boards import board as find_board
 from ..codegen.c_printer import C_TYPES, HEADERS, CKernel
-from ..codegen.program import Tensor
 from ..render import render
 from .tasks import Task
 
-_ALIGN = 16
 # element i of an operand that only another kernel would compute, from 32 random bits
 _FILLS = {
     "float32": "(float)(int32_t)random * 0x1p-31f",
@@ -113,7 +114,7 @@ class _Layout:
         arguments = [
             f"({'const ' if read else ''}{ctype} *)(void *)({places[tensor.name]})"
             for tensor, (ctype, read) in zip(
-                (*op.inputs, *op.outputs), op.kernel.parameters, strict=True
+                (*op.inputs, *op.outputs), kernels[0].parameters, strict=True
             )
         ]
         workspace = self._place(max(kernel.workspace_bytes for kernel in kernels))
@@ -133,7 +134,7 @@ class _Layout:
 
     def _place(self, size_bytes: int) -> str:
         offset = self.end
-        self.end += -(-size_bytes // _ALIGN) * _ALIGN
+        self.end += aligned_bytes(size_bytes)
         return f"arena + {offset}"
 
 

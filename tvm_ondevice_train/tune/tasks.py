@@ -12,11 +12,12 @@ import tvm
 from tvm import tirx
 from tvm.s_tir import Schedule
 
+from relay_passes import step
 from relay_passes.pipeline import scheduling
+from relay_passes.read_step import kernel_of
 
 from ..codegen.c_printer import CKernel, print_kernel
-from ..codegen.layout import PlannedProgram
-from ..codegen.program import Op
+from ..codegen.layout import PlannedStep
 from ..compile import CompiledModel
 from .signature import signature
 from .tuning import Tuning
@@ -49,7 +50,7 @@ class Task:
     limit: int | None
     choices: tuple[Choice, ...]
     inputs: int
-    op: Op
+    op: step.Task
     values: Mapping[str, np.ndarray]
     macs: int
     train_calls: int
@@ -99,7 +100,7 @@ def tasks_of(compiled: CompiledModel, recorder: Recorder) -> list[Task]:
     source = compiled.source
     values = {**source.frozen, **source.constants, **{s.name: s.value for s in source.slots}}
     uses = [
-        (op, room, planned is source.train)
+        (planned.kernels[op.kernel].text, op, room, planned is source.train)
         for planned in (source.train, source.evaluate)
         for op, room in _uses(planned, source.arena_bytes)
     ]
@@ -109,7 +110,7 @@ def tasks_of(compiled: CompiledModel, recorder: Recorder) -> list[Task]:
             continue
         key, inputs = signature(function, limit), _inputs(function)
         text = _kernel(function, limit, inputs, {}).text
-        for op, room, trains in [use for use in uses if use[0].kernel.text == text]:
+        for _, op, room, trains in [use for use in uses if use[0] == text]:
             room = room if limit is None else min(room, limit)
             if key not in found:
                 known = {t.name: values[t.name] for t in op.inputs if t.name in values}
@@ -124,19 +125,19 @@ def tasks_of(compiled: CompiledModel, recorder: Recorder) -> list[Task]:
                 predict_calls=task.predict_calls + (not trains),
                 scratch_bytes=min(task.scratch_bytes, room),
             )
-        uses = [use for use in uses if use[0].kernel.text != text]
+        uses = [use for use in uses if use[0] != text]
     return list(found.values())
 
 
-def _uses(planned: PlannedProgram, arena_bytes: int) -> list[tuple[Op, int]]:
-    """Each op, and the scratch that it could have in an arena of `arena_bytes`."""
+def _uses(planned: PlannedStep, arena_bytes: int) -> list[tuple[step.Task, int]]:
+    """Each task, and the scratch that it could have in an arena of `arena_bytes`."""
     live = Counter()
     for first, last, low, high in (phase for b in planned.buffers for phase in b.phases):
         for index in range(first, last + 1):
             live[index] += high - low
     return [
         (op, arena_bytes - live[index] + op.kernel.workspace_bytes)
-        for index, op in enumerate(planned.program.ops)
+        for index, op in enumerate(planned.step.tasks)
     ]
 
 
@@ -147,8 +148,8 @@ def _kernel(
         return decisions.get(name, default)
 
     scratch = {} if limit is None else {"main": limit}
-    module = scheduling(lambda *_: choose, scratch)(tvm.IRModule({"main": function}))
-    return print_kernel(module["main"], inputs)
+    passes = tvm.transform.Sequential(scheduling(lambda *_: choose, scratch))
+    return print_kernel(kernel_of(passes(tvm.IRModule({"main": function}))["main"], inputs))
 
 
 def _inputs(function: tirx.PrimFunc) -> int:

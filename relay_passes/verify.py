@@ -1,0 +1,67 @@
+"""What must hold of a module after every pass of the pipeline."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import tvm
+from tvm import relax, tirx
+
+from .graph import bindings_of, op_name, shape_of
+
+KERNEL, RESHAPE = "relax.call_tir", "relax.reshape"
+_UPDATES = ("relax.odt.sgd_update", "relax.odt.sgd_update_codes")
+
+
+def verify(module: tvm.IRModule, name: str, trained: Collection[str] = ()) -> None:
+    """Raise an AssertionError, in one line that begins with `name`, if pass `name` broke `module`.
+
+    * The module is well-formed in TVM's sense.
+    * Every operator of ``main`` can become a kernel; once there are kernels, there is none but
+      their calls and reshapes.
+    * ``trained_parameters`` names each of `trained`, whose new versions follow the first result:
+      computed, of the parameter's shape and dtype, from a gradient of its shape.
+    """
+    try:
+        relax.analysis.well_formed(module)
+    except Exception as error:  # of no class of its own
+        raise AssertionError(f"{name}: {str(error).strip().splitlines()[-1]}") from error
+    if "main" not in [gvar.name_hint for gvar in module.get_global_vars()]:
+        return  # kernels alone
+    function = module["main"]
+    if isinstance(function, relax.Function):
+        _check_operators(module, function, name)
+        _check_updates(function, name, trained)
+
+
+def _check_operators(module, function, name: str) -> None:
+    lowered = any(isinstance(f, tirx.PrimFunc) for f in module.functions.values())
+    for binding in bindings_of(function):
+        operator = getattr(binding.value, "op", None)  # of a group to fuse it is a GlobalVar
+        if isinstance(operator, tvm.ir.Op) and operator.name not in (KERNEL, RESHAPE):
+            if lowered or operator.get_attr("FLegalize") is None:
+                raise AssertionError(f"{name}: {operator.name} cannot become a kernel")
+
+
+def _check_updates(function, name: str, trained: Collection[str]) -> None:
+    names = [str(n) for n in (function.attrs or {}).get("trained_parameters", ())]
+    for missing in sorted(set(trained) - set(names)):
+        raise AssertionError(f'{name}: nothing updates "{missing}", which trains')
+    if not names:
+        return
+    values = {b.var: b.value for b in bindings_of(function)}
+    result = values.get(function.body.body, function.body.body)
+    parameters = {p.name: p for p in function.params}
+    for new, parameter in zip(result.fields[1:], map(parameters.get, names), strict=True):
+        if values.get(new) is None:
+            raise AssertionError(
+                f'{name}: nothing updates the trained parameter "{parameter.name}"'
+            )
+        update = values[new]
+        gradients = update.args[1:2] if op_name(update) in _UPDATES else []
+        for what, expr in (("new value", new), *(("gradient", g) for g in gradients)):
+            if shape_of(expr) != shape_of(parameter):
+                raise AssertionError(
+                    f'{name}: the {what} of "{parameter.name}" has shape {shape_of(expr)}, '
+                    f"not {shape_of(parameter)}"
+                )

@@ -1,0 +1,176 @@
+"""Lower functions to steps in which no scratch of a kernel raises the peak, if that can be."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+
+import tvm
+from tvm import tirx
+from tvm_ffi import StructuralKey
+
+from .graph import aligned_bytes
+from .pipeline import (
+    EVALUATION_ROLES,
+    STEP_ROLES,
+    differentiation,
+    fusion,
+    ordering,
+    run,
+    scheduling,
+)
+from .read_step import read_step
+from .step import Step
+
+AUTO = "auto"  # integers, unless float32 takes less memory
+ROUNDS = 4  # in how many kernels may get less scratch
+_BACKWARD_SPARE = 1 / 32  # so much more may scratch take than the backward's peak without any
+
+
+@dataclass(frozen=True)
+class _Lowered:
+    """A loss function, its kernels before they are scheduled, and the best step of them so far.
+
+    passes : what made the kernels; `order` are those behind the schedules.
+    scratch : what the schedules were limited to.
+    """
+
+    loss: tvm.IRModule
+    roles: tuple[str, ...]
+    trained: Collection[str]
+    passes: list[tvm.transform.Pass]
+    kernels: tvm.IRModule
+    scratch: Mapping[str, int] = field(default_factory=dict)
+    order: list[tvm.transform.Pass] = field(default_factory=list)
+    step: Step = Step(())
+
+    @property
+    def peak_bytes(self) -> int:
+        return self.step.peak_bytes or 0
+
+
+class Lowering:
+    """Loss functions to steps; of equal kernels one is scheduled, once for each scratch limit.
+
+    fuse : False keeps one kernel for each operator, in the order of the graph, for looking at.
+    chooser : what takes the decisions of schedules (see `DefaultSchedule`).
+    rounds : how often kernels are scheduled, at most, until no scratch raises the peak; 1 leaves
+        every kernel what it wants.
+    dump : called with "training" or "evaluation", a pass and the module that it made, for those
+        passes that make the step; None for no such call.
+    """
+
+    def __init__(self, fuse: bool = True, chooser=None, rounds: int = ROUNDS, dump=None):
+        self.fuse, self.chooser, self.rounds, self.dump = fuse, chooser, rounds, dump
+        self.scheduled: dict[tuple, tirx.PrimFunc] = {}
+
+    def training(
+        self, loss: tvm.IRModule, trained: Collection[str], backward: str, rollback: bool
+    ) -> Step:
+        """``main(input, target, parameters...) -> loss`` to the step that trains `trained`.
+
+        backward : a format of `differentiation`, or `AUTO`.
+        rollback : see `ReorderForMemory`; it decides neither the format nor, unless it must, how
+            much scratch a kernel gets.
+        """
+
+        def lowered(format: str) -> _Lowered:
+            passes = differentiation(list(trained), format)
+            return self._fitted(self._lowered(loss, STEP_ROLES, passes, trained))
+
+        found = lowered("int16" if backward == AUTO else backward)
+        if backward == AUTO and self.rounds > 1 and raised_by_scratch(found.step):
+            found = min(found, lowered("float32"), key=lambda one: one.peak_bytes)
+        return self._dumped("training", self._fitted(found, rollback=True) if rollback else found)
+
+    def evaluation(self, loss: tvm.IRModule, free_bytes: int = 0) -> Step:
+        """``main(input, target, parameters...) -> (output, loss)`` to the step without updates.
+
+        free_bytes : of arena that there will be in any case.
+        """
+        found = self._lowered(loss, EVALUATION_ROLES)
+        return self._dumped("evaluation", self._fitted(found, free_bytes=free_bytes))
+
+    def _lowered(self, loss, roles, first=(), trained=()) -> _Lowered:
+        passes = [*first, *fusion(self.fuse)]
+        return _Lowered(loss, roles, trained, passes, run(passes, loss, trained))
+
+    def _fitted(self, start: _Lowered, rollback: bool = False, free_bytes: int = 0) -> _Lowered:
+        """`start` with the step of the lowest peak, which has no more scratch than `start` says."""
+        order = ordering(start.roles, rollback) if self.fuse else []
+        scratch, found = start.scratch, []
+        for _ in range(self.rounds):
+            module = run(order, self._schedule(start.kernels, scratch), start.trained)
+            step = read_step(module, start.roles)
+            found.append(replace(start, scratch=scratch, order=order, step=step))
+            less = with_less_scratch(step, scratch, free_bytes)
+            if less == scratch:
+                break
+            scratch = less
+        return min(
+            reversed(found), key=lambda one: one.peak_bytes
+        )  # of equals that of least scratch
+
+    def _schedule(self, module: tvm.IRModule, scratch: Mapping[str, int]) -> tvm.IRModule:
+        """`module` with its kernels scheduled, those that are known from earlier calls as then."""
+        functions = dict(module.functions_items())
+        kernels = {g: f for g, f in functions.items() if isinstance(f, tirx.PrimFunc)}
+        keys = {
+            gvar: (StructuralKey(function), scratch.get(gvar.name_hint))
+            for gvar, function in kernels.items()
+        }
+        missing = {key: gvar for gvar, key in keys.items() if key not in self.scheduled}
+        lowered = tvm.IRModule({gvar: kernels[gvar] for gvar in missing.values()})
+        lowered = run(scheduling(self.chooser, scratch), lowered)
+        self.scheduled |= {key: lowered[gvar] for key, gvar in missing.items()}
+        functions |= {gvar: self.scheduled[key] for gvar, key in keys.items()}
+        return tvm.IRModule(functions, attrs=module.attrs)
+
+    def _dumped(self, part: str, found: _Lowered) -> Step:
+        """The step; with `dump` made again, pass by pass, now that the decisions are taken."""
+        if self.dump is None:
+            return found.step
+        passes = [*found.passes, *scheduling(self.chooser, found.scratch), *found.order]
+        module = run(passes, found.loss, found.trained, partial(self.dump, part))
+        return read_step(module, found.roles)
+
+
+def needed_bytes(step: Step) -> list[int]:
+    """The bytes live at each task if no kernel had a workspace."""
+    live = step.graph.profile(range(len(step.tasks)))
+    return [
+        total - aligned_bytes(task.kernel.workspace_bytes)
+        for total, task in zip(live, step.tasks, strict=True)
+    ]
+
+
+def raised_by_scratch(step: Step) -> bool:
+    """Whether the peak of `step` is higher than if no kernel had a workspace."""
+    return (step.peak_bytes or 0) > max(needed_bytes(step), default=0)
+
+
+def with_less_scratch(
+    step: Step, scratch: Mapping[str, int], free_bytes: int = 0
+) -> dict[str, int]:
+    """`scratch`, and less of it for the kernels whose scratch raises the peak of `step`.
+
+    scratch : bytes, as `step` was scheduled with, by kernel (see `DefaultSchedule`). It comes
+        back equal if no peak is raised, or by kernels that can have no less.
+    free_bytes : as many are there anyway, so that no peak below them counts.
+    """
+    if step.peak_bytes is None:
+        return dict(scratch)  # the order is open
+    needed = needed_bytes(step)
+    limits = [max([*needed, free_bytes])] * len(needed)
+    if step.updates:  # the backward's own peak is kept low too, if not to the byte
+        roles = ([tensor.role for tensor in task.inputs] for task in step.tasks)
+        loss = next((index for index, read in enumerate(roles) if "target" in read), 0)
+        backward = int(max(needed[loss:]) * (1 + _BACKWARD_SPARE))
+        limits[loss:] = [min(limits[0], max(backward, free_bytes))] * len(needed[loss:])
+    found = dict(scratch)
+    for task, bytes_needed, limit in zip(step.tasks, needed, limits, strict=True):
+        if bytes_needed + aligned_bytes(task.kernel.workspace_bytes) > limit:
+            name, room = task.call.value.args[0].name_hint, limit - bytes_needed
+            found[name] = min(room, found.get(name, room))
+    return found
