@@ -80,9 +80,11 @@ def _cnn(directory: Path) -> Path:
     """Float32: 3x3 convolutions of 3, 8 and 16 channels, each with a ReLU, and a classifier."""
     from torch import nn
 
-    layers = [nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 16, 3, padding=1), nn.ReLU()]
-    head = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16, 10)]
-    return _exported(lambda: nn.Sequential(*layers, *head), (3, 16, 16), directory / "cnn.onnx")
+    def network():
+        stem = [nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 16, 3, padding=1), nn.ReLU()]
+        return nn.Sequential(*stem, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16, 10))
+
+    return _exported(network, (3, 16, 16), directory / "cnn.onnx")
 
 
 def _resnet8(directory: Path) -> Path:

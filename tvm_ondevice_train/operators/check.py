@@ -9,10 +9,11 @@ from tvm import relax
 from relay_passes import lowering
 from relay_passes.graph import bindings_of, constant, op_name, variables_in
 from relay_passes.ops.registry import has_gradient
+from relay_passes.read_step import layer_name, read_step
 
-from ..codegen.program import extract
+from ..codegen.c_printer import print_kernels
 from ..errors import OdtError
-from ..model import Model, layer_name
+from ..model import Model
 from .forms import FORMS
 
 
@@ -55,7 +56,7 @@ def _check_lowering(call: relax.Call, where: str) -> None:
             output = builder.emit_output(call)
         builder.emit_func_output(output)
     try:
-        extract(lowering(fuse=False)(builder.get()))
+        print_kernels(read_step(lowering(fuse=False)(builder.get())))
     except (ValueError, TypeError, RuntimeError) as error:  # ours, and TVM's of many types
         reason = " ".join(str(error).split())[:200]
         raise OdtError(f"{where} cannot be compiled ({reason}); use another operator") from None
