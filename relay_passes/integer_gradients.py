@@ -8,7 +8,16 @@ import numpy as np
 import tvm
 from tvm import relax
 
-from .graph import bindings_of, constant, dtype_of, main_of, op_name, rebuilt, shape_of
+from .graph import (
+    bindings_of,
+    constant,
+    dtype_of,
+    main_of,
+    op_name,
+    rebuilt,
+    shape_of,
+    with_function,
+)
 from .ops.codes import codes_of
 from .ops.integer_gradient import (
     MAX_PIXELS,
@@ -67,9 +76,8 @@ class IntegerGradients:
                 return integer_weight_grad(value, *data) if data else value
             return value
 
-        functions = dict(module.functions_items())
-        functions[module.get_global_var(FUNCTION)] = rebuilt(function, rewrite)
-        return relax.transform.DeadCodeElimination()(tvm.IRModule(functions, attrs=module.attrs))
+        module = with_function(module, FUNCTION, rebuilt(function, rewrite))
+        return relax.transform.DeadCodeElimination()(module)
 
 
 def _gathers_windows(value) -> bool:
