@@ -5,7 +5,7 @@ from __future__ import annotations
 import tvm
 from tvm import relax
 
-from .graph import ancestors_of, consumers_of, loss_of, main_of, op_name, rebuilt
+from .graph import ancestors_of, consumers_of, loss_of, main_of, op_name, rebuilt, with_function
 from .narrow_gradients import TAKE, narrow_gradients
 from .ops.registry import operator_of, with_attributes
 
@@ -41,9 +41,7 @@ class EliminateDeadGradients:
         main_of(module, "EliminateDeadGradients")
         module = relax.transform.DeadCodeElimination()(module)
         function = _masks_saved(narrow_gradients(module[FUNCTION]))
-        functions = dict(module.functions_items())
-        functions[module.get_global_var(FUNCTION)] = function
-        return relax.transform.DeadCodeElimination()(tvm.IRModule(functions, attrs=module.attrs))
+        return relax.transform.DeadCodeElimination()(with_function(module, FUNCTION, function))
 
 
 def _masks_saved(function: relax.Function) -> relax.Function:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cache
 
 import numpy as np
 import tvm
@@ -73,6 +74,7 @@ class _Fusion:
         self.consumers = consumers_of(function)
         self.behind: dict = {}  # variable -> what depends on it
         self.builder = relax.BlockBuilder(module)
+        self.loads = cache(lambda kernel, i: loads_per_element(module[kernel], i))
         self.opaque: set[str] = set()  # primitives that nothing may be fused behind
 
     def run(self) -> tvm.IRModule:
@@ -142,9 +144,9 @@ class _Fusion:
         for reader in self.consumers.get(var, []):
             if not _is_call_tir(reader.value):
                 continue
-            kernel = self.module[reader.value.args[0]]
-            for position, field in enumerate(reader.value.args[1].fields):
-                if field.same_as(var) and loads_per_element(kernel, position) >= SEVERAL:
+            kernel, operands = reader.value.args
+            for position, field in enumerate(operands.fields):
+                if field.same_as(var) and self.loads(kernel, position) >= SEVERAL:
                     return False
             if self._recomputed(reader.var) and not self._is_loaded_once(reader.var):
                 return False

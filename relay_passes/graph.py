@@ -26,6 +26,13 @@ def main_of(module: tvm.IRModule, name: str) -> relax.Function:
     return functions["main"]
 
 
+def with_function(module: tvm.IRModule, name: str, function) -> tvm.IRModule:
+    """`module` with another function of that name."""
+    module = tvm.IRModule(dict(module.functions_items()), attrs=module.attrs)
+    module[name] = function
+    return module
+
+
 def bindings_of(function: relax.Function) -> list[relax.VarBinding]:
     """Every binding in execution order."""
     return [b for block in function.body.blocks for b in block.bindings]

@@ -8,7 +8,16 @@ import numpy as np
 import tvm
 from tvm import relax
 
-from .graph import bindings_of, constant, dtype_of, main_of, op_name, rebuilt, shape_of
+from .graph import (
+    bindings_of,
+    constant,
+    dtype_of,
+    main_of,
+    op_name,
+    rebuilt,
+    shape_of,
+    with_function,
+)
 from .ops.codes import codes_of
 from .ops.integer_gradient import (
     MAX_PIXELS,
@@ -73,9 +82,7 @@ class IntegerGradients:
         result = rebuilt(function, rewrite)
         if any(op_name(b.value) in _INTEGER for b in bindings_of(result)):
             result = result.with_attr("backward", "int16")
-        functions = dict(module.functions_items())
-        functions[module.get_global_var(FUNCTION)] = result
-        return relax.transform.DeadCodeElimination()(tvm.IRModule(functions, attrs=module.attrs))
+        return relax.transform.DeadCodeElimination()(with_function(module, FUNCTION, result))
 
 
 def _gathers_windows(value) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import tvm
 from tvm import relax
 
-from .graph import bindings_of, constant, consumers_of, dtype_of, op_name
+from .graph import bindings_of, constant, consumers_of, dtype_of, op_name, with_function
 from .ops.groups import Epilogue
 from .ops.registry import operator_of, with_attributes
 
@@ -35,14 +35,8 @@ class LowerQDQ:
     def transform_module(self, module: tvm.IRModule, _context) -> tvm.IRModule:
         for gvar, function in module.functions_items():
             if isinstance(function, relax.Function):
-                module = _with(module, gvar, _Lowering(function).run())
+                module = with_function(module, gvar.name_hint, _Lowering(function).run())
         return relax.transform.DeadCodeElimination()(module)
-
-
-def _with(module, gvar, function):
-    module = tvm.IRModule(dict(module.functions_items()), attrs=module.attrs)
-    module[gvar] = function
-    return module
 
 
 @dataclass

@@ -17,6 +17,7 @@ from .graph import (
     main_of,
     rebuilt,
     shape_of,
+    with_function,
 )
 from .ops.precision import FORMATS, decode, encode
 from .ops.registry import operator_of
@@ -59,11 +60,8 @@ class NarrowAdjoints:
     def transform_module(self, module: tvm.IRModule, _context) -> tvm.IRModule:
         if self.format == "float32":
             return module
-        functions = dict(module.functions_items())
-        functions[module.get_global_var(FUNCTION)] = _narrowed(
-            main_of(module, "NarrowAdjoints"), self.format
-        )
-        return tvm.IRModule(functions, attrs=module.attrs)
+        function = main_of(module, "NarrowAdjoints")
+        return with_function(module, FUNCTION, _narrowed(function, self.format))
 
 
 def _narrowed(function: relax.Function, format: str) -> relax.Function:

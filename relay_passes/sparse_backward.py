@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,7 +24,7 @@ from .narrow_gradients import narrow_gradients
 from .ops.channels import indices_of, take_channels
 from .ops.masks import INT8_MAX
 from .ops.quantized import BIAS_LIMIT
-from .ops.registry import attributes
+from .ops.registry import attributes, has_gradient
 from .ops.update import sgd_update, sgd_update_codes
 from .split_parameters import SplitParameters, merged_with_frozen
 
@@ -79,7 +79,9 @@ class SparseBackward:
         self.trained = dict(names if isinstance(names, Mapping) else dict.fromkeys(names))
 
     def transform_module(self, module: tvm.IRModule, _context) -> tvm.IRModule:
-        _check_names(main_of(module, "SparseBackward"), self.trained)
+        function = main_of(module, "SparseBackward")
+        _check_names(function, self.trained)
+        _check_gradients(function, self.trained)
         subsets = {name: chosen for name, chosen in self.trained.items() if chosen is not None}
         function = SplitParameters(subsets)(module)[LOSS]
         leaves = [_leaf(function, p) for p in function.params[2:] if p.name in self.trained]
@@ -130,6 +132,30 @@ def _check_names(function, names):
         raise ValueError(f'SparseBackward: there is no parameter "{unknown[0]}" in the module.')
     if not names:
         raise ValueError("SparseBackward: the scheme trains nothing; name at least one parameter.")
+
+
+def _check_gradients(function, names):
+    found = without_gradient(function, names)
+    if found:
+        raise ValueError(
+            f"SparseBackward: {op_name(found[0].value)} has no gradient, and lies between the loss "
+            f'and parameter "{found[1]}", which trains.'
+        )
+
+
+def without_gradient(function, trained: Collection[str]) -> tuple[relax.VarBinding, str] | None:
+    """The first binding that a gradient must pass and that has no rule for it.
+
+    trained : names of the parameters that train; the second result is the one that it depends on.
+    """
+    source = {p: p.name for p in function.params if p.name in trained}
+    for binding in bindings_of(function):
+        names = [source[v] for v in variables_in(binding.value) if v in source]
+        if names:
+            source[binding.var] = names[0]
+            if isinstance(binding.value, relax.Call) and not has_gradient(binding.value):
+                return binding, names[0]
+    return None
 
 
 def _leaf(function, parameter) -> _Leaf:

@@ -306,6 +306,12 @@ def test_parameters_keep_their_names_shapes_and_types():
     assert [n.name for n in proto.graph.node if n.op_type == "Conv"] == ["conv", "head"]
 
 
+@pytest.mark.parametrize("operator, opset", [(op.nn.relu, 19), (op.nn.gelu, 20)])
+def test_the_version_of_onnx_is_no_newer_than_an_operator_needs(operator, opset):
+    _, model = imported(unary(operator), (PLANES, "float32"))
+    assert [imported.version for imported in onnx_model(model).opset_import] == [opset]
+
+
 def test_the_same_model_gives_the_same_bytes():
     assert onnx_bytes(tiny.network(True)) == onnx_bytes(tiny.network(True))
 

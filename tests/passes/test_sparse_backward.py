@@ -249,6 +249,22 @@ def read_as_codes(emit, x, target, w):
     return emit(relax.op.sum(emit(relax.op.multiply(real, target))))
 
 
+def through_a_floor(emit, x, target, w):
+    lowered = emit(relax.op.floor(emit(tiny.dequantize(w, 0.5))))
+    return emit(relax.op.sum(emit(relax.op.multiply(lowered, target))))
+
+
+def beside_a_floor(emit, x, target, w):
+    """What depends on no trained parameter is not differentiated."""
+    lowered = emit(relax.op.floor(x))
+    return emit(relax.op.sum(emit(relax.op.multiply(emit(tiny.dequantize(w, 0.5)), lowered))))
+
+
+def test_an_operator_without_a_gradient_may_lie_where_nothing_trains_before():
+    module = tiny.module({"x": FLOAT, "target": FLOAT, "w": (SHAPE, "int8")}, beside_a_floor)
+    assert "floor" in tiny.op_names(SparseBackward({"w"})(module))
+
+
 def unread(emit, x, target, w):
     return emit(relax.op.sum(emit(relax.op.multiply(x, target))))
 
@@ -268,6 +284,12 @@ NOT_ONE_DEQUANTIZE = (
         (unread, {"w"}, 'SparseBackward: parameter "w" is never used.'),
         (read_twice, {"w"}, NOT_ONE_DEQUANTIZE),
         (read_as_codes, {"w"}, NOT_ONE_DEQUANTIZE),
+        (
+            through_a_floor,
+            {"w"},
+            "SparseBackward: relax.floor has no gradient, and lies between the loss and parameter "
+            '"w", which trains.',
+        ),
     ],
 )
 def test_refused_input_is_named(body, names, message):

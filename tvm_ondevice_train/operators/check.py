@@ -8,8 +8,8 @@ from tvm import relax
 
 from relay_passes import lowering
 from relay_passes.graph import bindings_of, constant, op_name, variables_in
-from relay_passes.ops.registry import has_gradient
 from relay_passes.read_step import layer_name, read_step
+from relay_passes.sparse_backward import without_gradient
 
 from ..codegen.c_printer import print_kernels
 from ..errors import OdtError
@@ -23,28 +23,27 @@ def check_operators(model: Model, trained: Collection[str]) -> None:
     trained : names of the parameters that train. What lies before the first of them, or beside
         them, needs no gradient.
     """
-    below: dict[relax.Var, str] = {}  # what depends on a trained parameter -> the first such
-    for parameter in model.module["main"].params:
-        if parameter.name in trained:
-            below[parameter] = parameter.name
-    layer = "input"
-    for binding in bindings_of(model.module["main"]):
-        value = binding.value
-        parameters = [v.name for v in variables_in(value) if v.name in model.parameters]
-        layer = layer_name(parameters[0]) if parameters else layer
-        if not isinstance(value, relax.Call):
-            continue
-        where = f'{model.name}: operator "{op_name(value)}" behind layer "{layer}"'
-        if op_name(value) not in FORMS:
-            _check_lowering(value, where)
-        reached = [below[v] for v in variables_in(value) if v in below]
-        if reached:
-            below[binding.var] = reached[0]
-            if not has_gradient(value):
-                raise OdtError(
-                    f'{where} has no gradient, and "{reached[0]}" trains before it; train only '
-                    "layers behind it (--scheme), or use another operator"
-                )
+    function = model.module["main"]
+    for binding in bindings_of(function):
+        if isinstance(binding.value, relax.Call) and op_name(binding.value) not in FORMS:
+            _check_lowering(binding.value, _described(model, binding))
+    found = without_gradient(function, trained)
+    if found:
+        raise OdtError(
+            f'{_described(model, found[0])} has no gradient, and "{found[1]}" trains before it; '
+            "train only layers behind it (--scheme), or use another operator"
+        )
+
+
+def _described(model: Model, binding: relax.VarBinding) -> str:
+    """The operator and the layer that it follows."""
+    function, layer = model.module["main"], "input"
+    for earlier in bindings_of(function):
+        names = [v.name for v in variables_in(earlier.value) if v.name in model.parameters]
+        layer = layer_name(names[0]) if names else layer
+        if earlier.var.same_as(binding.var):
+            break
+    return f'{model.name}: operator "{op_name(binding.value)}" behind layer "{layer}"'
 
 
 def _check_lowering(call: relax.Call, where: str) -> None:
