@@ -18,7 +18,16 @@ from .microkernels.nest import Linear, Unfit, buffer_of, check, is_dense
 from .microkernels.record import MARK, chosen
 from .microkernels.window import Window, check_image, window
 from .microkernels.window_phases import check_codes
-from .ops.staging import COLUMNS, FILTERS, GATHERED, PEAK, PLANE, TAPS, WIDENED
+from .ops.staging import (
+    COLUMNS,
+    FILTERS,
+    GATHERED,
+    NO_MICROKERNEL,
+    PEAK,
+    PLANE,
+    TAPS,
+    WIDENED,
+)
 
 _REDUCED = 2  # iter_type of an axis that is summed over
 
@@ -32,7 +41,7 @@ def annotate_tiles(schedule, results) -> str | None:
     nests = {schedule.get(block).name_hint: _Nest(schedule, block) for block in blocks}
     sums, reason = None, None
     try:
-        sums = _sums(nests["acc_update"], nests.get(PLANE))
+        sums = _sums(nests["acc_update"], nests.get(COLUMNS), nests.get(PLANE))
     except Unfit as unfit:
         reason = str(unfit)
     choices = {
@@ -57,6 +66,22 @@ def annotate_results(schedule, blocks, role: str, most_loops: int) -> None:
     nest = _Nest(schedule, *blocks)
     if 0 < len(nest.loops) <= most_loops:
         nest.mark(chosen(role, nest.form.text))
+
+
+def annotate_sum(schedule, start, step) -> str | None:
+    """Annotate a reduction for a microkernel; why there is none, if it sums products."""
+    added = _Nest(schedule, step)
+    if added.form.is_product:
+        unknown = f"no microkernel for this operator in {added.dtype}"
+        return str(added.block.annotations.get(NO_MICROKERNEL, unknown))
+    try:
+        reads = [added.linear(each.load) for each in added.form.operands if each.load is not None]
+    except Unfit:
+        return None
+    if is_dense(added.loops, *reads):
+        blocks = [start, step, *schedule.get_consumers(step)]
+        annotate_results(schedule, blocks, "sums of rows", most_loops=1)
+    return None
 
 
 def annotate_staged(schedule, block) -> None:
@@ -185,27 +210,38 @@ def _staged(nest: _Nest, tap_axes) -> str | None:
     return None
 
 
-def _sums(acc: _Nest, plane: _Nest | None) -> str:
+def _sums(acc: _Nest, columns: _Nest | None, plane: _Nest | None) -> str:
     """For the accumulation; raises Unfit."""
-    taps, form = acc.along(acc.reduced), acc.form
-    results = [loop for loop in acc.loops if loop not in taps]
-    read = form.operands[0].load
     if plane is None:
-        role, x = "sums over columns", acc.linear(read)
-        last = acc.reduced.count(False) - 1
-        rows = acc.along([axis == last for axis in range(len(acc.reduced))])
-        outputs = [loop for loop in results if loop not in rows]
-        check(not any(x.of[loop] for loop in outputs), "a tile of outputs spans groups")
-        planes = is_dense(rows, x) and is_dense(taps, x, step=x.of[taps[-1]] if taps else 1)
-        check(acc.dtype != "float32" or planes, "an operand is not read plane by plane")
+        role = "sums over columns"
+        _check_columns(acc, columns)
     else:
+        read = acc.form.operands[0].load
         x = acc.linear(read, pitch=even(int(buffer_of(read).ty.shape[-1])))
+        taps = acc.along(acc.reduced)
+        results = [loop for loop in acc.loops if loop not in taps]
         walks = ([(int(loop.extent), x.of[loop]) for loop in part] for part in (taps, results))
         phases = _meets_phases(plane, acc, window(*walks))
         role = "sums of phases" if phases else "sums over a plane"
-    name = chosen(role, form.text)
-    check(name is not None, f"no microkernel computes {form.text}")
+    name = chosen(role, acc.form.text)
+    check(name is not None, f"no microkernel computes {acc.form.text}")
     return name
+
+
+def _check_columns(acc: _Nest, columns: _Nest | None) -> None:
+    """Whether columns, or what is read in their place, are a matrix for each tile of outputs."""
+    x = acc.linear(acc.form.operands[0].load)
+    taps, last = acc.along(acc.reduced), acc.reduced.count(False) - 1
+    rows = acc.along([axis == last for axis in range(len(acc.reduced))])
+    outputs = [loop for loop in acc.loops if loop not in (*rows, *taps)]
+    check(not any(x.of[loop] for loop in outputs), "a tile of outputs spans groups")
+    if acc.dtype == "float32":
+        planes = is_dense(rows, x) and is_dense(taps, x, step=x.of[taps[-1]] if taps else 1)
+        check(planes, "an operand is not read plane by plane")
+    else:
+        inside = {loop.loop_var for loop in acc.around if loop not in columns.around}
+        moved = inside & set(tirx.analysis.undefined_vars(x.base))
+        check(not moved, "columns of several groups are staged at once")
 
 
 def _meets_phases(plane: _Nest, acc: _Nest, sizes: Window) -> bool:

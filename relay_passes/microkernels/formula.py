@@ -15,7 +15,7 @@ from .nest import Nest, address, buffer_of, check, extent_of, is_dense
 
 _INDEX = r"(?:([\[{])([^\]}]*)[\]}])?"
 _OPERAND, _TARGET = re.compile(r"(\w+) (\w+)" + _INDEX), re.compile(r"(\w+)" + _INDEX)
-_FUSED = "ik"  # axes that several loops may make
+_FUSED = "iko"  # axes that several loops may make
 
 
 @dataclass(frozen=True)

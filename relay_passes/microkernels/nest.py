@@ -26,7 +26,7 @@ class Linear:
     def __init__(self, index, loops):
         parts = sym.detect_linear_equation(index, [loop.loop_var for loop in loops])
         found = bool(parts) and all(isinstance(c, tirx.IntImm) for c in parts[:-1])
-        check(found, "an index is no sum of its loops")
+        check(found, "an operand is not read in equal steps")
         self.base = parts[-1]
         self.of = {loop: int(c) for loop, c in zip(loops, parts, strict=False)}
 
