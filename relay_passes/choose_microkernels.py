@@ -14,11 +14,20 @@ from tvm.ir import Range
 from .loop_cuts import axis_values
 from .microkernels.form import form_of
 from .microkernels.grid import even, grid_in, numbers_on
-from .microkernels.nest import Linear, Unfit, check, is_dense
+from .microkernels.nest import Linear, Unfit, buffer_of, check, is_dense
 from .microkernels.record import MARK, chosen
 from .microkernels.window import Window, check_image, window
 from .microkernels.window_phases import check_codes
-from .ops import staging
+from .ops.staging import (
+    COLUMNS,
+    FILTERS,
+    GATHERED,
+    NO_MICROKERNEL,
+    PEAK,
+    PLANE,
+    TAPS,
+    WIDENED,
+)
 
 _REDUCED = 2  # iter_type of an axis that is summed over
 
@@ -28,28 +37,26 @@ def annotate_tiles(schedule, results) -> str | None:
 
     results : its blocks behind the accumulation, in their order.
     """
-    nests = {schedule.get(b).name_hint: _Nest(schedule, b) for b in _blocks(schedule)}
-    acc, reason = nests["acc_update"], None
+    blocks = schedule.get_child_blocks(schedule.get_sblock("root"))
+    nests = {schedule.get(block).name_hint: _Nest(schedule, block) for block in blocks}
+    sums, reason = None, None
     try:
-        sums = _sums(nests)
-        check(sums is not None, f"no microkernel computes {acc.form.text}")
-        acc.mark(sums)
+        sums = _sums(nests["acc_update"], nests.get(COLUMNS), nests.get(PLANE))
     except Unfit as unfit:
-        sums, reason = None, str(unfit)
-    for name in ("acc_init", f"{staging.PEAK}_init"):
-        if name in nests and nests[name].loops:
-            nests[name].mark(chosen("start of sums", nests[name].form.text))
-    taps = sum(acc.reduced)
-    for name in (staging.COLUMNS, staging.FILTERS, staging.WIDENED, staging.GATHERED):
-        if name in nests and (sums or nests[name].dtype != "int16"):
-            nests[name].mark(_matrix(nests[name], taps))
-    peak = nests.get(f"{staging.PEAK}_update")
-    if peak is not None:
-        peak.mark(_staged(peak, peak.reduced))
-    if staging.PLANE in nests:
-        nests[staging.PLANE].mark(_plane(nests[staging.PLANE]))
-    if staging.TAPS in nests and sums in _TAPS:
-        nests[staging.TAPS].mark(_taps(nests[staging.TAPS], sums))
+        reason = str(unfit)
+    choices = {
+        "acc_update": lambda _: sums,
+        "acc_init": _start,
+        f"{PEAK}_init": _start,
+        f"{PEAK}_update": lambda nest: _staged(nest, nest.reduced),
+        PLANE: _plane,
+        TAPS: lambda nest: _taps(nest, sums),
+    }
+    taps = sum(nests["acc_update"].reduced)
+    choices |= dict.fromkeys((COLUMNS, FILTERS, WIDENED), lambda nest: _matrix(nest, taps, sums))
+    choices[GATHERED] = _planes
+    for name in choices.keys() & nests.keys():
+        nests[name].mark(choices[name](nests[name]))
     annotate_results(schedule, results, "results of sums", most_loops=2)
     return reason
 
@@ -61,29 +68,48 @@ def annotate_results(schedule, blocks, role: str, most_loops: int) -> None:
         nest.mark(chosen(role, nest.form.text))
 
 
+def annotate_sum(schedule, start, step) -> str | None:
+    """Annotate a reduction for a microkernel; why there is none, if it sums products."""
+    added = _Nest(schedule, step)
+    if added.form.is_product:
+        unknown = f"no microkernel for this operator in {added.dtype}"
+        return str(added.block.annotations.get(NO_MICROKERNEL, unknown))
+    try:
+        reads = [added.linear(each.load) for each in added.form.operands if each.load is not None]
+    except Unfit:
+        return None
+    if is_dense(added.loops, *reads):
+        blocks = [start, step, *schedule.get_consumers(step)]
+        annotate_results(schedule, blocks, "sums of rows", most_loops=1)
+    return None
+
+
 def annotate_staged(schedule, block) -> None:
     """Annotate a block that computes a part of an operand, as it is read."""
     nest = _Nest(schedule, block)
-    nest.mark(_staged(nest, _all_but_last(nest)))
+    nest.mark(_planes(nest))
 
 
 class _Nest:
-    """Blocks where the schedule put them, and the loops that hold nothing else."""
+    """Blocks where the schedule put them, and the loops that hold nothing else.
+
+    Loops of extent 1 are left out, as they are when loops are lowered.
+    """
 
     def __init__(self, schedule, *blocks):
         self.schedule, self.first = schedule, blocks[0]
         self.block = schedule.get(self.first)
         bodies = [schedule.get(block).body for block in blocks]
-        self.form = form_of([store for body in bodies for store in getattr(body, "seq", [body])])
-        around = schedule.get_loops(self.first)
-        self.all_loops = {schedule.get(loop): loop for loop in around}
+        stores = [store for body in bodies for store in getattr(body, "seq", [body])]
+        self.form = form_of(stores, will_be_cut=True)
+        self.around = {schedule.get(loop): loop for loop in schedule.get_loops(self.first)}
         names = {schedule.get(block).name_hint for block in blocks}
-        own = [loop for loop in self.all_loops if _names_in(loop) <= names]
+        own = [loop for loop in self.around if _names_in(loop) <= names]
         self.loops = [loop for loop in own if int(loop.extent) > 1]
 
     def mark(self, name: str | None) -> None:
         if name is not None:
-            head = self.all_loops[self.loops[0]] if self.loops else self.first
+            head = self.around[self.loops[0]] if self.loops else self.first
             self.schedule.annotate(head, MARK, name)
 
     @property
@@ -100,11 +126,17 @@ class _Nest:
         """What each axis stands for."""
         return axis_values(self.schedule, self.first)
 
+    def along(self, wanted) -> list:
+        """The loops of some axes, a boolean for each axis."""
+        values = [value for value, is_one in zip(self.axes.values(), wanted, strict=True) if is_one]
+        used = {var for value in values for var in tirx.analysis.undefined_vars(value)}
+        return [loop for loop in self.loops if loop.loop_var in used]
+
     @cached_property
     def simplify(self):
         """Of an expression of axes: one of loops."""
         analyzer = sym.Analyzer()
-        for loop in self.all_loops:
+        for loop in self.around:
             analyzer.bind(loop.loop_var, Range.from_min_extent(loop.min, loop.extent))
         for axis, value in self.axes.items():
             analyzer.bind(axis, value)
@@ -117,9 +149,8 @@ class _Nest:
         return [test for test in simplified if not isinstance(test, tirx.IntImm)]
 
     def index(self, access, pitch: int | None = None):
-        """Of a load or a store in its buffer; pitch : of rows, if not as its shape says."""
-        buffer = access.buffer if isinstance(access, tirx.BufferStore) else access.source
-        *shape, columns = (int(n) for n in buffer.ty.shape)
+        """Of a load in its buffer; pitch : from row to row, if not as its shape says."""
+        *shape, columns = (int(n) for n in buffer_of(access).ty.shape)
         index = 0
         for extent, at in zip([*shape, pitch or columns], access.indices, strict=True):
             index = index * extent + (at if extent > 1 else 0)
@@ -127,12 +158,6 @@ class _Nest:
 
     def linear(self, access, pitch: int | None = None) -> Linear:
         return Linear(self.index(access, pitch), self.loops)
-
-    def along(self, chosen_axes) -> list:
-        """The loops of some axes, a boolean for each."""
-        pairs = zip(chosen_axes, self.axes.values(), strict=True)
-        used = {v for wanted, value in pairs if wanted for v in tirx.analysis.undefined_vars(value)}
-        return [loop for loop in self.loops if loop.loop_var in used]
 
 
 def _names_in(node) -> set[str]:
@@ -143,24 +168,27 @@ def _names_in(node) -> set[str]:
     return {name for each in children for name in _names_in(each)}
 
 
-def _blocks(schedule) -> list:
-    return schedule.get_child_blocks(schedule.get_sblock("root"))
+def _start(nest: _Nest) -> str | None:
+    return chosen("start of sums", nest.form.text) if nest.loops else None
 
 
-def _all_but_last(nest: _Nest) -> list[bool]:
-    return [*[True] * (len(nest.block.iter_vars) - 1), False]
-
-
-def _matrix(nest: _Nest, taps: int) -> str | None:
+def _matrix(nest: _Nest, taps: int, sums: str | None) -> str | None:
     """For columns, filters and what they are made of; `taps` axes are summed over.
 
-    int16 matrices lie in an order of their own, row by row; the others as they are computed, tap
-    by tap.
+    Where a microkernel sums them, int16 matrices lie in an order of their own, row by row; others
+    lie as they are computed, tap by tap.
     """
-    axes = len(nest.block.iter_vars)
     if nest.dtype != "int16":
-        return _staged(nest, _all_but_last(nest)) if nest.loops else None
-    return _staged(nest, [axis >= axes - taps for axis in range(axes)]) or "odt_column"
+        return _planes(nest)
+    axes = len(nest.block.iter_vars)
+    packing = _staged(nest, [axis >= axes - taps for axis in range(axes)])
+    return sums and (packing or "odt_column")
+
+
+def _planes(nest: _Nest) -> str | None:
+    """For an operand whose last axis is its rows."""
+    taps = [True] * (len(nest.block.iter_vars) - 1)
+    return _staged(nest, [*taps, False]) if nest.loops else None
 
 
 def _staged(nest: _Nest, tap_axes) -> str | None:
@@ -182,28 +210,42 @@ def _staged(nest: _Nest, tap_axes) -> str | None:
     return None
 
 
-def _sums(nests) -> str:
+def _sums(acc: _Nest, columns: _Nest | None, plane: _Nest | None) -> str:
     """For the accumulation; raises Unfit."""
-    acc = nests["acc_update"]
-    operand = acc.form.operands[0].load
-    x = acc.linear(operand, even(int(operand.source.ty.shape[-1])) if staging.PLANE in nests else 0)
-    taps = acc.along(acc.reduced)
-    pixels = [loop for loop in acc.loops if loop not in taps]
-    if staging.PLANE not in nests:
-        last = acc.reduced.count(False) - 1
-        rows = acc.along([axis == last for axis in range(len(acc.reduced))])
-        outputs = [loop for loop in pixels if loop not in rows]
-        check(not any(x.of[loop] for loop in outputs), "a tile of outputs spans groups")
+    if plane is None:
+        role = "sums over columns"
+        _check_columns(acc, columns)
+    else:
+        read = acc.form.operands[0].load
+        x = acc.linear(read, pitch=even(int(buffer_of(read).ty.shape[-1])))
+        taps = acc.along(acc.reduced)
+        results = [loop for loop in acc.loops if loop not in taps]
+        walks = ([(int(loop.extent), x.of[loop]) for loop in part] for part in (taps, results))
+        phases = _meets_phases(plane, acc, window(*walks))
+        role = "sums of phases" if phases else "sums over a plane"
+    name = chosen(role, acc.form.text)
+    check(name is not None, f"no microkernel computes {acc.form.text}")
+    return name
+
+
+def _check_columns(acc: _Nest, columns: _Nest | None) -> None:
+    """Whether columns, or what is read in their place, are a matrix for each tile of outputs."""
+    x = acc.linear(acc.form.operands[0].load)
+    taps, last = acc.along(acc.reduced), acc.reduced.count(False) - 1
+    rows = acc.along([axis == last for axis in range(len(acc.reduced))])
+    outputs = [loop for loop in acc.loops if loop not in (*rows, *taps)]
+    check(not any(x.of[loop] for loop in outputs), "a tile of outputs spans groups")
+    if acc.dtype == "float32":
         planes = is_dense(rows, x) and is_dense(taps, x, step=x.of[taps[-1]] if taps else 1)
-        check(acc.dtype != "float32" or planes, "its operand is not read plane by plane")
-        return chosen("sums over columns", acc.form.text)
-    sizes = window(*([(int(loop.extent), x.of[loop]) for loop in part] for part in (taps, pixels)))
-    phases = _meets_phases(nests[staging.PLANE], acc, sizes)
-    return chosen("sums of phases" if phases else "sums over a plane", acc.form.text)
+        check(planes, "an operand is not read plane by plane")
+    else:
+        inside = {loop.loop_var for loop in acc.around if loop not in columns.around}
+        moved = inside & set(tirx.analysis.undefined_vars(x.base))
+        check(not moved, "columns of several groups are staged at once")
 
 
 def _meets_phases(plane: _Nest, acc: _Nest, sizes: Window) -> bool:
-    """Whether the plane's codes are no neighbours, and a tile of odt_window_phases can read them."""
+    """Whether a plane's codes are no neighbours, and a tile of odt_window_phases can read them."""
     if _plane(plane) != "odt_block_plane":
         return False
     grid = grid_in(plane.loops, plane.conditions)
@@ -224,14 +266,9 @@ def _plane(nest: _Nest) -> str | None:
     return name
 
 
-_TAPS = {
-    "odt_window": ("taps", "turned taps"),
-    "odt_window_phases": ("taps of phases", "taps of phases"),
-}
-
-
-def _taps(nest: _Nest, sums: str) -> str | None:
+def _taps(nest: _Nest, sums: str | None) -> str | None:
     """For the filter of a window."""
     w = nest.linear(nest.form.operands[0].load)
-    turned = any(w.of[loop] < 0 for loop in nest.loops)
-    return chosen(_TAPS[sums][turned], nest.form.text)
+    turned = "turned taps" if any(w.of[loop] < 0 for loop in nest.loops) else "taps"
+    role = {"odt_window": turned, "odt_window_phases": "taps of phases"}.get(sums, "")
+    return chosen(role, nest.form.text)

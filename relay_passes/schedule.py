@@ -9,11 +9,10 @@ from tvm import sym, tirx
 from tvm.s_tir import Schedule
 from tvm.s_tir.schedule import ScheduleError
 
-from .choose_microkernels import annotate_results, annotate_staged
+from .choose_microkernels import annotate_results, annotate_staged, annotate_sum
 from .in_place import PLAIN_LOOPS
 from .loop_cuts import asks_likely
 from .lower_to_loops import HINTED
-from .microkernels.form import form_of
 from .ops.staging import COLUMNS, PLANE, STAGES, WIDENED
 from .schedule_tiles import (
     NotEnoughScratch,
@@ -136,21 +135,11 @@ def _schedule_elementwise(schedule, names) -> str | None:
             _buffer_plane(schedule, name)
             first = _first_reduction_loop(schedule, name)
             start = schedule.decompose_reduction(schedule.get_sblock(name), first)
-            reason = _annotate_sum(schedule, name, start) or reason
+            step = schedule.get_sblock(f"{name}_update")
+            reason = annotate_sum(schedule, start, step) or reason
         elif name in outputs - shared:
             annotate_results(schedule, [schedule.get_sblock(name)], "elements", most_loops=4)
     return reason
-
-
-def _annotate_sum(schedule, name: str, start) -> str | None:
-    """Annotate a reduction for a microkernel; why there is none, if it sums products."""
-    step = schedule.get_sblock(f"{name}_update")
-    blocks = [start, step, *schedule.get_consumers(step)]
-    annotate_results(schedule, blocks, "sums of rows", most_loops=1)
-    block = schedule.get(step)
-    dtype = block.writes[0].source.ty.dtype
-    is_product = form_of([block.body]).is_product
-    return f"no microkernel for this operator in {dtype}" if is_product else None
 
 
 def _inline_elementwise(schedule, names) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from tvm import sym, tirx
 
-from .nest import Nest, address, check, extent_of
+from .nest import Nest, address, check
 from .record import records
 
 HEADER = "odt_dot.h"
@@ -46,17 +46,12 @@ def by_element(nest: Nest):
     at = map(sym.Analyzer().simplify, (p, k))
     sizes = (tirx.const(size, "int32") for size in (rows, depth))
     index = tirx.call_pure_extern("int32", "odt_column", *at, *sizes)
-    moved = tirx.BufferStore(nest.store.buffer, nest.store.value, [index])
-    for loop in reversed(nest.loops):
-        moved = tirx.For(loop.loop_var, loop.min, loop.extent, loop.kind, moved)
-    return moved
+    return nest.with_store(tirx.BufferStore(nest.store.buffer, nest.store.value, [index]))
 
 
-def part_by_element(nest: Nest):
-    """The same of a nest that was cut, and fills only a part of a matrix; else None."""
-    rows, depth = matrix(nest).values()
-    whole = extent_of(nest.loops) == rows * depth and nest.linear(nest.store).constant == 0
-    return None if whole else by_element(nest)
+def _part_by_element(nest: Nest, formula):
+    """The same where loops were cut, or where conditions that should have cut them are left."""
+    return None if formula and nest.is_whole() else by_element(nest)
 
 
 def _zero_words(solution) -> None:
@@ -85,7 +80,7 @@ def _whole_matrices(solution) -> None:
         scratch.keep(buffer, Columns(rows, numbers["K"]))
 
 
-PACKING = {"before": matrix, "instead": part_by_element}
+PACKING = {"before": matrix, "instead": _part_by_element}
 records(
     HEADER,
     """
@@ -107,7 +102,7 @@ sums over columns: odt_dot(acc, columns, w, stride, P, depth, begin, end, O)
 sums over columns: odt_dot_columns(acc, a, b, P, O, K)
     acc[o*P + p] = (own + (int16 a{p*K + k} * int16 b{o*K + k}))
 """,
-    odt_column={"instead": by_element},
+    odt_column={"instead": lambda nest, _: by_element(nest)},
     odt_clear={"beside": _zero_words},
     odt_pack=PACKING,
     odt_pack_rows=PACKING,

@@ -16,6 +16,11 @@ def _small_tile(solution) -> None:
     check(numbers["stride"] >= numbers["P"], "its rows overlap")
 
 
+def _part_in_loops(nest, formula):
+    """Where loops were cut, or where the conditions that should have cut them are left."""
+    return None if formula and nest.is_whole() else nest.with_store(nest.store)
+
+
 records(
     HEADER,
     """
@@ -29,5 +34,6 @@ columns of planes: odt_scale_columns_f32(filters, w, stride, scale, J, K)
     filters{k*J + j} = (int8 w[k*stride + j] * float32 scale[k])
 """,
     odt_dot_f32={"beside": _small_tile, "macs": lambda n: n.P * n.O * n.K},
+    odt_scale_columns_f32={"instead": _part_in_loops},
     odt_window_f32={"beside": as_window, "macs": window_macs},
 )

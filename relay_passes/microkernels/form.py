@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from tvm import tirx
 from tvm.ir import Call
+from tvm_ffi import structural_equal
 
 from ..graph import operands, parts_of
 
@@ -15,32 +16,28 @@ _LOSSLESS = {("int8", "int16"), ("int8", "int32"), ("int16", "int32"), ("int8", 
 
 @dataclass(frozen=True)
 class Operand:
-    """What a form's dtypes and numbers stand for, in their order.
+    """What a dtype or a number of a form stands for.
 
-    load : of a buffer, None for a number that none is read for; addend : constant, added to it.
+    load : of a buffer, None for a number; addend : constant that is added to it in `expr`.
     """
 
     expr: object
     load: object = None
     addend: int = 0
 
-    @property
-    def source(self):
-        return self.load.source
-
 
 @dataclass(frozen=True)
 class Form:
-    """The text of one or more stores, their operands, and under which conditions they are no 0.
+    """The text of statements, its operands in their order, and where the values are not 0.
 
-    A load is written as its dtype, or as ``own`` where it is of the buffer that is stored; what
+    A load is written as its dtype, or as ``own`` where it is of the element that is stored; what
     loads nothing as ``number``, or ``0``. Casts that change no value are left out, and so are
     constants that are added to a load.
     """
 
     text: str
-    operands: tuple[Operand, ...]
-    conditions: tuple
+    operands: list[Operand]
+    conditions: list
 
     @property
     def is_product(self) -> bool:
@@ -48,54 +45,49 @@ class Form:
         return self.text.startswith("(own + (") and " * " in self.text
 
 
-def form_of(statements) -> Form:
+def form_of(statements, will_be_cut: bool = False) -> Form:
     """``int32 acc[i] = acc[i] + int32(a[j]) * int32(b[k])``: ``(own + (int16 * int8))``.
 
-    A statement that is no store has no form but what it is.
+    A statement that is no store is written as what it is.
+    will_be_cut : loops at ``likely`` conditions, so that none of these is left.
     """
-    found, conditions, texts = [], [], []
+    form, texts = Form("", [], []), []
     for statement in statements:
-        if not isinstance(statement, tirx.BufferStore):
-            texts.append(type(statement).__name__)
-            continue
-        reader = _Reader(statement.buffer)
-        texts.append(reader.stored(statement.value))
-        found += reader.operands
-        conditions += reader.conditions
-    return Form("; ".join(texts), tuple(found), tuple(conditions))
+        is_store = isinstance(statement, tirx.BufferStore)
+        reader = _Reader(statement, form, will_be_cut)
+        texts.append(reader.stored(statement.value) if is_store else type(statement).__name__)
+    return Form("; ".join(texts), form.operands, form.conditions)
 
 
 class _Reader:
-    def __init__(self, own):
-        self.own, self.operands, self.conditions = own, [], []
+    def __init__(self, store, form: Form, will_be_cut: bool):
+        self.store, self.form, self.will_be_cut = store, form, will_be_cut
 
     def stored(self, expr) -> str:
         """Of a value in the dtype of the buffer."""
         return self.text(expr.value if type(expr).__name__ == "Cast" else expr)
 
     def text(self, expr) -> str:
-        if not loads_in(expr):
-            return self._number(expr)
-        return getattr(self, "_" + type(expr).__name__, self._other)(expr)
-
-    def _number(self, expr) -> str:
+        if loads_in(expr):
+            return getattr(self, "_" + type(expr).__name__, self._other)(expr)
         if isinstance(expr, tirx.FloatImm) and float(expr.value) == 0:
             return "0"
-        self.operands.append(Operand(expr))
+        self.form.operands.append(Operand(expr))
         return "number"
 
     def _TensorLoad(self, load) -> str:
-        if load.source.same_as(self.own):
+        own = load.source.same_as(self.store.buffer)
+        if own and structural_equal(load.indices, self.store.indices):
             return "own"
         return self._operand(load, load)
 
     def _operand(self, expr, load, addend: int = 0) -> str:
-        self.operands.append(Operand(expr, load, addend))
+        self.form.operands.append(Operand(expr, load, addend))
         return str(load.source.ty.dtype)
 
     def _Cast(self, cast) -> str:
         value = cast.value
-        while type(value).__name__ == "Cast" and _is_lossless(value):
+        while type(value).__name__ == "Cast" and _is_lossless(value, value.value):
             value = value.value  # int8 becomes float32 by way of int32
         text = self.text(value)
         return text if _is_lossless(cast, value) else f"{cast.ty.dtype}({text})"
@@ -112,36 +104,35 @@ class _Reader:
     def _Call(self, call) -> str:
         name, arguments = call.op.name.split(".")[-1], list(call.args)
         if name == "call_pure_extern":
-            return f"{arguments[0].value}({', '.join(map(self.text, arguments[1:]))})"
+            return _call(arguments[0].value, map(self.text, arguments[1:]))
         if name == "if_then_else":
             condition, value, border = arguments
-            if likely_in(condition):  # parts of one tensor
+            if self.will_be_cut and likely_in(condition):  # parts of one tensor
                 return self.text(value)
             if isinstance(border, tirx.IntImm | tirx.FloatImm) and float(border.value) == 0:
-                self.conditions += _conjuncts(condition)
-                return f"inside({self.stored(value)})"
+                self.form.conditions.extend(_conjuncts(condition))
+                return _call("inside", [self.stored(value)])
         return self._other(call, name)
 
     def _other(self, expr, name: str = "") -> str:
         name = name or type(expr).__name__
         texts = [self.text(operand) for operand in operands(expr)]
-        return f"({f' {_BINARY[name]} '.join(texts)})" if name in _BINARY else _call(name, texts)
+        if name in _BINARY:
+            return f"({f' {_BINARY[name]} '.join(texts)})"
+        return _call(name.lower(), texts)
 
 
-def _is_lossless(cast, value=None) -> bool:
-    value = cast.value if value is None else value
+def _call(name: str, texts) -> str:
+    return f"{name}({', '.join(texts)})"
+
+
+def _is_lossless(cast, value) -> bool:
     return (str(value.ty.dtype), str(cast.ty.dtype)) in _LOSSLESS
-
-
-def _call(name: str, texts: list[str]) -> str:
-    return f"{name.lower()}({', '.join(texts)})"
 
 
 def uncast(expr):
     """`expr` without the casts around it."""
-    while type(expr).__name__ == "Cast":
-        expr = expr.value
-    return expr
+    return uncast(expr.value) if type(expr).__name__ == "Cast" else expr
 
 
 def loads_in(expr) -> list:

@@ -11,11 +11,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from .nest import Nest, address, check
+from .nest import Nest, address, buffer_of, check, extent_of, is_dense
 
 _INDEX = r"(?:([\[{])([^\]}]*)[\]}])?"
 _OPERAND, _TARGET = re.compile(r"(\w+) (\w+)" + _INDEX), re.compile(r"(\w+)" + _INDEX)
-_FUSED = "ik"  # axes that several loops may make
+_FUSED = "iko"  # axes that several loops may make
 
 
 @dataclass(frozen=True)
@@ -30,19 +30,17 @@ class Formula:
     """A parsed formula: its form, the names of stores and operands in order, and their walks."""
 
     def __init__(self, text: str):
-        self.text = text
-        self.targets, self.operands, self.walks, values = [], [], {}, []
+        self.targets, self.operands, self.walks, forms = [], [], {}, []
         for statement in text.split("; "):
             target, value = statement.split(" = ")
-            name, *index = _TARGET.match(target).groups()
-            found = _OPERAND.findall(value)
-            self.targets.append(name)
-            self.operands += [operand for _, operand, *_ in found]
-            values.append(_OPERAND.sub(r"\1", value))
-            for name, bracket, index in [(name, *index), *(each[1:] for each in found)]:
-                if bracket:
-                    self.walks[name] = Walk(_steps(index), bracket == "{")
-        self.form = "; ".join(values)
+            targets = [_TARGET.match(target).groups()]
+            operands = [found[1:] for found in _OPERAND.findall(value)]
+            self.targets += [name for name, *_ in targets]
+            self.operands += [name for name, *_ in operands]
+            indices = [found for found in (*targets, *operands) if found[1]]
+            self.walks |= {name: Walk(_steps(at), left == "{") for name, left, at in indices}
+            forms.append(_OPERAND.sub(r"\1", value))
+        self.form = "; ".join(forms)
         self.axes = list(dict.fromkeys(axis for w in self.walks.values() for axis in w.steps))
 
 
@@ -54,75 +52,68 @@ def _steps(index: str) -> dict[str, str]:
 class Solution:
     """What the words of a formula are for a nest; Unfit where it walks otherwise.
 
-    known : numbers that are known before; ``zero_point`` is what is subtracted from codes.
+    numbers : by their words; ``zero_point`` is what is subtracted from codes.
+    read : operands as they are read. accesses : stores, and loads of operands; linears : their
+    indices. loops : of each axis, innermost first.
     """
 
     def __init__(self, formula: Formula, nest: Nest, known: dict[str, int]):
         self.formula, self.nest = formula, nest
-        operands = nest.form.operands
-        self.numbers = {"zero_point": -sum(operand.addend for operand in operands), **known}
-        self.read = dict(zip(formula.operands, (operand.expr for operand in operands), strict=True))
-        self.accesses: dict = {}  # stores, and loads of operands
-        targets = zip(formula.targets, nest.stores, strict=True)
-        loads = zip(formula.operands, (operand.load for operand in operands), strict=True)
-        for name, access in (*targets, *loads):
-            buffer, seen = buffer_of(access), self.accesses.setdefault(name, access)
-            check(buffer is None or buffer.same_as(buffer_of(seen)), f"it has more than one {name}")
+        found = dict(zip(formula.operands, nest.form.operands, strict=True))
+        zero_point = -sum(operand.addend for operand in found.values())
+        self.numbers = {"zero_point": zero_point, **known}
+        self.read = {name: operand.expr for name, operand in found.items()}
+        loads = {name: operand.load for name, operand in found.items()}
+        self.accesses = {name: load for name, load in loads.items() if load is not None}
+        for name, store in zip(formula.targets, nest.stores, strict=True):
+            same = buffer_of(self.accesses.setdefault(name, store)).same_as(store.buffer)
+            check(same, f"it has more than one {name}")
         self.linears = {name: nest.linear(self.accesses[name]) for name in formula.walks}
-        self.loops: dict = {axis: [] for axis in formula.axes}
-        self._assign([*nest.loops, *nest.inner])
+        self.loops = self._assigned((*nest.loops, *nest.inner))
         for axis, loops in self.loops.items():
-            extent = self._extent(axis)
-            known_extent = self.numbers.setdefault(axis.upper(), extent)
-            check(extent == known_extent, f"{len(loops)} loops make its axis {axis}")
+            extent = extent_of(loops)
+            check(self._number(axis.upper(), extent) == extent, f"its axis {axis} is cut")
         for name, walk in formula.walks.items():
-            self._verify(name, walk)
+            self._solve(walk, self.linears[name], name)
 
-    def _extent(self, axis: str) -> int:
-        extent = 1
-        for loop in self.loops[axis]:
-            extent *= int(loop.extent)
-        return extent
-
-    def _assign(self, loops) -> None:
-        """Give each loop, the innermost first, to an axis that may have it."""
+    def _assigned(self, loops) -> dict:
+        """Each loop, the innermost first, goes to an axis that may have it."""
+        found: dict = {axis: [] for axis in self.formula.axes}
         waiting = list(reversed(self.formula.axes))
         for loop in reversed(loops):
-            while waiting and not self._may_have(waiting[0], loop):
+            while waiting and not self._may_have(waiting[0], [*found[waiting[0]], loop]):
                 waiting.pop(0)
-            check(waiting, f"no axis of it is loop {loop.loop_var.name}")
-            self.loops[waiting[0]].append(loop)
+            check(waiting, f"its loop {loop.loop_var.name} is along no axis")
+            found[waiting[0]].append(loop)
+        return found
 
-    def _may_have(self, axis: str, loop) -> bool:
-        loops, extent = self.loops[axis], self._extent(axis)
-        if extent == self.numbers.get(axis.upper()) or (loops and axis not in _FUSED):
-            return False
-        for name, walk in self.formula.walks.items():
-            step, of = walk.steps.get(axis), self.linears[name].of
-            dense = of[loops[0]] * extent if loops else 1
-            if (step is None and of[loop]) or (
-                (loops or step == "1") and step and of[loop] != dense
-            ):
-                return False
-        return True
+    def _may_have(self, axis: str, loops) -> bool:
+        full = extent_of(loops[:-1]) == self.numbers.get(axis.upper())
+        return (
+            not full
+            and (len(loops) == 1 or axis in _FUSED)
+            and all(
+                _is_along(walk.steps.get(axis, "0"), self.linears[name], loops)
+                for name, walk in self.formula.walks.items()
+            )
+        )
 
-    def _verify(self, name: str, walk: Walk) -> None:
-        linear = self.linears[name]
+    def _solve(self, walk: Walk, linear, name: str) -> None:
         for axis, step in walk.steps.items():
             if self.loops[axis]:
                 found = linear.of[self.loops[axis][0]]
-                check(self.number(step, found) == found, f"its {name} is walked otherwise")
-            elif step not in self.numbers and step != "1":
-                others = [self._extent(other) for other in walk.steps if other != axis]
-                self.numbers[step] = max(others, default=0)  # nothing is multiplied with it
+                check(self._number(step, found) == found, f"its {name} is walked otherwise")
+            else:  # nothing is multiplied with it
+                others = [extent_of(self.loops[other]) for other in walk.steps if other != axis]
+                self._number(step, max(others, default=0))
         whole = linear.constant == 0 and buffer_of(self.accesses[name]) in self.nest.scratch
         check(whole or not walk.is_scratch, f"its {name} is no scratch")
 
-    def number(self, word: str, found: int) -> int:
+    def _number(self, word: str, found: int) -> int:
         return int(word) if word.isdigit() else self.numbers.setdefault(word, found)
 
     def arguments(self, words) -> list:
-        """For words: addresses of operands, for bits of the first and where they begin; numbers."""
+        """For words: addresses of operands, of bits the first and where they begin; numbers."""
         return [argument for word in words for argument in self._argument(word)]
 
     def _argument(self, word: str) -> list:
@@ -131,11 +122,13 @@ class Solution:
         if word not in self.linears:
             return [self.read[word]]
         base, buffer = self.linears[word].base, buffer_of(self.accesses[word])
-        if str(buffer.ty.dtype) == "bool":
-            return [address(buffer), base]
-        return [address(buffer, base)]
+        is_bits = str(buffer.ty.dtype) == "bool"
+        return [address(buffer), base] if is_bits else [address(buffer, base)]
 
 
-def buffer_of(access):
-    """Of a load or a store; None of what is neither."""
-    return getattr(access, "buffer", getattr(access, "source", None))
+def _is_along(step: str, linear, loops) -> bool:
+    """Whether an index has that step along loops, innermost first, so far as it is known."""
+    if step == "0":
+        return linear.of[loops[-1]] == 0
+    first = 1 if step == "1" else linear.of[loops[0]]
+    return is_dense(reversed(loops), linear, step=first)

@@ -26,7 +26,7 @@ class Linear:
     def __init__(self, index, loops):
         parts = sym.detect_linear_equation(index, [loop.loop_var for loop in loops])
         found = bool(parts) and all(isinstance(c, tirx.IntImm) for c in parts[:-1])
-        check(found, "an index is no sum of its loops")
+        check(found, "an operand is not read in equal steps")
         self.base = parts[-1]
         self.of = {loop: int(c) for loop, c in zip(loops, parts, strict=False)}
 
@@ -82,6 +82,17 @@ class Nest:
         """A number as a sum of the loops."""
         return Linear(uncast(expr), self.loops)
 
+    def is_whole(self) -> bool:
+        """Whether it fills all of its scratch."""
+        filled = extent_of(self.loops) == self.scratch.elements.get(self.store.buffer)
+        return filled and self.linear(self.store).constant == 0
+
+    def with_store(self, store):
+        """Its loops around another store."""
+        for loop in reversed(self.loops):
+            store = tirx.For(loop.loop_var, loop.min, loop.extent, loop.kind, store)
+        return store
+
     def is_still(self, expr) -> bool:
         """Whether no loop of the nest changes it."""
         used = set(tirx.analysis.undefined_vars(expr))
@@ -113,7 +124,7 @@ def extent_of(loops) -> int:
 def is_dense(loops, *linears, step: int = 1) -> bool:
     """Whether the loops, the last one fastest, walk each index in equal steps."""
     stride = step
-    for loop in reversed(loops):
+    for loop in reversed([*loops]):
         if any(linear.of[loop] != stride for linear in linears):
             return False
         stride *= int(loop.extent)
@@ -123,3 +134,8 @@ def is_dense(loops, *linears, step: int = 1) -> bool:
 def address(buffer, base=0):
     """Of an element of a flat buffer."""
     return tirx.address_of(buffer[base])
+
+
+def buffer_of(access):
+    """Of a load or a store."""
+    return access.buffer if isinstance(access, tirx.BufferStore) else access.source

@@ -22,7 +22,7 @@ class Microkernel:
     formulas : what it computes, by form (see `form_of`).
     before : nest -> numbers that are known before a formula is solved.
     beside : solution -> None; checks, and finds further numbers.
-    instead : nest -> what stands for a nest that no call does, or None.
+    instead : (nest, its formula or None) -> what stands for it where no call does, or None.
     macs : arguments by their words -> multiply-accumulates.
     watches : whether it reports numbers that are not finite.
     """
@@ -33,16 +33,16 @@ class Microkernel:
     formulas: dict[str, Formula]
     before: Callable[[Nest], dict] = lambda nest: {}
     beside: Callable[[Solution], None] = lambda solution: None
-    instead: Callable[[Nest], object] = lambda nest: None
+    instead: Callable[[Nest, Formula | None], object] = lambda nest, formula: None
     macs: Callable[[SimpleNamespace], int] | None = None
     watches: bool = False
 
     def statement(self, nest: Nest):
         """What stands for a nest; raises Unfit."""
         try:
-            if (statement := self.instead(nest)) is not None:
-                return statement
             formula = self.formulas.get(nest.form.text)
+            if (statement := self.instead(nest, formula)) is not None:
+                return statement
             check(formula is not None, f"it would compute {nest.form.text}")
             solution = Solution(formula, nest, self.before(nest))
             self.beside(solution)

@@ -49,7 +49,7 @@ def window(taps, pixels) -> Window:
     # what is left of one or two loops moves along a row of the plane, or down
     down = taps[:-1] if len(taps) == 2 else [tap for tap in taps if tap[1] != 1]
     across = [tap for tap in taps if tap not in down]
-    check(len(taps) <= 2 and all(step == 1 for _, step in across), "it has no dilation")
+    check(len(taps) <= 2 and all(step == 1 for _, step in across), "odt_window has no dilation")
     pitch = down[0][1] if down else 0
     height, width = (part[0][0] if part else 1 for part in (down, across))
     return Window(height, width, pitch, *_tile(pixels, pitch))
@@ -61,8 +61,11 @@ def _tile(pixels, pitch: int) -> tuple[int, int, int]:
         return 1, 1, 1
     *down, (count, stride) = pixels
     if down:
-        check(len(down) == 1 and pitch > 0, "it takes filters of one row to one row of results")
-        check(down[0][1] == stride * pitch, "it has one stride, and no dilation")
+        check(
+            len(down) == 1 and pitch > 0,
+            "odt_window takes filters of one row to one row of results",
+        )
+        check(down[0][1] == stride * pitch, "odt_window has one stride, and no dilation")
         return stride, down[0][0], count
     if pitch and stride % pitch == 0:
         return stride // pitch, count, 1

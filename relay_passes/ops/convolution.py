@@ -13,7 +13,7 @@ from tvm import relax, te, tirx
 from ..graph import shape_of
 from .channels import indices_of, ranges_of, source_channel, take_channels
 from .registry import attributes, call, float_of_shape, register
-from .staging import COLUMNS, FILTERS, PLANE, TAPS
+from .staging import COLUMNS, FILTERS, NO_MICROKERNEL, PLANE, TAPS
 
 
 def conv2d_input_grad(adjoint, weight, shape, conv_attrs) -> relax.Call:
@@ -216,7 +216,8 @@ def _grouped_weight_grad(attrs, adjoint, data):
         tap = _tap(attrs, data, n, channel, h, w, i, j)
         return te.sum(adjoint[n, source_channel(attrs["rows"], o), h, w] * tap, axis=[n, h, w])
 
-    return te.compute(attrs["shape"], element, name="weight_grad")
+    reason = "no microkernel for weight gradients of grouped convolutions"
+    return te.compute(attrs["shape"], element, name="weight_grad", attrs={NO_MICROKERNEL: reason})
 
 
 def _tap(attrs, data, n, channel, h, w, i, j):

@@ -9,8 +9,9 @@ from tvm import relax, te, tirx
 from tvm.s_tir import Schedule
 
 from relay_passes import DefaultSchedule, InPlace, LowerToLoops, SelectMicrokernels
-from relay_passes.in_place import workspace_bytes
+from relay_passes.in_place import reason_for_plain_loops, workspace_bytes
 from relay_passes.microkernels import macs_of
+from relay_passes.microkernels.record import MARK
 from relay_passes.ops import channels, convolution, quantized
 from relay_passes.schedule_tiles import tile_sizes
 
@@ -124,6 +125,7 @@ def test_a_dilated_depthwise_convolution_stays_loops():
     kernel = selected(*qconv((1, 6, 9, 9), weight, dilation=(2, 2), groups=6))
     assert [name for name, *_ in before_the_end(kernel)] == ["odt_widen_plane"]
     assert "odt_taps" not in kernel.script()
+    assert reason_for_plain_loops(kernel) == "odt_window has no dilation"
 
 
 def test_weights_of_two_arrays_are_put_together_once():
@@ -209,21 +211,162 @@ def test_calls_count_the_same_work_as_loops(data, weight, options):
     assert work(kernel.body, 1) == expected
 
 
-def test_scratch_that_something_else_reads_too_keeps_its_order():
-    """All nests around a buffer agree on its order, or all of them stay loops."""
-    x, w = placeholder("x", 16, 4), placeholder("w", 4, 16)
-    columns = te.compute((4, 16), lambda p, k: x[k, p].astype("int16"), name="columns")
+def marked_loops(tensors, **marks) -> tvm.IRModule:
+    """Loops of a kernel whose blocks are annotated by hand."""
+    schedule = Schedule(tvm.IRModule({"main": te.create_prim_func(tensors)}))
+    schedule.decompose_reduction(schedule.get_sblock("acc"), schedule.get_loops("acc")[0])
+    for block, name in marks.items():
+        schedule.annotate(schedule.get_loops(block)[0], MARK, name)
+    return tvm.transform.Sequential([LowerToLoops(), InPlace()])(schedule.mod)
+
+
+def product_of(columns, w):
     k = te.reduce_axis((0, 16), "k")
-    product = te.compute(
+    return te.compute(
         (4, 4),
         lambda o, p: te.sum(columns[p, k].astype("int32") * w[o, k].astype("int32"), axis=k),
         name="acc",
     )
-    result = te.compute((4, 4), lambda o, p: product[o, p] + columns[p, o], name="result")
-    schedule = Schedule(tvm.IRModule({"main": te.create_prim_func([x, w, result])}))
-    schedule.decompose_reduction(schedule.get_sblock("acc"), schedule.get_loops("acc")[0])
-    module = tvm.transform.Sequential([LowerToLoops(), InPlace()])(schedule.mod)
-    assert calls(SelectMicrokernels()(module)["main"]) == []
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_scratch_that_something_else_reads_too_keeps_its_order(shared):
+    """All nests around a buffer agree on its order, or all of them stay loops."""
+    x, w = placeholder("x", 16, 4), placeholder("w", 4, 16)
+    columns = te.compute((4, 16), lambda p, k: x[k, p].astype("int16"), name="columns")
+    product = product_of(columns, w)
+
+    def element(o, p):
+        return product[o, p] + columns[p, o] if shared else product[o, p] + 1
+
+    result = te.compute((4, 4), element, name="result")
+    module = marked_loops([x, w, result], columns="odt_pack", acc_update="odt_dot")
+    kernel = SelectMicrokernels()(module)["main"]
+    if shared:
+        assert calls(kernel) == [] and MARK not in kernel.script()
+        assert reason_for_plain_loops(kernel) == "scratch of microkernels is used by loops, too"
+    else:
+        assert calls(kernel) == [("odt_pack", 4, 0, 4, 16), ("odt_dot", 16, 4, 16, 0, 16, 4)]
+        assert reason_for_plain_loops(kernel) is None
+
+
+@pytest.mark.parametrize(
+    "marks, reason",
+    [
+        (
+            {"columns": "odt_pack", "acc_update": "odt_dot_f32"},
+            "odt_dot_f32: it would compute (own + (int16 * int8))",
+        ),
+        (
+            {"columns": "odt_pack_rows", "acc_update": "odt_dot"},
+            "odt_pack_rows: its loop p is along no axis",
+        ),
+        ({"columns": "odt_pack"}, "odt_pack: no microkernel reads what it fills"),
+        ({"acc_update": "odt_dot"}, "scratch of microkernels is used by loops, too"),
+        ({"acc_init": "odt_dot"}, "odt_dot: it would compute number"),
+        ({"result": "odt_add_s8"}, "odt_add_s8: it would compute"),
+    ],
+)
+def test_where_one_check_fails_all_stays_loops_and_says_why(marks, reason):
+    x, w = placeholder("x", 16, 4), placeholder("w", 4, 16)
+    columns = te.compute((4, 16), lambda p, k: x[k, p].astype("int16"), name="columns")
+    product = product_of(columns, w)
+    result = te.compute((4, 4), lambda o, p: product[o, p] * 2, name="result")
+    kernel = SelectMicrokernels()(marked_loops([x, w, result], **marks))["main"]
+    assert reason_for_plain_loops(kernel).startswith(reason)
+    plain = SelectMicrokernels()(marked_loops([x, w, result]))["main"]
+    assert reason_for_plain_loops(plain) is None
+    tvm.ir.assert_structural_equal(kernel.without_attr("odt.plain_loops"), plain)
+
+
+def test_what_is_not_annotated_is_left_alone():
+    *tensors, result = qconv((1, 8, 8, 8), (16, 8, 1, 1))
+    module = tvm.IRModule({"main": te.create_prim_func([*tensors, result])})
+    schedule = Schedule(module)
+    for stage in ("columns", "widened", "code"):
+        if stage in module.script():
+            schedule.compute_inline(stage)
+    loops = tvm.transform.Sequential([LowerToLoops(), InPlace()])(schedule.mod)
+    tvm.ir.assert_structural_equal(SelectMicrokernels()(loops), loops)
+
+
+def annotations(*tensors) -> list[str]:
+    """What a schedule says its nests are for, in their order."""
+    module = tvm.IRModule({"main": te.create_prim_func(tensors)})
+    found = []
+
+    def visit(node):
+        if isinstance(node, tirx.AttrStmt) and node.attr_key == MARK:
+            found.append(str(node.value.value))
+        for child in (*getattr(node, "seq", ()), getattr(node, "body", None)):
+            if child is not None:
+                visit(child)
+
+    visit(LowerToLoops()(DefaultSchedule()(module))["main"].body)
+    return found
+
+
+def test_a_schedule_says_what_each_nest_is_for():
+    pointwise = qconv((1, 48, 16, 16), (96, 48, 1, 1))
+    assert annotations(*pointwise) == [
+        *("odt_pack", "odt_pack_rows", "odt_clear"),
+        *("odt_dot_columns", "odt_requantize_tile"),
+    ]
+    depthwise = qconv((1, 6, 9, 8), (6, 1, 3, 3), padding=(1, 1, 1, 1), groups=6)
+    assert annotations(*depthwise) == [
+        *("odt_widen_plane", "odt_taps", "odt_clear"),
+        *("odt_window", "odt_requantize_tile"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "tensors, limit, reason",
+    [
+        (
+            lambda: qconv((1, 6, 8, 8), (6, 1, 3, 3), strides=(1, 2), groups=6),
+            *(None, "odt_window has one stride, and no dilation"),
+        ),
+        (
+            lambda: qconv((1, 6, 8, 8), (6, 1, 1, 3), groups=6),
+            *(None, "odt_window takes filters of one row to one row of results"),
+        ),
+        (
+            lambda: qconv((1, 16, 16, 16), (16, 4, 1, 1), groups=4),
+            *(None, "columns of several groups are staged at once"),
+        ),
+        (
+            lambda: qconv((1, 64, 8, 8), (64, 64, 1, 1)),
+            *(100, "not enough scratch: 128 bytes wanted, 100 allowed"),
+        ),
+        (
+            lambda: qconv((1, 6, 8, 8), (6, 1, 3, 3), groups=6),
+            *(100, "not enough scratch: 128 bytes wanted, 100 allowed"),
+        ),
+    ],
+)
+def test_a_kernel_that_sums_in_plain_loops_says_why(tensors, limit, reason):
+    module = tvm.IRModule({"main": te.create_prim_func(tensors())})
+    scratch = {} if limit is None else {"main": limit}
+    passes = [DefaultSchedule(scratch=scratch), LowerToLoops(), InPlace(), SelectMicrokernels()]
+    kernel = tvm.transform.Sequential(passes)(module)["main"]
+    assert reason_for_plain_loops(kernel) == reason
+
+
+def test_a_grouped_weight_gradient_says_that_it_has_no_microkernel():
+    adjoint = placeholder("d", 1, 6, 8, 8, dtype="float32")
+    data = placeholder("x", 1, 6, 8, 8, dtype="float32")
+    attrs = {**GEOMETRY, "padding": [1, 1, 1, 1], "groups": 6, "shape": [6, 1, 3, 3]}
+    result = convolution._weight_grad({**attrs, "rows": [0, 6]}, adjoint, data)
+    reason = "no microkernel for weight gradients of grouped convolutions"
+    assert reason_for_plain_loops(selected(adjoint, data, result)) == reason
+
+
+def test_an_operator_without_stages_says_that_it_has_no_microkernel():
+    a, b = (placeholder(name, 8, 8, dtype="float32") for name in "ab")
+    k = te.reduce_axis((0, 8), "k")
+    result = te.compute((8, 8), lambda i, j: te.sum(a[i, k] * b[k, j], axis=k), name="matmul")
+    reason = "no microkernel for this operator in float32"
+    assert reason_for_plain_loops(selected(a, b, result)) == reason
 
 
 def test_the_scratch_of_a_kernel_is_counted_again():

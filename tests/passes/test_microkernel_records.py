@@ -1,0 +1,1 @@
+"""Records of microkernels: forms, formulas, and what the runtime's headers declare."""
