@@ -114,7 +114,7 @@ class Step:
     """
 
     tasks: tuple[Task, ...]
-    constants: Mapping[str, np.ndarray] = field(default_factory=dict, repr=False)
+    constants: Mapping[str, np.ndarray] = field(default_factory=dict, repr=False, compare=False)
     results: tuple[Tensor, ...] = ()
     rollback: bool = False
     peak_bytes: int | None = None

@@ -122,21 +122,18 @@ def updating(body, *names, shape=(1, 8)) -> tvm.IRModule:
     return module
 
 
-@pytest.mark.parametrize(
-    "passes", [(), (ReorderForMemory(rollback=True),)], ids=["read", "ordered"]
-)
-def test_an_update_reads_the_new_value_of_another_parameter(passes):
+@pytest.mark.parametrize("order", [False, True])
+def test_an_update_reads_the_new_value_of_another_parameter(order):
     """As that of a weight under momentum does; both updates are stored over the old values."""
     module = updating(with_momentum, "velocity", "weight")
-    step = read_step(tvm.transform.Sequential(passes)(module), ("input",))
+    step = read_step(ReorderForMemory(rollback=True)(module) if order else module, ("input",))
     first, second = (step.tasks[index] for index, _ in step.updates)
     assert first.updates == (temporary_of("velocity", 1),)
     assert second.inputs == (temporary_of("weight", 0), temporary_of("velocity", 1))
     assert [t.name for _, t in step.backups] == (["velocity", "weight"] if order else [])
     generator = np.random.default_rng(0)
-    values = {
-        n: generator.normal(size=(1, 8)).astype("float32") for n in ("x", "velocity", "weight")
-    }
+    names = ("x", "velocity", "weight")
+    values = {name: generator.normal(size=(1, 8)).astype("float32") for name in names}
     tensors = Interpreter(step, values).run(input=values["x"])
     velocity = np.exp(values["velocity"]) + values["x"]
     np.testing.assert_allclose(tensors["velocity"], velocity, rtol=1e-6)
