@@ -52,10 +52,9 @@ def _check_updates(function, name: str, trained: Collection[str]) -> None:
     updated = result.fields[1:] if isinstance(result, relax.Tuple) else []
     new_values = dict(zip(names, updated, strict=False))
     parameters = {p.name: p for p in function.params}
-    for missing in (
-        n for n in dict.fromkeys([*names, *trained]) if new_values.get(n) not in values
-    ):
-        raise AssertionError(f'{name}: nothing updates "{missing}", which trains')
+    for parameter in (*names, *trained):
+        if new_values.get(parameter) not in values:
+            raise AssertionError(f'{name}: nothing updates "{parameter}", which trains')
     for parameter, new in new_values.items():
         value = values[new]
         gradients = [("gradient", g) for g in value.args[1:2] if op_name(value) in _UPDATES]
