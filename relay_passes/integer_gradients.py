@@ -17,7 +17,7 @@ from .ops.integer_gradient import (
 )
 
 FUNCTION = "main"
-_INTEGER = ("relax.odt.integer_input_grad", "relax.odt.integer_weight_grad")
+_INTEGER = {"relax.odt.integer_input_grad", "relax.odt.integer_weight_grad"}
 
 
 @tvm.transform.module_pass(opt_level=0, name="IntegerGradients")
@@ -70,7 +70,7 @@ class IntegerGradients:
             return value
 
         result = rebuilt(function, rewrite)
-        if any(op_name(b.value) in _INTEGER for b in bindings_of(result)):
+        if not _INTEGER.isdisjoint(op_name(b.value) for b in bindings_of(result)):
             result = result.with_attr("backward", "int16")
         functions = dict(module.functions_items())
         functions[module.get_global_var(FUNCTION)] = result

@@ -50,7 +50,7 @@ class NarrowAdjoints:
     Parameters
     ----------
     format : "bfloat16" (half the bytes), "float8" (a quarter), see `ops.precision`; "float32"
-        leaves the module alone.
+        leaves the module alone. Attribute added to ``main``: ``backward``, the format.
 
     Examples
     --------
@@ -73,10 +73,9 @@ class NarrowAdjoints:
     def transform_module(self, module: tvm.IRModule, _context) -> tvm.IRModule:
         if self.format == "float32":
             return module
+        function = _narrowed(main_of(module, "NarrowAdjoints"), self.format)
         functions = dict(module.functions_items())
-        functions[module.get_global_var(FUNCTION)] = _narrowed(
-            main_of(module, "NarrowAdjoints"), self.format
-        )
+        functions[module.get_global_var(FUNCTION)] = function.with_attr("backward", self.format)
         return tvm.IRModule(functions, attrs=module.attrs)
 
 

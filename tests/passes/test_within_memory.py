@@ -81,3 +81,4 @@ def test_the_step_says_which_backward_it_has(quantized, expected):
     network = tiny_model("cnn_int8" if quantized else "cnn")
     assert step_of(Lowering(), network, "float32").backward == "float32"
     assert step_of(Lowering(), network, "int16").backward == expected
+    assert step_of(Lowering(), network, "bfloat16").backward == "bfloat16"
