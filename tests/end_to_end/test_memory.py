@@ -32,8 +32,6 @@ SCHEMES = Path(__file__).resolve().parents[2] / "benchmarks/schemes"
 FAST = {("mcunet-5fps", scheme) for scheme in ("49kb", "100kb", "last:3", "full")}
 SAVED = [tuple(path.stem.rsplit("-", 1)) for path in sorted(SCHEMES.glob("*.json"))]
 BENCHMARK = {*FAST, *SAVED, *((net, scheme) for net, _ in SAVED for scheme in ("head", "full"))}
-    (n, s) for n in ("mbv2-w0.35", "proxyless-w0.3") for s in ("head", "49kb", "100kb", "full")
-]
 
 
 def roomy(kind, scheme, classes):
