@@ -13,6 +13,7 @@ import multiprocessing
 import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 
@@ -25,10 +26,11 @@ from rich.table import Table
 from tvm import relax
 
 import tvm_ondevice_train as odt
-from relay_passes.graph import Renamer, bindings_of
+from relay_passes.graph import ALIGN, Renamer, bindings_of
+from relay_passes.pipeline import STEP_ROLES, training_passes
 from relay_passes.read_step import read_step
-from tvm_ondevice_train.codegen.layout import ARENA_ALIGN, PlannedStep, plan_step
-from tvm_ondevice_train.compile import STEP_ROLES, CompiledModel, training_passes
+from tvm_ondevice_train.codegen.layout import PlannedStep, plan_step
+from tvm_ondevice_train.compile import CompiledModel
 from tvm_ondevice_train.device.build import build, sizes
 from tvm_ondevice_train.device.toolchain import run_tool
 from tvm_ondevice_train.extra_memory import extra_memory
@@ -107,7 +109,9 @@ def run_case(name: str) -> dict:
     compiled = odt.compile(MODELS / f"{network}-c17.onnx", classes=CLASSES, scheme=scheme, **BOARD)
     seconds = round(time.perf_counter() - start, 1)
     report = compiled.report
-    step, evaluation = plan_step(compiled.source.train.step), compiled.source.evaluate
+    source = compiled.source
+    bare = replace(source.train.step, rollback=False, peak_bytes=None)
+    step, evaluation = plan_step(bare), source.evaluate
     stages, order = planned_stages(network, scheme, compiled, step)
     arena = stages["+ in place"]["arena_bytes"]
     bound = max(planned.plan.lower_bound_bytes for planned in (step, evaluation))
@@ -135,7 +139,7 @@ def planned_stages(
     """
     model = model_of(network)
     sliced = slice_model(model, resolve(scheme, model.layers))
-    passes = training_passes(sliced.slices, backward=compiled.report["backward"])
+    passes = training_passes(list(sliced.slices), backward=compiled.report["backward"])
     lowered = partial(lowered_step, sliced.model, passes)
     ordered = lowered()
     modules = {
@@ -213,7 +217,7 @@ def measured(compiled: CompiledModel) -> dict:
         run = odt.run_project(project, samples, steps=STEPS)
         linked = sizes(build(project))
     before_arena = linked.state_bytes + linked.other_bytes
-    alignment = -before_arena % ARENA_ALIGN
+    alignment = -before_arena % ALIGN
     linked_bytes = before_arena + alignment + linked.arena_bytes + linked.stack_bytes
     unused_stack = run["stack_reserved_bytes"] - run["stack_bytes"]
     for found in (linked_bytes, run["peak_sram_bytes"] + unused_stack + alignment):

@@ -146,6 +146,7 @@ def rebuilt(
         value = builder.normalize(rewrite(emit, binding.value))
         bindings.append(relax.VarBinding(binding.var, value))
     body = relax.SeqExpr([relax.DataflowBlock(bindings)], function.body.body)
+    body = builder.normalize(body)  # its type
     params = function.params if params is None else params
     return relax.Function(params, body, function.ret_ty, is_pure=True, attrs=function.attrs)
 

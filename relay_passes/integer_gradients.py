@@ -27,7 +27,7 @@ from .ops.integer_gradient import (
 )
 
 FUNCTION = "main"
-_INTEGER = ("relax.odt.integer_input_grad", "relax.odt.integer_weight_grad")
+_INTEGER = {"relax.odt.integer_input_grad", "relax.odt.integer_weight_grad"}
 
 
 @tvm.transform.module_pass(opt_level=0, name="IntegerGradients")
@@ -80,7 +80,7 @@ class IntegerGradients:
             return value
 
         result = rebuilt(function, rewrite)
-        if any(op_name(b.value) in _INTEGER for b in bindings_of(result)):
+        if not _INTEGER.isdisjoint(op_name(b.value) for b in bindings_of(result)):
             result = result.with_attr("backward", "int16")
         return relax.transform.DeadCodeElimination()(with_function(module, FUNCTION, result))
 

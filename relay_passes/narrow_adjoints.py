@@ -37,7 +37,7 @@ class NarrowAdjoints:
     Parameters
     ----------
     format : "bfloat16" (half the bytes), "float8" (a quarter), see `ops.precision`; "float32"
-        leaves the module alone.
+        leaves the module alone. Attribute added to ``main``: ``backward``, the format.
 
     Examples
     --------
@@ -60,8 +60,8 @@ class NarrowAdjoints:
     def transform_module(self, module: tvm.IRModule, _context) -> tvm.IRModule:
         if self.format == "float32":
             return module
-        function = main_of(module, "NarrowAdjoints")
-        return with_function(module, FUNCTION, _narrowed(function, self.format))
+        function = _narrowed(main_of(module, "NarrowAdjoints"), self.format)
+        return with_function(module, FUNCTION, function.with_attr("backward", self.format))
 
 
 def _narrowed(function: relax.Function, format: str) -> relax.Function:

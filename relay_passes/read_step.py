@@ -115,6 +115,10 @@ class _Reader:
         self.tensors[var] = outputs if is_tuple else outputs[0]
         kernel = self._kernel(gvar, len(fields), any(tensor.version for tensor in outputs))
         inputs = tuple(fields[index] for index in kernel.reads)
+        for index, new in enumerate(outputs):
+            over = [i for i, old in enumerate(inputs) if new.version and old == new.before]
+            stored = all((i, index) in kernel.in_place for i in over)
+            assert stored, f"{gvar.name_hint} reads {new.name} and is stored over it"
         kind = kind_of(gvar.name_hint)
         return Task(self._name(kind, fields, outputs), kind, kernel, inputs, outputs, binding)
 

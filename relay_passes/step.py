@@ -19,8 +19,6 @@ from .graph import aligned_bytes, tensor_bytes
 from .order_exact import Graph
 from .order_exact import Task as Node
 
-IN_ARENA = ("input", "temporary")
-
 
 @dataclass(frozen=True)
 class Tensor:
@@ -42,7 +40,7 @@ class Tensor:
 
     @property
     def in_arena(self) -> bool:
-        return self.role in IN_ARENA
+        return self.role in ("input", "temporary")
 
     @property
     def before(self) -> Tensor:
@@ -114,7 +112,7 @@ class Step:
     """
 
     tasks: tuple[Task, ...]
-    constants: Mapping[str, np.ndarray] = field(default_factory=dict, repr=False)
+    constants: Mapping[str, np.ndarray] = field(default_factory=dict, repr=False, compare=False)
     results: tuple[Tensor, ...] = ()
     rollback: bool = False
     peak_bytes: int | None = None

@@ -143,6 +143,7 @@ def test_compile_shows_the_memory_account_beside_the_budget(compiler, model, cap
         "SRAM 131,072 262,144 50%",
         "flash 524,288 1,048,576 50%",
         "arena, lower bound 99,984 bytes",
+        "arena, above its bound 16 bytes; no plan without them was found",
         "forward 2,656,768 MACs",
         "backward 123,456 MACs, int16",
         "trained by bias:2 260 values, 2 parameters",

@@ -1,13 +1,13 @@
 """`compile(dump_ir=...)`: the module after each pass, as files."""
 
 import ast
+import re
 
 import pytest
 import tiny
-import tvm
 
 from tvm_ondevice_train import compile
-from tvm_ondevice_train.dump_ir import ir_dump
+from tvm_ondevice_train.dump_ir import IRDump
 from tvm_ondevice_train.errors import OdtError
 
 TRAINING = ["SparseBackward", "EliminateDeadGradients", "IntegerGradients"]
@@ -53,9 +53,20 @@ def test_the_generated_code_is_the_same(dumped):
     assert compile(model).files == compile(model, dump_ir=dumped).files
 
 
-def test_without_a_directory_no_pass_is_watched():
-    with ir_dump(None, "training"):
-        assert not tvm.transform.PassContext.current().instruments
+def test_without_a_directory_nothing_is_written(monkeypatch):
+    monkeypatch.setattr(IRDump, "__call__", lambda *_: pytest.fail("a pass is watched"))
+    compile(tiny.network())
+
+
+@pytest.mark.parametrize("part", ["training", "evaluation"])
+def test_what_was_dumped_last_is_what_was_compiled(dumped, part):
+    """Schedules may be tried that are not used; the dump is of those that are."""
+    source = compile(tiny.network(quantized=True)).source
+    step = {"training": source.train, "evaluation": source.evaluate}[part].step
+    text = sorted((dumped / part).iterdir())[-1].read_text()
+    called = re.findall(r"R\.call_tir\(cls\.(\w+),", text)
+    assert called == [task.call.value.args[0].name_hint for task in step.tasks]
+    assert re.search(r'"peak_bytes": (\d+)', text)[1] == str(step.peak_bytes)
 
 
 @pytest.mark.parametrize("place", ["", "training"])

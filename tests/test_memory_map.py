@@ -8,8 +8,7 @@ import pytest
 import tiny
 from PIL import Image
 
-from relay_passes.step import Step, Task, Tensor, prediction
-from tvm_ondevice_train.codegen.c_printer import CKernel
+from relay_passes.step import Kernel, Step, Task, Tensor, prediction
 from tvm_ondevice_train.codegen.layout import plan_step, workspace_name
 from tvm_ondevice_train.compile import build_steps
 from tvm_ondevice_train.memory_map import COLOURS, draw_memory_map, memory_rectangles
@@ -18,9 +17,8 @@ from tvm_ondevice_train.memory_map import COLOURS, draw_memory_map, memory_recta
 @cache
 def planned(quantized=True, in_place=True, training=True):
     model = tiny.network(quantized)
-    train, evaluate = build_steps(model, list(model.parameters), "cross_entropy")
-    program = train if training else prediction(evaluate)
-    return plan_step(program, in_place, rollback=training)
+    train, evaluate = build_steps(model, list(model.parameters), "cross_entropy", rollback=True)
+    return plan_step(train if training else prediction(evaluate), in_place)
 
 
 @pytest.fixture(params=[(True, True), (True, False), (False, True), (False, False)], ids=str)
@@ -62,12 +60,12 @@ def test_every_byte_of_a_small_step_by_hand():
     def temporary(name, size):
         return Tensor(name, (size,), "int8", "temporary")
 
-    def op(inputs, output, in_place=(), workspace_bytes=0, update=False):
-        kernel = CKernel("", tuple(range(len(inputs))), (), in_place, workspace_bytes, 0)
-        return Task("layer:op", "op", kernel, inputs, (output,), update)
+    def op(inputs, output, in_place=(), workspace_bytes=0):
+        kernel = Kernel(tuple(range(len(inputs))), in_place, workspace_bytes)
+        return Task("layer:op", "op", kernel, inputs, (output,))
 
     x, target = Tensor("x", (32,), "int8", "input"), Tensor("target", (1,), "int8", "target")
-    weight = Tensor("weight", (8,), "int8", "parameter")
+    weight = Tensor("weight", (8,), "int8", "parameter", version=1)
     saved, larger, adjoint = temporary("saved", 16), temporary("larger", 64), temporary("d", 48)
     loss = temporary("loss", 16)
     ops = (
@@ -75,7 +73,7 @@ def test_every_byte_of_a_small_step_by_hand():
         op((x,), larger, in_place=((0, 0),), workspace_bytes=96),  # begins 32 bytes before x
         op((larger, target), loss),
         op((larger, target), adjoint),
-        op((saved, adjoint), weight, update=True),
+        op((saved, adjoint), weight),
     )
     program = plan_step(Step(ops, {}, (loss, weight)))
     grown, scratch = program.plan.offsets["x"], program.plan.offsets["workspace of op 1"]

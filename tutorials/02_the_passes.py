@@ -27,7 +27,7 @@ from tvm import relax
 
 import tvm_ondevice_train as odt
 from relay_passes.graph import bindings_of, dtype_of, shape_of, tensor_bytes
-from relay_passes.read_step import read_step
+from relay_passes.pipeline import STEP_ROLES, training_passes
 from tvm_ondevice_train.codegen.layout import PlannedStep, plan_step
 from tvm_ondevice_train.memory_map import draw_memory_map
 from tvm_ondevice_train.relay import transform
@@ -116,8 +116,8 @@ def quantized(folder: Path) -> Path:
     return path
 
 
-# 2. The passes. What follows is the order of `odt.compile`; each can be left out, to see what it is
-#    worth. A pass is a function from module to module, so `Sequential` composes ours with TVM's.
+# 2. The passes are those of `odt.compile`, in the order of `relay_passes/pipeline.py`; each can be
+#    left out, to see what it is worth. A pass is a function from module to module.
 
 SPARSE = "SparseBackward"
 DEAD = "EliminateDeadGradients"
@@ -128,34 +128,17 @@ IN_PLACE = "results in place"
 PASSES = (SPARSE, DEAD, INTEGER, FUSE, REORDER, IN_PLACE)
 
 
-def graph_passes(on, everything) -> list:
-    """From the loss to a training step of Relax operators. `on` names the passes that take part."""
-    return [
-        transform.SparseBackward(SCHEME if SPARSE in on else everything),
-        *([transform.EliminateDeadGradients()] if DEAD in on else []),
-        *([transform.LowerQDQ()] if INTEGER in on else []),
-        relax.transform.CanonicalizeBindings(),
-        relax.transform.DeadCodeElimination(),
-    ]
-
-
-def kernel_passes(on, scratch=None) -> list:
-    """From Relax operators to calls of loop nests, one nest a kernel.
+def passes_of(on, everything, scratch=None) -> tuple[list, list]:
+    """Those that work on operators, and those from there to loop nests. `on` names who takes part.
 
     scratch : kernels that get little scratch memory or none, at the price of speed.
     """
-    fusion = [transform.FusePrologue(), relax.transform.FuseOps(), transform.MergeKernels()]
-    return [
-        relax.transform.LegalizeOps(skip_ops=["relax.reshape"]),
-        relax.transform.AnnotateTIROpPattern(),
-        *(fusion if FUSE in on else []),
-        relax.transform.DeadCodeElimination(),
-        transform.DefaultSchedule(scratch=scratch),
-        transform.LowerToLoops(),
-        transform.InPlace(),  # proves what may overwrite what; the plan uses it, or not
-        transform.SelectMicrokernels(),  # inner loops that the C runtime has by hand
-        *([transform.ReorderForMemory()] if REORDER in on else []),
-    ]
+    trained = SCHEME if SPARSE in on else everything
+    passes = training_passes(trained, backward="float32", scratch=scratch)
+    out = {name for names in set(PASSES) - {*on, SPARSE} for name in names.split(", ")}
+    passes = [each for each in passes if each.info.name not in out]
+    lowered = [each.info.name for each in passes].index("LegalizeOps")
+    return passes[:lowered], passes[lowered:]
 
 
 class Step(NamedTuple):
@@ -184,14 +167,14 @@ class Step(NamedTuple):
 
 def build(loss: tvm.IRModule, on) -> Step:
     everything = [parameter.name for parameter in loss["main"].params[2:]]
-    graph = tvm.transform.Sequential(graph_passes(on, everything))(loss)
+    graph = tvm.transform.Sequential(passes_of(on, everything)[0])(loss)
     scratch, less = None, {}
     while scratch != less:  # speed must not cost memory where that is the limit
         scratch = less
-        kernels = tvm.transform.Sequential(kernel_passes(on, scratch))(graph)
-        less = transform.with_less_scratch(kernels, scratch)
-    program = read_step(kernels, ("input", "target", "learning_rate", "seed"))
-    return Step(graph, kernels, plan_step(program, in_place=IN_PLACE in on))
+        kernels = tvm.transform.Sequential(passes_of(on, everything, scratch)[1])(graph)
+        step = transform.read_step(kernels, STEP_ROLES)
+        less = transform.with_less_scratch(step, scratch)
+    return Step(graph, kernels, plan_step(step, in_place=IN_PLACE in on))
 
 
 # 3. What is shown: a few lines of IR, and one row of the table.

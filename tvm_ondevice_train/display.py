@@ -37,6 +37,9 @@ def print_memory(report: Mapping, board) -> None:
         "backward": f"{_number(backward)} MACs, {report['backward']}",
         f"trained by {report['scheme']}": f"{_number(elements)} values, {len(trained)} parameters",
     }
+    above = report["arena_bytes"] - report["arena_lower_bound_bytes"]
+    if above:
+        facts["arena, above its bound"] = f"{_number(above)} bytes; no plan without them was found"
     if report["backup_bytes"]:
         facts["arena, for rollback"] = f"{_number(report['backup_bytes'])} bytes"
     _print_facts(facts)

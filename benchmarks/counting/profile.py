@@ -130,20 +130,17 @@ def op_rows(program: Step, instructions: list[int], kinds: dict[str, str]) -> li
 
 
 def backward_ops(program: Step) -> set[int]:
-    """Indices of the ops that depend on the target and that the loss does not depend on.
-
-    What an update stores is the parameter itself, and the loss read that before.
-    """
-    before = {program.results[0].name}
+    """Indices of the ops that depend on the target and that the loss does not depend on."""
+    before = {program.results[0]}
     for op in reversed(program.tasks):
-        if before & {t.name for t in op.outputs} and not op.updates:
-            before |= {t.name for t in op.inputs}
-    behind = {t.name for op in program.tasks for t in op.inputs if t.role == "target"}
+        if before & {*op.outputs}:
+            before |= {*op.inputs}
+    behind = {t for op in program.tasks for t in op.inputs if t.role == "target"}
     found = set()
     for index, op in enumerate(program.tasks):
-        if behind & {t.name for t in op.inputs}:
-            behind |= {t.name for t in op.outputs}
-            if op.updates or not before & {t.name for t in op.outputs}:
+        if behind & {*op.inputs}:
+            behind |= {*op.outputs}
+            if not before & {*op.outputs}:
                 found.add(index)
     return found
 

@@ -4,8 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from relay_passes.step import Step, Task, Tensor
-from tvm_ondevice_train.codegen.c_printer import CKernel
+from relay_passes.step import Kernel, Step, Task, Tensor
 from tvm_ondevice_train.codegen.in_place import Place, own_places, reuse_in_place
 from tvm_ondevice_train.codegen.layout import PlannedStep, live_ranges
 from tvm_ondevice_train.memory_plan import check_plan, plan
@@ -17,7 +16,7 @@ def tensor(name, size_bytes=16, role="temporary"):
 
 def op(inputs, outputs, in_place=((0, 0),), workspace_bytes=0):
     pairs = tuple(in_place) if inputs else ()
-    kernel = CKernel("", tuple(range(len(inputs))), (), pairs, workspace_bytes, 0)
+    kernel = Kernel(tuple(range(len(inputs))), pairs, workspace_bytes)
     return Task("layer:op", "op", kernel, tuple(inputs), tuple(outputs))
 
 

@@ -3,13 +3,11 @@
 import numpy as np
 import pytest
 
-from relay_passes.step import Step, Task, Tensor
-from tvm_ondevice_train.codegen.c_printer import CKernel
+from relay_passes.step import Kernel, Step, Task, Tensor
 from tvm_ondevice_train.codegen.in_place import own_places, reuse_in_place
 from tvm_ondevice_train.codegen.layout import (
     identifier,
     live_ranges,
-    live_tensors,
     merge_constants,
     parameter_slots,
     plan_step,
@@ -22,7 +20,7 @@ def temporary(name, elements=4, role="temporary"):
 
 
 def op(inputs, outputs, workspace_bytes=0, in_place=()):
-    kernel = CKernel("", tuple(range(len(inputs))), (), in_place, workspace_bytes, 0)
+    kernel = Kernel(tuple(range(len(inputs))), in_place, workspace_bytes)
     return Task("0:op", "op", kernel, tuple(inputs), tuple(outputs))
 
 
@@ -53,7 +51,7 @@ def test_buffers_live_from_the_first_op_to_the_last_that_needs_them():
 def test_a_result_that_a_later_op_reads_too_lives_to_the_end():
     a, b = temporary("a"), temporary("b")
     program = Step((op([], [a]), op([a], [b]), op([b], [])), {}, (a,))
-    assert live_tensors(program) == {a: (0, 2), b: (1, 2)}
+    assert program.live == {a: (0, 2), b: (1, 2)}
 
 
 def test_tensors_of_one_buffer_need_other_bytes_of_it_at_other_ops():
@@ -64,10 +62,9 @@ def test_tensors_of_one_buffer_need_other_bytes_of_it_at_other_ops():
     program = Step(steps, {}, ())
     spans = ((0, 32, 64), (2, 32, 48), (3, 0, 48))
     assert live_ranges(program, reuse_in_place(program)) == (Buffer("a", 64, 0, 4, 16, spans),)
-    assert live_tensors(program) == {a: (0, 1), b: (1, 3), c: (3, 4)}
+    assert program.live == {a: (0, 1), b: (1, 3), c: (3, 4)}
     planned = plan_step(program)
     assert [planned.offset(t) for t in (a, b, c)] == [32, 32, 0]
-    assert planned.step.live == live_tensors(program)
 
 
 def test_the_arena_is_smaller_where_results_take_the_place_of_operands():

@@ -34,9 +34,10 @@ def test_the_same_source_gives_the_same_bytes(quantized):
 
 
 def test_every_update_watches_for_what_is_not_finite(quantized):
-    program = compiled(quantized).source.train.step
-    watching = {index for index, op in enumerate(program.tasks) if op.kernel.watches}
-    assert watching == {index for index, _ in program.updates}
+    planned = compiled(quantized).source.train
+    printed = [planned.kernels[task.kernel] for task in planned.step.tasks]
+    watching = {index for index, kernel in enumerate(printed) if kernel.watches}
+    assert watching == {index for index, _ in planned.step.updates}
 
 
 def test_each_update_comes_behind_the_loss_and_behind_its_backup(quantized):

@@ -1,6 +1,7 @@
 """The memory account of a report against the program that was built and what it used."""
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -27,6 +28,10 @@ REAL = [
 ]
 MODELS = [*TINY, *(pytest.param(*case, marks=needs_models) for case in REAL)]
 ALL_SRAM = 4 << 20
+SCHEMES = Path(__file__).resolve().parents[2] / "benchmarks/schemes"
+FAST = {("mcunet-5fps", scheme) for scheme in ("49kb", "100kb", "last:3", "full")}
+SAVED = [tuple(path.stem.rsplit("-", 1)) for path in sorted(SCHEMES.glob("*.json"))]
+BENCHMARK = {*FAST, *SAVED, *((net, scheme) for net, _ in SAVED for scheme in ("head", "full"))}
 
 
 def roomy(kind, scheme, classes):
@@ -72,6 +77,24 @@ def test_no_buffer_is_overwritten_while_it_is_needed(kind, scheme, classes):
         check_plan(planned.buffers, planned.plan)
         assert planned.plan.total_bytes <= source.arena_bytes
         replay(planned, source)
+
+
+@needs_models
+@pytest.mark.parametrize(
+    ("net", "scheme"),
+    [pytest.param(*c, marks=() if c in FAST else pytest.mark.slow) for c in sorted(BENCHMARK)],
+)
+def test_the_arena_is_no_larger_than_the_peak_that_the_order_proves(net, scheme):
+    """What rollback keeps is in that; of each network the schemes of its benchmark."""
+    path = SCHEMES / f"{net}-{scheme}.json"
+    options = {"scheme": path if path.exists() else scheme, "classes": 10, "sram_bytes": ALL_SRAM}
+    compiled_model = odt.compile(model(f"mcunet_int8/{net}-c17.onnx"), **options)
+    source, report = compiled_model.source, compiled_model.report
+    for planned in (source.train, source.evaluate):
+        assert planned.step.peak_bytes == planned.plan.lower_bound_bytes
+    assert source.train.step.rollback and source.train.step.backups
+    peak = max(planned.step.peak_bytes for planned in (source.train, source.evaluate))
+    assert report["arena_bytes"] == report["arena_lower_bound_bytes"] == peak
 
 
 def replay(planned, source):

@@ -6,7 +6,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from relay_passes.order_search import Order, Task, live_bytes, peak_of, search
+from relay_passes import order_search
+from relay_passes.order_exact import Graph, Task
+from relay_passes.order_search import Order
+
+
+def search(tasks, sizes, results, **options) -> Order:
+    return order_search.search(Graph(tuple(tasks), sizes, frozenset(results)), **options)
+
+
+def live_bytes(tasks, sizes, results, order) -> list[int]:
+    """The bytes at each task of `order`: what is live, what the task writes, its workspace."""
+    return Graph(tuple(tasks), sizes, frozenset(results)).profile(order)
+
+
+def peak_of(*problem) -> int:
+    return max(live_bytes(*problem), default=0)
 
 
 def needs(tasks) -> list[set[int]]:

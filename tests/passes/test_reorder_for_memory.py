@@ -59,21 +59,66 @@ def is_in_order(module) -> bool:
     return True
 
 
-def updated_late(emit, x, b):
+def trained(module, *names) -> tvm.IRModule:
+    main = module["main"].with_attr("trained_parameters", list(names))
+    module.update_func(module.get_global_var("main"), main)
+    return module
+
+
+def updated_late(emit, x, b, c):
     """An adjoint is made, goes on, and updates a bias at the end."""
+    loss = emit(relax.op.max(x))
     adjoint = emit(relax.op.exp(x))
-    loss = emit(relax.op.sum(emit(relax.op.sqrt(adjoint))))
-    return [loss, emit(relax.op.subtract(b, adjoint))]
+    last = emit(relax.op.sum(emit(relax.op.sqrt(adjoint))))
+    return [loss, emit(relax.op.subtract(b, adjoint)), emit(relax.op.multiply(c, last))]
 
 
 def test_a_late_update_moves_up_so_that_the_next_adjoint_takes_the_place_of_its_own():
-    module = lowered(updated_late, x=(1, 256), b=(1, 256))
-    main = module["main"].with_attr("trained_parameters", ["b"])
-    module.update_func(module.get_global_var("main"), main)
-    assert kernels(module)[:-1] == ["tir_exp", "tir_sqrt", "sum", "subtract"]
+    module = trained(lowered(updated_late, x=(1, 256), b=(1, 256), c=()), "b", "c")
+    assert kernels(module)[:-1] == ["max", "tir_exp", "tir_sqrt", "sum", "subtract", "multiply"]
     found = ReorderForMemory()(module)
-    assert kernels(found)[:-1] == ["tir_exp", "subtract", "tir_sqrt", "sum"]
-    assert found["main"].attrs["peak_bytes"] == 1024 + 16  # of the sum
+    assert kernels(found)[:-1] == ["max", "tir_exp", "subtract", "tir_sqrt", "sum", "multiply"]
+    assert found["main"].attrs["peak_bytes"] == 1024 + 16 + 16  # of the sum, beside the loss
+
+
+def loss_last(emit, x, b):
+    """The update could run, and make room, before the loss is known."""
+    adjoint = emit(relax.op.exp(x))
+    updated = emit(relax.op.subtract(b, adjoint))
+    loss = emit(relax.op.sum(emit(relax.op.sqrt(x))))
+    return [loss, updated]
+
+
+@pytest.mark.parametrize("rollback", [False, True])
+def test_the_loss_is_known_before_the_first_update(rollback):
+    module = trained(lowered(loss_last, x=(1, 256), b=(1, 256)), "b")
+    found = ReorderForMemory(rollback=rollback)(module)
+    assert kernels(found)[-2] == "subtract"
+    assert found["main"].attrs["peak_bytes"] == 2048 + 16
+    assert found["main"].attrs["rollback"] == rollback
+
+
+def two_updates(emit, x, b, c):
+    """The large parameter's update comes first in the graph."""
+    loss = emit(relax.op.max(x))
+    first, second = emit(relax.op.exp(loss)), emit(relax.op.sum(x))
+    return [loss, emit(relax.op.multiply(b, first)), emit(relax.op.multiply(c, second))]
+
+
+@pytest.mark.parametrize(
+    "rollback, peak",
+    [
+        (False, 1024 + 2 * 16),  # x, loss and the other scalar
+        (True, 4096 + 3 * 16),  # x is gone when b is copied; scalars, of which one is c's copy
+    ],
+)
+def test_a_backup_takes_bytes_from_its_update_to_the_end(rollback, peak):
+    module = trained(lowered(two_updates, x=(1, 256), b=(1, 1024), c=()), "b", "c")
+    found = ReorderForMemory(rollback=rollback)(module)
+    attributes = found["main"].attrs
+    assert attributes["peak_bytes"] == attributes["peak_lower_bound_bytes"] == peak
+    order = kernels(found)
+    assert not rollback or order.index("sum") < order.index("multiply")
 
 
 def test_only_the_order_of_the_bindings_differs():
