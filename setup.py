@@ -20,6 +20,7 @@ TEST = [
     *PLOT,
     *TUNE,
     "pytest",
+    "pytest-cov",
     "pytest-xdist",
     "hypothesis",
     "setuptools>=71",  # the packaging test builds a wheel without network

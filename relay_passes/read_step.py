@@ -9,7 +9,7 @@ import tvm
 from tvm import relax
 
 from .graph import bindings_of, constant, dtype_of, main_of, op_name, shape_of
-from .in_place import in_place_pairs, parameters_read, workspace_bytes
+from .in_place import in_place_pairs, parameters_read, reason_for_plain_loops, workspace_bytes
 from .kernel_attributes import macs
 from .step import Kernel, Step, Task, Tensor, in_valid_order
 
@@ -171,7 +171,7 @@ def kernel_of(function, inputs: int, updates: bool = False) -> Kernel:
         if source in reads and output >= inputs
     )
     facts = workspace_bytes(function), macs(function), inputs, updates
-    return Kernel(reads, in_place, *facts, function)
+    return Kernel(reads, in_place, *facts, reason_for_plain_loops(function), function)
 
 
 def _next_version(tensor: Tensor) -> Tensor:

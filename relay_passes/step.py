@@ -61,6 +61,7 @@ class Kernel:
     reads : the operands that it loads, which are its arguments; of others only the shape matters.
     in_place : (argument, result) pairs that may be the same bytes.
     updates : whether a result is stored over another version; then what is not finite is left out.
+    plain_loops : why no microkernel makes its multiply-accumulates, if none does.
     """
 
     reads: tuple[int, ...]
@@ -69,6 +70,7 @@ class Kernel:
     macs: int = 0
     inputs: int = 0
     updates: bool = False
+    plain_loops: str | None = None
     function: tirx.PrimFunc | None = field(default=None, repr=False)
 
 

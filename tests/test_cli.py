@@ -21,6 +21,10 @@ REPORT = {
     "trainable_state_bytes": 20000,
     "stack_bytes": 8192,
     "flash_bytes": 524288,
+    "flash_holds_code": True,
+    "plain_loops": [
+        {"op": "conv:qconv2d", "macs": 27000, "share": 0.01, "reason": "odt_window has no dilation"}
+    ],
     "macs_forward": 2656768,
     "macs_backward": 123456,
     "backward": "int16",

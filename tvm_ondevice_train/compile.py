@@ -27,7 +27,7 @@ from .frontend import load
 from .model import Model
 from .operators.check import check_operators
 from .project import generate_project
-from .report import check_budget, make_report
+from .report import check_budget, flash_account, make_report
 from .scheme import UpdateScheme, errors_naming, resolve
 from .trained_slices import slice_model
 from .training_graph import loss_module, replace_head
@@ -159,9 +159,11 @@ def compile(
     used = train.backward if backward == AUTO else backward
     report = make_report(sliced, spec, source, target, loss, classes, used)
     report["made_from"] = _made_from(**made_from)
+    files = generate(source)
+    report |= flash_account(files, report, source, target)
     check_budget(report, source, target)
     initial = {name: model.parameters[name] for name in sliced.slices}
-    return CompiledModel(generate(source), report, source, target, initial, model)
+    return CompiledModel(files, report, source, target, initial, model)
 
 
 def _made_from(model, scheme, **options) -> dict | None:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from math import prod
 
 _NUMBERS = ("bytes", "budget", "used", "SRAM", "flash", "calls", "default", "tuned", "less")
+PLAIN_KERNELS = 3  # how many kernels in plain loops a summary names
 PLAIN_LINES = 20  # how many loss lines a run prints where there is no terminal
 
 
@@ -25,7 +26,8 @@ def print_memory(report: Mapping, board) -> None:
     for name, size_bytes in parts.items():
         table.add_row(f"  {name}", _number(size_bytes))
     table.add_row("SRAM", *_share(report["peak_sram_bytes"], board.sram_bytes))
-    table.add_row("flash", *_share(report["flash_bytes"], board.flash_bytes))
+    flash = "flash" if report["flash_holds_code"] else "flash, without code"
+    table.add_row(flash, *_share(report["flash_bytes"], board.flash_bytes))
     _console().print(table, "")
 
     trained = report["trained_parameters"].values()
@@ -42,7 +44,17 @@ def print_memory(report: Mapping, board) -> None:
         facts["arena, above its bound"] = f"{_number(above)} bytes; no plan without them was found"
     if report["backup_bytes"]:
         facts["arena, for rollback"] = f"{_number(report['backup_bytes'])} bytes"
-    _print_facts(facts)
+    _print_facts(facts | _plain_loops(report["plain_loops"]))
+
+
+def _plain_loops(found: list[Mapping]) -> dict[str, str]:
+    """The share of kernels without a microkernel, and why the largest have none."""
+    if not found:
+        return {}
+    share = sum(kernel["share"] for kernel in found)
+    facts = {"in plain loops": f"{share:.1%} of the MACs, {len(found)} kernels"}
+    largest = sorted(found, key=lambda kernel: -kernel["macs"])[:PLAIN_KERNELS]
+    return facts | {f"  {k['op']}": f"{k['share']:.1%}: {k['reason']}" for k in largest}
 
 
 def print_run(result: Mapping) -> None:

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
 
 from relay_passes.graph import ALIGN
-from relay_passes.step import prediction
+from relay_passes.step import Step, prediction
 
 from .boards import Board
 from .codegen.layout import PlannedStep, plan_step
 from .codegen.model_c import Source
+from .device.firmware_size import linked_flash_bytes
 from .errors import OdtError
 from .trained_slices import SlicedModel
 
 STACK_BYTES = 2048  # reserved by the linker script; `run` measures what is used
 STATE_HEADER_BYTES = 16  # odt_t: learning rate, seed, steps, pointer to the arena
 _PORT_BYTES = 72  # the most that a port for bare metal keeps of its link and its flash
-# estimates, from the C of kernels; the linker decides when the project is built
-CODE_BYTES_PER_CHARACTER, CODE_BYTES_PER_CALL = 0.72, 140  # calls of microkernels
-CODE_BYTES_RUNTIME = 13_500
 
 
 def make_report(
@@ -61,7 +59,6 @@ def make_report(
         "static_bytes": static_bytes,
         "stack_bytes": STACK_BYTES,
         "sram_budget_bytes": board.sram_bytes,
-        "flash_bytes": _flash_bytes(source),
         "flash_budget_bytes": board.flash_bytes,
         "macs_forward": forward,
         "macs_backward": step - forward,
@@ -77,19 +74,24 @@ def make_report(
             "shape": list(source.target.shape),
         },
         "trained_parameters": _trained(sliced, source),
+        "plain_loops": _plain_loops(source.train.step),
         "ops": _ops(source.train),
     }
 
 
-def _flash_bytes(source: Source) -> int:
-    """Constants to the byte, code by estimate."""
+def flash_account(files: Mapping[str, str], report: dict, source: Source, board: Board) -> dict:
+    """What the board's compiler says of the firmware; where there is none, the constants alone.
+
+    files : the C of `source`; report : of it, see `make_report`.
+    """
+    linked = linked_flash_bytes(files, report, board)
     constants = [*source.frozen.values(), *source.constants.values()]
-    data = sum(v.nbytes for v in constants) + sum(slot.value.nbytes for slot in source.slots)
-    kernels = {k.text for p in (source.train, source.evaluate) for k in p.kernels.values()}
-    characters = sum(len(kernel) for kernel in kernels)
-    calls = sum(len(re.findall(r"^ +odt_", kernel, re.MULTILINE)) for kernel in kernels)
-    code = CODE_BYTES_PER_CHARACTER * characters + CODE_BYTES_PER_CALL * calls
-    return data + CODE_BYTES_RUNTIME + round(code)
+    constant_bytes = sum(value.nbytes for value in constants)
+    constant_bytes += sum(slot.value.nbytes for slot in source.slots)
+    return {
+        "flash_bytes": constant_bytes if linked is None else linked,
+        "flash_holds_code": linked is not None,
+    }
 
 
 def _trained(sliced: SlicedModel, source: Source) -> dict:
@@ -115,6 +117,20 @@ def _trained(sliced: SlicedModel, source: Source) -> dict:
         }
 
     return {slot.name: entry(slot) for slot in source.slots}
+
+
+def _plain_loops(step: Step) -> list[dict]:
+    """The ops of a step whose multiply-accumulates no microkernel makes, and why."""
+    return [
+        {
+            "op": task.name,
+            "macs": task.kernel.macs,
+            "share": task.kernel.macs / step.macs,
+            "reason": task.kernel.plain_loops,
+        }
+        for task in step.tasks
+        if task.kernel.macs and task.kernel.plain_loops
+    ]
 
 
 def _ops(planned: PlannedStep) -> list[dict]:
@@ -149,7 +165,7 @@ def check_budget(report: dict, source: Source, board: Board) -> None:
     if board.flash_bytes is not None and report["flash_bytes"] > board.flash_bytes:
         excess = report["flash_bytes"] - board.flash_bytes
         raise OdtError(
-            f"{report['model']}: needs about {report['flash_bytes']:,} bytes of flash, {excess:,} "
+            f"{report['model']}: needs {report['flash_bytes']:,} bytes of flash, {excess:,} "
             f"more than the {board.flash_bytes:,} of {board.name}. Use a smaller model, or a board "
             "with more flash (--board, --flash)."
         )

@@ -57,8 +57,7 @@ def test_the_report_bounds_what_the_device_uses(kind, scheme, classes, tmp_path)
     assert found.state_bytes == report["trainable_state_bytes"]
     assert found.other_bytes <= report["static_bytes"]
     assert found.stack_bytes == report["stack_bytes"]
-    # The estimate of the code is the linker's to refine; it must err to the safe side, a little.
-    assert found.flash_bytes <= report["flash_bytes"] <= 1.15 * found.flash_bytes + 6000
+    assert report["flash_holds_code"] and found.flash_bytes == report["flash_bytes"]
     with Session(project) as device:
         stats = one_step(device)
     assert stats["stack_used"] < stats["stack_reserved"]
