@@ -13,7 +13,7 @@ from relay_passes.in_place import reason_for_plain_loops, workspace_bytes
 from relay_passes.microkernels import macs_of
 from relay_passes.microkernels.record import MARK
 from relay_passes.ops import channels, convolution, quantized
-from relay_passes.schedule_tiles import tile_sizes
+from relay_passes.tiles import tile_sizes
 
 INT8_OUT = {"zero_point": 1, "low": -128, "high": 127, "mask": False, "rounding": "high"}
 
