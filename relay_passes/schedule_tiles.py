@@ -34,7 +34,7 @@ from .ops.staging import (
     UNIT,
     WIDENED,
 )
-from .tiles import Tile, Tiling
+from .tiles import Tile, Tiling, tile_sizes
 
 _BLOCKS = (UNIT, FACTOR, PEAK, GATHERED)  # consumers first
 # of a tile: more accumulators are no better, and take scratch
@@ -63,43 +63,21 @@ def schedule_columns(schedule, choose, limit: float) -> str | None:
     for each tile of columns: stage them; for each tile of outputs: stage their filters where those
     are computed, accumulate, finish.
 
-    Returns why its sums are no microkernel's, if they are not; raises
-    NotEnoughScratch.
+    Returns why its sums are plain loops, if they are; raises NotEnoughScratch.
     """
     accumulator = schedule.get_sblock("acc")
     driver, *others = _readers(schedule, accumulator)  # its loops become the kernel's
     leading = _spatial_axes(schedule, accumulator) - 2
-    names, loops = _names(schedule), schedule.get_loops(driver)
+    loops, has_blocks = schedule.get_loops(driver), PEAK in _names(schedule)
     outer, channel, pixels = loops[:leading], loops[leading], loops[leading + 1 :]
-    channels = int(schedule.get(channel).extent)
-    of_filters = PEAK in names and leading == 0  # whose numbers the blocks hold
-    of_columns = PEAK in names and not of_filters
+    of_columns = has_blocks and leading > 0  # otherwise blocks hold numbers of the filters
+    best, sizes = _best_tile(schedule, choose, limit, channel, pixels, of_columns)
     if of_columns:  # a group has columns of its own
-        channels = _shape(schedule, FILTERS)[1]
-    pixel_sizes = [int(schedule.get(loop).extent) for loop in pixels]
-    whole = math.prod(pixel_sizes), channels
-    tiling = _tiling(schedule, *whole, of_columns)
-    row_sizes = tile_sizes(pixel_sizes, MAX_ROWS)
-    output_sizes = tile_sizes([channels], MAX_FLOAT_OUTPUTS if tiling.floats else MAX_OUTPUTS)
-    parts = [1] if of_filters else _parts(schedule, accumulator, tiling.depth)
-    usual_rows = [n for n in row_sizes if n <= (MAX_SIDE if _is_window(schedule) else MAX_ROWS)]
-    tiles = [Tile(*sizes) for sizes in itertools.product(usual_rows, output_sizes, parts)]
-    if WIDENED in names:
-        plain = _tiling(schedule, *whole, of_columns, without=WIDENED)
-        if not choose(schedule, WIDENED, [0, 1], int(tiling.beats(plain, tiles, limit))):
-            schedule.compute_inline(schedule.get_sblock(WIDENED))
-            tiling = plain
-    best = tiling.best(tiles, limit)
-    if best is None and PEAK in names:
-        best = min(tiles, key=tiling.scratch_bytes)
-    if best is None:
-        raise NotEnoughScratch(min(map(tiling.scratch_bytes, tiles)), limit)
-    if of_columns:
         group, channel = schedule.split(channel, _shape(schedule, FILTERS)[:2])
         outer = [*outer, group]
-    row_count = choose(schedule, "rows", row_sizes, best.rows)
-    output_count = choose(schedule, "outputs", output_sizes, best.outputs)
-    part_count = choose(schedule, "parts", parts, best.parts)
+    row_count, output_count, part_count = (
+        choose(schedule, name, sizes[name], default) for name, default in best._asdict().items()
+    )
     outputs_first = choose(schedule, "outputs_first", [0, 1], 0)
     rows, row = schedule.split(schedule.fuse(*pixels), [None, row_count])
     if part_count > 1:
@@ -116,20 +94,57 @@ def schedule_columns(schedule, choose, limit: float) -> str | None:
         schedule.compute_at(accumulator, tile[1], preserve_unit_loops=True)
         part = rows
     _stage(schedule, COLUMNS, part)
-    for stage in _BLOCKS if of_columns else ():
-        _stage(schedule, stage, rows)
+    if of_columns:
+        _stage_blocks(schedule, rows)
     _unroll_window(schedule, choose)
-    for weights in (FILTERS, WIDENED, *_merged(schedule)):
-        if weights in _names(schedule):
-            _stage(schedule, weights, outputs)
-            block = schedule.get_sblock(weights)
-            for loop in schedule.get_loops(block)[len(outer) + 1 :]:
-                cut_where_likely(schedule, loop, block)
-    for stage in _BLOCKS if of_filters else ():
-        _stage(schedule, stage, outputs)
+    _stage_weights(schedule, outputs, len(outer) + 1)
+    if not of_columns:
+        _stage_blocks(schedule, outputs)
     _separate_peak(schedule)
     _separate_init(schedule, accumulator, outer=len(outer) + (1 if part_count > 1 else 2))
     return annotate_tiles(schedule, [driver, *others])
+
+
+def _best_tile(schedule, choose, limit: float, channel, pixels, of_columns: bool):
+    """The tile that takes the fewest instructions, and the sizes that there are."""
+    names, channels = _names(schedule), int(schedule.get(channel).extent)
+    if of_columns:
+        channels = _shape(schedule, FILTERS)[1]
+    pixel_sizes = [int(schedule.get(loop).extent) for loop in pixels]
+    whole = math.prod(pixel_sizes), channels
+    tiling = _tiling(schedule, *whole, of_columns)
+    sizes = {
+        "rows": tile_sizes(pixel_sizes, MAX_ROWS),
+        "outputs": tile_sizes([channels], MAX_FLOAT_OUTPUTS if tiling.floats else MAX_OUTPUTS),
+        "parts": _parts(schedule, tiling.depth) if of_columns or PEAK not in names else [1],
+    }
+    most = MAX_SIDE if _is_window(schedule) else MAX_ROWS
+    usual = {**sizes, "rows": [n for n in sizes["rows"] if n <= most]}
+    tiles = [Tile(*each) for each in itertools.product(*usual.values())]
+    if WIDENED in names:
+        plain = _tiling(schedule, *whole, of_columns, without=WIDENED)
+        if not choose(schedule, WIDENED, [0, 1], int(tiling.beats(plain, tiles, limit))):
+            schedule.compute_inline(schedule.get_sblock(WIDENED))
+            tiling = plain
+    best = tiling.best(tiles, limit)
+    if best is None and PEAK not in names:
+        raise NotEnoughScratch(min(map(tiling.scratch_bytes, tiles)), limit)
+    return best or min(tiles, key=tiling.scratch_bytes), sizes
+
+
+def _stage_blocks(schedule, loop) -> None:
+    for stage in _BLOCKS:
+        _stage(schedule, stage, loop)
+
+
+def _stage_weights(schedule, loop, first: int) -> None:
+    """first : of the loops around them that may be cut."""
+    for weights in (FILTERS, WIDENED, *_merged(schedule)):
+        if weights in _names(schedule):
+            _stage(schedule, weights, loop)
+            block = schedule.get_sblock(weights)
+            for each in schedule.get_loops(block)[first:]:
+                cut_where_likely(schedule, each, block)
 
 
 def _is_window(schedule) -> bool:
@@ -152,11 +167,11 @@ def _accumulate_in_parts(schedule, accumulator, rows, outputs: int, parts: int):
     return part, tile
 
 
-def _parts(schedule, accumulator, depth: int) -> list[int]:
+def _parts(schedule, depth: int) -> list[int]:
     """In how many equal parts the depth may be staged: each whole groups for the microkernels."""
     if GATHERED in _names(schedule) and not _is_copy(schedule, GATHERED):
         return [1]  # which is all there at once
-    block = schedule.get(accumulator)
+    block = schedule.get(schedule.get_sblock("acc"))
     first = next(int(axis.dom.extent) for axis in block.iter_vars if int(axis.iter_type) != 0)
     parts = [n for n in range(1, first + 1) if first % n == 0]
     return [n for n in parts if n == 1 or (depth // n >= MIN_PART and depth // n % 4 == 0)]
@@ -192,8 +207,7 @@ def schedule_planes(schedule, choose, limit: float) -> str | None:
 
     for each channel: stage its plane and its filter; for each tile of pixels: accumulate, finish.
 
-    Returns why its sums are no microkernel's, if they are not; raises
-    NotEnoughScratch.
+    Returns why its sums are plain loops, if they are; raises NotEnoughScratch.
     """
     wanted = _plane_bytes(schedule)
     if wanted > limit and PEAK not in _names(schedule):  # whose elements need all of their block
@@ -211,8 +225,8 @@ def schedule_planes(schedule, choose, limit: float) -> str | None:
     schedule.compute_at(accumulator, columns, preserve_unit_loops=True)
     _stage(schedule, PLANE, channel)
     schedule.storage_align(schedule.get_sblock(PLANE), 0, axis=-2, factor=2, offset=0)
-    for stage in (TAPS, *_BLOCKS):
-        _stage(schedule, stage, channel)
+    _stage(schedule, TAPS, channel)
+    _stage_blocks(schedule, channel)
     cut_where_likely(schedule, channel, schedule.get_sblock(TAPS))
     _separate_peak(schedule)
     _separate_init(schedule, accumulator, outer=4)
@@ -362,18 +376,6 @@ def _split(schedule, loops, name: str, wanted: int, most: int, choose, pairs=Fal
     default = min(candidates, key=lambda n: abs(math.log(n / wanted)))
     factor = choose(schedule, name, candidates, default)
     return schedule.split(schedule.fuse(*loops), [None, factor])
-
-
-def tile_sizes(extents: list[int], most: int) -> list[int]:
-    """Sizes up to `most` of a tile of nested loops: a part of some loop, all of the loops in it.
-
-    So a tile never takes part of two rows, and an index in it stays a sum.
-    """
-    sizes, inner = [], 1
-    for extent in reversed(extents):
-        sizes += [inner * n for n in range(1, extent + 1) if extent % n == 0]
-        inner *= extent
-    return sorted({size for size in sizes if size <= most})
 
 
 def _separate_init(schedule, accumulator, outer: int) -> None:

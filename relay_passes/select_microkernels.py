@@ -14,6 +14,8 @@ from .microkernels.form import loads_in
 from .microkernels.nest import Scratch, Unfit, check, nests_in
 from .microkernels.record import MARK
 
+_PARTS = "condition", "value", "body", "then_case", "else_case"  # of statements
+
 
 @tvm.transform.module_pass(opt_level=0, name="SelectMicrokernels")
 class SelectMicrokernels:
@@ -54,13 +56,11 @@ def _selected(function: tirx.PrimFunc) -> tirx.PrimFunc:
     if not kernel.marked:
         return function
     try:
-        statements = kernel.statements()
+        body = _rewritten(function.body, kernel.statements(), kernel.scratch.orders)
     except Unfit as unfit:
         loops = {mark: mark.body for mark in kernel.marked}
-        return function.with_body(_rewritten(function.body, loops, {})).with_attr(
-            PLAIN_LOOPS, str(unfit)
-        )
-    body = _rewritten(function.body, statements, kernel.scratch.orders)
+        function = function.with_attr(PLAIN_LOOPS, str(unfit))
+        body = _rewritten(function.body, loops, {})
     return with_workspace(function.with_body(body))
 
 
@@ -83,26 +83,25 @@ class _Kernel:
             self.scratch.elements[node.buffer] = math.prod(int(n) for n in node.buffer.ty.shape)
         if isinstance(node, tirx.BufferStore):
             self.elsewhere.add(node.buffer)
-        for expr in (getattr(node, name, None) for name in ("condition", "value")):
-            if isinstance(expr, tvm.ir.Expr):
-                self.elsewhere |= {load.source for load in loads_in(expr)}
-        parts = [getattr(node, name, None) for name in ("body", "then_case", "else_case")]
+        parts = [getattr(node, name, None) for name in _PARTS]
         for part in (*getattr(node, "seq", ()), *parts):
-            if part is not None:
+            if isinstance(part, tvm.ir.Expr):
+                self.elsewhere |= {load.source for load in loads_in(part)}
+            elif part is not None:
                 self._visit(part, around)
 
     def statements(self) -> dict:
         """What stands for each annotation; raises Unfit."""
-        nests = {
-            mark: (RECORDS[str(mark.value.value)], nests_in(mark.body, around, self.scratch))
-            for mark, around in self.marked.items()
-        }
-        for _, parts in nests.values():
+        nests = []
+        for mark, around in self.marked.items():
+            parts = nests_in(mark.body, around, self.scratch)
             self.scratch.filled.setdefault(parts[0].store.buffer, parts)
-        found = {}
-        # first the sums: they say how what they read must lie
-        for mark, (record, parts) in sorted(nests.items(), key=lambda each: not each[1][0].macs):
-            found[mark] = tirx.stmt_seq(*(record.statement(nest) for nest in parts))
+            nests.append((mark, RECORDS[str(mark.value.value)], parts))
+        nests.sort(key=lambda each: each[1].macs is None)  # sums say how what they read must lie
+        found = {
+            mark: tirx.stmt_seq(*(record.statement(nest) for nest in parts))
+            for mark, record, parts in nests
+        }
         shared = self.elsewhere & set(self.scratch.orders)
         check(not shared, "scratch of microkernels is used by loops, too")
         return found
@@ -111,12 +110,12 @@ class _Kernel:
 def _rewritten(body, statements: dict, orders: dict):
     """`body` with what stands for annotations, and with the scratch that they need."""
 
-    def marked(node):
-        return statements.get(node, node)
-
     def allocated(node):
         elements = getattr(orders.get(node.buffer), "elements", None)
         return tirx.AllocBuffer(node.buffer, {ELEMENTS: elements}) if elements else node
 
-    callbacks = [(tirx.AttrStmt, marked), (tirx.AllocBuffer, allocated)]
+    callbacks = [
+        (tirx.AttrStmt, lambda node: statements.get(node, node)),
+        (tirx.AllocBuffer, allocated),
+    ]
     return tvm_ffi.structural_map(body, callbacks, order="pre")

@@ -84,6 +84,18 @@ class Tiling:
         return mine is not None and self.cost(mine) * (1 + ENOUGH) < other.cost(its or mine)
 
 
+def tile_sizes(extents: list[int], most: int) -> list[int]:
+    """Sizes up to `most` of a tile of nested loops: a part of some loop, all of the loops in it.
+
+    So a tile never takes part of two rows, and an index in it stays a sum.
+    """
+    sizes, inner = [], 1
+    for extent in reversed(extents):
+        sizes += [inner * n for n in range(1, extent + 1) if extent % n == 0]
+        inner *= extent
+    return sorted({size for size in sizes if size <= most})
+
+
 def _pack_cost(count: int) -> float:
     return PACK_FEW_COST if count % 4 else PACK_COST
 

@@ -68,6 +68,8 @@ def records(header: str, table: str, **facts: dict) -> None:
         role, signature = head.split(": ")
         name, words = signature[:-1].split("(")
         formulas = {formula.form: formula for formula in map(Formula, map(str.strip, lines))}
+        taken = [form for form in formulas if (role, form) in _BY_FORM]
+        assert not taken, f"{name}: for {role} there is a microkernel of {taken}"
         RECORDS[name] = Microkernel(
             name, header, words.split(", "), formulas, **facts.get(name, {})
         )

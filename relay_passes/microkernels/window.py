@@ -63,7 +63,7 @@ def _tile(pixels, pitch: int) -> tuple[int, int, int]:
     if down:
         check(
             len(down) == 1 and pitch > 0,
-            "odt_window takes filters of one row to one row of results",
+            "odt_window has no filters of one row for more rows of results",
         )
         check(down[0][1] == stride * pitch, "odt_window has one stride, and no dilation")
         return stride, down[0][0], count
