@@ -71,8 +71,7 @@ class Lowering:
         """``main(input, target, parameters...) -> loss`` to the step that trains `trained`.
 
         backward : a format of `differentiation`, or `AUTO`.
-        rollback : see `ReorderForMemory`; it decides neither the format nor, unless it must, how
-            much scratch a kernel gets.
+        rollback : see `ReorderForMemory`. It takes no scratch from a kernel and decides no format.
         """
 
         def lowered(format: str) -> _Lowered:
@@ -82,7 +81,9 @@ class Lowering:
         found = lowered("int16" if backward == AUTO else backward)
         if backward == AUTO and self.rounds > 1 and raised_by_scratch(found.step):
             found = min(found, lowered("float32"), key=lambda one: one.peak_bytes)
-        return self._dumped("training", self._fitted(found, rollback=True) if rollback else found)
+        if rollback:
+            found = self._ordered(found, found.scratch, rollback=True)
+        return self._dumped("training", found)
 
     def evaluation(self, loss: tvm.IRModule, free_bytes: int = 0) -> Step:
         """``main(input, target, parameters...) -> (output, loss)`` to the step without updates.
@@ -96,21 +97,23 @@ class Lowering:
         passes = [*first, *fusion(self.fuse)]
         return _Lowered(loss, roles, trained, passes, run(passes, loss, trained))
 
-    def _fitted(self, start: _Lowered, rollback: bool = False, free_bytes: int = 0) -> _Lowered:
-        """`start` with the step of the lowest peak, which has no more scratch than `start` says."""
-        order = ordering(start.roles, rollback) if self.fuse else []
-        scratch, found = start.scratch, []
+    def _fitted(self, start: _Lowered, free_bytes: int = 0) -> _Lowered:
+        """`start` with the step of the lowest peak."""
+        scratch, found = {}, []
         for _ in range(self.rounds):
-            module = run(order, self._schedule(start.kernels, scratch), start.trained)
-            step = read_step(module, start.roles)
-            found.append(replace(start, scratch=scratch, order=order, step=step))
-            less = with_less_scratch(step, scratch, free_bytes)
+            found.append(self._ordered(start, scratch))
+            less = with_less_scratch(found[-1].step, scratch, free_bytes)
             if less == scratch:
                 break
             scratch = less
-        return min(
-            reversed(found), key=lambda one: one.peak_bytes
-        )  # of equals that of least scratch
+        # of equals the last, which has the least scratch
+        return min(reversed(found), key=lambda one: one.peak_bytes)
+
+    def _ordered(self, start: _Lowered, scratch, rollback: bool = False) -> _Lowered:
+        order = ordering(start.roles, rollback) if self.fuse else []
+        module = run(order, self._schedule(start.kernels, scratch), start.trained)
+        step = read_step(module, start.roles)
+        return replace(start, scratch=scratch, order=order, step=step)
 
     def _schedule(self, module: tvm.IRModule, scratch: Mapping[str, int]) -> tvm.IRModule:
         """`module` with its kernels scheduled, those that are known from earlier calls as then."""
