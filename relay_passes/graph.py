@@ -100,6 +100,16 @@ def ancestors_of(function: relax.Function, var: relax.Var) -> set[relax.Var]:
     return found
 
 
+def dependents_of(function: relax.Function, variables) -> list[relax.VarBinding]:
+    """What is computed from any of the `variables`, in execution order."""
+    reached, dependents = set(variables), []
+    for binding in bindings_of(function):
+        if binding.var not in reached and not reached.isdisjoint(variables_in(binding.value)):
+            reached.add(binding.var)
+            dependents.append(binding)
+    return dependents
+
+
 def constant(expr):
     """The numpy value of a Relax constant, or None."""
     return expr.value.numpy() if hasattr(expr, "value") and hasattr(expr.value, "numpy") else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +14,7 @@ from .graph import (
     Renamer,
     bindings_of,
     constant,
+    dependents_of,
     dtype_of,
     main_of,
     op_name,
@@ -24,7 +25,7 @@ from .narrow_gradients import narrow_gradients
 from .ops.channels import indices_of, take_channels
 from .ops.masks import INT8_MAX
 from .ops.quantized import BIAS_LIMIT
-from .ops.registry import attributes, has_gradient
+from .ops.registry import attributes, without_gradient
 from .ops.update import sgd_update, sgd_update_codes
 from .split_parameters import SplitParameters, merged_with_frozen
 
@@ -79,13 +80,12 @@ class SparseBackward:
         self.trained = dict(names if isinstance(names, Mapping) else dict.fromkeys(names))
 
     def transform_module(self, module: tvm.IRModule, _context) -> tvm.IRModule:
-        function = main_of(module, "SparseBackward")
-        _check_names(function, self.trained)
-        _check_gradients(function, self.trained)
+        _check_names(main_of(module, "SparseBackward"), self.trained)
         subsets = {name: chosen for name, chosen in self.trained.items() if chosen is not None}
         function = SplitParameters(subsets)(module)[LOSS]
         leaves = [_leaf(function, p) for p in function.params[2:] if p.name in self.trained]
-        dependent = _dependent(function, leaves)
+        dependent = dependents_of(function, [leaf.real for leaf in leaves])
+        _check_gradients(dependent)
         opened, outside = _open_leaves(function, leaves, dependent)
         differentiated = _differentiate(function, opened, leaves)
         step = _append_updates(function, differentiated, outside, dependent, leaves)
@@ -112,6 +112,11 @@ class _Leaf:
         """What binds the real value; None if it is the parameter itself."""
         return self.decode or self.merge
 
+    @property
+    def real(self) -> relax.Var:
+        """The real value."""
+        return self.binding.var if self.binding else self.parameter
+
 
 def _names_of(scheme):
     """What an `UpdateScheme` trains; anything else as it is."""
@@ -134,28 +139,13 @@ def _check_names(function, names):
         raise ValueError("SparseBackward: the scheme trains nothing; name at least one parameter.")
 
 
-def _check_gradients(function, names):
-    found = without_gradient(function, names)
-    if found:
-        raise ValueError(
-            f"SparseBackward: {op_name(found[0].value)} has no gradient, and lies between the loss "
-            f'and parameter "{found[1]}", which trains.'
-        )
-
-
-def without_gradient(function, trained: Collection[str]) -> tuple[relax.VarBinding, str] | None:
-    """The first binding that a gradient must pass and that has no rule for it.
-
-    trained : names of the parameters that train; the second result is the one that it depends on.
-    """
-    source = {p: p.name for p in function.params if p.name in trained}
-    for binding in bindings_of(function):
-        names = [source[v] for v in variables_in(binding.value) if v in source]
-        if names:
-            source[binding.var] = names[0]
-            if isinstance(binding.value, relax.Call) and not has_gradient(binding.value):
-                return binding, names[0]
-    return None
+def _check_gradients(dependent):
+    for binding in dependent:
+        if without_gradient(binding.value):
+            raise ValueError(
+                f"SparseBackward: {op_name(binding.value)} has no gradient, and lies between a "
+                "parameter that trains and the loss."
+            )
 
 
 def _leaf(function, parameter) -> _Leaf:
@@ -172,17 +162,6 @@ def _leaf(function, parameter) -> _Leaf:
             "read through one dequantize; only float32 and quantized parameters train."
         )
     return _Leaf(parameter, merge, readers[0])
-
-
-def _dependent(function, leaves) -> list[relax.VarBinding]:
-    """What is computed from a leaf: all that `Gradient` need know."""
-    reached = {leaf.binding.var if leaf.binding else leaf.parameter for leaf in leaves}
-    dependent = []
-    for binding in bindings_of(function):
-        if binding.var not in reached and not reached.isdisjoint(variables_in(binding.value)):
-            reached.add(binding.var)
-            dependent.append(binding)
-    return dependent
 
 
 def _open_leaves(function, leaves, dependent) -> tuple[relax.Function, list[relax.Var]]:

@@ -70,9 +70,11 @@ def operator_of(expr) -> Operator:
     return _OPERATORS.get(op_name(expr), _UNKNOWN)
 
 
-def has_gradient(expr: relax.Call) -> bool:
-    """Whether `relax.transform.Gradient` has a rule for the operator that `expr` calls."""
-    return isinstance(expr.op, Op) and expr.op.get_attr("FPrimalGradient") is not None
+def without_gradient(expr) -> bool:
+    """Whether `expr` calls an operator for which `relax.transform.Gradient` has no rule."""
+    if not isinstance(expr, relax.Call):
+        return False
+    return not isinstance(expr.op, Op) or expr.op.get_attr("FPrimalGradient") is None
 
 
 def describe(name: str, **facts) -> None:

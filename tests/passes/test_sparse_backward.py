@@ -287,8 +287,8 @@ NOT_ONE_DEQUANTIZE = (
         (
             through_a_floor,
             {"w"},
-            "SparseBackward: relax.floor has no gradient, and lies between the loss and parameter "
-            '"w", which trains.',
+            "SparseBackward: relax.floor has no gradient, and lies between a parameter that trains "
+            "and the loss.",
         ),
     ],
 )

@@ -7,9 +7,9 @@ from collections.abc import Collection
 from tvm import relax
 
 from relay_passes import lowering
-from relay_passes.graph import bindings_of, constant, op_name, variables_in
+from relay_passes.graph import bindings_of, constant, dependents_of, op_name, variables_in
+from relay_passes.ops.registry import without_gradient
 from relay_passes.read_step import layer_name, read_step
-from relay_passes.sparse_backward import without_gradient
 
 from ..codegen.c_printer import print_kernels
 from ..errors import OdtError
@@ -27,12 +27,12 @@ def check_operators(model: Model, trained: Collection[str]) -> None:
     for binding in bindings_of(function):
         if isinstance(binding.value, relax.Call) and op_name(binding.value) not in FORMS:
             _check_lowering(binding.value, _described(model, binding))
-    found = without_gradient(function, trained)
-    if found:
-        raise OdtError(
-            f'{_described(model, found[0])} has no gradient, and "{found[1]}" trains before it; '
-            "train only layers behind it (--scheme), or use another operator"
-        )
+    for binding in dependents_of(function, [p for p in function.params if p.name in trained]):
+        if without_gradient(binding.value):
+            raise OdtError(
+                f"{_described(model, binding)} has no gradient, and what trains lies before it; "
+                "train only layers behind it (--scheme), or use another operator"
+            )
 
 
 def _described(model: Model, binding: relax.VarBinding) -> str:
