@@ -27,8 +27,7 @@ class Columns:
 
 def matrix(nest: Nest) -> dict:
     """The sizes of the matrix that a nest fills."""
-    order = nest.scratch.orders.get(nest.store.buffer)
-    check(isinstance(order, Columns), "no microkernel reads what it fills")
+    order = nest.scratch.kept(nest.store.buffer, Columns)
     return {"P": order.rows, "K": order.depth}
 
 

@@ -61,10 +61,7 @@ def _tile(pixels, pitch: int) -> tuple[int, int, int]:
         return 1, 1, 1
     *down, (count, stride) = pixels
     if down:
-        check(
-            len(down) == 1 and pitch > 0,
-            "odt_window has no filters of one row for more rows of results",
-        )
+        check(len(down) == 1 and pitch > 0, "odt_window has no one-row filters over more rows")
         check(down[0][1] == stride * pitch, "odt_window has one stride, and no dilation")
         return stride, down[0][0], count
     if pitch and stride % pitch == 0:
@@ -98,9 +95,7 @@ def window_macs(n) -> int:
 
 
 def _filter(nest: Nest) -> dict:
-    order = nest.scratch.orders.get(nest.store.buffer)
-    check(isinstance(order, Taps), "no microkernel reads what it fills")
-    return vars(order)
+    return vars(nest.scratch.kept(nest.store.buffer, Taps))
 
 
 def from_the_end(solution) -> None:

@@ -79,9 +79,7 @@ def _phases(solution) -> None:
 
 
 def _filter(nest: Nest) -> dict:
-    order = nest.scratch.orders.get(nest.store.buffer)
-    check(isinstance(order, PhaseTaps), "no microkernel reads what it fills")
-    return vars(order)
+    return vars(nest.scratch.kept(nest.store.buffer, PhaseTaps))
 
 
 def _turned(solution) -> None:

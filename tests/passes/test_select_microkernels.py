@@ -328,7 +328,7 @@ def test_a_schedule_says_what_each_nest_is_for():
         ),
         (
             lambda: qconv((1, 6, 8, 8), (6, 1, 1, 3), groups=6),
-            *(None, "odt_window has no filters of one row for more rows of results"),
+            *(None, "odt_window has no one-row filters over more rows"),
         ),
         (
             lambda: qconv((1, 16, 16, 16), (16, 4, 1, 1), groups=4),
