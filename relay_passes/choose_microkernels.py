@@ -12,7 +12,7 @@ from tvm import sym, tirx
 from tvm.ir import Range
 
 from .loop_cuts import axis_values
-from .microkernels.form import form_of
+from .microkernels.form import form_of, is_product
 from .microkernels.grid import even, grid_in, numbers_on
 from .microkernels.nest import Linear, Unfit, buffer_of, check, is_dense
 from .microkernels.record import MARK, chosen
@@ -71,7 +71,7 @@ def annotate_results(schedule, blocks, role: str, most_loops: int) -> None:
 def annotate_sum(schedule, start, step) -> str | None:
     """Annotate a reduction for a microkernel; why there is none, if it sums products."""
     added = _Nest(schedule, step)
-    if added.form.is_product:
+    if is_product(added.form.text):
         unknown = f"no microkernel for this operator in {added.dtype}"
         return str(added.block.annotations.get(NO_MICROKERNEL, unknown))
     try:

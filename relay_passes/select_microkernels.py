@@ -97,7 +97,7 @@ class _Kernel:
             parts = nests_in(mark.body, around, self.scratch)
             self.scratch.filled.setdefault(parts[0].store.buffer, parts)
             nests.append((mark, RECORDS[str(mark.value.value)], parts))
-        nests.sort(key=lambda each: each[1].macs is None)  # sums say how what they read must lie
+        nests.sort(key=lambda each: not each[1].accumulates)  # sums say how operands must lie
         found = {
             mark: tirx.stmt_seq(*(record.statement(nest) for nest in parts))
             for mark, record, parts in nests

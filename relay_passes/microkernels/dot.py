@@ -27,8 +27,7 @@ class Columns:
 
 def matrix(nest: Nest) -> dict:
     """The sizes of the matrix that a nest fills."""
-    order = nest.scratch.orders.get(nest.store.buffer)
-    check(isinstance(order, Columns), "no microkernel reads what it fills")
+    order = nest.scratch.kept(nest.store.buffer, Columns)
     return {"P": order.rows, "K": order.depth}
 
 
@@ -106,6 +105,6 @@ sums over columns: odt_dot_columns(acc, a, b, P, O, K)
     odt_clear={"beside": _zero_words},
     odt_pack=PACKING,
     odt_pack_rows=PACKING,
-    odt_dot={"beside": _part_of_depth, "macs": lambda n: n.P * (n.end - n.begin) * n.O},
-    odt_dot_columns={"beside": _whole_matrices, "macs": lambda n: n.P * n.O * n.K},
+    odt_dot={"beside": _part_of_depth},
+    odt_dot_columns={"beside": _whole_matrices},
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .nest import check
 from .record import records
-from .window import as_window, window_macs
+from .window import as_window
 
 HEADER = "odt_float.h"
 MAX_OUTPUTS = 4  # of odt_dot_f32
@@ -33,7 +33,7 @@ sums over a plane: odt_window_f32(acc, plane, pitch, taps, height, width, stride
 columns of planes: odt_scale_columns_f32(filters, w, stride, scale, J, K)
     filters{k*J + j} = (int8 w[k*stride + j] * float32 scale[k])
 """,
-    odt_dot_f32={"beside": _small_tile, "macs": lambda n: n.P * n.O * n.K},
+    odt_dot_f32={"beside": _small_tile},
     odt_scale_columns_f32={"instead": _part_in_loops},
-    odt_window_f32={"beside": as_window, "macs": window_macs},
+    odt_window_f32={"beside": as_window},
 )

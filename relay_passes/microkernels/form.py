@@ -39,10 +39,10 @@ class Form:
     operands: list[Operand]
     conditions: list
 
-    @property
-    def is_product(self) -> bool:
-        """Whether it multiplies and accumulates."""
-        return self.text.startswith("(own + (") and " * " in self.text
+
+def is_product(form: str) -> bool:
+    """Whether a form multiplies and accumulates."""
+    return form.startswith("(own + (") and " * " in form
 
 
 def form_of(statements, will_be_cut: bool = False) -> Form:

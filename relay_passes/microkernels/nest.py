@@ -51,6 +51,12 @@ class Scratch:
         known = self.orders.setdefault(buffer, order)
         check(known == order, "its scratch has another order for another nest")
 
+    def kept(self, buffer, kind):
+        """Its order, which is of that kind."""
+        order = self.orders.get(buffer)
+        check(isinstance(order, kind), "no microkernel reads what it fills")
+        return order
+
 
 class Nest:
     """Loops, outermost first, and the stores in the last of them.

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from types import SimpleNamespace
 
 from tvm import tirx
 
+from .form import is_product
 from .formula import Formula, Solution
 from .nest import Nest, Unfit, check
 
@@ -23,7 +23,6 @@ class Microkernel:
     before : nest -> numbers that are known before a formula is solved.
     beside : solution -> None; checks, and finds further numbers.
     instead : (nest, its formula or None) -> what stands for it where no call does, or None.
-    macs : arguments by their words -> multiply-accumulates.
     watches : whether it reports numbers that are not finite.
     """
 
@@ -34,8 +33,12 @@ class Microkernel:
     before: Callable[[Nest], dict] = lambda nest: {}
     beside: Callable[[Solution], None] = lambda solution: None
     instead: Callable[[Nest, Formula | None], object] = lambda nest, formula: None
-    macs: Callable[[SimpleNamespace], int] | None = None
     watches: bool = False
+
+    @property
+    def accumulates(self) -> bool:
+        """Whether it makes sums of products."""
+        return any(map(is_product, self.formulas))
 
     def statement(self, nest: Nest):
         """What stands for a nest; raises Unfit."""
@@ -79,13 +82,3 @@ def records(header: str, table: str, **facts: dict) -> None:
 def chosen(role: str, form: str) -> str | None:
     """The microkernel that computes this, for that role."""
     return _BY_FORM.get((role, form))
-
-
-def macs_of(call) -> int:
-    """Multiply-accumulates of one call of a microkernel; 0 for one that only moves data."""
-    name, *arguments = call.args
-    found = RECORDS.get(str(name.value))
-    if found is None or found.macs is None:
-        return 0
-    sizes = (int(a) if isinstance(a, tirx.IntImm) else None for a in arguments)
-    return found.macs(SimpleNamespace(**dict(zip(found.words, sizes, strict=True))))

@@ -61,10 +61,7 @@ def _tile(pixels, pitch: int) -> tuple[int, int, int]:
         return 1, 1, 1
     *down, (count, stride) = pixels
     if down:
-        check(
-            len(down) == 1 and pitch > 0,
-            "odt_window has no filters of one row for more rows of results",
-        )
+        check(len(down) == 1 and pitch > 0, "odt_window has no one-row filters over more rows")
         check(down[0][1] == stride * pitch, "odt_window has one stride, and no dilation")
         return stride, down[0][0], count
     if pitch and stride % pitch == 0:
@@ -93,14 +90,8 @@ def _with_taps(solution) -> None:
     solution.nest.scratch.keep(taps, Taps(sizes.height, sizes.width))
 
 
-def window_macs(n) -> int:
-    return n.height * n.width * n.rows * n.columns
-
-
 def _filter(nest: Nest) -> dict:
-    order = nest.scratch.orders.get(nest.store.buffer)
-    check(isinstance(order, Taps), "no microkernel reads what it fills")
-    return vars(order)
+    return vars(nest.scratch.kept(nest.store.buffer, Taps))
 
 
 def from_the_end(solution) -> None:
@@ -141,7 +132,7 @@ plane: odt_widen_plane(plane, x, height, width, top, left, bottom, right, zero_p
     plane{r*pitch + q} = int8 x
     plane{r*pitch + q} = inside(int8 x)
 """,
-    odt_window={"beside": _with_taps, "macs": window_macs},
+    odt_window={"beside": _with_taps},
     odt_taps={"before": _filter},
     odt_taps_flipped={
         "before": lambda nest: {"back": -1, **_filter(nest)},

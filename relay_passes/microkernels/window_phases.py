@@ -79,9 +79,7 @@ def _phases(solution) -> None:
 
 
 def _filter(nest: Nest) -> dict:
-    order = nest.scratch.orders.get(nest.store.buffer)
-    check(isinstance(order, PhaseTaps), "no microkernel reads what it fills")
-    return vars(order)
+    return vars(nest.scratch.kept(nest.store.buffer, PhaseTaps))
 
 
 def _turned(solution) -> None:
@@ -108,9 +106,6 @@ taps of phases: odt_taps_phases(taps, w, turned, height, width, down, across, co
     taps{k} = int8 w[k*step]
 """,
     odt_block_plane={"beside": _codes},
-    odt_window_phases={
-        "beside": _phases,
-        "macs": lambda n: n.height * n.width * n.rows * n.columns // (n.down * n.across),
-    },
+    odt_window_phases={"beside": _phases},
     odt_taps_phases={"before": _filter, "beside": _turned},
 )
