@@ -53,15 +53,15 @@ class _Reader:
                 tasks.append(self._task(binding))
             else:
                 self.tensors[binding.var] = self._alias(binding.value)
-        results = [self._tensor(result) for result in self.results]
-        results = tuple(
-            t for found in results for t in (found if type(found) is tuple else [found])
-        )
+        results = []
+        for result in self.results:
+            found = self._tensor(result)
+            results += found if isinstance(found, tuple) else [found]
         peak = self.attrs.get("peak_bytes")
         return Step(
             in_valid_order(tasks, results),
             self.constants,
-            results,
+            tuple(results),
             bool(self.attrs.get("rollback", 0)),
             None if peak is None else int(peak),
             str(self.attrs.get("backward", "float32")),

@@ -13,6 +13,7 @@ from tvm.s_tir import Schedule
 from relay_passes import DefaultSchedule, InPlace, LowerToLoops, lowering
 from relay_passes.ops.convolution import conv2d_input_grad
 from relay_passes.ops.masks import masked
+from relay_passes.read_step import kernel_of
 from tvm_ondevice_train.codegen.c_printer import print_kernel
 
 X = te.placeholder((4, 8), "float32", "x")
@@ -84,7 +85,7 @@ def test_elementwise_blocks_vanish_and_sums_split_into_start_and_step(build, blo
 )
 def test_a_sum_is_kept_in_a_register(build):
     """No kernel of one spatial nest has scratch: its accumulator is one C variable."""
-    kernel = print_kernel(InPlace()(LowerToLoops()(scheduled(build())))["main"], inputs=1)
+    kernel = print_kernel(kernel_of(InPlace()(LowerToLoops()(scheduled(build())))["main"], 1))
     accumulators = [line for line in kernel.text.splitlines() if line.strip().startswith("float ")]
     assert any("[" not in line for line in accumulators)
     assert kernel.workspace_bytes == 0
@@ -127,7 +128,7 @@ def lowered(parameters, body):
     """The one kernel of the fused module, and the module to run."""
     module = tiny.module(parameters, body)
     (kernel,) = (f for f in lowering()(module).functions.values() if isinstance(f, tirx.PrimFunc))
-    return print_kernel(kernel, inputs=len(parameters)), module
+    return print_kernel(kernel_of(kernel, len(parameters))), module
 
 
 PLANE = 9 * 8 * 4  # bytes of a float32 channel
