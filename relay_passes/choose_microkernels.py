@@ -146,7 +146,7 @@ class _Nest:
     def conditions(self) -> list:
         """Of loops; those that always hold are none."""
         simplified = map(self.simplify, self.form.conditions)
-        return [test for test in simplified if not isinstance(test, tirx.IntImm)]
+        return [test for test in simplified if not (isinstance(test, tirx.IntImm) and int(test))]
 
     def index(self, access, pitch: int | None = None):
         """Of a load in its buffer; pitch : from row to row, if not as its shape says."""
