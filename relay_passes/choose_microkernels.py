@@ -7,6 +7,7 @@ the sizes of tiles. `SelectMicrokernels` makes the calls when `InPlace` has read
 from __future__ import annotations
 
 from functools import cached_property
+from itertools import takewhile
 
 from tvm import sym, tirx
 from tvm.ir import Range
@@ -104,8 +105,8 @@ class _Nest:
         self.form = form_of(stores, will_be_cut=True)
         self.around = {schedule.get(loop): loop for loop in schedule.get_loops(self.first)}
         names = {schedule.get(block).name_hint for block in blocks}
-        own = [loop for loop in self.around if _names_in(loop) <= names]
-        self.loops = [loop for loop in own if int(loop.extent) > 1]
+        own = list(takewhile(lambda loop: _names_in(loop) <= names, reversed(self.around)))
+        self.loops = [loop for loop in reversed(own) if int(loop.extent) > 1]
 
     def mark(self, name: str | None) -> None:
         if name is not None:
@@ -146,7 +147,7 @@ class _Nest:
     def conditions(self) -> list:
         """Of loops; those that always hold are none."""
         simplified = map(self.simplify, self.form.conditions)
-        return [test for test in simplified if not isinstance(test, tirx.IntImm)]
+        return [test for test in simplified if not (isinstance(test, tirx.IntImm) and int(test))]
 
     def index(self, access, pitch: int | None = None):
         """Of a load in its buffer; pitch : from row to row, if not as its shape says."""

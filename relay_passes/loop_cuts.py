@@ -13,10 +13,13 @@ def cut_where_likely(schedule, loop, block) -> None:
     Only where it is the outermost of the loops that decide: where one inside it were cut as well,
     that one's length would depend on this one.
     """
+    asked = _asked_axes(schedule.get(block))
+    if not asked:
+        return
     loops = [schedule.get(each) for each in schedule.get_loops(block)]
     variable = schedule.get(loop).loop_var
     values = axis_values(schedule, block)
-    for axis in _asked_axes(schedule.get(block)):
+    for axis in asked:
         used = tirx.analysis.undefined_vars(values[axis])
         deciding = (each for each in loops if int(each.extent) > 1 and each.loop_var in used)
         outermost = next(deciding, None)

@@ -38,6 +38,9 @@ class DefaultSchedule:
     * A depthwise convolution or a pool copies the channel that it is about to read, so that its
       result can take the operand's place (`in_place`).
     * An adjoint under its mask is computed once a pixel or a channel of what reads it.
+    * A nest that a microkernel of the runtime computes is annotated with its name (see
+      `choose_microkernels`); a kernel whose sums of products are plain loops says why, in its
+      attribute ``odt.plain_loops``.
 
     A block that cannot be moved stays a loop nest of its own; its result is scratch, which the
     memory plan owns (see `codegen.c_printer`).

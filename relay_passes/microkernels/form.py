@@ -68,7 +68,7 @@ class _Reader:
         return self.text(expr.value if type(expr).__name__ == "Cast" else expr)
 
     def text(self, expr) -> str:
-        if loads_in(expr):
+        if _loads(expr):
             return getattr(self, "_" + type(expr).__name__, self._other)(expr)
         if isinstance(expr, tirx.FloatImm) and float(expr.value) == 0:
             return "0"
@@ -133,6 +133,11 @@ def _is_lossless(cast, value) -> bool:
 def uncast(expr):
     """`expr` without the casts around it."""
     return uncast(expr.value) if type(expr).__name__ == "Cast" else expr
+
+
+def _loads(expr) -> bool:
+    """Whether `loads_in` finds any."""
+    return type(expr).__name__ == "TensorLoad" or any(map(_loads, operands(expr)))
 
 
 def loads_in(expr) -> list:

@@ -11,7 +11,7 @@ from tvm.s_tir import Schedule
 from relay_passes import DefaultSchedule, InPlace, LowerToLoops, SelectMicrokernels
 from relay_passes.in_place import reason_for_plain_loops, workspace_bytes
 from relay_passes.microkernels.record import MARK
-from relay_passes.ops import channels, convolution, quantized
+from relay_passes.ops import channels, convolution, masks, quantized
 from relay_passes.tiles import tile_sizes
 
 INT8_OUT = {"zero_point": 1, "low": -128, "high": 127, "mask": False, "rounding": "high"}
@@ -368,6 +368,15 @@ def test_a_grouped_weight_gradient_says_that_it_has_no_microkernel():
     result = convolution._weight_grad({**attrs, "rows": [0, 6]}, adjoint, data)
     reason = "no microkernel for weight gradients of grouped convolutions"
     assert reason_for_plain_loops(selected(adjoint, data, result)) == reason
+
+
+def test_what_a_reduction_reads_under_a_mask_is_staged_by_a_microkernel():
+    mask = placeholder("m", 1, 6, 8, 8, dtype="bool")
+    adjoint, data = (placeholder(name, 1, 6, 8, 8, dtype="float32") for name in "dx")
+    attrs = {**GEOMETRY, "padding": [1, 1, 1, 1], "groups": 6, "shape": [6, 1, 3, 3]}
+    masked = masks._masked({}, mask, adjoint)
+    result = convolution._weight_grad({**attrs, "rows": [0, 6]}, masked, data)
+    assert calls(selected(mask, adjoint, data, result)) == [("odt_mask_planes", 8, 8, 8)]
 
 
 def test_an_operator_without_stages_says_that_it_has_no_microkernel():
