@@ -3,6 +3,7 @@
 import importlib
 import json
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -74,6 +75,27 @@ def test_ops_carry_their_offsets_and_macs(compiled):
     }
     macs = compiled.report["macs_forward"] + compiled.report["macs_backward"]
     assert sum(op["macs"] for op in ops) == macs
+
+
+def test_a_kernel_in_plain_loops_is_named_with_its_share_and_the_reason(compiled):
+    report, step = compiled.report, compiled.source.train.step
+    plain = [task for task in step.tasks if task.kernel.plain_loops and task.kernel.macs]
+    assert [kernel["op"] for kernel in report["plain_loops"]] == [task.name for task in plain]
+    for kernel, task in zip(report["plain_loops"], plain, strict=True):
+        assert kernel["macs"] == task.kernel.macs and kernel["share"] * step.macs == kernel["macs"]
+    reasons = {kernel["op"]: kernel["reason"] for kernel in report["plain_loops"]}
+    floats = compiled.model.input.dtype == "float32"
+    reason = "no microkernel for this operator in float32"
+    assert (reasons.get("conv:conv2d_add") == reason) == floats
+
+
+def test_without_a_compiler_the_flash_is_that_of_the_constants(monkeypatch):
+    monkeypatch.setattr(shutil, "which", lambda _: None)
+    compiled = odt.compile(tiny.network())
+    constants = {**compiled.source.frozen, **compiled.source.constants}
+    values = [*constants.values(), *(slot.value for slot in compiled.source.slots)]
+    assert not compiled.report["flash_holds_code"]
+    assert compiled.report["flash_bytes"] == sum(value.nbytes for value in values)
 
 
 def test_a_part_of_the_parameters_reports_that_part():

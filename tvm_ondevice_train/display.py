@@ -52,7 +52,8 @@ def _plain_loops(found: list[Mapping]) -> dict[str, str]:
     if not found:
         return {}
     share = sum(kernel["share"] for kernel in found)
-    facts = {"in plain loops": f"{share:.1%} of the MACs, {len(found)} kernels"}
+    number = "1 kernel" if len(found) == 1 else f"{len(found)} kernels"
+    facts = {"in plain loops": f"{share:.1%} of the MACs, {number}"}
     largest = sorted(found, key=lambda kernel: -kernel["macs"])[:PLAIN_KERNELS]
     return facts | {f"  {k['op']}": f"{k['share']:.1%}: {k['reason']}" for k in largest}
 
@@ -205,7 +206,7 @@ def _print_facts(facts: Mapping[str, str]) -> None:
     width = max(map(len, facts))
     console = _console()
     for name, value in facts.items():
-        console.print(f"{name:{width}}  {value}")
+        console.print(f"{name:{width}}  {value}", soft_wrap=True)
 
 
 def _share(used_bytes: int, budget_bytes: int | None) -> tuple[str, str, str]:
