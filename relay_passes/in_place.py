@@ -23,7 +23,7 @@ PLAIN_LOOPS = "odt.plain_loops"
 STACK_SCRATCH_BYTES = 64  # larger scratch is the memory plan's
 
 
-@tvm.transform.module_pass(opt_level=0, name="InPlace")
+@tirx.transform.prim_func_pass(opt_level=0, name="InPlace")
 class InPlace:
     """Prove, kernel by kernel, which result may overwrite which operand.
 
@@ -60,24 +60,16 @@ class InPlace:
             ...
     """
 
-    def transform_module(self, module: tvm.IRModule, _context) -> tvm.IRModule:
-        functions = {
-            gvar: _annotated(function) if isinstance(function, tirx.PrimFunc) else function
-            for gvar, function in module.functions_items()
-        }
-        return tvm.IRModule(functions, attrs=module.attrs)
-
-
-def _annotated(function: tirx.PrimFunc) -> tirx.PrimFunc:
-    accesses = _Accesses(function)
-    pairs = [
-        [source, output]
-        for source in range(len(function.params))
-        for output in range(len(function.params))
-        if source != output and accesses.may_share(function.params[source], function.params[output])
-    ]
-    reads = [i for i, var in enumerate(function.params) if accesses.loads[var]]
-    return with_workspace(function.with_attrs({IN_PLACE: pairs, READS: reads}))
+    def transform_function(self, function: tirx.PrimFunc, _module, _context) -> tirx.PrimFunc:
+        accesses = _Accesses(function)
+        pairs = [
+            [position, other]
+            for position, source in enumerate(function.params)
+            for other, output in enumerate(function.params)
+            if position != other and accesses.may_share(source, output)
+        ]
+        reads = [i for i, var in enumerate(function.params) if accesses.loads[var]]
+        return with_workspace(function.with_attrs({IN_PLACE: pairs, READS: reads}))
 
 
 def in_place_pairs(function: tirx.PrimFunc) -> tuple[tuple[int, int], ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tvm
 import tvm_ffi
 from tvm import tirx
 
@@ -12,7 +11,7 @@ from .microkernels.nest import Scratch, Unfit, check, nests_in
 from .microkernels.record import MARK
 
 
-@tvm.transform.module_pass(opt_level=0, name="SelectMicrokernels")
+@tirx.transform.prim_func_pass(opt_level=0, name="SelectMicrokernels")
 class SelectMicrokernels:
     """Replace what `DefaultSchedule` annotated for microkernels by calls of them.
 
@@ -38,25 +37,17 @@ class SelectMicrokernels:
         odt_dot(acc, columns, &w[j * 96], 48, 4, 48, 0, 48, 2)
     """
 
-    def transform_module(self, module: tvm.IRModule, _context) -> tvm.IRModule:
-        functions = {
-            gvar: _selected(function) if isinstance(function, tirx.PrimFunc) else function
-            for gvar, function in module.functions_items()
-        }
-        return tvm.IRModule(functions, attrs=module.attrs)
-
-
-def _selected(function: tirx.PrimFunc) -> tirx.PrimFunc:
-    kernel = _Kernel(function)
-    if not kernel.marked:
-        return function
-    try:
-        body = _rewritten(function.body, kernel.statements(), kernel.scratch.orders)
-    except Unfit as unfit:
-        loops = {mark: mark.body for mark in kernel.marked}
-        function = function.with_attr(PLAIN_LOOPS, str(unfit))
-        body = _rewritten(function.body, loops, {})
-    return with_workspace(function.with_body(body))
+    def transform_function(self, function: tirx.PrimFunc, _module, _context) -> tirx.PrimFunc:
+        kernel = _Kernel(function)
+        if not kernel.marked:
+            return function
+        try:
+            body = _rewritten(function.body, kernel.statements(), kernel.scratch.orders)
+        except Unfit as unfit:
+            loops = {mark: mark.body for mark in kernel.marked}
+            function = function.with_attr(PLAIN_LOOPS, str(unfit))
+            body = _rewritten(function.body, loops, {})
+        return with_workspace(function.with_body(body))
 
 
 class _Kernel:
