@@ -14,26 +14,20 @@ HEADER = "odt_dot.h"
 
 @dataclass(frozen=True)
 class Columns:
-    """odt_column's order of a matrix."""
+    """odt_column's order of a matrix: P rows of K elements."""
 
-    rows: int
-    depth: int
+    P: int
+    K: int
 
     @property
     def elements(self) -> int:
         """At least 2: one alone would be a variable, and not aligned."""
-        return max(2, self.rows * self.depth)
-
-
-def matrix(nest: Nest) -> dict:
-    """The sizes of the matrix that a nest fills."""
-    order = nest.scratch.kept(nest.store.buffer, Columns)
-    return {"P": order.rows, "K": order.depth}
+        return max(2, self.P * self.K)
 
 
 def by_element(nest: Nest):
     """The nest, with elements where odt_column says."""
-    rows, depth = matrix(nest).values()
+    rows, depth = vars(nest.filled_as(Columns)).values()
     index = nest.linear(nest.store)
     check(index.constant is not None, "its matrix begins where a loop says")
     p, k = (tirx.const(n, "int32") for n in divmod(index.constant, depth))
@@ -79,7 +73,7 @@ def _whole_matrices(solution) -> None:
         scratch.keep(buffer, Columns(rows, numbers["K"]))
 
 
-PACKING = {"before": matrix, "instead": _part_by_element}
+PACKING = {"fills": Columns, "instead": _part_by_element}
 records(
     HEADER,
     """

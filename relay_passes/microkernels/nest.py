@@ -51,12 +51,6 @@ class Scratch:
         known = self.orders.setdefault(buffer, order)
         check(known == order, "its scratch has another order for another nest")
 
-    def kept(self, buffer, kind):
-        """Its order, which is of that kind."""
-        order = self.orders.get(buffer)
-        check(isinstance(order, kind), "no microkernel reads what it fills")
-        return order
-
 
 class Nest:
     """Loops, outermost first, and the stores in the last of them.
@@ -87,6 +81,12 @@ class Nest:
     def index(self, expr) -> Linear:
         """A number as a sum of the loops."""
         return Linear(uncast(expr), self.loops)
+
+    def filled_as(self, kind):
+        """The order of what it fills, which is of that kind."""
+        order = self.scratch.orders.get(self.store.buffer)
+        check(isinstance(order, kind), "no microkernel reads what it fills")
+        return order
 
     def is_whole(self) -> bool:
         """Whether it fills all of its scratch."""

@@ -20,7 +20,7 @@ class Microkernel:
 
     words : its arguments: names of operands or numbers of its formulas.
     formulas : what it computes, by form (see `form_of`).
-    before : nest -> numbers that are known before a formula is solved.
+    fills : the order that it fills scratch in, whose sizes are numbers of its formulas.
     beside : solution -> None; checks, and finds further numbers.
     instead : (nest, its formula or None) -> what stands for it where no call does, or None.
     watches : whether it reports numbers that are not finite.
@@ -30,7 +30,7 @@ class Microkernel:
     header: str
     words: list[str]
     formulas: dict[str, Formula]
-    before: Callable[[Nest], dict] = lambda nest: {}
+    fills: type | None = None
     beside: Callable[[Solution], None] = lambda solution: None
     instead: Callable[[Nest, Formula | None], object] = lambda nest, formula: None
     watches: bool = False
@@ -47,7 +47,8 @@ class Microkernel:
             if (statement := self.instead(nest, formula)) is not None:
                 return statement
             check(formula is not None, f"it would compute {nest.form.text}")
-            solution = Solution(formula, nest, self.before(nest))
+            sizes = vars(nest.filled_as(self.fills)) if self.fills else {}
+            solution = Solution(formula, nest, sizes)
             self.beside(solution)
         except Unfit as unfit:
             raise Unfit(f"{self.name}: {unfit}") from None

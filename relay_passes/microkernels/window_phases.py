@@ -8,7 +8,7 @@ import tvm
 from tvm import sym, tirx
 
 from .grid import even, grid_of
-from .nest import Linear, Nest, address, check
+from .nest import Linear, address, check
 from .record import records
 from .window import as_window, from_the_end
 
@@ -78,15 +78,10 @@ def _phases(solution) -> None:
     solution.numbers.update(plane=address(plane), pitch=even(grid.stored["columns"]))
 
 
-def _filter(nest: Nest) -> dict:
-    return vars(nest.scratch.kept(nest.store.buffer, PhaseTaps))
-
-
 def _turned(solution) -> None:
-    turned = solution.numbers["step"] < 0
-    check(abs(solution.numbers["step"]) <= 1, "its weights are no neighbours")
-    solution.numbers["turned"] = int(turned)
-    if turned:
+    step = solution.numbers["step"]
+    solution.numbers["turned"] = int(step < 0)
+    if step not in (0, 1):
         from_the_end(solution)
 
 
@@ -107,5 +102,5 @@ taps of phases: odt_taps_phases(taps, w, turned, height, width, down, across, co
 """,
     odt_block_plane={"beside": _codes},
     odt_window_phases={"beside": _phases},
-    odt_taps_phases={"before": _filter, "beside": _turned},
+    odt_taps_phases={"fills": PhaseTaps, "beside": _turned},
 )
