@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tvm import tirx
 
+from .blocks import axis_values
 from .microkernels.form import likely_in
 
 
@@ -31,20 +32,6 @@ def cut_where_likely(schedule, loop, block) -> None:
 def asks_likely(block) -> bool:
     """Whether what a block computes depends on conditions that cut loops."""
     return bool(_likely_conditions(block))
-
-
-def axis_values(schedule, block) -> dict:
-    """What each axis of a block in its loops stands for."""
-    wanted, loops = schedule.get(block), schedule.get_loops(block)
-    waiting = [schedule.get(loops[-1]).body if loops else schedule.mod["main"].body.block.body]
-    while waiting:
-        node = waiting.pop()
-        inner = getattr(node, "block", None)
-        if inner is not None and inner.same_as(wanted):
-            axes = zip(wanted.iter_vars, node.iter_values, strict=True)
-            return {axis.var: value for axis, value in axes}
-        waiting.extend(getattr(node, "seq", ()))
-    raise AssertionError(f"no block {wanted.name_hint} in its loops")
 
 
 def _asked_axes(block) -> list:
