@@ -24,6 +24,11 @@ def spatial_axes(block) -> list:
     return [axis for axis in block.iter_vars if int(axis.iter_type) == _SPATIAL]
 
 
+def is_spatial(block) -> bool:
+    """Whether it sums nothing."""
+    return len(spatial_axes(block)) == len(block.iter_vars)
+
+
 def axis_values(schedule, block) -> dict:
     """What each axis of a block in its loops stands for."""
     realize = get_sblockrealize(schedule, block)

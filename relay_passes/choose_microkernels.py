@@ -9,13 +9,12 @@ from __future__ import annotations
 from functools import cached_property
 from itertools import takewhile
 
-from tvm import sym, tirx
-from tvm.ir import Range
+from tvm import tirx
 
 from .blocks import axis_values, names_in, spatial_axes
 from .microkernels.form import form_of, is_product
 from .microkernels.grid import even, grid_in, numbers_on
-from .microkernels.nest import Linear, Unfit, buffer_of, check, is_dense
+from .microkernels.nest import Linear, Unfit, analyzer_of, buffer_of, check, is_dense
 from .microkernels.record import MARK, chosen
 from .microkernels.window import Window, check_image, window
 from .microkernels.window_phases import check_codes
@@ -136,9 +135,7 @@ class _Nest:
     @cached_property
     def simplify(self):
         """Of an expression of axes: one of loops."""
-        analyzer = sym.Analyzer()
-        for loop in self.around:
-            analyzer.bind(loop.loop_var, Range.from_min_extent(loop.min, loop.extent))
+        analyzer = analyzer_of(self.around)
         for axis, value in self.axes.items():
             analyzer.bind(axis, value)
         return analyzer.simplify

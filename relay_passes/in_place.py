@@ -12,6 +12,7 @@ from tvm import sym, tirx
 from tvm_ffi import structural_equal
 
 from .graph import ALIGN, aligned_bytes, operands, tensor_bytes
+from .microkernels.nest import analyzer_of
 from .scratch_offsets import scratch_offsets
 
 IN_PLACE = "odt.in_place"
@@ -254,9 +255,7 @@ def _is_plane_of(var, planes: int, start: int, accesses) -> bool:
     """Whether iteration v of the outermost loop stays within plane ``start + v`` of `var`."""
     plane = math.prod(int(n) for n in var.ty.shape) / planes
     for access in accesses:
-        analyzer = sym.Analyzer()
-        for loop in access.loops[1:]:
-            analyzer.bind(loop.loop_var, tvm.ir.Range.from_min_extent(loop.min, loop.extent))
+        analyzer = analyzer_of(access.loops[1:])
         linear = sym.detect_linear_equation(access.index, [access.loops[0].loop_var])
         if not linear or not isinstance(linear[0], tirx.IntImm) or int(linear[0]) != plane:
             return False

@@ -9,7 +9,7 @@ from tvm import sym, tirx
 from tvm.s_tir import Schedule
 from tvm.s_tir.schedule import ScheduleError
 
-from .blocks import names_in, outputs_of, spatial_axes
+from .blocks import is_spatial, names_in, outputs_of, spatial_axes
 from .choose_microkernels import annotate_results, annotate_staged, annotate_sum
 from .in_place import PLAIN_LOOPS
 from .loop_cuts import asks_likely
@@ -119,7 +119,8 @@ def _schedule_tiled(schedule, names, schedule_tiles, choose, limit: int | None) 
 def _schedule_elementwise(schedule, names) -> str | None:
     """Without tiles; why it ends as plain loops, if it sums products."""
     reason, outputs = None, outputs_of(schedule)
-    reductions = {name for name in names if not _is_spatial(schedule, name)}
+    blocks = {name: schedule.get(schedule.get_sblock(name)) for name in names}
+    reductions = {name for name, block in blocks.items() if not is_spatial(block)}
     inner = set(names) - reductions - outputs
     shared = {name for name in inner if len(_consumers(schedule, name)) > 1}
     staged = {name for name in inner - shared if _is_masked(schedule, name, reductions)}
@@ -150,13 +151,12 @@ def _inline_elementwise(schedule, names) -> None:
     """Every stage that is read once and is neither staged nor a result."""
     outputs = outputs_of(schedule)
     for name in names:
-        kept = name in STAGES or name in outputs or not _is_spatial(schedule, name)
-        consumers = _consumers(schedule, name)
+        block, consumers = schedule.get(schedule.get_sblock(name)), _consumers(schedule, name)
+        kept = name in STAGES or name in outputs or not is_spatial(block)
         if kept or len(consumers) != 1:
             continue
         # a microkernel is slow where another part of the weights begins within a group
-        merged = asks_likely(schedule.get(schedule.get_sblock(name)))
-        if not (merged and schedule.get(consumers[0]).name_hint == WIDENED):
+        if not (asks_likely(block) and schedule.get(consumers[0]).name_hint == WIDENED):
             schedule.compute_inline(schedule.get_sblock(name))
 
 
@@ -164,25 +164,19 @@ def _consumers(schedule, name: str) -> list:
     return schedule.get_consumers(schedule.get_sblock(name))
 
 
-def _is_spatial(schedule, name: str) -> bool:
-    block = schedule.get(schedule.get_sblock(name))
-    return len(spatial_axes(block)) == len(block.iter_vars)
-
-
 def _fuse_epilogue(schedule, name: str):
     """Move the consumers with the reduction's own iteration space under its spatial loops."""
     block = schedule.get_sblock(name)
     spatial, loops = spatial_axes(schedule.get(block)), schedule.get_loops(block)
-    if _is_spatial(schedule, name):
+    if is_spatial(schedule.get(block)):
         loops = loops[-1:]  # it may lie in the loops of a reduction, and unit loops are dropped
     if not spatial or not loops:
         return
     innermost = loops[min(len(spatial), len(loops)) - 1]
     extents = [int(axis.dom.extent) for axis in spatial]
     for consumer in _consumers(schedule, name):
-        axes = schedule.get(consumer).iter_vars
-        same = [int(axis.dom.extent) for axis in axes] == extents
-        if same and len(spatial_axes(schedule.get(consumer))) == len(axes):
+        same = [int(axis.dom.extent) for axis in schedule.get(consumer).iter_vars] == extents
+        if same and is_spatial(schedule.get(consumer)):
             _try(lambda consumer=consumer: schedule.reverse_compute_at(consumer, innermost))
 
 

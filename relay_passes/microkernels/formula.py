@@ -89,14 +89,11 @@ class Solution:
 
     def _may_have(self, axis: str, loops) -> bool:
         full = extent_of(loops[:-1]) == self.numbers.get(axis.upper())
-        return (
-            not full
-            and (len(loops) == 1 or axis in _FUSED)
-            and all(
-                _is_along(walk.steps.get(axis, "0"), self.linears[name], loops)
-                for name, walk in self.formula.walks.items()
-            )
-        )
+        if full or (len(loops) > 1 and axis not in _FUSED):
+            return False
+        walks = self.formula.walks.items()
+        steps = ((walk.steps.get(axis, "0"), self.linears[name]) for name, walk in walks)
+        return all(_is_along(step, linear, loops) for step, linear in steps)
 
     def _solve(self, walk: Walk, linear, name: str) -> None:
         for axis, step in walk.steps.items():

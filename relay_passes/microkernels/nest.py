@@ -6,6 +6,7 @@ import math
 from functools import cached_property
 
 from tvm import sym, tirx
+from tvm.ir import Range
 
 from .form import Form, form_of, uncast
 
@@ -125,6 +126,14 @@ def nests_in(node, around, scratch: Scratch, loops=()) -> list[Nest]:
 
 def extent_of(loops) -> int:
     return math.prod(int(loop.extent) for loop in loops)
+
+
+def analyzer_of(loops) -> sym.Analyzer:
+    """One that knows the values of the loops' variables."""
+    analyzer = sym.Analyzer()
+    for loop in loops:
+        analyzer.bind(loop.loop_var, Range.from_min_extent(loop.min, loop.extent))
+    return analyzer
 
 
 def is_dense(loops, *linears, step: int = 1) -> bool:
