@@ -101,10 +101,8 @@ class _Nest:
         self.form = form_of(stores, will_be_cut=True)
         self.around = {schedule.get(loop): loop for loop in schedule.get_loops(self.first)}
         names = {schedule.get(block).name_hint for block in blocks}
-        own = takewhile(
-            lambda loop: names.issuperset(names_in(schedule, self.around[loop])),
-            reversed(self.around),
-        )
+        inside = {loop: names_in(schedule, handle) for loop, handle in self.around.items()}
+        own = takewhile(lambda loop: names.issuperset(inside[loop]), reversed(self.around))
         self.loops = [loop for loop in own if int(loop.extent) > 1][::-1]
 
     def mark(self, name: str | None) -> None:

@@ -12,7 +12,7 @@ from tvm import sym, tirx
 from tvm_ffi import structural_equal
 
 from .graph import ALIGN, aligned_bytes, operands, tensor_bytes
-from .microkernels.nest import analyzer_of
+from .microkernels.nest import analyzer_of, extent_of
 from .scratch_offsets import scratch_offsets
 
 IN_PLACE = "odt.in_place"
@@ -137,9 +137,9 @@ class _Access:
     loops: tuple  # around the access, outermost first
     conditions: tuple  # of the `if_then_else` around it
 
-    @property
-    def trips(self) -> int:
-        return math.prod(int(loop.extent) for loop in self.loops)
+    def precedes(self, store: _Access) -> bool:
+        """Whether this load is done before a store to the same index."""
+        return self.statement < store.statement and structural_equal(self.index, store.index)
 
 
 class _Accesses:
@@ -161,9 +161,8 @@ class _Accesses:
             self._visit(node.body, (*loops, node))
         elif kind == "IfThenElse":
             self._read(node.condition, loops)
-            for case in (node.then_case, node.else_case):
-                if case is not None:
-                    self._visit(case, loops)
+            for case in filter(None, (node.then_case, node.else_case)):
+                self._visit(case, loops)
         elif kind == "DeclBuffer":
             source = node.data
             while isinstance(source, tvm.ir.Call):
@@ -208,15 +207,10 @@ class _Accesses:
         stores = self.stores[output]
         if _bytes(source) != _bytes(output):
             return False
-        if sum(store.trips for store in stores) != math.prod(int(n) for n in output.ty.shape):
+        stored = sum(extent_of(store.loops) for store in stores)
+        if stored != math.prod(int(n) for n in output.ty.shape):
             return False  # an element is stored twice
-        return all(
-            any(
-                load.statement < store.statement and structural_equal(load.index, store.index)
-                for store in stores
-            )
-            for load in self.loads[source]
-        )
+        return all(any(map(load.precedes, stores)) for load in self.loads[source])
 
     def _by_planes(self, source, output) -> bool:
         """Also where the outermost loop was cut into several, one behind the other."""
@@ -229,14 +223,12 @@ class _Accesses:
         planes = sum(int(nest.extent) for nest in nests)
         start = 0
         for nest in nests:
-            read, written = (
-                [access for access in accesses if access.loops[0].same_as(nest)]
-                for accesses in (loads, stores)
-            )
+            read = [load for load in loads if load.loops[0].same_as(nest)]
+            written = [store for store in stores if store.loops[0].same_as(nest)]
             if not _loads_first(read, written):
                 return False
-            whole = (read, source), (written, output)
-            if not all(_is_plane_of(v, planes, start, accesses) for accesses, v in whole):
+            whole = (source, read), (output, written)
+            if not all(_is_plane_of(var, planes, start, accesses) for var, accesses in whole):
                 return False
             start += int(nest.extent)
         return True

@@ -119,7 +119,9 @@ def _best_tile(schedule, choose, limit: float, channel, pixels, of_columns: bool
         "outputs": tile_sizes([channels], MAX_FLOAT_OUTPUTS if tiling.floats else MAX_OUTPUTS),
         "parts": _parts(schedule, tiling.depth) if of_columns or PEAK not in names else [1],
     }
-    most = MAX_SIDE if _is_window(schedule) else MAX_ROWS
+    # columns that are gathered tap by tap: of many rows at once that is slow
+    by_taps = WIDENED in names and math.prod(_shape(schedule, COLUMNS)[4:]) > 1
+    most = MAX_SIDE if by_taps else MAX_ROWS
     usual = {**sizes, "rows": [n for n in sizes["rows"] if n <= most]}
     tiles = [Tile(*each) for each in itertools.product(*usual.values())]
     if WIDENED in names:
@@ -146,13 +148,6 @@ def _stage_weights(schedule, loop, first: int) -> None:
             block = schedule.get_sblock(weights)
             for each in schedule.get_loops(block)[first:]:
                 cut_where_likely(schedule, each, block)
-
-
-def _is_window(schedule) -> bool:
-    """Whether columns are gathered tap by tap: of many rows at once that is slow."""
-    names = names_in(schedule)
-    taps = _shape(schedule, COLUMNS)[3:]
-    return WIDENED in names and math.prod(taps[1:]) > 1
 
 
 def _accumulate_in_parts(schedule, accumulator, rows, outputs: int, parts: int):
@@ -236,9 +231,8 @@ def schedule_planes(schedule, choose, limit: float) -> str | None:
 
 def _plane_bytes(schedule) -> int:
     """Scratch of what is staged of a channel."""
-    stages = [s for s in (PLANE, TAPS, GATHERED) if s in names_in(schedule)]
     total = 0
-    for stage in stages:
+    for stage in {PLANE, TAPS, GATHERED}.intersection(names_in(schedule)):
         if not _is_copy(schedule, stage):
             height, width = _shape(schedule, stage)[-2:]
             elements = height * (width + width % 2)
@@ -327,9 +321,8 @@ def _unroll_window(schedule, choose) -> None:
     block = schedule.get_sblock(name)
     if len(schedule.get(block).iter_vars) != 6:
         return
-    loops = schedule.get_loops(block)[-4:-1]
-    if _dtype(schedule, name) != "float32":
-        loops = schedule.get_loops(block)[-3:]
+    pixel_is_last = _dtype(schedule, name) == "float32"
+    loops = schedule.get_loops(block)[-4:-1] if pixel_is_last else schedule.get_loops(block)[-3:]
     sizes = [int(schedule.get(loop).extent) for loop in loops]  # channels, rows, columns
     if sizes[1] * sizes[2] == 1:
         return

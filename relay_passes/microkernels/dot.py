@@ -30,21 +30,15 @@ def by_element(nest: Nest):
     rows, depth = vars(nest.filled_as(Columns)).values()
     index = nest.linear(nest.store)
     check(index.constant is not None, "its matrix begins where a loop says")
-    p, k = (tirx.const(n, "int32") for n in divmod(index.constant, depth))
+    p, k = divmod(index.constant, depth)
     for loop in nest.loops:
         if index.of[loop] == depth and rows > 1:
             p += loop.loop_var
         else:
             k += loop.loop_var * index.of[loop]
-    at = map(sym.Analyzer().simplify, (p, k))
-    sizes = (tirx.const(size, "int32") for size in (rows, depth))
-    index = tirx.call_pure_extern("int32", "odt_column", *at, *sizes)
+    at = map(sym.Analyzer().simplify, (p, k, rows, depth))
+    index = tirx.call_pure_extern("int32", "odt_column", *at)
     return nest.with_store(tirx.BufferStore(nest.store.buffer, nest.store.value, [index]))
-
-
-def _part_by_element(nest: Nest, formula):
-    """The same where loops were cut, or where conditions that should have cut them are left."""
-    return None if formula and nest.is_whole() else by_element(nest)
 
 
 def _zero_words(solution) -> None:
@@ -73,7 +67,7 @@ def _whole_matrices(solution) -> None:
         scratch.keep(buffer, Columns(rows, numbers["K"]))
 
 
-PACKING = {"fills": Columns, "instead": _part_by_element}
+PACKING = {"fills": Columns, "otherwise": by_element}
 records(
     HEADER,
     """
@@ -95,7 +89,7 @@ sums over columns: odt_dot(acc, columns, w, stride, P, depth, begin, end, O)
 sums over columns: odt_dot_columns(acc, a, b, P, O, K)
     acc[o*P + p] = (own + (int16 a{p*K + k} * int16 b{o*K + k}))
 """,
-    odt_column={"instead": lambda nest, _: by_element(nest)},
+    odt_column={"otherwise": by_element},
     odt_clear={"beside": _zero_words},
     odt_pack=PACKING,
     odt_pack_rows=PACKING,

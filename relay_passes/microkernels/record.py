@@ -22,7 +22,8 @@ class Microkernel:
     formulas : what it computes, by form (see `form_of`).
     fills : the order that it fills scratch in, whose sizes are numbers of its formulas.
     beside : solution -> None; checks, and finds further numbers.
-    instead : (nest, its formula or None) -> what stands for it where no call does, or None.
+    otherwise : nest -> what stands for one that is not all of its scratch, as where loops were cut
+        or conditions that should have cut them are left, or that no formula describes.
     watches : whether it reports numbers that are not finite.
     """
 
@@ -32,7 +33,7 @@ class Microkernel:
     formulas: dict[str, Formula]
     fills: type | None = None
     beside: Callable[[Solution], None] = lambda solution: None
-    instead: Callable[[Nest, Formula | None], object] = lambda nest, formula: None
+    otherwise: Callable[[Nest], object] | None = None
     watches: bool = False
 
     @property
@@ -44,8 +45,8 @@ class Microkernel:
         """What stands for a nest; raises Unfit."""
         try:
             formula = self.formulas.get(nest.form.text)
-            if (statement := self.instead(nest, formula)) is not None:
-                return statement
+            if self.otherwise and not (formula and nest.is_whole()):
+                return self.otherwise(nest)
             check(formula is not None, f"it would compute {nest.form.text}")
             sizes = vars(nest.filled_as(self.fills)) if self.fills else {}
             solution = Solution(formula, nest, sizes)
