@@ -334,14 +334,12 @@ def _unroll_window(schedule, choose) -> None:
 
 def _readers(schedule, block) -> list:
     """Every block that depends on `block`, in the order of the program."""
-    behind, waiting = set(), [block]
-    while waiting:
-        for consumer in schedule.get_consumers(waiting.pop()):
-            name = schedule.get(consumer).name_hint
-            if name not in behind:
-                behind.add(name)
-                waiting.append(consumer)
-    return [schedule.get_sblock(name) for name in names_in(schedule) if name in behind]
+    behind = [schedule.get(block).name_hint]
+    for name in names_in(schedule):
+        producers = schedule.get_producers(schedule.get_sblock(name))
+        if any(schedule.get(each).name_hint in behind for each in producers):
+            behind.append(name)
+    return [schedule.get_sblock(name) for name in behind[1:]]
 
 
 def _split(schedule, loops, name: str, wanted: int, most: int, choose, pairs=False):

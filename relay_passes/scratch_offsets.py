@@ -66,9 +66,7 @@ class _Walk:
             self.lives[node.buffer] = _Life(size, len(self.loops), self.clock, self.clock)
 
     def _used(self, variable, _visitor):
-        life = self.lives.get(variable)
-        if life is None:
-            return
-        life.last = self.clock
-        if len(self.loops) > life.depth:
-            self.loops[life.depth].append(life)
+        if life := self.lives.get(variable):
+            life.last = self.clock
+            if len(self.loops) > life.depth:
+                self.loops[life.depth].append(life)

@@ -60,11 +60,9 @@ class Solution:
     def __init__(self, formula: Formula, nest: Nest, known: dict[str, int]):
         self.formula, self.nest = formula, nest
         found = dict(zip(formula.operands, nest.form.operands, strict=True))
-        zero_point = -sum(operand.addend for operand in found.values())
-        self.numbers = {"zero_point": zero_point, **known}
+        self.numbers = {"zero_point": -sum(each.addend for each in found.values()), **known}
         self.read = {name: operand.expr for name, operand in found.items()}
-        loads = {name: operand.load for name, operand in found.items()}
-        self.accesses = {name: load for name, load in loads.items() if load is not None}
+        self.accesses = {name: each.load for name, each in found.items() if each.load is not None}
         for name, store in zip(formula.targets, nest.stores, strict=True):
             same = buffer_of(self.accesses.setdefault(name, store)).same_as(store.buffer)
             check(same, f"it has more than one {name}")

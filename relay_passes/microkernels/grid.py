@@ -38,8 +38,7 @@ class Grid:
         top, left = self.top // self.down, self.left // self.across
         rows = top + (self.rows - 1 - self.top) // self.down + 1
         columns = left + (self.columns - 1 - self.left) // self.across + 3
-        geometry = {"rows": rows, "columns": columns, "top": top, "left": left}
-        return geometry | {"down": 1, "across": 1}
+        return {"rows": rows, "columns": columns, "top": top, "left": left, "down": 1, "across": 1}
 
     def holds(self, height: int, width: int, count: int) -> bool:
         """Whether odt_window_phases can do `height` x `width` taps for rows of `count` results."""
