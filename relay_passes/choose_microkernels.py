@@ -7,7 +7,6 @@ the sizes of tiles. `SelectMicrokernels` makes the calls when `InPlace` has read
 from __future__ import annotations
 
 from functools import cached_property
-from itertools import takewhile
 
 from tvm import tirx
 
@@ -101,9 +100,8 @@ class _Nest:
         self.form = form_of(stores, will_be_cut=True)
         self.around = {schedule.get(loop): loop for loop in schedule.get_loops(self.first)}
         names = {schedule.get(block).name_hint for block in blocks}
-        inside = {loop: names_in(schedule, handle) for loop, handle in self.around.items()}
-        own = takewhile(lambda loop: names.issuperset(inside[loop]), reversed(self.around))
-        self.loops = [loop for loop in own if int(loop.extent) > 1][::-1]
+        inside = {loop: {*names_in(schedule, handle)} for loop, handle in self.around.items()}
+        self.loops = [loop for loop in inside if int(loop.extent) > 1 and inside[loop] <= names]
 
     def mark(self, name: str | None) -> None:
         if name is not None:

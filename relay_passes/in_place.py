@@ -157,8 +157,8 @@ class _Accesses:
         if kind == "SeqStmt":
             for child in node.seq:
                 self._visit(child, loops)
-        elif kind == "For":
-            self._visit(node.body, (*loops, node))
+        elif kind in ("For", "AttrStmt"):
+            self._visit(node.body, (*loops, node) if kind == "For" else loops)
         elif kind == "IfThenElse":
             self._read(node.condition, loops)
             for case in filter(None, (node.then_case, node.else_case)):
@@ -168,8 +168,6 @@ class _Accesses:
             while isinstance(source, tvm.ir.Call):
                 source = source.args[0]
             self.root[node.buffer] = self.root.get(source)
-        elif kind == "AttrStmt":
-            self._visit(node.body, loops)
         elif kind == "Bind":
             self._read(node.value, loops)
         elif kind == "BufferStore":

@@ -7,6 +7,7 @@ from tvm import tirx
 
 from .in_place import ELEMENTS, PLAIN_LOOPS, elements_of, with_workspace
 from .microkernels import RECORDS
+from .microkernels.form import is_product
 from .microkernels.nest import Scratch, Unfit, check, nests_in
 from .microkernels.record import MARK
 
@@ -87,7 +88,8 @@ class _Kernel:
             parts = nests_in(mark.body, around, self.scratch)
             self.scratch.filled.setdefault(parts[0].store.buffer, parts)
             nests.append((mark, RECORDS[str(mark.value.value)], parts))
-        nests.sort(key=lambda each: not each[1].accumulates)  # sums say how operands must lie
+        # sums of products first: they say how operands must lie
+        nests.sort(key=lambda each: not any(map(is_product, each[1].formulas)))
         found = {
             mark: tirx.stmt_seq(*(record.statement(nest) for nest in parts))
             for mark, record, parts in nests

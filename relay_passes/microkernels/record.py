@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from tvm import tirx
 
-from .form import is_product
 from .formula import Formula, Solution
 from .nest import Nest, Unfit, check
 
@@ -35,11 +34,6 @@ class Microkernel:
     beside: Callable[[Solution], None] = lambda solution: None
     otherwise: Callable[[Nest], object] | None = None
     watches: bool = False
-
-    @property
-    def accumulates(self) -> bool:
-        """Whether it makes sums of products."""
-        return any(map(is_product, self.formulas))
 
     def statement(self, nest: Nest):
         """What stands for a nest; raises Unfit."""
