@@ -7,15 +7,13 @@ the sizes of tiles. `SelectMicrokernels` makes the calls when `InPlace` has read
 from __future__ import annotations
 
 from functools import cached_property
-from itertools import takewhile
 
-from tvm import sym, tirx
-from tvm.ir import Range
+from tvm import tirx
 
-from .loop_cuts import axis_values
+from .blocks import axis_values, names_in, spatial_axes
 from .microkernels.form import form_of, is_product
 from .microkernels.grid import even, grid_in, numbers_on
-from .microkernels.nest import Linear, Unfit, buffer_of, check, is_dense
+from .microkernels.nest import Linear, Unfit, analyzer_of, buffer_of, check, is_dense
 from .microkernels.record import MARK, chosen
 from .microkernels.window import Window, check_image, window
 from .microkernels.window_phases import check_codes
@@ -30,16 +28,13 @@ from .ops.staging import (
     WIDENED,
 )
 
-_REDUCED = 2  # iter_type of an axis that is summed over
-
 
 def annotate_tiles(schedule, results) -> str | None:
     """Annotate a kernel of tiles (see `schedule_tiles`); why its sums stay plain loops, if they do.
 
     results : its blocks behind the accumulation, in their order.
     """
-    blocks = schedule.get_child_blocks(schedule.get_sblock("root"))
-    nests = {schedule.get(block).name_hint: _Nest(schedule, block) for block in blocks}
+    nests = {name: _Nest(schedule, schedule.get_sblock(name)) for name in names_in(schedule)}
     sums, reason = None, None
     try:
         sums = _sums(nests["acc_update"], nests.get(COLUMNS), nests.get(PLANE))
@@ -49,13 +44,13 @@ def annotate_tiles(schedule, results) -> str | None:
         "acc_update": lambda _: sums,
         "acc_init": _start,
         f"{PEAK}_init": _start,
-        f"{PEAK}_update": lambda nest: _staged(nest, nest.reduced),
+        f"{PEAK}_update": lambda nest: _staged(nest, nest.along(nest.spatial)),
         PLANE: _plane,
         TAPS: lambda nest: _taps(nest, sums),
+        GATHERED: _planes,
     }
-    taps = sum(nests["acc_update"].reduced)
+    taps = len(nests["acc_update"].axes) - nests["acc_update"].spatial
     choices |= dict.fromkeys((COLUMNS, FILTERS, WIDENED), lambda nest: _matrix(nest, taps, sums))
-    choices[GATHERED] = _planes
     for name in choices.keys() & nests.keys():
         nests[name].mark(choices[name](nests[name]))
     annotate_results(schedule, results, "results of sums", most_loops=2)
@@ -105,8 +100,8 @@ class _Nest:
         self.form = form_of(stores, will_be_cut=True)
         self.around = {schedule.get(loop): loop for loop in schedule.get_loops(self.first)}
         names = {schedule.get(block).name_hint for block in blocks}
-        own = list(takewhile(lambda loop: _names_in(loop) <= names, reversed(self.around)))
-        self.loops = [loop for loop in reversed(own) if int(loop.extent) > 1]
+        inside = {loop: {*names_in(schedule, handle)} for loop, handle in self.around.items()}
+        self.loops = [loop for loop in inside if int(loop.extent) > 1 and inside[loop] <= names]
 
     def mark(self, name: str | None) -> None:
         if name is not None:
@@ -118,27 +113,25 @@ class _Nest:
         return str(self.block.writes[0].source.ty.dtype)
 
     @property
-    def reduced(self) -> list[bool]:
-        """Which axes are summed over; they are the last ones."""
-        return [int(axis.iter_type) == _REDUCED for axis in self.block.iter_vars]
+    def spatial(self) -> int:
+        """How many axes are not summed over; they are the first ones."""
+        return len(spatial_axes(self.block))
 
     @cached_property
     def axes(self) -> dict:
         """What each axis stands for."""
         return axis_values(self.schedule, self.first)
 
-    def along(self, wanted) -> list:
-        """The loops of some axes, a boolean for each axis."""
-        values = [value for value, is_one in zip(self.axes.values(), wanted, strict=True) if is_one]
+    def along(self, first: int, end: int | None = None) -> list:
+        """The loops of the axes from the first one up to the end."""
+        values = [*self.axes.values()][first:end]
         used = {var for value in values for var in tirx.analysis.undefined_vars(value)}
         return [loop for loop in self.loops if loop.loop_var in used]
 
     @cached_property
     def simplify(self):
         """Of an expression of axes: one of loops."""
-        analyzer = sym.Analyzer()
-        for loop in self.around:
-            analyzer.bind(loop.loop_var, Range.from_min_extent(loop.min, loop.extent))
+        analyzer = analyzer_of(self.around)
         for axis, value in self.axes.items():
             analyzer.bind(axis, value)
         return analyzer.simplify
@@ -161,14 +154,6 @@ class _Nest:
         return Linear(self.index(access, pitch), self.loops)
 
 
-def _names_in(node) -> set[str]:
-    """Of the blocks in a statement."""
-    if hasattr(node, "block"):
-        return {node.block.name_hint}
-    children = node.seq if hasattr(node, "seq") else [node.body]
-    return {name for each in children for name in _names_in(each)}
-
-
 def _start(nest: _Nest) -> str | None:
     return chosen("start of sums", nest.form.text) if nest.loops else None
 
@@ -181,20 +166,17 @@ def _matrix(nest: _Nest, taps: int, sums: str | None) -> str | None:
     """
     if nest.dtype != "int16":
         return _planes(nest)
-    axes = len(nest.block.iter_vars)
-    packing = _staged(nest, [axis >= axes - taps for axis in range(axes)])
+    packing = _staged(nest, nest.along(-taps))
     return sums and (packing or "odt_column")
 
 
 def _planes(nest: _Nest) -> str | None:
     """For an operand whose last axis is its rows."""
-    taps = [True] * (len(nest.block.iter_vars) - 1)
-    return _staged(nest, [*taps, False]) if nest.loops else None
+    return _staged(nest, nest.along(0, -1)) if nest.loops else None
 
 
-def _staged(nest: _Nest, tap_axes) -> str | None:
-    """By how rows and taps of the operand are read."""
-    taps = nest.along(tap_axes)
+def _staged(nest: _Nest, taps: list) -> str | None:
+    """By how rows and taps of the operand are read; taps : its loops."""
     rows = [loop for loop in nest.loops if loop not in taps]
     reads = [operand.load for operand in nest.form.operands if operand.load is not None]
     if "select" in nest.form.text:
@@ -219,7 +201,7 @@ def _sums(acc: _Nest, columns: _Nest | None, plane: _Nest | None) -> str:
     else:
         read = acc.form.operands[0].load
         x = acc.linear(read, pitch=even(int(buffer_of(read).ty.shape[-1])))
-        taps = acc.along(acc.reduced)
+        taps = acc.along(acc.spatial)
         results = [loop for loop in acc.loops if loop not in taps]
         walks = ([(int(loop.extent), x.of[loop]) for loop in part] for part in (taps, results))
         phases = _meets_phases(plane, acc, window(*walks))
@@ -232,8 +214,7 @@ def _sums(acc: _Nest, columns: _Nest | None, plane: _Nest | None) -> str:
 def _check_columns(acc: _Nest, columns: _Nest | None) -> None:
     """Whether columns, or what is read in their place, are a matrix for each tile of outputs."""
     x = acc.linear(acc.form.operands[0].load)
-    taps, last = acc.along(acc.reduced), acc.reduced.count(False) - 1
-    rows = acc.along([axis == last for axis in range(len(acc.reduced))])
+    rows, taps = acc.along(acc.spatial - 1, acc.spatial), acc.along(acc.spatial)
     outputs = [loop for loop in acc.loops if loop not in (*rows, *taps)]
     check(not any(x.of[loop] for loop in outputs), "a tile of outputs spans groups")
     if acc.dtype == "float32":

@@ -12,6 +12,7 @@ from tvm import sym, tirx
 from tvm_ffi import structural_equal
 
 from .graph import ALIGN, aligned_bytes, operands, tensor_bytes
+from .microkernels.nest import analyzer_of, extent_of
 from .scratch_offsets import scratch_offsets
 
 IN_PLACE = "odt.in_place"
@@ -23,7 +24,7 @@ PLAIN_LOOPS = "odt.plain_loops"
 STACK_SCRATCH_BYTES = 64  # larger scratch is the memory plan's
 
 
-@tvm.transform.module_pass(opt_level=0, name="InPlace")
+@tirx.transform.prim_func_pass(opt_level=0, name="InPlace")
 class InPlace:
     """Prove, kernel by kernel, which result may overwrite which operand.
 
@@ -60,24 +61,16 @@ class InPlace:
             ...
     """
 
-    def transform_module(self, module: tvm.IRModule, _context) -> tvm.IRModule:
-        functions = {
-            gvar: _annotated(function) if isinstance(function, tirx.PrimFunc) else function
-            for gvar, function in module.functions_items()
-        }
-        return tvm.IRModule(functions, attrs=module.attrs)
-
-
-def _annotated(function: tirx.PrimFunc) -> tirx.PrimFunc:
-    accesses = _Accesses(function)
-    pairs = [
-        [source, output]
-        for source in range(len(function.params))
-        for output in range(len(function.params))
-        if source != output and accesses.may_share(function.params[source], function.params[output])
-    ]
-    reads = [i for i, var in enumerate(function.params) if accesses.loads[var]]
-    return with_workspace(function.with_attrs({IN_PLACE: pairs, READS: reads}))
+    def transform_function(self, function: tirx.PrimFunc, _module, _context) -> tirx.PrimFunc:
+        accesses = _Accesses(function)
+        pairs = [
+            [position, other]
+            for position, source in enumerate(function.params)
+            for other, output in enumerate(function.params)
+            if position != other and accesses.may_share(source, output)
+        ]
+        reads = [i for i, var in enumerate(function.params) if accesses.loads[var]]
+        return with_workspace(function.with_attrs({IN_PLACE: pairs, READS: reads}))
 
 
 def in_place_pairs(function: tirx.PrimFunc) -> tuple[tuple[int, int], ...]:
@@ -144,9 +137,9 @@ class _Access:
     loops: tuple  # around the access, outermost first
     conditions: tuple  # of the `if_then_else` around it
 
-    @property
-    def trips(self) -> int:
-        return math.prod(int(loop.extent) for loop in self.loops)
+    def precedes(self, store: _Access) -> bool:
+        """Whether this load is done before a store to the same index."""
+        return self.statement < store.statement and structural_equal(self.index, store.index)
 
 
 class _Accesses:
@@ -164,20 +157,17 @@ class _Accesses:
         if kind == "SeqStmt":
             for child in node.seq:
                 self._visit(child, loops)
-        elif kind == "For":
-            self._visit(node.body, (*loops, node))
+        elif kind in ("For", "AttrStmt"):
+            self._visit(node.body, (*loops, node) if kind == "For" else loops)
         elif kind == "IfThenElse":
             self._read(node.condition, loops)
-            for case in (node.then_case, node.else_case):
-                if case is not None:
-                    self._visit(case, loops)
+            for case in filter(None, (node.then_case, node.else_case)):
+                self._visit(case, loops)
         elif kind == "DeclBuffer":
             source = node.data
             while isinstance(source, tvm.ir.Call):
                 source = source.args[0]
             self.root[node.buffer] = self.root.get(source)
-        elif kind == "AttrStmt":
-            self._visit(node.body, loops)
         elif kind == "Bind":
             self._read(node.value, loops)
         elif kind == "BufferStore":
@@ -215,15 +205,10 @@ class _Accesses:
         stores = self.stores[output]
         if _bytes(source) != _bytes(output):
             return False
-        if sum(store.trips for store in stores) != math.prod(int(n) for n in output.ty.shape):
+        stored = sum(extent_of(store.loops) for store in stores)
+        if stored != math.prod(int(n) for n in output.ty.shape):
             return False  # an element is stored twice
-        return all(
-            any(
-                load.statement < store.statement and structural_equal(load.index, store.index)
-                for store in stores
-            )
-            for load in self.loads[source]
-        )
+        return all(any(map(load.precedes, stores)) for load in self.loads[source])
 
     def _by_planes(self, source, output) -> bool:
         """Also where the outermost loop was cut into several, one behind the other."""
@@ -236,14 +221,12 @@ class _Accesses:
         planes = sum(int(nest.extent) for nest in nests)
         start = 0
         for nest in nests:
-            read, written = (
-                [access for access in accesses if access.loops[0].same_as(nest)]
-                for accesses in (loads, stores)
-            )
+            read = [load for load in loads if load.loops[0].same_as(nest)]
+            written = [store for store in stores if store.loops[0].same_as(nest)]
             if not _loads_first(read, written):
                 return False
-            whole = (read, source), (written, output)
-            if not all(_is_plane_of(v, planes, start, accesses) for accesses, v in whole):
+            whole = (source, read), (output, written)
+            if not all(_is_plane_of(var, planes, start, accesses) for var, accesses in whole):
                 return False
             start += int(nest.extent)
         return True
@@ -262,9 +245,7 @@ def _is_plane_of(var, planes: int, start: int, accesses) -> bool:
     """Whether iteration v of the outermost loop stays within plane ``start + v`` of `var`."""
     plane = math.prod(int(n) for n in var.ty.shape) / planes
     for access in accesses:
-        analyzer = sym.Analyzer()
-        for loop in access.loops[1:]:
-            analyzer.bind(loop.loop_var, tvm.ir.Range.from_min_extent(loop.min, loop.extent))
+        analyzer = analyzer_of(access.loops[1:])
         linear = sym.detect_linear_equation(access.index, [access.loops[0].loop_var])
         if not linear or not isinstance(linear[0], tirx.IntImm) or int(linear[0]) != plane:
             return False

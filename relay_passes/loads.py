@@ -8,9 +8,8 @@ import tvm
 from tvm import tirx
 from tvm.s_tir import Schedule
 
+from .blocks import is_spatial
 from .ops.staging import STAGES
-
-_SPATIAL = 0
 
 
 def loads_per_element(function: tirx.PrimFunc, position: int) -> float:
@@ -26,7 +25,7 @@ def loads_per_element(function: tirx.PrimFunc, position: int) -> float:
         iterations = math.prod(int(axis.dom.extent) for axis in block.iter_vars)
         (result, *_) = (write.source for write in block.writes)
         anew = len(schedule.get_consumers(handle)) == 1 and block.name_hint not in STAGES
-        if anew and all(int(axis.iter_type) == _SPATIAL for axis in block.iter_vars):
+        if anew and is_spatial(block):
             iterations = loads[result]
         for read in block.reads:
             loads[read.source] = loads.get(read.source, 0) + iterations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tvm import tirx
 
+from .blocks import axis_values
 from .microkernels.form import likely_in
 
 
@@ -13,17 +14,13 @@ def cut_where_likely(schedule, loop, block) -> None:
     Only where it is the outermost of the loops that decide: where one inside it were cut as well,
     that one's length would depend on this one.
     """
-    asked = _asked_axes(schedule.get(block))
-    if not asked:
-        return
+    conditions = _likely_conditions(schedule.get(block))
+    asked = {v for condition in conditions for v in tirx.analysis.undefined_vars(condition)}
     loops = [schedule.get(each) for each in schedule.get_loops(block)]
-    variable = schedule.get(loop).loop_var
-    values = axis_values(schedule, block)
-    for axis in asked:
-        used = tirx.analysis.undefined_vars(values[axis])
+    for axis, value in axis_values(schedule, block).items():
+        used = tirx.analysis.undefined_vars(value) if axis in asked else ()
         deciding = (each for each in loops if int(each.extent) > 1 and each.loop_var in used)
-        outermost = next(deciding, None)
-        if outermost is not None and outermost.loop_var.same_as(variable):
+        if next(deciding, None) == schedule.get(loop):
             schedule.annotate(loop, "pragma_loop_partition_hint", True)
             return
 
@@ -31,26 +28,6 @@ def cut_where_likely(schedule, loop, block) -> None:
 def asks_likely(block) -> bool:
     """Whether what a block computes depends on conditions that cut loops."""
     return bool(_likely_conditions(block))
-
-
-def axis_values(schedule, block) -> dict:
-    """What each axis of a block in its loops stands for."""
-    wanted, loops = schedule.get(block), schedule.get_loops(block)
-    waiting = [schedule.get(loops[-1]).body if loops else schedule.mod["main"].body.block.body]
-    while waiting:
-        node = waiting.pop()
-        inner = getattr(node, "block", None)
-        if inner is not None and inner.same_as(wanted):
-            axes = zip(wanted.iter_vars, node.iter_values, strict=True)
-            return {axis.var: value for axis, value in axes}
-        waiting.extend(getattr(node, "seq", ()))
-    raise AssertionError(f"no block {wanted.name_hint} in its loops")
-
-
-def _asked_axes(block) -> list:
-    """The axes in the ``likely`` conditions of a block."""
-    asked = {v for c in _likely_conditions(block) for v in tirx.analysis.undefined_vars(c)}
-    return [axis.var for axis in block.iter_vars if axis.var in asked]
 
 
 def _likely_conditions(block) -> list:

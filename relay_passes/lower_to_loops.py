@@ -27,12 +27,9 @@ _LOOPS = tvm.ir.transform.Sequential(
         tirx.transform.LowerIntrin(),
     ]
 )
-# A loop whose condition is marked `likely` becomes one loop for each outcome (see ops.channels):
-# any such loop, or in a kernel that says which ones (`schedule_tiles`) no other.
-_ANY, _HINTED = ({"s_tir.LoopPartition": {"partition_const_loop": any_}} for any_ in (True, False))
 
 
-@tvm.transform.module_pass(opt_level=0, name="LowerToLoops")
+@tirx.transform.prim_func_pass(opt_level=0, name="LowerToLoops")
 class LowerToLoops:
     """Lower every scheduled PrimFunc by TVM's own passes; Relax functions stay as they are.
 
@@ -49,16 +46,10 @@ class LowerToLoops:
             y_1[i] = x_1[i] * T.float32(2)
     """
 
-    def transform_module(self, module: tvm.IRModule, _context) -> tvm.IRModule:
-        functions = dict(module.functions_items())
-        kernels = {g: f for g, f in functions.items() if isinstance(f, tirx.PrimFunc)}
-        for config, hinted in ((_ANY, False), (_HINTED, True)):
-            part = {g: f for g, f in kernels.items() if _has_hints(f) == hinted}
-            with tvm.transform.PassContext(config=config):
-                lowered = _LOOPS(tvm.IRModule(part))
-            functions |= {gvar: lowered[gvar.name_hint] for gvar in part}
-        return tvm.IRModule(functions, attrs=module.attrs)
-
-
-def _has_hints(function: tirx.PrimFunc) -> bool:
-    return bool(function.attrs.get(HINTED, 0))
+    def transform_function(self, function: tirx.PrimFunc, _module, _context) -> tirx.PrimFunc:
+        # A loop whose condition is marked `likely` becomes one loop for each outcome (see
+        # ops.channels): any such loop, or in a kernel that says which ones (`schedule_tiles`) no
+        # other.
+        partition = {"partition_const_loop": not function.attrs.get(HINTED, 0)}
+        with tvm.transform.PassContext(config={"s_tir.LoopPartition": partition}):
+            return _LOOPS(tvm.IRModule({"main": function}))["main"]

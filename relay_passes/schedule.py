@@ -9,6 +9,7 @@ from tvm import sym, tirx
 from tvm.s_tir import Schedule
 from tvm.s_tir.schedule import ScheduleError
 
+from .blocks import is_spatial, names_in, outputs_of, spatial_axes
 from .choose_microkernels import annotate_results, annotate_staged, annotate_sum
 from .in_place import PLAIN_LOOPS
 from .loop_cuts import asks_likely
@@ -23,7 +24,6 @@ from .schedule_tiles import (
     schedule_planes,
 )
 
-_SPATIAL = 0
 _TILED = {COLUMNS: schedule_columns, PLANE: schedule_planes}
 
 
@@ -96,7 +96,7 @@ def apply_schedule(schedule: Schedule, choose, limit: int | None = None) -> dict
 
     Returns attributes of the kernel.
     """
-    names = [schedule.get(b).name_hint for b in schedule.get_child_blocks(_root(schedule))]
+    names = names_in(schedule)
     stage = next((stage for stage in _TILED if stage in names), None)
     if stage is None:
         hints, reason = {}, _schedule_elementwise(schedule, names)
@@ -118,9 +118,9 @@ def _schedule_tiled(schedule, names, schedule_tiles, choose, limit: int | None) 
 
 def _schedule_elementwise(schedule, names) -> str | None:
     """Without tiles; why it ends as plain loops, if it sums products."""
-    reason = None
-    outputs = {schedule.get(b).name_hint for b in schedule.get_output_blocks(_root(schedule))}
-    reductions = {name for name in names if not _is_spatial(schedule, name)}
+    reason, outputs = None, outputs_of(schedule)
+    blocks = {name: schedule.get(schedule.get_sblock(name)) for name in names}
+    reductions = {name for name, block in blocks.items() if not is_spatial(block)}
     inner = set(names) - reductions - outputs
     shared = {name for name in inner if len(_consumers(schedule, name)) > 1}
     staged = {name for name in inner - shared if _is_masked(schedule, name, reductions)}
@@ -131,13 +131,15 @@ def _schedule_elementwise(schedule, names) -> str | None:
         if name in staged:
             _stage(schedule, name)
         if name in reductions & outputs:
-            _accumulate_locally(schedule, name)
+            # in a local: the compiler cannot keep memory in a register
+            _try(lambda name=name: schedule.cache_write(schedule.get_sblock(name), 0, "local"))
         if name in reductions | shared:
             _fuse_epilogue(schedule, name)
         if name in reductions:
             _buffer_plane(schedule, name)
-            first = _first_reduction_loop(schedule, name)
-            start = schedule.decompose_reduction(schedule.get_sblock(name), first)
+            block = schedule.get_sblock(name)
+            first = schedule.get_loops(block)[len(spatial_axes(schedule.get(block)))]
+            start = schedule.decompose_reduction(block, first)
             step = schedule.get_sblock(f"{name}_update")
             reason = annotate_sum(schedule, start, step) or reason
         elif name in outputs - shared:
@@ -147,15 +149,14 @@ def _schedule_elementwise(schedule, names) -> str | None:
 
 def _inline_elementwise(schedule, names) -> None:
     """Every stage that is read once and is neither staged nor a result."""
-    outputs = {schedule.get(b).name_hint for b in schedule.get_output_blocks(_root(schedule))}
+    outputs = outputs_of(schedule)
     for name in names:
-        kept = name in STAGES or name in outputs or not _is_spatial(schedule, name)
-        consumers = _consumers(schedule, name)
+        block, consumers = schedule.get(schedule.get_sblock(name)), _consumers(schedule, name)
+        kept = name in STAGES or name in outputs or not is_spatial(block)
         if kept or len(consumers) != 1:
             continue
         # a microkernel is slow where another part of the weights begins within a group
-        merged = asks_likely(schedule.get(schedule.get_sblock(name)))
-        if not (merged and schedule.get(consumers[0]).name_hint == WIDENED):
+        if not (asks_likely(block) and schedule.get(consumers[0]).name_hint == WIDENED):
             schedule.compute_inline(schedule.get_sblock(name))
 
 
@@ -163,43 +164,20 @@ def _consumers(schedule, name: str) -> list:
     return schedule.get_consumers(schedule.get_sblock(name))
 
 
-def _root(schedule):
-    return schedule.get_sblock("root")
-
-
-def _is_spatial(schedule, name: str) -> bool:
-    block = schedule.get(schedule.get_sblock(name))
-    return all(int(axis.iter_type) == _SPATIAL for axis in block.iter_vars)
-
-
-def _accumulate_locally(schedule, name: str):
-    """Sum in a local, not in the output: the compiler cannot keep memory in a register."""
-    _try(lambda: schedule.cache_write(schedule.get_sblock(name), 0, "local"))
-
-
 def _fuse_epilogue(schedule, name: str):
     """Move the consumers with the reduction's own iteration space under its spatial loops."""
     block = schedule.get_sblock(name)
-    spatial = [axis for axis in schedule.get(block).iter_vars if int(axis.iter_type) == _SPATIAL]
-    if not spatial:
-        return
-    loops = schedule.get_loops(block)
-    if _is_spatial(schedule, name):
+    spatial, loops = spatial_axes(schedule.get(block)), schedule.get_loops(block)
+    if is_spatial(schedule.get(block)):
         loops = loops[-1:]  # it may lie in the loops of a reduction, and unit loops are dropped
-    if not loops:
+    if not spatial or not loops:
         return
     innermost = loops[min(len(spatial), len(loops)) - 1]
+    extents = [int(axis.dom.extent) for axis in spatial]
     for consumer in _consumers(schedule, name):
-        if _same_space(schedule, consumer, spatial):
+        same = [int(axis.dom.extent) for axis in schedule.get(consumer).iter_vars] == extents
+        if same and is_spatial(schedule.get(consumer)):
             _try(lambda consumer=consumer: schedule.reverse_compute_at(consumer, innermost))
-
-
-def _same_space(schedule, consumer, spatial) -> bool:
-    axes = schedule.get(consumer).iter_vars
-    extents = [int(axis.dom.extent) for axis in axes]
-    return all(int(a.iter_type) == _SPATIAL for a in axes) and extents == [
-        int(axis.dom.extent) for axis in spatial
-    ]
 
 
 def _is_masked(schedule, name: str, reductions) -> bool:
@@ -233,8 +211,8 @@ def _part_loops(schedule, operand, reduction) -> tuple[list, list]:
     (read,) = (r for r in block.reads if r.source.same_as(operand))
     simplify = _analyzer(block).simplify
     used = {v for axis in read.region for v in tirx.analysis.undefined_vars(simplify(axis.min))}
-    loops = zip(block.iter_vars, schedule.get_loops(reduction), strict=True)
-    spatial = [(axis.var, loop) for axis, loop in loops if int(axis.iter_type) == _SPATIAL]
+    loops = zip(spatial_axes(block), schedule.get_loops(reduction), strict=False)
+    spatial = [(axis.var, loop) for axis, loop in loops]
     if len(spatial) == 4 and spatial[1][0] in used:
         used &= {var for var, _ in spatial[:2]}  # channel by channel: a plane, not its windows
     outer = [loop for var, loop in spatial if var in used]
@@ -248,24 +226,23 @@ def _buffer_plane(schedule, name: str):
     operand's place (see `in_place`): that copy is all that keeps a window's elements.
     """
     block = schedule.get_sblock(name)
-    found = _channelwise_operand(schedule.get(block))
-    if found is None:
+    operand = _channelwise_operand(schedule.get(block))
+    if operand is None:
         return
-    operand, channel = found
     source = schedule.get(block).reads[operand].source
     producers = (schedule.get(producer) for producer in schedule.get_producers(block))
     if any(source.same_as(producer.writes[0].source) for producer in producers):
         return  # computed plane by plane already
-    loop = schedule.get_loops(block)[channel]
+    channel = schedule.get_loops(block)[1]
     plane = schedule.cache_read(block, operand, "global")
-    if not _try(lambda: schedule.compute_at(plane, loop)):
+    if not _try(lambda: schedule.compute_at(plane, channel)):
         schedule.compute_inline(plane)  # as it was
 
 
-def _channelwise_operand(block) -> tuple[int, int] | None:
-    """(operand, axis) of a read whose channel is the block's own; None unless a window is read."""
-    spatial = [axis.var for axis in block.iter_vars if int(axis.iter_type) == _SPATIAL]
-    windows = [int(a.dom.extent) for a in block.iter_vars if int(a.iter_type) != _SPATIAL]
+def _channelwise_operand(block) -> int | None:
+    """Of what is read, whose channel is the block's own, NCHW; None unless a window is read."""
+    spatial = [axis.var for axis in spatial_axes(block)]
+    windows = [int(axis.dom.extent) for axis in block.iter_vars[len(spatial) :]]
     if len(spatial) != 4 or max(windows, default=1) == 1:
         return None
     if all(int(axis.dom.extent) == 1 for axis in block.iter_vars[2:4]):
@@ -278,7 +255,7 @@ def _channelwise_operand(block) -> tuple[int, int] | None:
         used = {v for axis in read.region[2:] for v in tirx.analysis.undefined_vars(axis.min)}
         moves = spatial[2] in used or spatial[3] in used  # with the pixel: no weight
         if moves and analyzer.can_prove_equal(read.region[1].min, spatial[1]):
-            return position, 1
+            return position
     return None
 
 
@@ -288,12 +265,6 @@ def _analyzer(block) -> sym.Analyzer:
     for axis in block.iter_vars:
         analyzer.bind(axis.var, axis.dom)
     return analyzer
-
-
-def _first_reduction_loop(schedule, name: str):
-    block = schedule.get_sblock(name)
-    spatial = [a for a in schedule.get(block).iter_vars if int(a.iter_type) == _SPATIAL]
-    return schedule.get_loops(block)[len(spatial)]
 
 
 def _try(primitive) -> bool:

@@ -16,6 +16,7 @@ import math
 
 from tvm import tirx
 
+from .blocks import names_in, spatial_axes
 from .choose_microkernels import annotate_tiles
 from .graph import tensor_bytes
 from .in_place import STACK_SCRATCH_BYTES, allocated_bytes
@@ -67,8 +68,8 @@ def schedule_columns(schedule, choose, limit: float) -> str | None:
     """
     accumulator = schedule.get_sblock("acc")
     driver, *others = _readers(schedule, accumulator)  # its loops become the kernel's
-    leading = _spatial_axes(schedule, accumulator) - 2
-    loops, has_blocks = schedule.get_loops(driver), PEAK in _names(schedule)
+    leading = len(spatial_axes(schedule.get(accumulator))) - 2
+    loops, has_blocks = schedule.get_loops(driver), PEAK in names_in(schedule)
     outer, channel, pixels = loops[:leading], loops[leading], loops[leading + 1 :]
     of_columns = has_blocks and leading > 0  # otherwise blocks hold numbers of the filters
     best, sizes = _best_tile(schedule, choose, limit, channel, pixels, of_columns)
@@ -107,7 +108,7 @@ def schedule_columns(schedule, choose, limit: float) -> str | None:
 
 def _best_tile(schedule, choose, limit: float, channel, pixels, of_columns: bool):
     """The tile that takes the fewest instructions, and the sizes that there are."""
-    names, channels = _names(schedule), int(schedule.get(channel).extent)
+    names, channels = names_in(schedule), int(schedule.get(channel).extent)
     if of_columns:
         channels = _shape(schedule, FILTERS)[1]
     pixel_sizes = [int(schedule.get(loop).extent) for loop in pixels]
@@ -118,7 +119,9 @@ def _best_tile(schedule, choose, limit: float, channel, pixels, of_columns: bool
         "outputs": tile_sizes([channels], MAX_FLOAT_OUTPUTS if tiling.floats else MAX_OUTPUTS),
         "parts": _parts(schedule, tiling.depth) if of_columns or PEAK not in names else [1],
     }
-    most = MAX_SIDE if _is_window(schedule) else MAX_ROWS
+    # columns that are gathered tap by tap: of many rows at once that is slow
+    by_taps = WIDENED in names and math.prod(_shape(schedule, COLUMNS)[4:]) > 1
+    most = MAX_SIDE if by_taps else MAX_ROWS
     usual = {**sizes, "rows": [n for n in sizes["rows"] if n <= most]}
     tiles = [Tile(*each) for each in itertools.product(*usual.values())]
     if WIDENED in names:
@@ -140,24 +143,17 @@ def _stage_blocks(schedule, loop) -> None:
 def _stage_weights(schedule, loop, first: int) -> None:
     """first : of the loops around them that may be cut."""
     for weights in (FILTERS, WIDENED, *_merged(schedule)):
-        if weights in _names(schedule):
+        if weights in names_in(schedule):
             _stage(schedule, weights, loop)
             block = schedule.get_sblock(weights)
             for each in schedule.get_loops(block)[first:]:
                 cut_where_likely(schedule, each, block)
 
 
-def _is_window(schedule) -> bool:
-    """Whether columns are gathered tap by tap: of many rows at once that is slow."""
-    names = _names(schedule)
-    taps = _shape(schedule, COLUMNS)[3:]
-    return WIDENED in names and math.prod(taps[1:]) > 1
-
-
 def _accumulate_in_parts(schedule, accumulator, rows, outputs: int, parts: int):
     """For each part of the depth, for each tile of `outputs`: accumulate; the two loops."""
     schedule.compute_at(accumulator, rows, preserve_unit_loops=True)
-    spatial = _spatial_axes(schedule, accumulator)
+    spatial = len(spatial_axes(schedule.get(accumulator)))
     axes = len(schedule.get(accumulator).iter_vars)
     *batch, channel, row = schedule.get_loops(accumulator)[-axes:][:spatial]
     depth, *taps = schedule.get_loops(accumulator)[spatial - axes :]
@@ -169,10 +165,10 @@ def _accumulate_in_parts(schedule, accumulator, rows, outputs: int, parts: int):
 
 def _parts(schedule, depth: int) -> list[int]:
     """In how many equal parts the depth may be staged: each whole groups for the microkernels."""
-    if GATHERED in _names(schedule) and not _is_copy(schedule, GATHERED):
+    if GATHERED in names_in(schedule) and not _is_copy(schedule, GATHERED):
         return [1]  # which is all there at once
     block = schedule.get(schedule.get_sblock("acc"))
-    first = next(int(axis.dom.extent) for axis in block.iter_vars if int(axis.iter_type) != 0)
+    first = int(block.iter_vars[len(spatial_axes(block))].dom.extent)
     parts = [n for n in range(1, first + 1) if first % n == 0]
     return [n for n in parts if n == 1 or (depth // n >= MIN_PART and depth // n % 4 == 0)]
 
@@ -183,7 +179,7 @@ def _tiling(schedule, rows: int, outputs: int, of_columns: bool, without="") -> 
     of_columns : blocks are of columns, if there are any; otherwise of filters.
     without : a stage that is none.
     """
-    names = _names(schedule) - {without}
+    names = {*names_in(schedule)} - {without}
     floats = _dtype(schedule, "acc") == "float32"
     taps = _shape(schedule, COLUMNS)[2:-1] if floats else _shape(schedule, COLUMNS)[3:]
     stages = [s for s in (COLUMNS, FILTERS, WIDENED, GATHERED) if s in names]
@@ -210,7 +206,7 @@ def schedule_planes(schedule, choose, limit: float) -> str | None:
     Returns why its sums are plain loops, if they are; raises NotEnoughScratch.
     """
     wanted = _plane_bytes(schedule)
-    if wanted > limit and PEAK not in _names(schedule):  # whose elements need all of their block
+    if wanted > limit and PEAK not in names_in(schedule):  # whose elements need all of their block
         raise NotEnoughScratch(wanted, limit)
     accumulator = schedule.get_sblock("acc")
     driver, *others = _readers(schedule, accumulator)
@@ -235,9 +231,8 @@ def schedule_planes(schedule, choose, limit: float) -> str | None:
 
 def _plane_bytes(schedule) -> int:
     """Scratch of what is staged of a channel."""
-    stages = [s for s in (PLANE, TAPS, GATHERED) if s in _names(schedule)]
     total = 0
-    for stage in stages:
+    for stage in {PLANE, TAPS, GATHERED}.intersection(names_in(schedule)):
         if not _is_copy(schedule, stage):
             height, width = _shape(schedule, stage)[-2:]
             elements = height * (width + width % 2)
@@ -257,7 +252,7 @@ def schedule_elements(schedule, buffer_plane) -> None:
     driver, *others = _readers(schedule, accumulator)
     loops = schedule.get_loops(driver)
     for stage in STAGES:
-        if stage in _names(schedule):
+        if stage in names_in(schedule):
             schedule.compute_inline(schedule.get_sblock(stage))
     for other in others:
         schedule.reverse_compute_at(other, loops[-1])
@@ -270,7 +265,7 @@ def schedule_elements(schedule, buffer_plane) -> None:
 
 def _stage(schedule, name: str, loop) -> None:
     """Compute the stage in `loop`; not at all where it only copies an operand."""
-    if name not in _names(schedule):
+    if name not in names_in(schedule):
         return
     block = schedule.get_sblock(name)
     if _is_copy(schedule, name):
@@ -296,7 +291,7 @@ def _dtype(schedule, name: str) -> str:
 
 def _merged(schedule) -> list[str]:
     """Weights that are put together from parts, stages of no other kind."""
-    readers = [name for name in (WIDENED, "acc") if name in _names(schedule)]
+    readers = [name for name in (WIDENED, "acc") if name in names_in(schedule)]
     found = [b for name in readers for b in schedule.get_producers(schedule.get_sblock(name))]
     return [n for n in (schedule.get(block).name_hint for block in found) if n not in STAGES]
 
@@ -315,24 +310,19 @@ def _shape(schedule, name: str) -> list[int]:
     return [int(n) for n in schedule.get(schedule.get_sblock(name)).writes[0].source.ty.shape]
 
 
-def _names(schedule) -> set[str]:
-    return {schedule.get(b).name_hint for b in schedule.get_child_blocks(_root(schedule))}
-
-
 def _unroll_window(schedule, choose) -> None:
     """So that which taps lie outside the image is mostly known while compiling.
 
     Of the taps of a column nothing is unrolled, or those of a channel, or those of all channels.
     """
-    name = GATHERED if GATHERED in _names(schedule) else COLUMNS
-    if name not in _names(schedule):
+    name = GATHERED if GATHERED in names_in(schedule) else COLUMNS
+    if name not in names_in(schedule):
         return
     block = schedule.get_sblock(name)
     if len(schedule.get(block).iter_vars) != 6:
         return
-    loops = schedule.get_loops(block)[-4:-1]
-    if _dtype(schedule, name) != "float32":
-        loops = schedule.get_loops(block)[-3:]
+    pixel_is_last = _dtype(schedule, name) == "float32"
+    loops = schedule.get_loops(block)[-4:-1] if pixel_is_last else schedule.get_loops(block)[-3:]
     sizes = [int(schedule.get(loop).extent) for loop in loops]  # channels, rows, columns
     if sizes[1] * sizes[2] == 1:
         return
@@ -342,25 +332,14 @@ def _unroll_window(schedule, choose) -> None:
             schedule.unroll(loop)
 
 
-def _root(schedule):
-    return schedule.get_sblock("root")
-
-
-def _spatial_axes(schedule, block) -> int:
-    return sum(int(axis.iter_type) == 0 for axis in schedule.get(block).iter_vars)
-
-
 def _readers(schedule, block) -> list:
     """Every block that depends on `block`, in the order of the program."""
-    behind, waiting = set(), [block]
-    while waiting:
-        for consumer in schedule.get_consumers(waiting.pop()):
-            name = schedule.get(consumer).name_hint
-            if name not in behind:
-                behind.add(name)
-                waiting.append(consumer)
-    children = schedule.get_child_blocks(_root(schedule))
-    return [child for child in children if schedule.get(child).name_hint in behind]
+    behind = [schedule.get(block).name_hint]
+    for name in names_in(schedule):
+        producers = schedule.get_producers(schedule.get_sblock(name))
+        if any(schedule.get(each).name_hint in behind for each in producers):
+            behind.append(name)
+    return [schedule.get_sblock(name) for name in behind[1:]]
 
 
 def _split(schedule, loops, name: str, wanted: int, most: int, choose, pairs=False):
@@ -391,7 +370,7 @@ def _separate_init(schedule, accumulator, outer: int) -> None:
 
 def _separate_peak(schedule) -> None:
     """Let the peaks of a tile start at 0 in a nest of its own, as `_separate_init`."""
-    if PEAK in _names(schedule):
+    if PEAK in names_in(schedule):
         peak = schedule.get_sblock(PEAK)
         own = len(schedule.get(peak).iter_vars)
         schedule.decompose_reduction(peak, schedule.get_loops(peak)[-own])

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import math
-
-import tvm
 import tvm_ffi
 from tvm import tirx
 
-from .in_place import ELEMENTS, PLAIN_LOOPS, with_workspace
+from .in_place import ELEMENTS, PLAIN_LOOPS, elements_of, with_workspace
 from .microkernels import RECORDS
-from .microkernels.form import loads_in
+from .microkernels.form import is_product
 from .microkernels.nest import Scratch, Unfit, check, nests_in
 from .microkernels.record import MARK
 
-_PARTS = "condition", "value", "body", "then_case", "else_case"  # of statements
 
-
-@tvm.transform.module_pass(opt_level=0, name="SelectMicrokernels")
+@tirx.transform.prim_func_pass(opt_level=0, name="SelectMicrokernels")
 class SelectMicrokernels:
     """Replace what `DefaultSchedule` annotated for microkernels by calls of them.
 
@@ -43,25 +38,17 @@ class SelectMicrokernels:
         odt_dot(acc, columns, &w[j * 96], 48, 4, 48, 0, 48, 2)
     """
 
-    def transform_module(self, module: tvm.IRModule, _context) -> tvm.IRModule:
-        functions = {
-            gvar: _selected(function) if isinstance(function, tirx.PrimFunc) else function
-            for gvar, function in module.functions_items()
-        }
-        return tvm.IRModule(functions, attrs=module.attrs)
-
-
-def _selected(function: tirx.PrimFunc) -> tirx.PrimFunc:
-    kernel = _Kernel(function)
-    if not kernel.marked:
-        return function
-    try:
-        body = _rewritten(function.body, kernel.statements(), kernel.scratch.orders)
-    except Unfit as unfit:
-        loops = {mark: mark.body for mark in kernel.marked}
-        function = function.with_attr(PLAIN_LOOPS, str(unfit))
-        body = _rewritten(function.body, loops, {})
-    return with_workspace(function.with_body(body))
+    def transform_function(self, function: tirx.PrimFunc, _module, _context) -> tirx.PrimFunc:
+        kernel = _Kernel(function)
+        if not kernel.marked:
+            return function
+        try:
+            body = _rewritten(function.body, kernel.statements(), kernel.scratch.orders)
+        except Unfit as unfit:
+            loops = {mark: mark.body for mark in kernel.marked}
+            function = function.with_attr(PLAIN_LOOPS, str(unfit))
+            body = _rewritten(function.body, loops, {})
+        return with_workspace(function.with_body(body))
 
 
 class _Kernel:
@@ -70,25 +57,29 @@ class _Kernel:
     def __init__(self, function: tirx.PrimFunc):
         self.scratch = Scratch()
         self.marked: dict = {}  # annotation -> loops around it
-        self.elsewhere: set = set()  # buffers that other statements load or store
-        self._visit(function.body, ())
+        self.elsewhere: set = set()  # buffers and loop variables of other statements
+        self.around: tuple = ()
+        callbacks = [
+            (tirx.AttrStmt, self._attribute),
+            (tirx.For, self._loop),
+            (tirx.AllocBuffer, self._allocated),
+            (tirx.Var, lambda variable, _: self.elsewhere.add(variable)),
+        ]
+        tvm_ffi.structural_visit(function.body, callbacks)
 
-    def _visit(self, node, around):
-        if isinstance(node, tirx.AttrStmt) and node.attr_key == MARK:
-            self.marked[node] = around
-            return
-        if isinstance(node, tirx.For):
-            around = (*around, node)
-        if isinstance(node, tirx.AllocBuffer):
-            self.scratch.elements[node.buffer] = math.prod(int(n) for n in node.buffer.ty.shape)
-        if isinstance(node, tirx.BufferStore):
-            self.elsewhere.add(node.buffer)
-        parts = [getattr(node, name, None) for name in _PARTS]
-        for part in (*getattr(node, "seq", ()), *parts):
-            if isinstance(part, tvm.ir.Expr):
-                self.elsewhere |= {load.source for load in loads_in(part)}
-            elif part is not None:
-                self._visit(part, around)
+    def _attribute(self, node, visitor):
+        if node.attr_key == MARK:
+            self.marked[node] = self.around
+        else:
+            visitor.default_visit(node)
+
+    def _loop(self, loop, visitor):
+        self.around = (*self.around, loop)
+        visitor.default_visit(loop)
+        self.around = self.around[:-1]
+
+    def _allocated(self, node, _visitor):
+        self.scratch.elements[node.buffer] = elements_of(node)
 
     def statements(self) -> dict:
         """What stands for each annotation; raises Unfit."""
@@ -97,7 +88,8 @@ class _Kernel:
             parts = nests_in(mark.body, around, self.scratch)
             self.scratch.filled.setdefault(parts[0].store.buffer, parts)
             nests.append((mark, RECORDS[str(mark.value.value)], parts))
-        nests.sort(key=lambda each: not each[1].accumulates)  # sums say how operands must lie
+        # sums of products first: they say how operands must lie
+        nests.sort(key=lambda each: not any(map(is_product, each[1].formulas)))
         found = {
             mark: tirx.stmt_seq(*(record.statement(nest) for nest in parts))
             for mark, record, parts in nests

@@ -14,43 +14,31 @@ HEADER = "odt_dot.h"
 
 @dataclass(frozen=True)
 class Columns:
-    """odt_column's order of a matrix."""
+    """odt_column's order of a matrix: P rows of K elements."""
 
-    rows: int
-    depth: int
+    P: int
+    K: int
 
     @property
     def elements(self) -> int:
         """At least 2: one alone would be a variable, and not aligned."""
-        return max(2, self.rows * self.depth)
-
-
-def matrix(nest: Nest) -> dict:
-    """The sizes of the matrix that a nest fills."""
-    order = nest.scratch.kept(nest.store.buffer, Columns)
-    return {"P": order.rows, "K": order.depth}
+        return max(2, self.P * self.K)
 
 
 def by_element(nest: Nest):
     """The nest, with elements where odt_column says."""
-    rows, depth = matrix(nest).values()
+    rows, depth = vars(nest.filled_as(Columns)).values()
     index = nest.linear(nest.store)
     check(index.constant is not None, "its matrix begins where a loop says")
-    p, k = (tirx.const(n, "int32") for n in divmod(index.constant, depth))
+    p, k = divmod(index.constant, depth)
     for loop in nest.loops:
         if index.of[loop] == depth and rows > 1:
             p += loop.loop_var
         else:
             k += loop.loop_var * index.of[loop]
-    at = map(sym.Analyzer().simplify, (p, k))
-    sizes = (tirx.const(size, "int32") for size in (rows, depth))
-    index = tirx.call_pure_extern("int32", "odt_column", *at, *sizes)
+    at = map(sym.Analyzer().simplify, (p, k, rows, depth))
+    index = tirx.call_pure_extern("int32", "odt_column", *at)
     return nest.with_store(tirx.BufferStore(nest.store.buffer, nest.store.value, [index]))
-
-
-def _part_by_element(nest: Nest, formula):
-    """The same where loops were cut, or where conditions that should have cut them are left."""
-    return None if formula and nest.is_whole() else by_element(nest)
 
 
 def _zero_words(solution) -> None:
@@ -79,7 +67,7 @@ def _whole_matrices(solution) -> None:
         scratch.keep(buffer, Columns(rows, numbers["K"]))
 
 
-PACKING = {"before": matrix, "instead": _part_by_element}
+PACKING = {"fills": Columns, "otherwise": by_element}
 records(
     HEADER,
     """
@@ -101,7 +89,7 @@ sums over columns: odt_dot(acc, columns, w, stride, P, depth, begin, end, O)
 sums over columns: odt_dot_columns(acc, a, b, P, O, K)
     acc[o*P + p] = (own + (int16 a{p*K + k} * int16 b{o*K + k}))
 """,
-    odt_column={"instead": lambda nest, _: by_element(nest)},
+    odt_column={"otherwise": by_element},
     odt_clear={"beside": _zero_words},
     odt_pack=PACKING,
     odt_pack_rows=PACKING,

@@ -16,11 +16,6 @@ def _small_tile(solution) -> None:
     check(numbers["stride"] >= numbers["P"], "its rows overlap")
 
 
-def _part_in_loops(nest, formula):
-    """Where loops were cut, or where the conditions that should have cut them are left."""
-    return None if formula and nest.is_whole() else nest.with_store(nest.store)
-
-
 records(
     HEADER,
     """
@@ -34,6 +29,6 @@ columns of planes: odt_scale_columns_f32(filters, w, stride, scale, J, K)
     filters{k*J + j} = (int8 w[k*stride + j] * float32 scale[k])
 """,
     odt_dot_f32={"beside": _small_tile},
-    odt_scale_columns_f32={"instead": _part_in_loops},
+    odt_scale_columns_f32={"otherwise": lambda nest: nest.with_store(nest.store)},
     odt_window_f32={"beside": as_window},
 )

@@ -136,13 +136,8 @@ def uncast(expr):
 
 
 def _loads(expr) -> bool:
-    """Whether `loads_in` finds any."""
+    """Whether an expression loads any buffer."""
     return type(expr).__name__ == "TensorLoad" or any(map(_loads, operands(expr)))
-
-
-def loads_in(expr) -> list:
-    """Every load of a buffer in an expression."""
-    return [part for part in parts_of(expr) if type(part).__name__ == "TensorLoad"]
 
 
 def likely_in(expr) -> list:

@@ -60,11 +60,9 @@ class Solution:
     def __init__(self, formula: Formula, nest: Nest, known: dict[str, int]):
         self.formula, self.nest = formula, nest
         found = dict(zip(formula.operands, nest.form.operands, strict=True))
-        zero_point = -sum(operand.addend for operand in found.values())
-        self.numbers = {"zero_point": zero_point, **known}
+        self.numbers = {"zero_point": -sum(each.addend for each in found.values()), **known}
         self.read = {name: operand.expr for name, operand in found.items()}
-        loads = {name: operand.load for name, operand in found.items()}
-        self.accesses = {name: load for name, load in loads.items() if load is not None}
+        self.accesses = {name: each.load for name, each in found.items() if each.load is not None}
         for name, store in zip(formula.targets, nest.stores, strict=True):
             same = buffer_of(self.accesses.setdefault(name, store)).same_as(store.buffer)
             check(same, f"it has more than one {name}")
@@ -89,14 +87,11 @@ class Solution:
 
     def _may_have(self, axis: str, loops) -> bool:
         full = extent_of(loops[:-1]) == self.numbers.get(axis.upper())
-        return (
-            not full
-            and (len(loops) == 1 or axis in _FUSED)
-            and all(
-                _is_along(walk.steps.get(axis, "0"), self.linears[name], loops)
-                for name, walk in self.formula.walks.items()
-            )
-        )
+        if full or (len(loops) > 1 and axis not in _FUSED):
+            return False
+        walks = self.formula.walks.items()
+        steps = ((walk.steps.get(axis, "0"), self.linears[name]) for name, walk in walks)
+        return all(_is_along(step, linear, loops) for step, linear in steps)
 
     def _solve(self, walk: Walk, linear, name: str) -> None:
         for axis, step in walk.steps.items():

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from tvm import sym, tirx
 
-from .nest import Linear, Nest, Unfit, check
+from .nest import Linear, Nest, check
 
 MAX_TAPS = MAX_COLUMNS = 64  # ODT_PHASE_TAPS, ODT_PHASE_SUMS
 
@@ -38,8 +38,7 @@ class Grid:
         top, left = self.top // self.down, self.left // self.across
         rows = top + (self.rows - 1 - self.top) // self.down + 1
         columns = left + (self.columns - 1 - self.left) // self.across + 3
-        geometry = {"rows": rows, "columns": columns, "top": top, "left": left}
-        return geometry | {"down": 1, "across": 1}
+        return {"rows": rows, "columns": columns, "top": top, "left": left, "down": 1, "across": 1}
 
     def holds(self, height: int, width: int, count: int) -> bool:
         """Whether odt_window_phases can do `height` x `width` taps for rows of `count` results."""
@@ -111,14 +110,11 @@ class _Axis:
         is_zero = isinstance(test.b, tirx.IntImm) and int(test.b) == 0
         if not is_zero or type(test.a).__name__ not in ("Mod", "FloorMod") or self.step != 1:
             return False
-        try:
-            position = Linear(test.a.a, (self.loop,))
-        except Unfit:
-            return False
-        if position.constant is None or position.of[self.loop] != 1:
+        constant = sym.Analyzer().simplify(test.a.a - self.loop.loop_var)
+        if not isinstance(constant, tirx.IntImm):
             return False
         self.step = int(test.a.b)
-        self.residue = -position.constant % self.step
+        self.residue = -int(constant) % self.step
         return True
 
     @property

@@ -6,6 +6,7 @@ import math
 from functools import cached_property
 
 from tvm import sym, tirx
+from tvm.ir import Range
 
 from .form import Form, form_of, uncast
 
@@ -51,12 +52,6 @@ class Scratch:
         known = self.orders.setdefault(buffer, order)
         check(known == order, "its scratch has another order for another nest")
 
-    def kept(self, buffer, kind):
-        """Its order, which is of that kind."""
-        order = self.orders.get(buffer)
-        check(isinstance(order, kind), "no microkernel reads what it fills")
-        return order
-
 
 class Nest:
     """Loops, outermost first, and the stores in the last of them.
@@ -87,6 +82,12 @@ class Nest:
     def index(self, expr) -> Linear:
         """A number as a sum of the loops."""
         return Linear(uncast(expr), self.loops)
+
+    def filled_as(self, kind):
+        """The order of what it fills, which is of that kind."""
+        order = self.scratch.orders.get(self.store.buffer)
+        check(isinstance(order, kind), "no microkernel reads what it fills")
+        return order
 
     def is_whole(self) -> bool:
         """Whether it fills all of its scratch."""
@@ -125,6 +126,14 @@ def nests_in(node, around, scratch: Scratch, loops=()) -> list[Nest]:
 
 def extent_of(loops) -> int:
     return math.prod(int(loop.extent) for loop in loops)
+
+
+def analyzer_of(loops) -> sym.Analyzer:
+    """One that knows the values of the loops' variables."""
+    analyzer = sym.Analyzer()
+    for loop in loops:
+        analyzer.bind(loop.loop_var, Range.from_min_extent(loop.min, loop.extent))
+    return analyzer
 
 
 def is_dense(loops, *linears, step: int = 1) -> bool:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from tvm import tirx
 
-from .form import is_product
 from .formula import Formula, Solution
 from .nest import Nest, Unfit, check
 
@@ -20,9 +19,10 @@ class Microkernel:
 
     words : its arguments: names of operands or numbers of its formulas.
     formulas : what it computes, by form (see `form_of`).
-    before : nest -> numbers that are known before a formula is solved.
+    fills : the order that it fills scratch in, whose sizes are numbers of its formulas.
     beside : solution -> None; checks, and finds further numbers.
-    instead : (nest, its formula or None) -> what stands for it where no call does, or None.
+    otherwise : nest -> what stands for one that is not all of its scratch, as where loops were cut
+        or conditions that should have cut them are left, or that no formula describes.
     watches : whether it reports numbers that are not finite.
     """
 
@@ -30,24 +30,20 @@ class Microkernel:
     header: str
     words: list[str]
     formulas: dict[str, Formula]
-    before: Callable[[Nest], dict] = lambda nest: {}
+    fills: type | None = None
     beside: Callable[[Solution], None] = lambda solution: None
-    instead: Callable[[Nest, Formula | None], object] = lambda nest, formula: None
+    otherwise: Callable[[Nest], object] | None = None
     watches: bool = False
-
-    @property
-    def accumulates(self) -> bool:
-        """Whether it makes sums of products."""
-        return any(map(is_product, self.formulas))
 
     def statement(self, nest: Nest):
         """What stands for a nest; raises Unfit."""
         try:
             formula = self.formulas.get(nest.form.text)
-            if (statement := self.instead(nest, formula)) is not None:
-                return statement
+            if self.otherwise and not (formula and nest.is_whole()):
+                return self.otherwise(nest)
             check(formula is not None, f"it would compute {nest.form.text}")
-            solution = Solution(formula, nest, self.before(nest))
+            sizes = vars(nest.filled_as(self.fills)) if self.fills else {}
+            solution = Solution(formula, nest, sizes)
             self.beside(solution)
         except Unfit as unfit:
             raise Unfit(f"{self.name}: {unfit}") from None

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from tvm import sym
 
 from .grid import Grid, even, grid_of
-from .nest import Linear, Nest, check
+from .nest import Linear, check
 from .record import records
 
 HEADER = "odt_window.h"
@@ -90,12 +90,9 @@ def _with_taps(solution) -> None:
     solution.nest.scratch.keep(taps, Taps(sizes.height, sizes.width))
 
 
-def _filter(nest: Nest) -> dict:
-    return vars(nest.scratch.kept(nest.store.buffer, Taps))
-
-
 def from_the_end(solution) -> None:
     """Let weights that are read backwards begin with the last one that is read."""
+    check(solution.numbers["step"] == -1, "its weights are no neighbours")
     w = solution.linears["w"]
     w.base = sym.Analyzer().simplify(w.base - (solution.numbers["K"] - 1))
 
@@ -126,17 +123,14 @@ taps: odt_taps(taps, w, height, width)
     taps{k} = int8 w[k]
 
 turned taps: odt_taps_flipped(taps, w, height, width)
-    taps{k} = int8 w[k*back]
+    taps{k} = int8 w[k*step]
 
 plane: odt_widen_plane(plane, x, height, width, top, left, bottom, right, zero_point)
     plane{r*pitch + q} = int8 x
     plane{r*pitch + q} = inside(int8 x)
 """,
     odt_window={"beside": _with_taps},
-    odt_taps={"before": _filter},
-    odt_taps_flipped={
-        "before": lambda nest: {"back": -1, **_filter(nest)},
-        "beside": from_the_end,
-    },
+    odt_taps={"fills": Taps},
+    odt_taps_flipped={"fills": Taps, "beside": from_the_end},
     odt_widen_plane={"beside": _image},
 )

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import tvm
-from tvm import sym, tirx
+from tvm import tirx
 
 from .grid import even, grid_of
-from .nest import Linear, Nest, address, check
+from .nest import Linear, address, analyzer_of, check
 from .record import records
 from .window import as_window, from_the_end
 
@@ -54,18 +53,10 @@ def _phases(solution) -> None:
     filled = nest.scratch.filled.get(plane, ())
     check(len(filled) > 0, "nothing fills its plane")
     grid, _ = grid_of(filled[0])
-    analyzer = sym.Analyzer()
-    for loop in nest.around:
-        analyzer.bind(loop.loop_var, tvm.ir.Range.from_min_extent(loop.min, loop.extent))
-    base = solution.linears["plane"].base
-    pitch, simplify = even(grid.columns), analyzer.simplify
-    row, column = (
-        simplify(simplify(operation(base, pitch)) + step - first % step)
-        for operation, step, first in (
-            (tirx.floordiv, grid.down, grid.top),
-            (tirx.floormod, grid.across, grid.left),
-        )
-    )
+    base, pitch = solution.linears["plane"].base, even(grid.columns)
+    simplify = analyzer_of(nest.around).simplify
+    row = simplify(simplify(tirx.floordiv(base, pitch)) + grid.down - grid.top % grid.down)
+    column = simplify(simplify(tirx.floormod(base, pitch)) + grid.across - grid.left % grid.across)
     residue = simplify(tirx.floormod(column, 2 * grid.across))
     shape = sizes.height, sizes.width
     check(sizes.stride == 1 and grid.holds(*shape, sizes.columns), "its plane is too large")
@@ -78,15 +69,10 @@ def _phases(solution) -> None:
     solution.numbers.update(plane=address(plane), pitch=even(grid.stored["columns"]))
 
 
-def _filter(nest: Nest) -> dict:
-    return vars(nest.scratch.kept(nest.store.buffer, PhaseTaps))
-
-
 def _turned(solution) -> None:
-    turned = solution.numbers["step"] < 0
-    check(abs(solution.numbers["step"]) <= 1, "its weights are no neighbours")
-    solution.numbers["turned"] = int(turned)
-    if turned:
+    step = solution.numbers["step"]
+    solution.numbers["turned"] = int(step < 0)
+    if step not in (0, 1):
         from_the_end(solution)
 
 
@@ -107,5 +93,5 @@ taps of phases: odt_taps_phases(taps, w, turned, height, width, down, across, co
 """,
     odt_block_plane={"beside": _codes},
     odt_window_phases={"beside": _phases},
-    odt_taps_phases={"before": _filter, "beside": _turned},
+    odt_taps_phases={"fills": PhaseTaps, "beside": _turned},
 )
