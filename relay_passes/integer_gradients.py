@@ -67,8 +67,8 @@ class IntegerGradients:
         function = main_of(module, "IntegerGradients")
         values = {b.var: b.value for b in bindings_of(function)}
 
-        def rewrite(_emit, value):
-            name = op_name(value)
+        def rewrite(_emit, binding):
+            value, name = binding.value, op_name(binding.value)
             if not self.windows and _gathers_windows(value):
                 return value
             if name == "relax.odt.conv2d_input_grad":
