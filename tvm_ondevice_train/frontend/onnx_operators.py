@@ -10,13 +10,10 @@ import functools
 import math
 from contextlib import contextmanager
 
-import numpy as np
 from tvm import relax
 from tvm.relax.frontend.onnx import onnx_frontend
 
 from relay_passes.graph import constant
-
-_LARGEST = float(np.finfo(np.float32).max)
 
 
 class Clip(onnx_frontend.OnnxOpConverter):
@@ -42,8 +39,8 @@ def _number(bound, parameters) -> float | None:
 
 def _clip(data, low, high):
     """A bound that is missing, or NaN as ONNX has it, is none."""
-    low = -_LARGEST if low is None or math.isnan(low) else max(low, -_LARGEST)
-    high = _LARGEST if high is None or math.isnan(high) else min(high, _LARGEST)
+    low = -math.inf if low is None or math.isnan(low) else low
+    high = math.inf if high is None or math.isnan(high) else high
     return relax.op.clip(data, low, high)
 
 
