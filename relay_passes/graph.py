@@ -164,6 +164,19 @@ def rebuilt(
     return relax.Function(params, body, function.ret_ty, is_pure=True, attrs=function.attrs)
 
 
+def function_of(params: Sequence[relax.Var], body) -> relax.Function:
+    """A function with one dataflow block, which `body` fills.
+
+    body : builder -> what the function returns, variables from ``builder.emit_output``.
+    """
+    builder = relax.BlockBuilder()
+    with builder.function("main", list(params)):
+        with builder.dataflow():
+            result = body(builder)
+        builder.emit_func_output(result)
+    return builder.get()["main"]
+
+
 def operands(expr) -> list:
     """Direct operands of a TIR expression."""
     names = ("a", "b", "value", "condition", "true_value", "false_value")

@@ -19,12 +19,7 @@ from .graph import (
     with_function,
 )
 from .ops.codes import codes_of
-from .ops.integer_gradient import (
-    MAX_PIXELS,
-    MAX_TAPS,
-    integer_input_grad,
-    integer_weight_grad,
-)
+from .ops.integer_gradient import MAX_PIXELS, MAX_TAPS, integer_input_grad, integer_weight_grad
 
 FUNCTION = "main"
 _INTEGER = {"relax.odt.integer_input_grad", "relax.odt.integer_weight_grad"}

@@ -21,16 +21,7 @@ from .convolution import (
     macs_of_weight_grad,
 )
 from .registry import attributes, call, float_of_shape, register
-from .staging import (
-    COLUMNS,
-    FACTOR,
-    FILTERS,
-    GATHERED,
-    PEAK,
-    TAPS,
-    UNIT,
-    centred_tap,
-)
+from .staging import COLUMNS, FACTOR, FILTERS, GATHERED, PEAK, TAPS, UNIT, centred_tap
 
 CODE = 128  # no int8 code is larger
 INT16_MAX, INT32_MAX = 2**15 - 1, 2**31 - 1

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import functools
 import math
-from contextlib import contextmanager
 
 from tvm import relax
 from tvm.relax.frontend.onnx import onnx_frontend
 
 from relay_passes.graph import constant
+
+from .replaced import replaced
 
 
 class Clip(onnx_frontend.OnnxOpConverter):
@@ -60,13 +61,6 @@ class Min(onnx_frontend.OnnxOpConverter):
         return functools.reduce(lambda a, b: builder.normalize(relax.op.minimum(a, b)), inputs)
 
 
-@contextmanager
 def one_operator_each():
     """While it lasts TVM's ONNX importer converts as above."""
-    ours = {converter.__name__: converter for converter in (Clip, Max, Min)}
-    theirs = {name: getattr(onnx_frontend, name) for name in ours}
-    vars(onnx_frontend).update(ours)
-    try:
-        yield
-    finally:
-        vars(onnx_frontend).update(theirs)
+    return replaced(onnx_frontend, Clip=Clip, Max=Max, Min=Min)
