@@ -47,7 +47,8 @@ class EliminateDeadGradients:
 def _masks_saved(function: relax.Function) -> relax.Function:
     saved = _Saved(function)
 
-    def rewrite(_emit, value):
+    def rewrite(_emit, binding):
+        value = binding.value
         if operator_of(value).mask and not saved.needed_in_backward(value.args[0]):
             return with_attributes(value, saved=True)
         return value

@@ -9,7 +9,17 @@ import numpy as np
 import tvm
 from tvm import relax
 
-from .graph import bindings_of, consumers_of, dtype_of, main_of, op_name, shape_of, variables_in
+from .graph import (
+    bindings_of,
+    consumers_of,
+    dependents_of,
+    dtype_of,
+    main_of,
+    op_name,
+    rebuilt,
+    shape_of,
+    variables_in,
+)
 from .kernel_attributes import MergeKernels, is_cheap
 from .loads import loads_per_element
 from .ops.registry import OPAQUE
@@ -72,31 +82,24 @@ class _Fusion:
         self.module, self.function = module, function
         self.values = {b.var: b.value for b in bindings_of(function)}
         self.consumers = consumers_of(function)
-        self.behind: dict = {}  # variable -> what depends on it
+        self.behind = cache(lambda var: {b.var for b in dependents_of(function, [var])})
         self.builder = relax.BlockBuilder(module)
         self.loads = cache(lambda kernel, i: loads_per_element(module[kernel], i))
         self.opaque: set[str] = set()  # primitives that nothing may be fused behind
 
     def run(self) -> tvm.IRModule:
-        function = self.function
-        bindings = [self._rewritten(b) for b in bindings_of(function)]
-        body = relax.SeqExpr([relax.DataflowBlock(bindings)], function.body.body)
-        rewritten = relax.Function(
-            function.params, body, function.ret_ty, is_pure=True, attrs=function.attrs
-        )
+        rewritten = rebuilt(self.function, self._rewritten)
         self.builder.update_func(self.module.get_global_var("main"), rewritten)
         return self.builder.get()
 
-    def _rewritten(self, binding):
+    def _rewritten(self, _emit, binding):
         if not _is_call_tir(binding.value) or self._recomputed(binding.var):
-            return binding
+            return binding.value
         group = self._prologue(binding.value)
         if not group:
-            return binding
+            return binding.value
         inputs = _external_inputs([*group, (binding.var, binding.value)])
-        gvar = self._primitive(group, binding, inputs)
-        call = relax.Call(gvar, inputs)
-        return relax.VarBinding(binding.var, self.builder.normalize(call))
+        return relax.Call(self._primitive(group, binding, inputs), inputs)
 
     def _prologue(self, call) -> list:
         """Producers to recompute inside `call`, operands first."""
@@ -114,9 +117,7 @@ class _Fusion:
         if not _is_call_tir(value) or isinstance(value.ty, relax.TupleType):
             return False
         primitive = self.module[value.args[0]]
-        if int(primitive.attrs.get("op_pattern", 8)) > INJECTIVE:
-            return False
-        if not is_cheap(primitive):
+        if int(primitive.attrs.get("op_pattern", OPAQUE)) > INJECTIVE or not is_cheap(primitive):
             return False
         operands = variables_in(value.args[1])
         if not operands:
@@ -156,19 +157,10 @@ class _Fusion:
         """Whether every operand as large as `var` is needed behind what reads `var`."""
         readers = [b.var for b in self.consumers.get(var, [])]
         return all(
-            any(later.var in self._behind(r) for r in readers for later in self.consumers[o])
+            any(later.var in self.behind(r) for r in readers for later in self.consumers[o])
             for o in operands
             if _bits(o) >= _bits(var)
         )
-
-    def _behind(self, var) -> set:
-        """Everything that is computed from `var`."""
-        if var not in self.behind:
-            found = set()
-            for reader in self.consumers.get(var, []):
-                found |= {reader.var} | self._behind(reader.var)
-            self.behind[var] = found
-        return self.behind[var]
 
     def _primitive(self, group, binding, inputs):
         """A primitive function of the whole group, for `MergeKernels`."""

@@ -136,29 +136,45 @@ class Renamer:
 
 def rebuilt(
     function: relax.Function,
-    rewrite: Callable[[Callable, relax.Expr], relax.Expr],
+    rewrite: Callable[[Callable, relax.VarBinding], relax.Expr | None],
     params: Sequence[relax.Var] | None = None,
 ) -> relax.Function:
-    """`function` with the value of each binding replaced by ``rewrite(emit, value)``.
+    """`function` with the value of each binding replaced by ``rewrite(emit, binding)``.
 
-    ``emit(value) -> variable`` adds a binding before the one that `rewrite` is called for. Other
-    variables stay what they are; `params` replaces the parameters.
+    ``emit(value, var=None) -> variable`` adds a binding before the one that `rewrite` is called
+    for, which is left out where that gives None. Other variables stay what they are; `params`
+    replaces the parameters.
     """
     builder = relax.BlockBuilder()
     bindings: list[relax.VarBinding] = []
 
-    def emit(value) -> relax.Var:
+    def emit(value, var=None) -> relax.Var:
         value = builder.normalize(value)
-        bindings.append(relax.VarBinding(relax.DataflowVar("value", value.ty), value))
-        return bindings[-1].var
+        var = relax.DataflowVar("value", value.ty) if var is None else var
+        bindings.append(relax.VarBinding(var, value))
+        return var
 
     for binding in bindings_of(function):
-        value = builder.normalize(rewrite(emit, binding.value))
-        bindings.append(relax.VarBinding(binding.var, value))
+        value = rewrite(emit, binding)
+        if value is not None:
+            emit(value, binding.var)
     body = relax.SeqExpr([relax.DataflowBlock(bindings)], function.body.body)
     body = builder.normalize(body)  # its type
     params = function.params if params is None else params
     return relax.Function(params, body, function.ret_ty, is_pure=True, attrs=function.attrs)
+
+
+def function_of(params: Sequence[relax.Var], body) -> relax.Function:
+    """A function with one dataflow block, which `body` fills.
+
+    body : builder -> what the function returns, variables from ``builder.emit_output``.
+    """
+    builder = relax.BlockBuilder()
+    with builder.function("main", list(params)):
+        with builder.dataflow():
+            result = body(builder)
+        builder.emit_func_output(result)
+    return builder.get()["main"]
 
 
 def operands(expr) -> list:

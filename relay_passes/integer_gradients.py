@@ -19,12 +19,7 @@ from .graph import (
     with_function,
 )
 from .ops.codes import codes_of
-from .ops.integer_gradient import (
-    MAX_PIXELS,
-    MAX_TAPS,
-    integer_input_grad,
-    integer_weight_grad,
-)
+from .ops.integer_gradient import MAX_PIXELS, MAX_TAPS, integer_input_grad, integer_weight_grad
 
 FUNCTION = "main"
 _INTEGER = {"relax.odt.integer_input_grad", "relax.odt.integer_weight_grad"}
@@ -67,8 +62,8 @@ class IntegerGradients:
         function = main_of(module, "IntegerGradients")
         values = {b.var: b.value for b in bindings_of(function)}
 
-        def rewrite(_emit, value):
-            name = op_name(value)
+        def rewrite(_emit, binding):
+            value, name = binding.value, op_name(binding.value)
             if not self.windows and _gathers_windows(value):
                 return value
             if name == "relax.odt.conv2d_input_grad":

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 import tvm
 from tvm import relax
 
-from .graph import bindings_of, constant, consumers_of, dtype_of, op_name, with_function
+from .graph import bindings_of, constant, consumers_of, dtype_of, op_name, rebuilt, with_function
 from .ops.groups import Epilogue
 from .ops.registry import operator_of, with_attributes
 
@@ -39,15 +37,6 @@ class LowerQDQ:
         return relax.transform.DeadCodeElimination()(module)
 
 
-@dataclass
-class _Group:
-    """What lies between the operands and one quantize."""
-
-    inner: list[relax.Var]  # values computed inside, the pre-activation first
-    call: relax.Call  # the operator on codes, without a mask
-    masks: list[relax.Var] = field(default_factory=list)
-
-
 class _Lowering:
     def __init__(self, function: relax.Function):
         self.function = function
@@ -55,42 +44,31 @@ class _Lowering:
         self.consumers = consumers_of(function)
 
     def run(self) -> relax.Function:
-        function = self.function
-        builder = relax.BlockBuilder()
         masks = {}  # mask variable of the source -> mask variable of the operator
-        with builder.function("main", function.params):
-            with builder.dataflow():
-                for binding in bindings_of(function):
-                    self._emit(builder, binding, masks)
-                output = builder.emit_output(function.body.body)
-            builder.emit_func_output(output)
-        lowered = builder.get()["main"]
-        return lowered.with_attrs(dict(function.attrs)) if function.attrs else lowered
 
-    def _emit(self, builder, binding, masks):
-        if binding.var in masks:
-            builder.emit_normalized(relax.VarBinding(binding.var, masks[binding.var]))
-            return
-        group = self._match(binding)
-        if group is None:
-            builder.emit_normalized(binding)
-            return
-        if not group.masks:
-            builder.emit_normalized(relax.VarBinding(binding.var, builder.normalize(group.call)))
-            return
-        pair = builder.emit(with_attributes(group.call, mask=True))
-        codes = builder.normalize(relax.TupleGetItem(pair, 0))
-        builder.emit_normalized(relax.VarBinding(binding.var, codes))
-        mask = builder.emit(relax.TupleGetItem(pair, 1))
-        masks.update({source: mask for source in group.masks})
-
-    def _match(self, binding) -> _Group | None:
-        if op_name(binding.value) != "relax.quantize":
+        def rewrite(emit, binding):
+            if binding.var in masks:
+                return masks[binding.var]
+            lowered, sources = self._match(binding)
+            if lowered is None:
+                return binding.value
+            if not sources:
+                return lowered
+            pair = emit(with_attributes(lowered, mask=True))
+            emit(relax.TupleGetItem(pair, 0), binding.var)
+            masks.update(dict.fromkeys(sources, emit(relax.TupleGetItem(pair, 1))))
             return None
+
+        return rebuilt(self.function, rewrite)
+
+    def _match(self, binding) -> tuple[relax.Call | None, list[relax.Var]]:
+        """The operator on codes, without a mask, of the group that ends here, and its masks."""
+        if op_name(binding.value) != "relax.quantize":
+            return None, []
         real, scale, zero_point = binding.value.args
         scale, zero_point = constant(scale), constant(zero_point)
         if scale is None or scale.size != 1 or dtype_of(binding.var) != "int8":
-            return None
+            return None, []
         epilogue = Epilogue(float(scale), int(zero_point))
         inner = [real]
         while bounds := operator_of(value := self.values.get(real)).bounds:
@@ -99,18 +77,8 @@ class _Lowering:
             inner.append(real)
         rule = operator_of(value).integer
         lowered, core = rule(self.values, real, epilogue) if rule else (None, [])
-        if lowered is None:
-            return None
-        group = _Group(inner + core, lowered)
-        return group if self._closed(group, binding) else None
-
-    def _closed(self, group: _Group, quantize) -> bool:
-        """Whether only the group itself and masks read its inner values; collects the masks."""
-        own = [*group.inner, quantize.var]
-        for var in group.inner:
-            for reader in self.consumers.get(var, []):
-                if operator_of(reader.value).mask:
-                    group.masks.append(reader.var)
-                elif not any(reader.var.same_as(v) for v in own):
-                    return False
-        return True
+        inner += core
+        readers = [reader for var in inner for reader in self.consumers.get(var, [])]
+        masks = [reader.var for reader in readers if operator_of(reader.value).mask]
+        closed = {*inner, *masks, binding.var}.issuperset(reader.var for reader in readers)
+        return (lowered, masks) if closed else (None, [])

@@ -67,10 +67,9 @@ class NarrowAdjoints:
 def _narrowed(function: relax.Function, format: str) -> relax.Function:
     stored = _stored_adjoints(function)
     renamed = Renamer({})
-    bindings = iter(bindings_of(function))
 
-    def rewrite(emit, value):
-        var, value = next(bindings).var, renamed(value)
+    def rewrite(emit, binding):
+        var, value = binding.var, renamed(binding.value)
         if var not in stored:
             return value
         bits = emit(encode(emit(value), format))

@@ -20,7 +20,8 @@ def narrow_gradients(function: relax.Function) -> relax.Function:
     """
     values = {b.var: b.value for b in bindings_of(function)}
 
-    def rewrite(emit, value):
+    def rewrite(emit, binding):
+        value = binding.value
         if op_name(value) == TAKE:
             attrs = attributes(value)
             return _narrowed(emit, values, value.args[0], attrs["ranges"], attrs["axis"])

@@ -16,6 +16,7 @@ from .graph import (
     constant,
     dependents_of,
     dtype_of,
+    function_of,
     main_of,
     op_name,
     shape_of,
@@ -174,14 +175,14 @@ def _open_leaves(function, leaves, dependent) -> tuple[relax.Function, list[rela
     read = [v for binding in dependent for v in variables_in(binding.value) if v not in own]
     outside = dict.fromkeys([*(leaf.binding.var for leaf in leaves if leaf.binding), *read])
     renamed = Renamer({var: relax.Var(var.name, var.ty) for var in outside})
-    builder = relax.BlockBuilder()
-    with builder.function(LOSS, [*function.params, *renamed.vars.values()]):
-        with builder.dataflow():
-            for binding in dependent:
-                renamed.vars[binding.var] = builder.emit(renamed(binding.value))
-            output = builder.emit_output(renamed(function.body.body))
-        builder.emit_func_output(output)
-    return builder.get()[LOSS], list(outside)
+    params = [*function.params, *renamed.vars.values()]
+
+    def body(builder):
+        for binding in dependent:
+            renamed.vars[binding.var] = builder.emit(renamed(binding.value))
+        return builder.emit_output(renamed(function.body.body))
+
+    return function_of(params, body), list(outside)
 
 
 def _differentiate(function, opened, leaves) -> relax.Function:
@@ -204,33 +205,31 @@ def _append_updates(function, differentiated, outside, dependent, leaves) -> rel
     arguments = dict(zip(outside, differentiated.params[count:], strict=True))
     copies = iter(bindings_of(differentiated))
     copied = {binding.var for binding in dependent}
-    builder = relax.BlockBuilder()
 
-    def emit(binding):
-        value = builder.emit(renamed(binding.value))
-        renamed.vars |= {binding.var: value, arguments.get(binding.var, binding.var): value}
+    def ordered():
+        for leaf in leaves:
+            yield from filter(None, (leaf.merge, leaf.decode))
+        for binding in bindings_of(function):
+            if binding.var in copied:
+                yield next(copies)
+            elif binding.var not in renamed.vars:
+                yield binding
+        yield from copies
 
-    with builder.function(LOSS, params):
-        with builder.dataflow():
-            for leaf in leaves:
-                for binding in filter(None, (leaf.merge, leaf.decode)):
-                    emit(binding)
-            for binding in bindings_of(function):
-                if binding.var in copied:
-                    emit(next(copies))
-                elif binding.var not in renamed.vars:
-                    emit(binding)
-            for binding in copies:
-                emit(binding)
-            loss, gradients = _results(differentiated, renamed)
-            updated = [
-                builder.emit_output(_update(builder, leaf, gradient, learning_rate, seed))
-                for leaf, gradient in zip(leaves, gradients, strict=True)
-            ]
-            loss = builder.emit_output(loss)
-        builder.emit_func_output(relax.Tuple([loss, *updated]))
-    step = builder.get()[LOSS]
-    return step.with_attr("trained_parameters", [leaf.parameter.name for leaf in leaves])
+    def body(builder):
+        for binding in ordered():
+            value = builder.emit(renamed(binding.value))
+            renamed.vars |= {binding.var: value, arguments.get(binding.var, binding.var): value}
+        loss, gradients = _results(differentiated, renamed)
+        updated = [
+            builder.emit_output(_update(builder, leaf, gradient, learning_rate, seed))
+            for leaf, gradient in zip(leaves, gradients, strict=True)
+        ]
+        return relax.Tuple([builder.emit_output(loss), *updated])
+
+    return function_of(params, body).with_attr(
+        "trained_parameters", [leaf.parameter.name for leaf in leaves]
+    )
 
 
 def _results(differentiated, renamed):

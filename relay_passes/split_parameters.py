@@ -80,11 +80,11 @@ def _with_merged(function, params, merged: dict) -> relax.Function:
     """`function` over `params`, where each parameter in `merged` is that value."""
     renamed = Renamer({})
 
-    def rewrite(emit, value):
-        for parameter in variables_in(value):
+    def rewrite(emit, binding):
+        for parameter in variables_in(binding.value):
             if parameter in merged and parameter not in renamed.vars:
                 renamed.vars[parameter] = emit(merged[parameter])
-        return renamed(value)
+        return renamed(binding.value)
 
     return rebuilt(function, rewrite, params)
 

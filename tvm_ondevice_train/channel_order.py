@@ -16,7 +16,7 @@ import numpy as np
 import tvm
 from tvm import relax
 
-from relay_passes.graph import bindings_of, constant, rebuilt
+from relay_passes.graph import constant, rebuilt
 from relay_passes.ops.channels import ranges_of
 from relay_passes.split_parameters import channel_axis
 
@@ -116,12 +116,12 @@ def _permuted(model: Model, spaces: Spaces, orders, axes) -> Model:
         for axis, order in enumerate(pair):
             if order is not None:
                 values[name] = np.ascontiguousarray(np.take(values[name], order, axis))
-    bindings = iter(bindings_of(model.module["main"]))
 
-    def rewrite(_emit, value):
+    def rewrite(_emit, binding):
+        value = binding.value
         moved = {
             position: relax.const(np.take(constant(value.args[position]), orders[space], axis))
-            for position, axis, space in spaces.constants.get(next(bindings).var, ())
+            for position, axis, space in spaces.constants.get(binding.var, ())
             if space in orders
         }
         if not moved:

@@ -83,7 +83,7 @@ class Model:
 def _learned(call, producers) -> str | None:
     """Name of the parameter that `call` has learned, if it has one."""
     operand = operator_of(call).learned
-    return None if operand is None else _parameter_behind(call.args[operand], producers)
+    return None if operand is None else parameter_behind(call.args[operand], producers)
 
 
 def _layer(binding, producers, consumers) -> Layer:
@@ -92,12 +92,12 @@ def _layer(binding, producers, consumers) -> Layer:
     users = consumers.get(binding.var, [])
     if len(users) == 1 and op_name(users[0].value) == "relax.add":
         other = [a for a in users[0].value.args if not a.same_as(binding.var)]
-        bias = _parameter_behind(other[0], producers) if other else None
+        bias = parameter_behind(other[0], producers) if other else None
     name = layer_name(weight) if weight else binding.var.name
     return Layer(name=name, weight=weight, bias=bias)
 
 
-def _parameter_behind(expr, producers) -> str | None:
+def parameter_behind(expr, producers) -> str | None:
     """Name of the parameter that `expr` is, decoded or reshaped, if it is one."""
     while expr in producers:
         value = producers[expr]

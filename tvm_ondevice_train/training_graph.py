@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import tvm
 from tvm import relax
 
-from relay_passes.graph import bindings_of, consumers_of, op_name, shape_of
+from relay_passes.graph import bindings_of, consumers_of, function_of, op_name, shape_of
 from relay_passes.ops.loss import negative_log_likelihood
 from relay_passes.ops.registry import operator_of
 
@@ -34,21 +36,19 @@ def replace_head(model: Model, classes: int, seed: int = 0) -> Model:
         names[1]: np.zeros(classes, np.float32),
     }
     head = [relax.Var(n, relax.TensorType(v.shape, "float32")) for n, v in values.items()]
-    builder = relax.BlockBuilder()
-    with builder.function("main", [*function.params, *head]):
-        with builder.dataflow():
-            for binding in bindings_of(function):
-                if binding.var.same_as(classifier.var):
-                    break
-                builder.emit_normalized(binding)
-            column = builder.emit(relax.op.nn.conv2d(classifier.value.args[0], head[0]))
-            bias = builder.emit(relax.op.reshape(head[1], (1, classes, 1, 1)))
-            total = builder.emit(relax.op.add(column, bias))
-            output = builder.emit_output(relax.op.reshape(total, (1, classes)))
-        builder.emit_func_output(output)
-    return _without_unused(
-        Model(model.name, builder.get(), {**model.parameters, **values}, model.input)
-    )
+
+    def body(builder):
+        for binding in bindings_of(function):
+            if binding.var.same_as(classifier.var):
+                break
+            builder.emit_normalized(binding)
+        column = builder.emit(relax.op.nn.conv2d(classifier.value.args[0], head[0]))
+        bias = builder.emit(relax.op.reshape(head[1], (1, classes, 1, 1)))
+        total = builder.emit(relax.op.add(column, bias))
+        return builder.emit_output(relax.op.reshape(total, (1, classes)))
+
+    module = tvm.IRModule({"main": function_of([*function.params, *head], body)})
+    return _without_unused(replace(model, module=module, parameters={**model.parameters, **values}))
 
 
 def _classifier(model: Model, function):
@@ -89,7 +89,7 @@ def _without_unused(model: Model) -> Model:
     params = [function.params[0], *(p for p in function.params[1:] if p in used)]
     function = relax.Function(params, function.body, function.ret_ty, attrs=function.attrs)
     values = {p.name: model.parameters[p.name] for p in params[1:]}
-    return Model(model.name, tvm.IRModule({"main": function}), values, model.input)
+    return replace(model, module=tvm.IRModule({"main": function}), parameters=values)
 
 
 def loss_module(model: Model, loss: str, with_output: bool = False) -> tvm.IRModule:
@@ -109,18 +109,16 @@ def loss_module(model: Model, loss: str, with_output: bool = False) -> tvm.IRMod
         )
     target_ty = ((1,), "int32") if loss == "cross_entropy" else (shape, "float32")
     target = relax.Var("target", relax.TensorType(*target_ty))
-    builder = relax.BlockBuilder()
-    with builder.function("main", [function.params[0], target, *function.params[1:]]):
-        with builder.dataflow():
-            for binding in bindings_of(function):
-                builder.emit_normalized(binding)
-            output = function.body.body
-            result = builder.emit(_LOSS[loss](builder, output, target))
-            if with_output:
-                result = relax.Tuple([output, result])
-            result = builder.emit_output(result)
-        builder.emit_func_output(result)
-    return builder.get()
+
+    def body(builder):
+        for binding in bindings_of(function):
+            builder.emit_normalized(binding)
+        output = function.body.body
+        result = builder.emit(_LOSS[loss](builder, output, target))
+        return builder.emit_output(relax.Tuple([output, result]) if with_output else result)
+
+    params = [function.params[0], target, *function.params[1:]]
+    return tvm.IRModule({"main": function_of(params, body)})
 
 
 def _cross_entropy(builder, logits, target):

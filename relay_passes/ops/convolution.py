@@ -13,7 +13,7 @@ from tvm import relax, te, tirx
 from ..graph import shape_of
 from .channels import indices_of, ranges_of, source_channel, take_channels
 from .registry import attributes, call, float_of_shape, register
-from .staging import COLUMNS, FILTERS, NO_MICROKERNEL, PLANE, TAPS
+from .staging import COLUMNS, FILTERS, NO_MICROKERNEL, PLANE, TAPS, window_tap
 
 
 def conv2d_input_grad(adjoint, weight, shape, conv_attrs) -> relax.Call:
@@ -75,10 +75,12 @@ def macs_of_weight_grad(expr: relax.Call) -> int:
 
 def geometry(attrs) -> dict:
     """strides, padding, dilation and groups of a relax.nn.conv2d as plain integers."""
-    lists = {
-        key: [int(n) for n in getattr(attrs, key)] for key in ("strides", "padding", "dilation")
-    }
-    return {**lists, "groups": int(attrs.groups)}
+    return lists_of(attrs, "strides", "padding", "dilation") | {"groups": int(attrs.groups)}
+
+
+def lists_of(attrs, *names: str) -> dict[str, list[int]]:
+    """Attributes that are arrays, as lists of plain integers."""
+    return {name: [int(n) for n in getattr(attrs, name)] for name in names}
 
 
 @register("conv2d_input_grad", float_of_shape, macs=macs_of_input_grad)
@@ -91,16 +93,7 @@ def _input_grad(attrs, adjoint, weight):
     groups = attrs["groups"]
     taps = [outputs // groups, *(int(n) for n in weight.shape[2:])]
 
-    pointwise = taps[1:] == [1, 1] and attrs["strides"] == [1, 1] and not any(attrs["padding"])
-
-    def column(n, g, o, i, j, p):
-        channel, h, w = g * taps[0] + o, p // columns, p % columns
-        if pointwise:
-            return adjoint[n, channel, h, w]
-        (top, left, _, _), (step_h, step_w) = attrs["padding"], attrs["dilation"]
-        at = n, channel, h + top - i * step_h, w + left - j * step_w
-        return upsampled(attrs, adjoint, adjoint.shape, *at)
-
+    column = adjoint_tap(attrs, adjoint, adjoint.shape, taps)
     stage = te.compute([batch, groups, *taps, rows * columns], column, name=COLUMNS)
     filters = te.compute(
         [groups, *taps, inputs_per_group],
@@ -123,19 +116,11 @@ def _input_grad(attrs, adjoint, weight):
 
 def _channelwise_input_grad(attrs, adjoint, weight):
     """Of a depthwise convolution: the adjoint's plane under the filter turned by 180 degrees."""
-    batch, channels, rows, columns = attrs["shape"]
-    _, _, height, width = (int(n) for n in weight.shape)
-    (step_h, step_w), (top, left, _, _) = attrs["dilation"], attrs["padding"]
-    before = top - (height - 1) * step_h, left - (width - 1) * step_w
-    plane = te.compute(
-        [batch, channels, rows + (height - 1) * step_h, columns + (width - 1) * step_w],
-        lambda n, c, r, s: upsampled(
-            attrs, adjoint, adjoint.shape, n, c, r + before[0], s + before[1]
-        ),
-        name=PLANE,
-    )
+    outputs, _, height, width = (int(n) for n in weight.shape)
+    step_h, step_w = attrs["dilation"]
+    plane = adjoint_plane(attrs, adjoint, adjoint.shape, (height, width))
     taps = te.compute(
-        [channels, height, width],
+        [outputs, height, width],
         lambda c, i, j: weight[c, 0, height - 1 - i, width - 1 - j],
         name=TAPS,
     )
@@ -148,6 +133,44 @@ def _channelwise_input_grad(attrs, adjoint, weight):
         name="acc",
     )
     return te.compute(attrs["shape"], lambda *at: acc(*at), name="input_grad")
+
+
+def is_pointwise(attrs, taps) -> bool:
+    """Whether each output pixel reads its own input pixel alone; `taps` are (channels, 1, 1)."""
+    return taps[1:] == [1, 1] and attrs["strides"] == [1, 1] and not any(attrs["padding"])
+
+
+def adjoint_tap(attrs, element, shape, taps):
+    """``(n, g, o, i, j, p) -> element``: what pixel p of the data gets of an adjoint of `shape`.
+
+    It is weighted with tap (o, i, j) of the outputs in group g; `taps` are their extents.
+    """
+    columns = attrs["shape"][3]
+    (top, left, _, _), (step_h, step_w) = attrs["padding"], attrs["dilation"]
+    pointwise = is_pointwise(attrs, taps)
+
+    def tap(n, g, o, i, j, p):
+        channel, h, w = g * taps[0] + o, p // columns, p % columns
+        if pointwise:
+            return element(n, channel, h, w)
+        at = n, channel, h + top - i * step_h, w + left - j * step_w
+        return upsampled(attrs, element, shape, *at)
+
+    return tap
+
+
+def adjoint_plane(attrs, element, shape, kernel, dtype="float32"):
+    """Planes of an adjoint of `shape` as the filter, turned by 180 degrees, slides over them."""
+    batch, channels, rows, columns = attrs["shape"]
+    (step_h, step_w), (top, left, _, _) = attrs["dilation"], attrs["padding"]
+    reach_h, reach_w = (kernel[0] - 1) * step_h, (kernel[1] - 1) * step_w
+
+    def pixel(n, c, r, s):
+        at = n, c, r + (top - reach_h), s + (left - reach_w)
+        return upsampled(attrs, element, shape, *at, dtype)
+
+    extents = [batch, channels, rows + reach_h, columns + reach_w]
+    return te.compute(extents, pixel, name=PLANE)
 
 
 def upsampled(attrs, element, shape, n, channel, row, column, dtype="float32"):
@@ -184,7 +207,7 @@ def _weight_grad(attrs, adjoint, data):
 
     def column(_, n, h, w, r):
         c, i, j = r // (kernel_h * kernel_w), r // kernel_w % kernel_h, r % kernel_w
-        return _tap(attrs, data, n, c, h, w, i, j)
+        return window_tap(data, attrs, (n, c, h, w), (i, j))
 
     columns = te.compute([1, batch, height, width, taps], column, name=COLUMNS)
     filters = te.compute(
@@ -213,21 +236,8 @@ def _grouped_weight_grad(attrs, adjoint, data):
 
     def element(o, c, i, j):
         channel = o // outputs_per_group * attrs["shape"][1] + c
-        tap = _tap(attrs, data, n, channel, h, w, i, j)
+        tap = window_tap(data, attrs, (n, channel, h, w), (i, j))
         return te.sum(adjoint[n, source_channel(attrs["rows"], o), h, w] * tap, axis=[n, h, w])
 
     reason = "no microkernel for weight gradients of grouped convolutions"
     return te.compute(attrs["shape"], element, name="weight_grad", attrs={NO_MICROKERNEL: reason})
-
-
-def _tap(attrs, data, n, channel, h, w, i, j):
-    """What tap (i, j) of the filter reads for output pixel (h, w)."""
-    _, _, height, width = (int(n) for n in data.shape)
-    (stride_h, stride_w), (dilation_h, dilation_w) = attrs["strides"], attrs["dilation"]
-    top, left = attrs["padding"][:2]
-    row, column = h * stride_h + i * dilation_h - top, w * stride_w + j * dilation_w - left
-    value = data[n, channel, row, column]
-    if not any(attrs["padding"]):
-        return value
-    inside = [row >= 0, row < height, column >= 0, column < width]
-    return tirx.if_then_else(tirx.all(*inside), value, tirx.const(0, "float32"))

@@ -13,23 +13,15 @@ from tvm import relax, te, tirx
 
 from .channels import source_channel
 from .convolution import (
+    adjoint_plane,
+    adjoint_tap,
     channel_multiplier,
+    is_pointwise,
     macs_of_input_grad,
     macs_of_weight_grad,
-    upsampled,
 )
 from .registry import attributes, call, float_of_shape, register
-from .staging import (
-    COLUMNS,
-    FACTOR,
-    FILTERS,
-    GATHERED,
-    PEAK,
-    PLANE,
-    TAPS,
-    UNIT,
-    centred_tap,
-)
+from .staging import COLUMNS, FACTOR, FILTERS, GATHERED, PEAK, TAPS, UNIT, centred_tap
 
 CODE = 128  # no int8 code is larger
 INT16_MAX, INT32_MAX = 2**15 - 1, 2**31 - 1
@@ -75,19 +67,12 @@ def _dense_input_grad(attrs, adjoint, codes, scale):
     groups, pixels = attrs["groups"], rows * columns
     taps = [outputs // groups, *kernel]
     limit = limit_of(taps[0] * taps[1] * taps[2])
-    pointwise = kernel == [1, 1] and attrs["strides"] == [1, 1] and not any(attrs["padding"])
-
-    def tap(n, g, o, i, j, p):
-        channel, h, w = g * taps[0] + o, p // columns, p % columns
-        if pointwise:
-            return adjoint[n, channel, h, w]
-        (top, left, _, _), (step_h, step_w) = attrs["padding"], attrs["dilation"]
-        at = n, channel, h + top - i * step_h, w + left - j * step_w
-        return upsampled(attrs, scaled, adjoint.shape, *at)
+    pointwise = is_pointwise(attrs, taps)
 
     def scaled(n, channel, h, w):
         return adjoint[n, channel, h, w] * scale[channel]
 
+    tap = adjoint_tap(attrs, adjoint if pointwise else scaled, adjoint.shape, taps)
     gathered = te.compute([batch, groups, *taps, pixels], tap, name=GATHERED)
 
     def value(n, g, p, o, i, j):
@@ -125,7 +110,7 @@ def _dense_input_grad(attrs, adjoint, codes, scale):
 
 def _channelwise_input_grad(attrs, adjoint, codes, scale):
     """A block for each channel: its plane, under the filter turned by 180 degrees."""
-    batch, channels, rows, columns = attrs["shape"]
+    batch, channels = attrs["shape"][:2]
     _, _, height, width = (int(n) for n in codes.shape)
     limit = limit_of(height * width)
     gathered = te.compute(adjoint.shape, lambda *at: adjoint(*at), name=GATHERED)
@@ -133,19 +118,12 @@ def _channelwise_input_grad(attrs, adjoint, codes, scale):
     peak = _peak([batch, channels], lambda n, c: gathered[(n, c, *axes)], axes)
     factor = _factor(peak, limit)
     unit = te.compute(peak.shape, lambda n, c: _unit(peak[n, c], limit) * scale[c], name=UNIT)
-    (step_h, step_w), (top, left, _, _) = attrs["dilation"], attrs["padding"]
-    before = top - (height - 1) * step_h, left - (width - 1) * step_w
+    step_h, step_w = attrs["dilation"]
 
     def coded(n, c, r, s):
         return _code(gathered[n, c, r, s], factor[n, c])
 
-    plane = te.compute(
-        [batch, channels, rows + (height - 1) * step_h, columns + (width - 1) * step_w],
-        lambda n, c, r, s: upsampled(
-            attrs, coded, adjoint.shape, n, c, r + before[0], s + before[1], "int16"
-        ),
-        name=PLANE,
-    )
+    plane = adjoint_plane(attrs, coded, adjoint.shape, (height, width), "int16")
     taps = te.compute(
         [channels, height, width],
         lambda c, i, j: codes[c, 0, height - 1 - i, width - 1 - j].astype("int16"),

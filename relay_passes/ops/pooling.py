@@ -11,7 +11,7 @@ import numpy as np
 from tvm import relax, te, tirx
 
 from ..graph import shape_of
-from .convolution import window_conditions
+from .convolution import lists_of, window_conditions
 from .registry import call, float_of_shape, register
 
 
@@ -34,8 +34,7 @@ def max_pool2d_input_grad(adjoint, argmax, shape, attrs) -> relax.Call:
 
 
 def _geometry(attrs) -> dict[str, list[int]]:
-    names = ("pool_size", "strides", "padding", "dilation")
-    return {name: [int(n) for n in getattr(attrs, name)] for name in names}
+    return lists_of(attrs, "pool_size", "strides", "padding", "dilation")
 
 
 @register("max_pool2d_input_grad", float_of_shape)
@@ -116,8 +115,7 @@ def avg_pool2d_input_grad(adjoint, data, attrs) -> relax.Call:
     shares = []
     for axis, border in enumerate(counted):
         extents = [shape_of(tensor)[2 + axis] for tensor in (adjoint, data)]
-        names = ("pool_size", "strides", "padding", "dilation")
-        taps = _taps(*extents, *(geometry[name][axis] for name in names), border)
+        taps = _taps(*extents, *(values[axis] for values in geometry.values()), border)
         shares.append(relax.const((1 / np.maximum(taps, 1)).astype(np.float32)))
     shape = list(shape_of(data))
     return call("avg_pool2d_input_grad", adjoint, *shares, shape=shape, **geometry)

@@ -38,14 +38,19 @@ def columns_of(data, zero_point: int, kernel, geometry: dict, out_size):
 
 
 def centred_tap(data, zero_point: int, geometry: dict, at, tap):
-    """int16 ``x - zero_point`` where tap (i, j) lies for (n, c, h, w) of the output; 0 outside."""
+    """int16 ``x - zero_point`` at `window_tap`."""
+    return window_tap(data, geometry, at, tap, lambda code: _centred(code, zero_point), "int16")
+
+
+def window_tap(data, geometry: dict, at, tap, read=lambda x: x, dtype="float32"):
+    """``read(x)`` where tap (i, j) lies for (n, c, h, w) of the output; 0 outside the image."""
     _, _, height, width = (int(n) for n in data.shape)
     (n, c, h, w), (i, j) = at, tap
     (stride_h, stride_w), (dilation_h, dilation_w) = geometry["strides"], geometry["dilation"]
     top, left = geometry["padding"][:2]
     row, column = h * stride_h + i * dilation_h - top, w * stride_w + j * dilation_w - left
-    code = _centred(data[n, c, row, column], zero_point)
-    return _inside(code, geometry["padding"], (row, height), (column, width))
+    value = read(data[n, c, row, column])
+    return _inside(value, geometry["padding"], (row, height), (column, width), dtype)
 
 
 def planes_of(data, zero_point: int, kernel, geometry: dict, out_size):
@@ -65,7 +70,7 @@ def planes_of(data, zero_point: int, kernel, geometry: dict, out_size):
     def element(n, c, r, s):
         row, column = r - top, s - left
         tap = _centred(data[n, c, row, column], zero_point)
-        return _inside(tap, geometry["padding"], (row, height), (column, width))
+        return _inside(tap, geometry["padding"], (row, height), (column, width), "int16")
 
     return te.compute([batch, channels, rows, columns], element, name=PLANE)
 
@@ -82,8 +87,8 @@ def _centred(code, zero_point: int):
     return (code.astype("int32") - zero_point).astype("int16")
 
 
-def _inside(tap, padding, *positions):
+def _inside(value, padding, row, column, dtype):
     if not any(padding):
-        return tap
-    conditions = [test for at, extent in positions for test in (at >= 0, at < extent)]
-    return tirx.if_then_else(tirx.all(*conditions), tap, tirx.const(0, "int16"))
+        return value
+    conditions = [test for at, extent in (row, column) for test in (at >= 0, at < extent)]
+    return tirx.if_then_else(tirx.all(*conditions), value, tirx.const(0, dtype))

@@ -25,16 +25,8 @@ def sgd_update_codes(codes, gradient, learning_rate, seed, inverse_scale, *, lim
     it decides the rounding, so that no order of execution changes it. Codes stay
     within ``-limit - 1 ... limit``.
     """
-    return call(
-        "sgd_update_codes",
-        codes,
-        gradient,
-        learning_rate,
-        seed,
-        inverse_scale,
-        limit=limit,
-        salt=salt,
-    )
+    operands = codes, gradient, learning_rate, seed, inverse_scale
+    return call("sgd_update_codes", *operands, limit=limit, salt=salt)
 
 
 @register("sgd_update", like_first)

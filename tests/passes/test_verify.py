@@ -33,7 +33,8 @@ def undefined(function):
 def without_kernel(function):
     """An operator that TVM makes no kernel of."""
 
-    def rewrite(emit, value):
+    def rewrite(emit, binding):
+        value = binding.value
         if op_name(value) == "relax.nn.relu":
             return relax.op.nn.relu(emit(relax.op.builtin.stop_lift_params(value.args[0])))
         return value
@@ -44,7 +45,8 @@ def without_kernel(function):
 def of_a_slice(function):
     """The update of the first parameter gets a gradient of its first row."""
 
-    def rewrite(emit, value):
+    def rewrite(emit, binding):
+        value = binding.value
         if op_name(value) == "relax.odt.sgd_update" and len(value.args[0].ty.shape) == 4:
             row = emit(relax.op.strided_slice(value.args[1], [0], [0], [1]))
             return sgd_update(value.args[0], row, value.args[2])
@@ -113,7 +115,8 @@ def test_the_pass_that_broke_the_module_is_named(rewrite, behind, message):
 
 def test_an_operator_among_kernels_is_named():
     def unlowered(function):
-        def rewrite(emit, value):
+        def rewrite(emit, binding):
+            value = binding.value
             if op_name(value) == "relax.reshape":
                 return relax.op.permute_dims(value.args[0])
             return value

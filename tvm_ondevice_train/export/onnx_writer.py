@@ -107,6 +107,10 @@ class Writer:
         self.initializers[name] = np.asarray(value)
         return name
 
+    def integers(self, values, base: str) -> str:
+        """As `constant`, of a shape or axes."""
+        return self.constant(np.array(values, np.int64), base)
+
     def shared_constant(self, value, base: str) -> str:
         """As `constant`, but equal ones are one."""
         value = np.asarray(value)

@@ -129,29 +129,25 @@ class Canonicalizer:
         return var
 
     def emit_quantize(self, real: relax.Expr, scale: float, zero_point: int) -> relax.Var:
-        expr = relax.op.quantize(
-            real,
-            relax.const(scale, "float32"),
-            relax.const(zero_point, "int8"),
-            axis=0,
-            out_dtype="int8",
-        )
-        var = self.emit(expr)
+        operands = real, *_constants(scale, zero_point)
+        var = self.emit(relax.op.quantize(*operands, axis=0, out_dtype="int8"))
         self.codes[var] = Codes(real, scale, zero_point)
         return var
 
     def emit_dequantize(self, codes: relax.Expr, scale: float, zero_point: int) -> relax.Var:
         self.codes.setdefault(codes, Codes(None, scale, zero_point))
-        expr = relax.op.dequantize(
-            codes,
-            relax.const(scale, "float32"),
-            relax.const(zero_point, "int8"),
-            axis=0,
-            out_dtype="float32",
-        )
-        var = self.emit(expr)
+        operands = codes, *_constants(scale, zero_point)
+        var = self.emit(relax.op.dequantize(*operands, axis=0, out_dtype="float32"))
         self.decoded[var] = (codes, scale, zero_point)
         return var
+
+    def emit_real(self, codes: relax.Expr) -> relax.Var:
+        """What int8 `codes` stand for."""
+        return self.emit_dequantize(codes, self.codes[codes].scale, self.codes[codes].zero_point)
+
+    def emit_codes(self, real: relax.Expr, like: relax.Expr) -> relax.Var:
+        """`real` as codes of the scale and zero point that those in `like` have."""
+        return self.emit_quantize(real, self.codes[like].scale, self.codes[like].zero_point)
 
     def emit_parameter(self, parameter: Parameter, fallback: str = "constant") -> relax.Expr:
         """Declare a parameter of the canonical function; quantized ones are dequantized."""
@@ -200,12 +196,8 @@ class Canonicalizer:
             self.builder.emit_func_output(output, parameters)
         module = relax.transform.DeadCodeElimination()(self.builder.get())
         codes = self.codes.get(source)
-        spec = TensorSpec(
-            shape_of(source),
-            dtype_of(source),
-            codes.scale if codes else None,
-            codes.zero_point if codes else None,
-        )
+        quantization = (codes.scale, codes.zero_point) if codes else ()
+        spec = TensorSpec(shape_of(source), dtype_of(source), *quantization)
         return Model(self.name, module, self.values, spec)
 
     def _declare_input(self, input_var: relax.Var) -> relax.Var:
@@ -299,10 +291,11 @@ class Canonicalizer:
         if isinstance(value, Parameter):
             raise OdtError(f"{self.name}: the output does not depend on the input")
         var = self.physical(value)
-        if dtype_of(var) == "int8":
-            codes = self.codes[var]
-            var = self.emit_dequantize(var, codes.scale, codes.zero_point)
-        return var
+        return self.emit_real(var) if dtype_of(var) == "int8" else var
+
+
+def _constants(scale: float, zero_point: int) -> tuple[relax.Constant, relax.Constant]:
+    return relax.const(scale, "float32"), relax.const(zero_point, "int8")
 
 
 def _short(name: str) -> str:

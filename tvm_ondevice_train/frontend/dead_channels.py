@@ -8,7 +8,7 @@ import numpy as np
 import tvm
 from tvm import relax
 
-from relay_passes.graph import bindings_of, op_name
+from relay_passes.graph import op_name, rebuilt
 from relay_passes.ops.quantized import BIAS_LIMIT
 
 from ..model import Model
@@ -48,18 +48,12 @@ def _shifts(bias: np.ndarray) -> np.ndarray:
 
 def _with_scales(module: tvm.IRModule, scales: dict[str, np.ndarray]) -> tvm.IRModule:
     """The module with other scales in the dequantize of the named parameters."""
-    function = module["main"]
-    builder = relax.BlockBuilder()
-    with builder.function("main", function.params):
-        with builder.dataflow():
-            for binding in bindings_of(function):
-                value = binding.value
-                if op_name(value) == "relax.dequantize" and value.args[0].name in scales:
-                    data, _, zero_point = value.args
-                    scale = relax.const(scales[data.name])
-                    call = relax.Call(value.op, [data, scale, zero_point], value.attrs)
-                    binding = relax.VarBinding(binding.var, builder.normalize(call))
-                builder.emit_normalized(binding)
-            output = builder.emit_output(function.body.body)
-        builder.emit_func_output(output)
-    return builder.get()
+
+    def rewrite(_emit, binding):
+        value = binding.value
+        if op_name(value) != "relax.dequantize" or value.args[0].name not in scales:
+            return value
+        data, _, zero_point = value.args
+        return relax.Call(value.op, [data, relax.const(scales[data.name]), zero_point], value.attrs)
+
+    return tvm.IRModule({"main": rebuilt(module["main"], rewrite)})

@@ -12,6 +12,7 @@ from ..errors import OdtError
 from ..model import Model
 from ..operators import FORMS
 from .canonicalize import Canonicalizer
+from .parameters import parameters_of
 
 
 def load_onnx(path: Path) -> Model:
@@ -29,15 +30,8 @@ def load_onnx(path: Path) -> Model:
         raise OdtError(f"{path.name}: not a valid ONNX file (it holds no operators)")
     shapes = _static_input(path.name, proto)
     function = _import(path.name, proto, shapes)
-    inputs = int(function.attrs["num_input"])
-    values = [value.numpy() for value in function.attrs.get("params", [])]
-    if inputs != 1:
-        raise OdtError(f"{path.name}: the model has {inputs} inputs; exactly one is supported")
     names = {_sanitized(i.name): i.name for i in proto.graph.initializer}
-    parameters = {
-        var: (names.get(_sanitized(var.name), var.name), value)
-        for var, value in zip(function.params[inputs:], values, strict=True)
-    }
+    parameters = parameters_of(path.name, function, lambda name: names.get(_sanitized(name), name))
     canonicalizer = Canonicalizer(
         path.stem, function, parameters, FORMS, locate=lambda kind: _nodes(proto, kind)
     )

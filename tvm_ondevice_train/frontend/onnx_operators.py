@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import functools
 import math
-from contextlib import contextmanager
 
-import numpy as np
 from tvm import relax
 from tvm.relax.frontend.onnx import onnx_frontend
 
 from relay_passes.graph import constant
 
-_LARGEST = float(np.finfo(np.float32).max)
+from .replaced import replaced
 
 
 class Clip(onnx_frontend.OnnxOpConverter):
@@ -42,8 +40,8 @@ def _number(bound, parameters) -> float | None:
 
 def _clip(data, low, high):
     """A bound that is missing, or NaN as ONNX has it, is none."""
-    low = -_LARGEST if low is None or math.isnan(low) else max(low, -_LARGEST)
-    high = _LARGEST if high is None or math.isnan(high) else min(high, _LARGEST)
+    low = -math.inf if low is None or math.isnan(low) else low
+    high = math.inf if high is None or math.isnan(high) else high
     return relax.op.clip(data, low, high)
 
 
@@ -63,13 +61,6 @@ class Min(onnx_frontend.OnnxOpConverter):
         return functools.reduce(lambda a, b: builder.normalize(relax.op.minimum(a, b)), inputs)
 
 
-@contextmanager
 def one_operator_each():
     """While it lasts TVM's ONNX importer converts as above."""
-    ours = {converter.__name__: converter for converter in (Clip, Max, Min)}
-    theirs = {name: getattr(onnx_frontend, name) for name in ours}
-    vars(onnx_frontend).update(ours)
-    try:
-        yield
-    finally:
-        vars(onnx_frontend).update(theirs)
+    return replaced(onnx_frontend, Clip=Clip, Max=Max, Min=Min)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+from tvm import relax
 
 from ..errors import OdtError
 
@@ -51,3 +52,16 @@ class Parameter:
             )
         per_channel = np.ascontiguousarray(rows[:, 0])
         return per_channel[0] if np.all(per_channel == per_channel[0]) else per_channel
+
+
+def parameters_of(where: str, function: relax.Function, source_name) -> dict[relax.Var, tuple]:
+    """(name in the source, value) of each parameter of an imported function with one input.
+
+    where : what errors begin with.
+    source_name : the importer's name of a parameter -> the source's.
+    """
+    inputs = int(function.attrs["num_input"])
+    if inputs != 1:
+        raise OdtError(f"{where}: the model has {inputs} inputs; exactly one is supported")
+    pairs = zip(function.params[1:], function.attrs.get("params", []), strict=True)
+    return {var: (source_name(var.name), value.numpy()) for var, value in pairs}

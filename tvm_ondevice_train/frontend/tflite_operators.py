@@ -5,11 +5,11 @@ TVM's importer spreads the slopes of PRELU over the whole map, and has GELU in t
 
 from __future__ import annotations
 
-from contextlib import contextmanager
-
 import tvm
 from tvm import relax
 from tvm.relax.frontend.tflite.tflite_frontend import OperatorConverter
+
+from .replaced import replaced
 
 
 def _prelu(converter: OperatorConverter, op):
@@ -37,15 +37,6 @@ def _floats(converter: OperatorConverter, op) -> list:
     return [converter.get_tensor_expr(t) for t in converter.get_input_tensors(op)]
 
 
-@contextmanager
 def one_operator_each():
     """While it lasts TVM's TFLite importer converts as above."""
-    ours = {"convert_gelu": _gelu, "convert_prelu": _prelu}
-    theirs = {name: getattr(OperatorConverter, name) for name in ours}
-    for name, convert in ours.items():
-        setattr(OperatorConverter, name, convert)
-    try:
-        yield
-    finally:
-        for name, convert in theirs.items():
-            setattr(OperatorConverter, name, convert)
+    return replaced(OperatorConverter, convert_gelu=_gelu, convert_prelu=_prelu)

@@ -9,6 +9,7 @@ from ..model import Model
 from ..operators import FORMS
 from .canonicalize import Canonicalizer
 from .onnx import first_line
+from .parameters import parameters_of
 
 
 def load_pt2(path: Path) -> Model:
@@ -40,13 +41,6 @@ def load_exported_program(program, name: str = "model") -> Model:
     except Exception as error:  # TVM's importer raises many types for what it cannot import
         raise OdtError(f"{name}: TVM could not import it ({first_line(error)})") from None
     function = module["main"]
-    inputs = int(function.attrs["num_input"])
-    if inputs != 1:
-        raise OdtError(f"{name}: the model has {inputs} inputs; exactly one is supported")
-    names = dict(program.graph_signature.inputs_to_parameters)
-    values = [value.numpy() for value in function.attrs.get("params", [])]
-    parameters = {
-        var: (names.get(var.name, var.name), value)
-        for var, value in zip(function.params[1:], values, strict=True)
-    }
+    names = program.graph_signature.inputs_to_parameters
+    parameters = parameters_of(name, function, lambda parameter: names.get(parameter, parameter))
     return Canonicalizer(name, function, parameters, FORMS).run(function.params[0])

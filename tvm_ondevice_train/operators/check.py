@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+import tvm
 from tvm import relax
 
 from relay_passes import lowering
-from relay_passes.graph import bindings_of, constant, dependents_of, op_name, variables_in
+from relay_passes.graph import (
+    bindings_of,
+    constant,
+    dependents_of,
+    function_of,
+    op_name,
+    variables_in,
+)
 from relay_passes.ops.registry import without_gradient
 from relay_passes.read_step import layer_name, read_step
 
@@ -49,13 +57,9 @@ def _described(model: Model, binding: relax.VarBinding) -> str:
 def _check_lowering(call: relax.Call, where: str) -> None:
     """Compile an operator that no frontend gives on its own."""
     operands = [arg for arg in call.args if isinstance(arg, relax.Var) and constant(arg) is None]
-    builder = relax.BlockBuilder()
-    with builder.function("main", operands):
-        with builder.dataflow():
-            output = builder.emit_output(call)
-        builder.emit_func_output(output)
+    function = function_of(operands, lambda builder: builder.emit_output(call))
     try:
-        print_kernels(read_step(lowering(fuse=False)(builder.get())))
+        print_kernels(read_step(lowering(fuse=False)(tvm.IRModule({"main": function}))))
     except (ValueError, TypeError, RuntimeError) as error:  # ours, and TVM's of many types
         reason = " ".join(str(error).split())[:200]
         raise OdtError(f"{where} cannot be compiled ({reason}); use another operator") from None

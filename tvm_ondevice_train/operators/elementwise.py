@@ -38,25 +38,21 @@ def clip(c: Canonicalizer, call):
     # clamping codes is quantizing clamped reals, where the gradient's mask is a comparison
     real = codes.real  # None: the model's input, or codes that were moved, as by a pool
     if real is None:
-        real = c.emit_dequantize(var, codes.scale, codes.zero_point)
+        real = c.emit_real(var)
     low, high = ((bound - codes.zero_point) * codes.scale for bound in (low, high))
-    clipped = c.emit(relax.op.clip(real, low, high))
-    return replace(data, var=c.emit_quantize(clipped, codes.scale, codes.zero_point))
+    return replace(data, var=c.emit_codes(c.emit(relax.op.clip(real, low, high)), like=var))
 
 
 def _unary(c: Canonicalizer, call):
     data = c.read(call.args[0])
-    operator = getattr(relax.op.nn, op_name(call).split(".")[-1], None) or getattr(
-        relax.op, op_name(call).split(".")[-1]
-    )
-    return replace(data, var=on_reals(c, data.var, operator))
+    return replace(data, var=on_reals(c, data.var, lambda v: relax.Call(call.op, [v])))
 
 
 def _write_prelu(w, var, call):
     data, slope = map(w.operand, call.args)
     if shape_of(call.args[1]) != (1,):  # along the channels, the others broadcast
         column = [-1, *[1] * (len(shape_of(var)) - 1 - int(call.attrs.axis))]
-        slope = w.node("Reshape", [slope, w.constant(np.array(column, np.int64), "shape")])
+        slope = w.node("Reshape", [slope, w.integers(column, "shape")])
     return w.node("PRelu", [data, slope], var)
 
 
@@ -109,7 +105,6 @@ reads("tanh", write=node("Tanh"))(_unary)
 
 
 def _binary(c: Canonicalizer, call):
-    operator = getattr(relax.op, op_name(call).split(".")[-1])
     left, right = (c.read(a) for a in call.args)
     if isinstance(left, Parameter) and isinstance(right, Parameter):
         function = getattr(np, op_name(call).split(".")[-1])
@@ -125,7 +120,7 @@ def _binary(c: Canonicalizer, call):
     else:
         variables = [c.physical(operand) for operand in operands]
         perm = tuple(range(max(len(o.perm) for o in operands)))
-    var = c.emit(operator(*variables))
+    var = c.emit(relax.Call(call.op, variables))
     _remember_bias(c, call, operands, var)
     return Value(var, perm)
 

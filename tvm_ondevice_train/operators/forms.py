@@ -54,6 +54,12 @@ def node(kind: str, **options):
     return lambda w, var, call: w.node(kind, map(w.operand, call.args), var, **options)
 
 
+def windows(attrs) -> dict[str, list[int]]:
+    """Strides, pads and dilations of a convolution or pool, as attributes of an ONNX node."""
+    sources = {"strides": attrs.strides, "pads": attrs.padding, "dilations": attrs.dilation}
+    return {name: integers(values) for name, values in sources.items()}
+
+
 def integers(values) -> list[int]:
     """Of an attribute that is an array."""
     return [int(value) for value in values]
@@ -74,6 +80,4 @@ def on_reals(c: Canonicalizer, var, function):
     """Apply `function` to real values; int8 codes go through dequantize and quantize."""
     if dtype_of(var) != "int8":
         return c.emit(function(var))
-    codes = c.codes[var]
-    real = c.emit(function(c.emit_dequantize(var, codes.scale, codes.zero_point)))
-    return c.emit_quantize(real, codes.scale, codes.zero_point)
+    return c.emit_codes(c.emit(function(c.emit_real(var))), like=var)

@@ -13,40 +13,33 @@ from relay_passes.graph import op_name, shape_of
 from ..errors import OdtError
 from ..frontend.canonicalize import NHWC, Canonicalizer, Value
 from ..frontend.parameters import Parameter
-from ..model import layer_name
-from .forms import Pattern, identity, integers, node, reads
+from ..model import layer_name, parameter_behind
+from .forms import Pattern, identity, node, reads, windows
 from .shape import ROW, as_row, reshaped
 
 
-def _weight_name(c: Canonicalizer, kind: str) -> str:
+def _layer(c: Canonicalizer, kind: str, data, weight: Parameter, **geometry) -> relax.Var:
+    """A convolution of an NCHW variable; `kind` names its OIHW weight where the source does not."""
+    parameter = c.emit_parameter(weight, f"{kind}{c.linear_count}.weight")
     c.linear_count += 1
-    return f"{kind}{c.linear_count - 1}.weight"
+    var = c.emit(relax.op.nn.conv2d(data, parameter, **geometry))
+    c.linear[var] = (c.parameter_names[parameter], None)
+    return var
 
 
 def _write_conv2d(w, var, call, bias=None) -> str:
     """A Conv that is called as its layer; `bias` is a vector."""
     data, weight = call.args
-    attrs = call.attrs
-    parameter = _parameter_behind(w, weight)
+    parameter = parameter_behind(weight, w.values)
     return w.node(
         "Conv",
         [w.operand(operand) for operand in (data, weight, bias) if operand is not None],
         var,
-        name=layer_name(parameter) if parameter else None,
+        name=layer_name(parameter) if parameter in w.model.parameters else None,
         kernel_shape=shape_of(weight)[2:],
-        strides=integers(attrs.strides),
-        pads=integers(attrs.padding),
-        dilations=integers(attrs.dilation),
-        group=int(attrs.groups),
+        group=int(call.attrs.groups),
+        **windows(call.attrs),
     )
-
-
-def _parameter_behind(w, weight) -> str | None:
-    """Name of the parameter that `weight` is, or decodes."""
-    if op_name(w.values.get(weight)) == "relax.dequantize":
-        weight = w.values[weight].args[0]
-    name = w.names[weight]
-    return name if name in w.model.parameters else None
 
 
 def match_biased_convolution(w, var) -> Pattern | None:
@@ -83,20 +76,9 @@ def conv2d(c: Canonicalizer, call):
     if groups > 1 and weight.value.shape[1] != shape_of(call.args[0])[layout.index("C")] // groups:
         # a depthwise kernel stored as (1, C*M): the multiplier lies on the input axis
         weight = weight.map(lambda a: a.reshape(-1, 1, *a.shape[2:]))
+    geometry = {name: getattr(attrs, name) for name in ("strides", "padding", "dilation")}
     data = c.tensor(call.args[0], perm)
-    parameter = c.emit_parameter(weight, _weight_name(c, "conv"))
-    var = c.emit(
-        relax.op.nn.conv2d(
-            data,
-            parameter,
-            strides=attrs.strides,
-            padding=attrs.padding,
-            dilation=attrs.dilation,
-            groups=groups,
-        )
-    )
-    c.linear[var] = (c.parameter_names[parameter], None)
-    return Value(var, perm)
+    return Value(_layer(c, "conv", data, weight, groups=groups, **geometry), perm)
 
 
 @reads("nn.conv1d")
@@ -108,18 +90,16 @@ def conv1d(c: Canonicalizer, call):
     if layouts != ("NCW", "OIW") or not isinstance(weight, Parameter):
         raise OdtError(f"{c.name}: conv1d needs NCW data and a constant OIW weight")
     before, after = attrs.padding
-    parameter = c.emit_parameter(weight.map(lambda a: a[:, :, None, :]), _weight_name(c, "conv"))
-    var = c.emit(
-        relax.op.nn.conv2d(
-            as_row(c, call.args[0]),
-            parameter,
-            strides=(1, attrs.strides[0]),
-            padding=(0, before, 0, after),
-            dilation=(1, attrs.dilation[0]),
-            groups=int(attrs.groups),
-        )
+    var = _layer(
+        c,
+        "conv",
+        as_row(c, call.args[0]),
+        weight.map(lambda a: a[:, :, None, :]),
+        strides=(1, attrs.strides[0]),
+        padding=(0, before, 0, after),
+        dilation=(1, attrs.dilation[0]),
+        groups=int(attrs.groups),
     )
-    c.linear[var] = (c.parameter_names[parameter], None)
     return Value(var, ROW)
 
 
@@ -134,9 +114,7 @@ def matmul(c: Canonicalizer, call):
     weight = weight.map(lambda a: np.ascontiguousarray(a.T)[:, :, None, None])
     inputs = weight.value.shape[1]
     column = c.physical(reshaped(c, c.read(call.args[0]), (1, inputs, 1, 1)))
-    parameter = c.emit_parameter(weight, _weight_name(c, "dense"))
-    var = c.emit(relax.op.nn.conv2d(column, parameter))
-    c.linear[var] = (c.parameter_names[parameter], None)
+    var = _layer(c, "dense", column, weight)
     if len(shape) == 2:
         return Value(var, (0, 1))
     return reshaped(c, Value(var, (0, 1, 2, 3)), shape_of(call))

@@ -10,7 +10,7 @@ from relay_passes.graph import op_name, shape_of
 
 from ..errors import OdtError
 from ..frontend.canonicalize import NHWC, Canonicalizer, Value
-from .forms import integers, on_reals, reads
+from .forms import integers, on_reals, reads, windows
 from .shape import ROW, as_row
 
 _GEOMETRY = ("pool_size", "strides", "padding", "dilation")
@@ -22,18 +22,10 @@ def _write_pool(kind: str, w, var, call):
     counts_pads = kind == "AveragePool" and bool(attrs.count_include_pad) and any(pads)
     if rounded_up and not counts_pads:
         pads, rounded_up = _wider_pads(shape_of(call.args[0]), shape_of(var), attrs), False
-    options = {"ceil_mode": 1} if rounded_up else {}
+    options = windows(attrs) | {"kernel_shape": integers(attrs.pool_size), "pads": pads}
+    options |= {"ceil_mode": 1} if rounded_up else {}
     options |= {"count_include_pad": 1} if counts_pads else {}
-    return w.node(
-        kind,
-        [w.operand(call.args[0])],
-        var,
-        kernel_shape=integers(attrs.pool_size),
-        strides=integers(attrs.strides),
-        pads=pads,
-        dilations=integers(attrs.dilation),
-        **options,
-    )
+    return w.node(kind, [w.operand(call.args[0])], var, **options)
 
 
 def _wider_pads(source, result, attrs) -> list[int]:

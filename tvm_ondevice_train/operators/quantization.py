@@ -32,7 +32,7 @@ def quantize(c: Canonicalizer, call):
     if c.decoded.get(var, ())[1:] == (scale, zero_point):
         return replace(data, var=c.decoded[var][0])  # decoded and encoded alike: the same codes
     if dtype_of(var) == "int8":  # requantize: codes to codes of another scale
-        var = c.emit_dequantize(var, c.codes[var].scale, c.codes[var].zero_point)
+        var = c.emit_real(var)
     return replace(data, var=c.emit_quantize(var, scale, zero_point))
 
 

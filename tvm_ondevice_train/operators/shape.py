@@ -68,7 +68,7 @@ def reshaped(c: Canonicalizer, data: Value, shape: tuple[int, ...]) -> Value:
 
 
 def _write_reshape(w, var, call):
-    shape = w.constant(np.array(shape_of(var), np.int64), "shape")
+    shape = w.integers(shape_of(var), "shape")
     return w.node("Reshape", [w.operand(call.args[0]), shape], var)
 
 
@@ -81,7 +81,7 @@ def _write_mean(w, var, call):
     axes = integers(call.attrs.axis) if call.attrs.axis else list(range(len(shape_of(data))))
     if axes == [2, 3] and len(shape_of(data)) == 4 and call.attrs.keepdims:
         return w.node("GlobalAveragePool", [w.operand(data)], var)
-    operands = [w.operand(data), w.constant(np.array(axes, np.int64), "axes")]
+    operands = [w.operand(data), w.integers(axes, "axes")]
     return w.node("ReduceMean", operands, var, keepdims=int(call.attrs.keepdims))
 
 
@@ -115,10 +115,8 @@ def concat(c: Canonicalizer, call):
         perm = tuple(range(len(perm)))
     if dtype_of(variables[0]) != "int8":
         return Value(c.emit(relax.op.concat(variables, perm[axis])), perm)
-    reals = [c.emit_dequantize(v, c.codes[v].scale, c.codes[v].zero_point) for v in variables]
-    codes = c.codes[variables[0]]
-    joined = c.emit(relax.op.concat(reals, perm[axis]))
-    return Value(c.emit_quantize(joined, codes.scale, codes.zero_point), perm)
+    joined = c.emit(relax.op.concat([c.emit_real(v) for v in variables], perm[axis]))
+    return Value(c.emit_codes(joined, like=variables[0]), perm)
 
 
 @reads("nn.dropout")

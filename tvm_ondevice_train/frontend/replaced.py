@@ -1,0 +1,18 @@
+"""Parts of TVM's importers, replaced for a while."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+
+
+@contextmanager
+def replaced(owner, **ours):
+    """While it lasts these are the attributes of `owner`, a module or class."""
+    theirs = {name: getattr(owner, name) for name in ours}
+    try:
+        for name, value in ours.items():
+            setattr(owner, name, value)
+        yield
+    finally:
+        for name, value in theirs.items():
+            setattr(owner, name, value)
