@@ -37,7 +37,8 @@ class NarrowAdjoints:
     Parameters
     ----------
     format : "bfloat16" (half the bytes), "float8" (a quarter), see `ops.precision`; "float32"
-        leaves the module alone. Attribute added to ``main``: ``backward``, the format.
+        leaves the module alone. Attribute added to ``main`` where an adjoint is stored so:
+        ``backward``, the format.
 
     Examples
     --------
@@ -58,14 +59,15 @@ class NarrowAdjoints:
         self.format = format
 
     def transform_module(self, module: tvm.IRModule, _context) -> tvm.IRModule:
-        if self.format == "float32":
+        function = main_of(module, "NarrowAdjoints")
+        stored = set() if self.format == "float32" else _stored_adjoints(function)
+        if not stored:
             return module
-        function = _narrowed(main_of(module, "NarrowAdjoints"), self.format)
+        function = _narrowed(function, stored, self.format)
         return with_function(module, FUNCTION, function.with_attr("backward", self.format))
 
 
-def _narrowed(function: relax.Function, format: str) -> relax.Function:
-    stored = _stored_adjoints(function)
+def _narrowed(function: relax.Function, stored, format: str) -> relax.Function:
     renamed = Renamer({})
 
     def rewrite(emit, binding):

@@ -110,13 +110,12 @@ def test_scratch_over_64_bytes_goes_to_the_workspace(rows, workspace):
     np.testing.assert_allclose(found, x / x.sum(1, keepdims=True), rtol=1e-6)
 
 
-def test_inputs_are_const_and_multiply_accumulates_are_counted():
+def test_inputs_are_const():
     r = te.reduce_axis((0, 8), "r")
     gram = te.compute((4, 4), lambda i, j: te.sum(X[i, r] * X[j, r], axis=r), name="gram")
     kernel = printed(X, gram)
     assert kernel.parameters == (("float", True), ("float", False))
     assert "ODT_KERNEL void @NAME@(const float *restrict in0, float *restrict out0)" in kernel.text
-    assert kernel.macs == 4 * 4 * 8
     np.testing.assert_allclose(tiny.run(tiny.kernel(X, gram), x=ROWS)[0], ROWS @ ROWS.T, rtol=1e-5)
 
 

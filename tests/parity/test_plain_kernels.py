@@ -21,6 +21,7 @@ ALLOWED = {
         "conv2d",
         "mean",  # of codes, times their scale
         "multiply_collapse_sum",  # the gradient of a scale
+        "prelu_slope_grad",
     ),
     # each output has columns of its own, so that staging them gains nothing
     "no microkernel for weight gradients of grouped convolutions": ("conv2d_weight_grad",),
@@ -76,7 +77,8 @@ def test_published_models(name):
 
 def test_the_list_is_no_longer_than_it_must_be(tmp_path):
     """Each kind is met: what has a microkernel now may not lose it again."""
-    builds = torch_nets.separable_cnn, torch_nets.branching_cnn, torch_nets.batch_norm_cnn
+    names = "separable_cnn", "branching_cnn", "batch_norm_cnn", "prelu_cnn"
+    builds = [getattr(torch_nets, name) for name in names]
     models = [test_pytorch_float.Case(build, "legacy", tmp_path).model for build in builds]
     models.append(tiny.network(quantized=True))
     met = {pair for model in models for pair in plain_kernels(model, "cross_entropy", True)}
