@@ -139,8 +139,8 @@ def quantize(path: Path, images) -> Path:
 
 def adapt(path: Path, data: Path, directory: Path) -> dict:
     compiled = odt.compile(path, scheme="full", board="mps2-an500", learning_rate=0.01)
-    display.print_memory(compiled.report, compiled.board)
     project = compiled.save(directory)
+    display.print_memory(compiled.report, compiled.board)
     with display.losses() as show:
         result = odt.run_project(
             project, data, epochs=ADAPT_EPOCHS, evaluate=True, seed=SEED, on_progress=show

@@ -19,6 +19,7 @@ from .boards import DEFAULT_BOARD, Board
 from .boards import board as find_board
 from .codegen.layout import merge_constants, parameter_slots, plan_step
 from .codegen.model_c import Source, generate
+from .device.firmware_size import linked_flash_bytes, object_flash_bytes
 from .dump_ir import IRDump
 from .errors import OdtError
 from .export.learned import NOT_IN_ONNX
@@ -27,7 +28,7 @@ from .frontend import load
 from .model import Model
 from .operators.check import check_operators
 from .project import generate_project
-from .report import check_budget, flash_account, make_report
+from .report import check_budget, make_report
 from .scheme import UpdateScheme, errors_naming, resolve
 from .trained_slices import slice_model
 from .training_graph import loss_module, replace_head
@@ -42,7 +43,8 @@ class CompiledModel:
     """The C of one training step: ``files`` (name -> text), ``report`` and what they come from.
 
     ``initial`` holds the parameters that train, whole and as the model had them; ``model`` is the
-    one that they train in, with its new head where one was asked for.
+    one that they train in, with its new head where one was asked for. The flash in the report is
+    that of the constants until `save` has the board's compiler add the code.
     """
 
     files: dict[str, str]
@@ -57,9 +59,20 @@ class CompiledModel:
 
         platform: "host", "baremetal" or "zephyr"; by default the board's own.
         transport: of a bare-metal image, "semihosting" or "uart"; by default the board's first.
+
+        A bare-metal project is built on the way where there is a compiler for its board; one that
+        is too large for the board's flash is refused.
         """
         platform = platform or self.board.platforms[0]
         exported, reason = onnx_or_reason(self.model)
+        if platform == "zephyr":
+            self._account_flash(object_flash_bytes(self.files, self.board))
+
+        def build(project: Path) -> dict:
+            if platform != "baremetal":
+                return {}
+            return self._account_flash(linked_flash_bytes(project, self.board))
+
         return generate_project(
             self.files,
             {**self.report, **({NOT_IN_ONNX: reason} if reason else {})},
@@ -70,7 +83,14 @@ class CompiledModel:
             initial=self.initial,
             transport=transport,
             exported=exported,
+            build=build,
         )
+
+    def _account_flash(self, found: int | None) -> dict:
+        """Enter what the compiler found; what of the report that changes."""
+        account = {} if found is None else {"flash_bytes": found, "flash_holds_code": True}
+        self.report.update(account)
+        return account
 
 
 def compile(
@@ -159,11 +179,9 @@ def compile(
     used = train.backward if backward == AUTO else backward
     report = make_report(sliced, spec, source, target, loss, classes, used)
     report["made_from"] = _made_from(**made_from)
-    files = generate(source)
-    report |= flash_account(files, report, source, target)
     check_budget(report, source, target)
     initial = {name: model.parameters[name] for name in sliced.slices}
-    return CompiledModel(files, report, source, target, initial, model)
+    return CompiledModel(generate(source), report, source, target, initial, model)
 
 
 def _made_from(model, scheme, **options) -> dict | None:

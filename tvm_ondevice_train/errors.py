@@ -7,3 +7,7 @@ class OdtError(ValueError):
     The text names what was found, where, what is allowed and what to do. The command line prints
     it without a traceback and exits with code 2.
     """
+
+
+class BudgetError(OdtError):
+    """A program is larger than the memory of its board."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -13,7 +12,6 @@ from relay_passes.step import Step, prediction
 from .boards import Board
 from .codegen.layout import PlannedStep, plan_step
 from .codegen.model_c import Source
-from .device.firmware_size import linked_flash_bytes
 from .errors import OdtError
 from .trained_slices import SlicedModel
 
@@ -59,6 +57,8 @@ def make_report(
         "static_bytes": static_bytes,
         "stack_bytes": STACK_BYTES,
         "sram_budget_bytes": board.sram_bytes,
+        "flash_bytes": _constant_bytes(source),
+        "flash_holds_code": False,
         "flash_budget_bytes": board.flash_bytes,
         "macs_forward": forward,
         "macs_backward": step - forward,
@@ -79,19 +79,10 @@ def make_report(
     }
 
 
-def flash_account(files: Mapping[str, str], report: dict, source: Source, board: Board) -> dict:
-    """What the board's compiler says of the firmware; where there is none, the constants alone.
-
-    files : the C of `source`; report : of it, see `make_report`.
-    """
-    linked = linked_flash_bytes(files, report, board)
+def _constant_bytes(source: Source) -> int:
+    """Of flash; the code is known where it is compiled (see `CompiledModel.save`)."""
     constants = [*source.frozen.values(), *source.constants.values()]
-    constant_bytes = sum(value.nbytes for value in constants)
-    constant_bytes += sum(slot.value.nbytes for slot in source.slots)
-    return {
-        "flash_bytes": constant_bytes if linked is None else linked,
-        "flash_holds_code": linked is not None,
-    }
+    return sum(v.nbytes for v in (*constants, *(slot.value for slot in source.slots)))
 
 
 def _trained(sliced: SlicedModel, source: Source) -> dict:
@@ -165,9 +156,9 @@ def check_budget(report: dict, source: Source, board: Board) -> None:
     if board.flash_bytes is not None and report["flash_bytes"] > board.flash_bytes:
         excess = report["flash_bytes"] - board.flash_bytes
         raise OdtError(
-            f"{report['model']}: needs {report['flash_bytes']:,} bytes of flash, {excess:,} "
-            f"more than the {board.flash_bytes:,} of {board.name}. Use a smaller model, or a board "
-            "with more flash (--board, --flash)."
+            f"{report['model']}: needs {report['flash_bytes']:,} bytes of flash for its constants "
+            f"alone, {excess:,} more than the {board.flash_bytes:,} of {board.name}. Use a smaller "
+            "model, or a board with more flash (--board, --flash)."
         )
 
 

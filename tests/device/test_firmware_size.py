@@ -8,42 +8,53 @@ import tiny
 import tvm_ondevice_train as odt
 from tvm_ondevice_train.boards import board
 from tvm_ondevice_train.device import build, sizes
-from tvm_ondevice_train.device import firmware_size as module
-from tvm_ondevice_train.device.firmware_size import linked_flash_bytes
-from tvm_ondevice_train.errors import OdtError
+from tvm_ondevice_train.device.build import load_report
+from tvm_ondevice_train.device.firmware_size import object_flash_bytes
+from tvm_ondevice_train.errors import BudgetError
 
 LINKED = ["mps2-an500", "mps3-an547", "microbit", "virt-rv32imac", "nrf5340dk"]
 
 
-def measured(name: str, **options) -> tuple[int | None, odt.CompiledModel]:
-    compiled = odt.compile(tiny.network(quantized=True), board=name, **options)
-    return linked_flash_bytes(compiled.files, compiled.report, board(name)), compiled
+def compiled_for(name: str, **options) -> odt.CompiledModel:
+    return odt.compile(tiny.network(quantized=True), board=name, **options)
 
 
 @pytest.mark.parametrize("name", LINKED)
-@pytest.mark.parametrize("scheme", ["full", "head"])  # one after the other in one workplace
-def test_it_is_that_of_the_firmware(name, scheme, tmp_path):
-    found, compiled = measured(name, scheme=scheme)
-    transport = board(name).transports[0]
-    project = compiled.save(tmp_path / "project", "baremetal", transport)
-    assert found == sizes(build(project)).flash_bytes
+def test_a_saved_project_is_built_and_reports_its_flash(name, tmp_path):
+    compiled = compiled_for(name, scheme="full")
+    project = compiled.save(tmp_path / "project", "baremetal")
+    image = project / "build/firmware.elf"
+    made = image.stat().st_mtime_ns
+    assert sizes(build(project)).flash_bytes == compiled.report["flash_bytes"]
+    assert image.stat().st_mtime_ns == made  # there was nothing left to build
+    assert load_report(project)["flash_bytes"] == compiled.report["flash_bytes"]
+    assert load_report(project)["flash_holds_code"]
 
 
-def test_a_board_for_zephyr_alone_is_charged_its_objects():
-    found, compiled = measured("qemu_cortex_m3")
-    constants = sum(slot.value.nbytes for slot in compiled.source.slots)
-    assert constants + 4000 < found < 40_000
+@pytest.mark.parametrize("name", ["qemu_cortex_m3", "mps2-an385"])
+def test_a_zephyr_project_is_charged_its_objects(name, tmp_path):
+    compiled = compiled_for(name)
+    constants = compiled.report["flash_bytes"]
+    project = compiled.save(tmp_path / "project", "zephyr")
+    found = load_report(project)["flash_bytes"]
+    assert constants + 4000 < found == compiled.report["flash_bytes"] < constants + 40_000
 
 
-def test_a_board_without_flash_or_compiler_has_none(monkeypatch):
-    assert measured("host")[0] is None
+def test_without_flash_or_compiler_the_constants_remain(monkeypatch, tmp_path):
+    assert object_flash_bytes(compiled_for("host").files, board("host")) is None
     monkeypatch.setattr(shutil, "which", lambda _: None)
-    assert measured("mps2-an500")[0] is None
+    for platform in ("baremetal", "zephyr"):
+        compiled = compiled_for("mps2-an385")
+        constants = compiled.report["flash_bytes"]
+        compiled.save(tmp_path / platform, platform)
+        assert compiled.report["flash_bytes"] == constants
+        assert not compiled.report["flash_holds_code"]
 
 
-def test_what_the_compiler_refuses_is_one_line():
-    _, compiled = measured("mps2-an500")
-    files = {**compiled.files, "model.c": "int model = ;\n"}
-    with pytest.raises(OdtError, match="^compile: the board's compiler failed: [^\n]+$"):
-        linked_flash_bytes(files, compiled.report, board("mps2-an500"))
-    module._workplace.cache_clear()  # what is broken is not for other tests
+def test_what_is_too_large_leaves_an_earlier_project_as_it_was(tmp_path):
+    project = compiled_for("mps2-an500").save(tmp_path / "project")
+    before = load_report(project)
+    small = compiled_for("mps2-an500", flash_bytes=before["flash_bytes"] - 100)
+    with pytest.raises(BudgetError, match="flash by 100 bytes"):
+        small.save(project)
+    assert load_report(project) == before and [*tmp_path.iterdir()] == [project]

@@ -10,6 +10,7 @@ from tiny_models import compiled, model
 
 import tvm_ondevice_train as odt
 from tvm_ondevice_train.device import Session, build, sizes
+from tvm_ondevice_train.device.build import load_report
 from tvm_ondevice_train.errors import OdtError
 from tvm_ondevice_train.memory_plan import check_plan
 
@@ -58,6 +59,9 @@ def test_the_report_bounds_what_the_device_uses(kind, scheme, classes, tmp_path)
     assert found.other_bytes <= report["static_bytes"]
     assert found.stack_bytes == report["stack_bytes"]
     assert report["flash_holds_code"] and found.flash_bytes == report["flash_bytes"]
+    assert load_report(project) == report | {
+        name: load_report(project)[name] for name in ("board", "platform", "transport")
+    }
     with Session(project) as device:
         stats = one_step(device)
     assert stats["stack_used"] < stats["stack_reserved"]
@@ -168,7 +172,10 @@ def test_the_smallest_budget_that_compiles_links_and_runs(kind, scheme, classes,
     with Session(project) as device:
         assert one_step(device)["steps"] == 1
     assert f" {peak:,} bytes of SRAM, 1 more than" in refusal(kind, sram_bytes=peak - 1, **options)
-    assert "of flash" in refusal(kind, flash_bytes=8000, **options)
+    too_large = odt.compile(model(kind), flash_bytes=report["flash_bytes"] + 1000, **options)
+    with pytest.raises(OdtError, match="exceeds the budget of mps2-an500: flash by [0-9]+ bytes"):
+        too_large.save(tmp_path / "too_large")
+    assert not (tmp_path / "too_large").exists()
 
 
 @needs_models

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..boards import board as find_board
-from ..errors import OdtError
+from ..errors import BudgetError, OdtError
 from .toolchain import find_tool, run_tool
 from .zephyr import build_zephyr, zephyr_program
 
+_OVERFLOW = re.compile(r"region [`'](\w+)' overflowed by (\d+) bytes")  # the linker's words
 _NEEDED = {"board", "platform", "input", "model_hash", "output", "target", "trained_parameters"}
 
 
@@ -65,13 +66,15 @@ def build(directory: str | Path, extra: str = "") -> Path:
     find_tool(board.compiler if baremetal else "gcc")
     result = run_tool(["make", "-s", "-C", str(directory), f"EXTRA={extra}"])
     if result.returncode:
-        raise OdtError(f"build: {_reason(result.stderr or result.stdout, board.name)}")
+        complaint = result.stderr or result.stdout
+        kind = BudgetError if _OVERFLOW.search(complaint) else OdtError
+        raise kind(f"build: {_reason(complaint, board.name)}")
     return directory / "build" / ("firmware.elf" if baremetal else "firmware")
 
 
 def _reason(text: str, board: str) -> str:
     """The one line that matters of what make, compiler and linker printed."""
-    overflows = re.findall(r"region [`'](\w+)' overflowed by (\d+) bytes", text)
+    overflows = _OVERFLOW.findall(text)
     if overflows:
         names = {"RAM": "SRAM", "FLASH": "flash"}  # the regions of link.ld
         parts = [f"{names[region]} by {amount} bytes" for region, amount in overflows]

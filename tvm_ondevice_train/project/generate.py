@@ -6,7 +6,8 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +37,7 @@ def generate_project(
     initial: Mapping[str, np.ndarray] | None = None,
     transport: str | None = None,
     exported: bytes | None = None,
+    build: Callable[[Path], dict] = lambda project: {},
 ) -> Path:
     """Write model, runtime, build files, report and README into `directory`; return its path.
 
@@ -43,8 +45,9 @@ def generate_project(
     the board has; `stack_bytes` is what is reserved for the stack; `initial` holds the trained
     parameters as the model had them, for initial.npz; `transport` is how a bare-metal image talks
     to the host, by default the first that the board has; `exported` is model.onnx, what
-    `ondevice-train export` merges them into. An earlier project in `directory` is replaced; a
-    directory that holds anything else is refused with OdtError.
+    `ondevice-train export` merges them into; `build` is called with the project before it takes
+    its place, and gives what of the report that changes. An earlier project in `directory` is
+    replaced; a directory that holds anything else is refused with OdtError.
     """
     board = find_board(board) if isinstance(board, str) else board
     transport = _check(board, platform, stack_bytes, transport)
@@ -58,13 +61,19 @@ def generate_project(
         "stack_bytes": stack_bytes,
     }
     contents = {**files, **PLATFORMS[platform].contents(files, report, board)}
-    contents["report.json"] = json.dumps(report, indent=2) + "\n"
+    contents["report.json"] = json.dumps(report)  # what building reads
     contents["initial.npz"] = npz_bytes(initial or {})
     if exported is not None:
         contents["model.onnx"] = exported
     try:
         directory.parent.mkdir(parents=True, exist_ok=True)
-        _write_atomically(contents, directory)
+        with _in_place_of(directory) as fresh:
+            for name, content in contents.items():
+                path = fresh / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(content.encode() if isinstance(content, str) else content)
+            report |= build(fresh)
+            (fresh / "report.json").write_text(json.dumps(report, indent=2) + "\n")
     except OSError as error:
         raise OdtError(f"project: cannot write {directory}: {error.strerror}") from error
     return directory
@@ -110,15 +119,14 @@ def check_replaceable(directory: str | Path) -> None:
         )
 
 
-def _write_atomically(contents: Mapping[str, str | bytes], directory: Path) -> None:
-    """Write beside `directory`, then rename; what was there before goes last."""
+@contextmanager
+def _in_place_of(directory: Path) -> Iterator[Path]:
+    """A new directory that becomes `directory` at the end; what was there before goes last."""
     scratch = Path(tempfile.mkdtemp(prefix=f".{directory.name}.", dir=directory.parent))
     try:
         fresh = scratch / "new"
-        for name, content in contents.items():
-            path = fresh / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content.encode() if isinstance(content, str) else content)
+        fresh.mkdir()
+        yield fresh
         if directory.exists():
             os.rename(directory, scratch / "old")
         try:
