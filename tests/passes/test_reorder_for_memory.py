@@ -49,6 +49,13 @@ def kernels(module) -> list[str]:
     ]
 
 
+def calls(module) -> list[str]:
+    """The kernel of each call."""
+    main = module["main"]
+    is_call = [op_name(b.value) == "relax.call_tir" for b in bindings_of(main)]
+    return [name for name, called in zip(kernels(module), is_call, strict=True) if called]
+
+
 def is_in_order(module) -> bool:
     """Each variable is bound before it is read."""
     known = set(module["main"].params)
@@ -75,9 +82,9 @@ def updated_late(emit, x, b, c):
 
 def test_a_late_update_moves_up_so_that_the_next_adjoint_takes_the_place_of_its_own():
     module = trained(lowered(updated_late, x=(1, 256), b=(1, 256), c=()), "b", "c")
-    assert kernels(module)[:-1] == ["max", "tir_exp", "tir_sqrt", "sum", "subtract", "multiply"]
+    assert calls(module) == ["max", "tir_exp", "tir_sqrt", "sum", "subtract", "multiply"]
     found = ReorderForMemory()(module)
-    assert kernels(found)[:-1] == ["max", "tir_exp", "subtract", "tir_sqrt", "sum", "multiply"]
+    assert calls(found) == ["max", "tir_exp", "subtract", "tir_sqrt", "sum", "multiply"]
     assert found["main"].attrs["peak_bytes"] == 1024 + 16 + 16  # of the sum, beside the loss
 
 
@@ -93,7 +100,7 @@ def loss_last(emit, x, b):
 def test_the_loss_is_known_before_the_first_update(rollback):
     module = trained(lowered(loss_last, x=(1, 256), b=(1, 256)), "b")
     found = ReorderForMemory(rollback=rollback)(module)
-    assert kernels(found)[-2] == "subtract"
+    assert calls(found)[-1] == "subtract"
     assert found["main"].attrs["peak_bytes"] == 2048 + 16
     assert found["main"].attrs["rollback"] == rollback
 
