@@ -153,7 +153,7 @@ def test_compile_shows_the_memory_account_beside_the_budget(compiler, model, cap
         "trained by bias:2 260 values, 2 parameters",
         "arena, for rollback 4,096 bytes",
         "in plain loops 1.0% of the MACs, 1 kernel",
-        "conv:qconv2d 1.0%: odt_window has no dilation",
+        "1.0% conv:qconv2d: odt_window has no dilation",
     ):
         assert row.split() in rows
     assert rows[-1][-1] == str(Path("out/project/report.json"))

@@ -44,18 +44,15 @@ def print_memory(report: Mapping, board) -> None:
         facts["arena, above its bound"] = f"{_number(above)} bytes; no plan without them was found"
     if report["backup_bytes"]:
         facts["arena, for rollback"] = f"{_number(report['backup_bytes'])} bytes"
-    _print_facts(facts | _plain_loops(report["plain_loops"]))
-
-
-def _plain_loops(found: list[Mapping]) -> dict[str, str]:
-    """The share of kernels without a microkernel, and why the largest have none."""
-    if not found:
-        return {}
-    share = sum(kernel["share"] for kernel in found)
-    number = "1 kernel" if len(found) == 1 else f"{len(found)} kernels"
-    facts = {"in plain loops": f"{share:.1%} of the MACs, {number}"}
-    largest = sorted(found, key=lambda kernel: -kernel["macs"])[:PLAIN_KERNELS]
-    return facts | {f"  {k['op']}": f"{k['share']:.1%}: {k['reason']}" for k in largest}
+    plain = report["plain_loops"]
+    if plain:
+        share = sum(kernel["share"] for kernel in plain)
+        number = "1 kernel" if len(plain) == 1 else f"{len(plain)} kernels"
+        facts["in plain loops"] = f"{share:.1%} of the MACs, {number}"
+    _print_facts(facts)
+    for kernel in sorted(plain, key=lambda kernel: -kernel["macs"])[:PLAIN_KERNELS]:
+        text = f"  {kernel['share']:.1%} {kernel['op']}: {kernel['reason']}"
+        _console().print(text, soft_wrap=True)
 
 
 def print_run(result: Mapping) -> None:
