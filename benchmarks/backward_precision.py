@@ -22,17 +22,17 @@ from itertools import product
 from pathlib import Path
 
 import numpy as np
+from interpreter import Interpreter
 from memory import BOARD, CLASSES, KB, MODELS, account, lowered_step, measured, table
 from rich.console import Console
 
 import tvm_ondevice_train as odt
+from relay_passes.memory.read_step import read_step
+from relay_passes.memory.step import Task
 from relay_passes.pipeline import STEP_ROLES, training_passes
-from relay_passes.read_step import read_step
-from relay_passes.step import Task
 from tvm_ondevice_train.device import Session, build
-from tvm_ondevice_train.interpreter import Interpreter
-from tvm_ondevice_train.scheme import resolve
-from tvm_ondevice_train.trained_slices import slice_model
+from tvm_ondevice_train.scheme.sliced_model import slice_model
+from tvm_ondevice_train.scheme.update_scheme import resolve
 
 HERE = Path(__file__).resolve().parent
 GOLDEN, PHOTOS = (MODELS.parents[1] / name for name in ("golden", "data/clothing_small"))

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import tvm
+from extra_memory import extra_memory
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import track
@@ -27,16 +28,15 @@ from tvm import relax
 
 import tvm_ondevice_train as odt
 from relay_passes.graph import ALIGN, Renamer, bindings_of
+from relay_passes.memory.read_step import read_step
 from relay_passes.pipeline import STEP_ROLES, training_passes
-from relay_passes.read_step import read_step
-from tvm_ondevice_train.codegen.layout import PlannedStep, plan_step
-from tvm_ondevice_train.compile import CompiledModel
+from tvm_ondevice_train.codegen.planned_step import PlannedStep, plan_step
+from tvm_ondevice_train.compiler import CompiledModel
 from tvm_ondevice_train.device.build import build, sizes
 from tvm_ondevice_train.device.toolchain import run_tool
-from tvm_ondevice_train.extra_memory import extra_memory
 from tvm_ondevice_train.model import Model
-from tvm_ondevice_train.scheme import resolve
-from tvm_ondevice_train.trained_slices import slice_model
+from tvm_ondevice_train.scheme.sliced_model import slice_model
+from tvm_ondevice_train.scheme.update_scheme import resolve
 from tvm_ondevice_train.training_graph import loss_module, replace_head
 
 HERE = Path(__file__).resolve().parent

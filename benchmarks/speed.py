@@ -25,7 +25,7 @@ from rich.console import Console
 from rich.progress import track
 
 import tvm_ondevice_train as odt
-from relay_passes.step import prediction
+from relay_passes.memory.step import prediction
 from tvm_ondevice_train.boards import board as find_board
 from tvm_ondevice_train.device import Session, build
 from tvm_ondevice_train.project import generate_project

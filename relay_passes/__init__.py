@@ -3,21 +3,21 @@
 They compose with TVM's own passes in a `tvm.transform.Sequential`.
 """
 
-from .eliminate_dead_gradients import EliminateDeadGradients
-from .fuse_prologue import FusePrologue
-from .in_place import InPlace
-from .integer_gradients import IntegerGradients
-from .kernel_attributes import MergeKernels
-from .lower_qdq import LowerQDQ
-from .lower_to_loops import LowerToLoops
-from .narrow_adjoints import NarrowAdjoints
+from .backward.eliminate_dead_gradients import EliminateDeadGradients
+from .backward.integer_gradients import IntegerGradients
+from .backward.narrow_adjoints import NarrowAdjoints
+from .backward.sparse_backward import SparseBackward
+from .backward.split_parameters import SplitParameters
+from .kernels.attributes import MergeKernels
+from .kernels.fuse_prologue import FusePrologue
+from .kernels.lower_qdq import LowerQDQ
+from .memory.in_place import InPlace
+from .memory.read_step import read_step
+from .memory.reorder_for_memory import ReorderForMemory
+from .microkernels.select import SelectMicrokernels
 from .pipeline import lowering
-from .read_step import read_step
-from .reorder_for_memory import ReorderForMemory
-from .schedule import DefaultSchedule
-from .select_microkernels import SelectMicrokernels
-from .sparse_backward import SparseBackward
-from .split_parameters import SplitParameters
+from .schedule.default_schedule import DefaultSchedule
+from .schedule.lower_to_loops import LowerToLoops
 from .within_memory import with_less_scratch
 
 __all__ = [

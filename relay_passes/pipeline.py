@@ -7,19 +7,19 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 import tvm
 from tvm import relax
 
-from .eliminate_dead_gradients import EliminateDeadGradients
-from .fuse_prologue import FusePrologue
-from .in_place import InPlace
-from .integer_gradients import IntegerGradients
-from .kernel_attributes import MergeKernels
-from .lower_qdq import LowerQDQ
-from .lower_to_loops import LowerToLoops
-from .narrow_adjoints import NarrowAdjoints
+from .backward.eliminate_dead_gradients import EliminateDeadGradients
+from .backward.integer_gradients import IntegerGradients
+from .backward.narrow_adjoints import NarrowAdjoints
+from .backward.sparse_backward import SparseBackward
+from .kernels.attributes import MergeKernels
+from .kernels.fuse_prologue import FusePrologue
+from .kernels.lower_qdq import LowerQDQ
+from .memory.in_place import InPlace
+from .memory.reorder_for_memory import ReorderForMemory
+from .microkernels.select import SelectMicrokernels
 from .ops.precision import FORMATS
-from .reorder_for_memory import ReorderForMemory
-from .schedule import DefaultSchedule
-from .select_microkernels import SelectMicrokernels
-from .sparse_backward import SparseBackward
+from .schedule.default_schedule import DefaultSchedule
+from .schedule.lower_to_loops import LowerToLoops
 from .verify import verify
 
 STEP_ROLES = ("input", "target", "learning_rate", "seed")

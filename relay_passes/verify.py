@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection
 
 import tvm
-from tvm import relax, tirx
+from tvm import relax
 
 from .graph import bindings_of, op_name, shape_of
+from .tir import tirx
 
 KERNEL, RESHAPE = "relax.call_tir", "relax.reshape"
 _UPDATES = ("relax.odt.sgd_update", "relax.odt.sgd_update_codes")

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 import tvm
-from tvm import tirx
 from tvm_ffi import StructuralKey
 
 from .graph import aligned_bytes
+from .memory.read_step import read_step
+from .memory.step import Step
 from .pipeline import (
     EVALUATION_ROLES,
     STEP_ROLES,
@@ -20,8 +21,7 @@ from .pipeline import (
     run,
     scheduling,
 )
-from .read_step import read_step
-from .step import Step
+from .tir import tirx
 
 AUTO = "auto"  # integers, unless float32 takes less memory
 ROUNDS = 4  # in how many kernels may get less scratch

@@ -91,7 +91,7 @@ def runner(monkeypatch):
             on_progress(step, 3, loss)
         return RESULT
 
-    monkeypatch.setattr("tvm_ondevice_train.run.run_project", run_project)
+    monkeypatch.setattr("tvm_ondevice_train.run.run_project.run_project", run_project)
     return calls
 
 

@@ -6,7 +6,7 @@ import re
 import pytest
 import tiny
 
-from tvm_ondevice_train import compile
+import tvm_ondevice_train as odt
 from tvm_ondevice_train.dump_ir import IRDump
 from tvm_ondevice_train.errors import OdtError
 
@@ -21,7 +21,7 @@ LOWERING = [
 @pytest.fixture(scope="module")
 def dumped(tmp_path_factory):
     directory = tmp_path_factory.mktemp("dump") / "made" / "here"
-    compile(tiny.network(quantized=True), dump_ir=directory)
+    odt.compile(tiny.network(quantized=True), dump_ir=directory)
     return directory
 
 
@@ -50,18 +50,18 @@ def test_each_file_is_what_its_pass_made(dumped):
 
 def test_the_generated_code_is_the_same(dumped):
     model = tiny.network(quantized=True)
-    assert compile(model).files == compile(model, dump_ir=dumped).files
+    assert odt.compile(model).files == odt.compile(model, dump_ir=dumped).files
 
 
 def test_without_a_directory_nothing_is_written(monkeypatch):
     monkeypatch.setattr(IRDump, "__call__", lambda *_: pytest.fail("a pass is watched"))
-    compile(tiny.network())
+    odt.compile(tiny.network())
 
 
 @pytest.mark.parametrize("part", ["training", "evaluation"])
 def test_what_was_dumped_last_is_what_was_compiled(dumped, part):
     """Schedules may be tried that are not used; the dump is of those that are."""
-    source = compile(tiny.network(quantized=True)).source
+    source = odt.compile(tiny.network(quantized=True)).source
     step = {"training": source.train, "evaluation": source.evaluate}[part].step
     text = sorted((dumped / part).iterdir())[-1].read_text()
     called = re.findall(r"R\.call_tir\(cls\.(\w+),", text)
@@ -76,7 +76,7 @@ def test_a_directory_that_cannot_be_written_is_one_line(tmp_path, place):
         blocked.mkdir()
     (blocked / place).write_text("a file")
     with pytest.raises(OdtError) as caught:
-        compile(tiny.network(), dump_ir=blocked)
+        odt.compile(tiny.network(), dump_ir=blocked)
     path = blocked / "training"
     assert str(caught.value).startswith(f"dump_ir: cannot write {path}: ")
     assert len(str(caught.value).splitlines()) == 1
@@ -85,5 +85,5 @@ def test_a_directory_that_cannot_be_written_is_one_line(tmp_path, place):
 def test_a_file_that_cannot_be_written_is_one_line(tmp_path):
     (tmp_path / "training" / "00_SparseBackward.py").mkdir(parents=True)
     with pytest.raises(OdtError, match="dump_ir: cannot write .*: Is a directory") as caught:
-        compile(tiny.network(), dump_ir=tmp_path)
+        odt.compile(tiny.network(), dump_ir=tmp_path)
     assert len(str(caught.value).splitlines()) == 1

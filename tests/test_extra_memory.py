@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tiny
+from extra_memory import ExtraMemory, extra_memory
 from shared import shared_path
 from tvm import relax
 
 from tvm_ondevice_train import load
-from tvm_ondevice_train.extra_memory import ExtraMemory, extra_memory
 from tvm_ondevice_train.model import Model, TensorSpec
-from tvm_ondevice_train.scheme import Channels, UpdateScheme, resolve
+from tvm_ondevice_train.scheme.update_scheme import Channels, UpdateScheme, resolve
 from tvm_ondevice_train.training_graph import replace_head
 
 SCHEMES = Path(__file__).resolve().parents[1] / "benchmarks/schemes"

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import tvm
+from interpreter import Interpreter
 from tvm import relax, te
 
 from relay_passes import lowering
 from relay_passes.graph import bindings_of, op_name
-from relay_passes.read_step import read_step
-from tvm_ondevice_train.interpreter import Interpreter
+from relay_passes.memory.read_step import read_step
 from tvm_ondevice_train.model import Model, TensorSpec
 
 

@@ -23,7 +23,7 @@ from onnxruntime import quantization
 from sklearn.datasets import load_digits
 
 import tvm_ondevice_train as odt
-from tvm_ondevice_train import display
+from tvm_ondevice_train.cli import display
 
 SEED = 0
 PRETRAIN_EPOCHS = 20

@@ -28,8 +28,8 @@ from tvm import relax
 import tvm_ondevice_train as odt
 from relay_passes.graph import bindings_of, dtype_of, shape_of, tensor_bytes
 from relay_passes.pipeline import STEP_ROLES, training_passes
-from tvm_ondevice_train.codegen.layout import PlannedStep, plan_step
-from tvm_ondevice_train.memory_map import draw_memory_map
+from tvm_ondevice_train.arena_picture import draw_memory_map
+from tvm_ondevice_train.codegen.planned_step import PlannedStep, plan_step
 from tvm_ondevice_train.relay import transform
 from tvm_ondevice_train.training_graph import loss_module
 

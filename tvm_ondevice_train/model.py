@@ -9,10 +9,10 @@ import tvm
 from tvm import relax
 
 from relay_passes.graph import bindings_of, constant, consumers_of, op_name
+from relay_passes.memory.read_step import layer_name
 from relay_passes.ops.registry import operator_of
-from relay_passes.read_step import layer_name
 
-from .scheme import Layer
+from .scheme.update_scheme import Layer
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,13 @@ from dataclasses import replace
 import numpy as np
 
 from relay_passes.graph import ALIGN
-from relay_passes.step import Step, prediction
+from relay_passes.memory.step import Step, prediction
 
 from .boards import Board
-from .codegen.layout import PlannedStep, plan_step
 from .codegen.model_c import Source
+from .codegen.planned_step import PlannedStep, plan_step
 from .errors import OdtError
-from .trained_slices import SlicedModel
+from .scheme.sliced_model import SlicedModel
 
 STACK_BYTES = 2048  # reserved by the linker script; `run` measures what is used
 STATE_HEADER_BYTES = 16  # odt_t: learning rate, seed, steps, pointer to the arena

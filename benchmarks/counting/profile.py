@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from relay_passes.graph import bindings_of, op_name, shape_of
-from relay_passes.step import Step, Task
-from tvm_ondevice_train.compile import CompiledModel
+from relay_passes.memory.step import Step, Task
+from tvm_ondevice_train.compiler import CompiledModel
 from tvm_ondevice_train.device import Session, build, sizes
 from tvm_ondevice_train.model import Model
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from tvm import sym, tirx
+from tvm import sym
 
+from ..tir import tirx
 from .nest import check
 from .record import records
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tvm import tirx
 from tvm.ir import Call
 from tvm_ffi import structural_equal
 
 from ..graph import operands, parts_of
+from ..tir import tirx
 
 _BINARY = {"Add": "+", "Sub": "-", "Mul": "*", "RShift": ">>", "shift_right": ">>"}
 _LOSSLESS = {("int8", "int16"), ("int8", "int32"), ("int16", "int32"), ("int8", "float32")}

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tvm import sym, tirx
+from tvm import sym
 
+from ..tir import tirx
 from .nest import Linear, Nest, check
 
 MAX_TAPS = MAX_COLUMNS = 64  # ODT_PHASE_TAPS, ODT_PHASE_SUMS

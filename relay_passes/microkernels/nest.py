@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from functools import cached_property
 
-from tvm import sym, tirx
+from tvm import sym
 from tvm.ir import Range
 
+from ..tir import tirx
 from .form import Form, form_of, uncast
 
 

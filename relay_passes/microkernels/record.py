@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tvm import tirx
-
+from ..tir import tirx
 from .formula import Formula, Solution
 from .nest import Nest, Unfit, check
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tvm import tirx
-
+from ..tir import tirx
 from .grid import even, grid_of
 from .nest import Linear, address, analyzer_of, check
 from .record import records

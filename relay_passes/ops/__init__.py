@@ -4,7 +4,7 @@ Operators that TVM lacks are registered as ``relax.odt.*``, with a type rule and
 of TVM's own the records say what TVM does not. Importing this package enters them all.
 """
 
-from . import (  # noqa: F401
+from . import (  # noqa: F401 - importing them registers their operators
     channels,
     codes,
     convolution,

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from tvm import relax, te, tirx
+from tvm import relax, te
 
 from ..graph import dtype_of, shape_of
+from ..tir import tirx
 from .registry import call, register
 
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import math
 
-from tvm import relax, te, tirx
+from tvm import relax, te
 
 from ..graph import shape_of
+from ..tir import tirx
 from .channels import indices_of, ranges_of, source_channel, take_channels
 from .registry import attributes, call, float_of_shape, register
 from .staging import COLUMNS, FILTERS, NO_MICROKERNEL, PLANE, TAPS, window_tap

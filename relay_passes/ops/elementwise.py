@@ -6,10 +6,11 @@ import math
 from functools import partial
 
 import numpy as np
-from tvm import relax, te, tirx
+from tvm import relax, te
 from tvm.relax.op.grad import no_grad
 
 from ..graph import shape_of
+from ..tir import tirx
 from . import numbering
 from .groups import integer_add
 from .masks import interval_mask, masked, positive_mask

@@ -9,8 +9,9 @@ same on every target.
 
 from __future__ import annotations
 
-from tvm import relax, te, tirx
+from tvm import relax, te
 
+from ..tir import tirx
 from .channels import source_channel
 from .convolution import (
     adjoint_plane,

@@ -6,10 +6,11 @@ TVM's `nll_loss` compares 64-bit labels, which its passes narrow in one process 
 
 from __future__ import annotations
 
-from tvm import relax, te, tirx
+from tvm import relax, te
 from tvm.relax.op.grad import no_grad
 
 from ..graph import shape_of
+from ..tir import tirx
 from .registry import call, register
 
 _ZERO = tirx.const(0, "float32")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from tvm import relax, te, tirx
+from tvm import relax, te
 
+from ..tir import tirx
 from .registry import call, register
 
 INT8_MIN, INT8_MAX = -128, 127

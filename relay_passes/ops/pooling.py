@@ -8,9 +8,10 @@ Average: TVM's rule divides by the wrong count where `ceil_mode` lets a window l
 from __future__ import annotations
 
 import numpy as np
-from tvm import relax, te, tirx
+from tvm import relax, te
 
 from ..graph import shape_of
+from ..tir import tirx
 from .convolution import lists_of, window_conditions
 from .registry import call, float_of_shape, register
 

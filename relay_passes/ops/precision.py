@@ -7,9 +7,10 @@ to nearest, ties to even, and need no scale. The C is in runtime/c/include/odt_k
 
 from __future__ import annotations
 
-from tvm import relax, te, tirx
+from tvm import relax, te
 
 from ..graph import shape_of
+from ..tir import tirx
 from .registry import call, register
 
 FORMATS = {"bfloat16": "uint16", "float8": "uint8"}  # name -> dtype of the stored bits

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 
-from tvm import relax, te, tirx
+from tvm import relax, te
 
 from ..graph import shape_of
+from ..tir import tirx
 from . import numbering
 from .registry import call, describe, float_of_shape, like_first, register
 

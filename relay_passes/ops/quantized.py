@@ -9,14 +9,15 @@ a clip between the layer and its quantize, the accumulator inside the activation
 from __future__ import annotations
 
 import numpy as np
-from tvm import relax, te, tirx
+from tvm import relax, te
 
 from ..graph import shape_of
+from ..tir import tirx
 from .convolution import channel_multiplier, macs_of_convolution
 from .masks import INT8_MAX, INT8_MIN
-from .narrow_sum import narrow_sum
 from .registry import register
 from .staging import WIDENED, columns_of, planes_of, taps_of
+from .sum_in_32_bits import narrow_sum
 
 # Biases stay within +-BIAS_LIMIT and no accumulator has more than MAX_TAPS products of 255 * 128,
 # so that their sum cannot leave int32: overflow is undefined behaviour in C. Published int8 models

@@ -15,7 +15,7 @@ from tvm.ir.op import register_op_attr
 from tvm.relax.op.base import register_gradient
 
 from ..graph import op_name
-from ..kernel_attributes import COSTLY, MACS
+from ..kernels.attributes import COSTLY, MACS
 
 PREFIX = "relax."
 OWN = PREFIX + "odt."

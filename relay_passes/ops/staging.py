@@ -6,7 +6,9 @@ the block's name says what it holds, and is all that the schedule goes by.
 
 from __future__ import annotations
 
-from tvm import te, tirx
+from tvm import te
+
+from ..tir import tirx
 
 COLUMNS = "columns"  # [batch, group, pixel, *tap]: what one output pixel reads, im2col
 PLANE = "plane"  # [batch, channel, row, column]: one channel with its border

@@ -7,8 +7,9 @@ stochastically, without bias, and saturate.
 
 from __future__ import annotations
 
-from tvm import relax, te, tirx
+from tvm import relax, te
 
+from ..tir import tirx
 from .registry import call, like_first, register
 
 

@@ -7,11 +7,12 @@ import pytest
 import tiny
 from hypothesis import example, given
 from hypothesis import strategies as st
-from tvm import relax, te, tirx
+from tvm import relax, te
 
 from relay_passes import lowering
 from relay_passes.graph import tensor_bytes
-from relay_passes.read_step import read_step
+from relay_passes.memory.read_step import read_step
+from relay_passes.tir import tirx
 from tvm_ondevice_train.codegen.c_printer import float_literal, print_kernel
 from tvm_ondevice_train.errors import OdtError
 

@@ -13,7 +13,7 @@ from tvm.relax import expr_functor
 import tvm_ondevice_train as odt
 from relay_passes.graph import op_name
 from tvm_ondevice_train.memory_plan import check_plan
-from tvm_ondevice_train.scheme import Channels, UpdateScheme
+from tvm_ondevice_train.scheme.update_scheme import Channels, UpdateScheme
 
 STRICT = ["-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-fsyntax-only"]
 

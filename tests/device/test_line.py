@@ -11,7 +11,7 @@ from tvm_ondevice_train.device import Session
 from tvm_ondevice_train.device import session as session_module
 from tvm_ondevice_train.device.protocol import DeviceError, Frame, pack_frame
 from tvm_ondevice_train.errors import OdtError
-from tvm_ondevice_train.run import run_project
+from tvm_ondevice_train.run.run_project import run_project
 
 X, Y = samples(12)
 

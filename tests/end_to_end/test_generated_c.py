@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from interpreter import Interpreter
 from shared import needs_models
 from tiny_models import compiled, export_int8
 
 import tvm_ondevice_train as odt
-from relay_passes.step import prediction
+from relay_passes.memory.step import prediction
 from tvm_ondevice_train.device.samples import encode_inputs, encode_targets
-from tvm_ondevice_train.interpreter import Interpreter
 
 ROOT = Path(__file__).resolve().parents[2]
 HARNESS = Path(__file__).with_name("harness.c")

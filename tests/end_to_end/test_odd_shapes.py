@@ -12,7 +12,7 @@ import tvm_ondevice_train as odt
 from tvm_ondevice_train.boards import board as find_board
 from tvm_ondevice_train.device import Session
 from tvm_ondevice_train.model import Model, TensorSpec
-from tvm_ondevice_train.scheme import ALL, FROZEN, Channels, UpdateScheme
+from tvm_ondevice_train.scheme.update_scheme import ALL, FROZEN, Channels, UpdateScheme
 
 # SIMD of 32 bits, vectors of 128 bits, and neither these nor unaligned access
 BOARDS = (find_board("mps2-an500"), find_board("mps3-an547"), find_board("microbit"))

@@ -21,8 +21,8 @@ import tvm_ondevice_train as odt
 from tvm_ondevice_train.cli import main
 from tvm_ondevice_train.device import Session
 from tvm_ondevice_train.export.onnx_writer import onnx_bytes
-from tvm_ondevice_train.export.parameters import stored_parameters
 from tvm_ondevice_train.export.reading import read_parameters
+from tvm_ondevice_train.export.trained_parameters import stored_parameters
 
 
 @pytest.fixture(scope="module", params=CASES)

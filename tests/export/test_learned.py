@@ -10,7 +10,7 @@ from trained import copied, trained
 from tvm_ondevice_train.cli import main
 from tvm_ondevice_train.errors import OdtError
 from tvm_ondevice_train.export.learned import learned_parameters, merge, write
-from tvm_ondevice_train.npz import npz_bytes
+from tvm_ondevice_train.files.npz import npz_bytes
 
 CASE = "int8, some channels"
 

@@ -11,7 +11,7 @@ from tvm.relax import op
 
 from tvm_ondevice_train.errors import OdtError
 from tvm_ondevice_train.export.onnx_writer import onnx_bytes, onnx_model
-from tvm_ondevice_train.operators import forms
+from tvm_ondevice_train.file_forms import form as forms
 
 PLANES, IMAGE, ROW = (1, 4, 6, 7), (1, 6, 7, 4), (1, 4, 9)
 CONSTANT = relax.const(0.75, "float32")

@@ -10,9 +10,9 @@ from trained import copied, trained
 from tvm_ondevice_train.device.build import load_report
 from tvm_ondevice_train.errors import OdtError
 from tvm_ondevice_train.export.learned import learned_parameters, write
-from tvm_ondevice_train.export.parameters import stored_parameters
 from tvm_ondevice_train.export.reading import read_parameters
-from tvm_ondevice_train.npz import npz_bytes
+from tvm_ondevice_train.export.trained_parameters import stored_parameters
+from tvm_ondevice_train.files.npz import npz_bytes
 
 
 def edited(path, change):

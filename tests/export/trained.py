@@ -13,7 +13,7 @@ from tiny_models import images, model
 
 import tvm_ondevice_train as odt
 from tvm_ondevice_train.device import Session
-from tvm_ondevice_train.scheme import ALL, Channels, UpdateScheme
+from tvm_ondevice_train.scheme.update_scheme import ALL, Channels, UpdateScheme
 
 STEPS, SAMPLES = 400, 100
 _SCRATCH = TemporaryDirectory()

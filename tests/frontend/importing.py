@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import tiny
 
+from tvm_ondevice_train.file_forms import FORMS
 from tvm_ondevice_train.frontend.canonicalize import Canonicalizer
-from tvm_ondevice_train.operators import FORMS
 
 
 def weights(*shape, seed=0) -> np.ndarray:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
+from interpreter import Interpreter
 from shared import shared_path
-
-from tvm_ondevice_train.interpreter import Interpreter
 
 KINDS = ("qconv2d", "qadd", "qmean")
 

@@ -14,13 +14,13 @@ from dataclasses import dataclass
 import numpy as np
 import onnx
 import pytest
+from interpreter import Interpreter
 from shared import shared_path
 
 from relay_passes.ops.quantized import BIAS_LIMIT
-from tvm_ondevice_train.compile import build_steps
+from tvm_ondevice_train.compiler import build_steps
 from tvm_ondevice_train.frontend import load
-from tvm_ondevice_train.interpreter import Interpreter
-from tvm_ondevice_train.scheme import resolve
+from tvm_ondevice_train.scheme.update_scheme import resolve
 
 MODELS = {
     "mcunet-5fps": "mcunet-5fps-c17",

@@ -15,14 +15,14 @@ import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter as LiteRT
 from ai_edge_litert.interpreter import OpResolverType
+from interpreter import Interpreter
 from operators import Comparison, integer_operators, photographs
 from shared import shared_path
 
-from relay_passes.step import prediction
-from tvm_ondevice_train.compile import build_steps
+from relay_passes.memory.step import prediction
+from tvm_ondevice_train.compiler import build_steps
 from tvm_ondevice_train.frontend import load
-from tvm_ondevice_train.interpreter import Interpreter
-from tvm_ondevice_train.scheme import resolve
+from tvm_ondevice_train.scheme.update_scheme import resolve
 
 OPERATORS = ("CONV_2D", "DEPTHWISE_CONV_2D", "AVERAGE_POOL_2D", "FULLY_CONNECTED")
 RESOLVERS = (OpResolverType.BUILTIN_REF, OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES)

@@ -16,14 +16,14 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from interpreter import Interpreter
 from operators import Comparison, integer_operators, photographs
 from shared import shared_path
 
-from relay_passes.step import prediction
-from tvm_ondevice_train.compile import build_steps
+from relay_passes.memory.step import prediction
+from tvm_ondevice_train.compiler import build_steps
 from tvm_ondevice_train.frontend import load
-from tvm_ondevice_train.interpreter import Interpreter
-from tvm_ondevice_train.scheme import resolve
+from tvm_ondevice_train.scheme.update_scheme import resolve
 
 # fusion into integer kernels -> optimization level
 FUSED = {

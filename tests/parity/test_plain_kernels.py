@@ -7,11 +7,11 @@ import tiny_models
 import torch_nets
 import tvm
 from shared import needs_models
-from tvm import tirx
 
 from relay_passes import EliminateDeadGradients, IntegerGradients, SparseBackward, lowering
-from relay_passes.in_place import reason_for_plain_loops
-from relay_passes.read_step import kind_of
+from relay_passes.memory.in_place import reason_for_plain_loops
+from relay_passes.memory.read_step import kind_of
+from relay_passes.tir import tirx
 from tvm_ondevice_train.training_graph import loss_module
 
 # reason -> words in the kinds of kernels for which it is one

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 import torch_nets
+from interpreter import Interpreter
 from torch import nn
 
-from tvm_ondevice_train.compile import build_steps
+from tvm_ondevice_train.compiler import build_steps
 from tvm_ondevice_train.frontend import load
-from tvm_ondevice_train.interpreter import Interpreter
-from tvm_ondevice_train.scheme import ALL, UpdateScheme
+from tvm_ondevice_train.scheme.update_scheme import ALL, UpdateScheme
 
 IMAGE, SERIES, VECTOR = (1, 3, 12, 12), (1, 3, 32), (1, 20)
 CASES = {  # network -> shape of a sample, loss

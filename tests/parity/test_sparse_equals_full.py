@@ -18,6 +18,7 @@ import pytest
 import torch
 import torch_nets
 import tvm
+from interpreter import Interpreter
 from onnxruntime import quantization
 from onnxruntime.quantization import shape_inference
 from shared import shared_path
@@ -25,15 +26,21 @@ from test_pytorch_float import CASES as NETWORKS
 from test_pytorch_float import export
 
 from relay_passes import EliminateDeadGradients, ReorderForMemory, SparseBackward, lowering
+from relay_passes.memory.read_step import read_step
 from relay_passes.pipeline import STEP_ROLES
-from relay_passes.read_step import read_step
-from tvm_ondevice_train.channel_choice import channel_axis
 from tvm_ondevice_train.frontend import load
-from tvm_ondevice_train.interpreter import Interpreter
 from tvm_ondevice_train.model import Model
-from tvm_ondevice_train.scheme import ALL, FROZEN, RULES, Channels, UpdateScheme, resolve
-from tvm_ondevice_train.slices import Slice
-from tvm_ondevice_train.trained_slices import slice_model
+from tvm_ondevice_train.scheme.channel_choice import channel_axis
+from tvm_ondevice_train.scheme.sliced_model import slice_model
+from tvm_ondevice_train.scheme.slices import Slice
+from tvm_ondevice_train.scheme.update_scheme import (
+    ALL,
+    FROZEN,
+    RULES,
+    Channels,
+    UpdateScheme,
+    resolve,
+)
 from tvm_ondevice_train.training_graph import loss_module
 
 SCHEMES = Path(__file__).parents[2] / "benchmarks" / "schemes"

@@ -7,12 +7,12 @@ from dataclasses import replace
 
 import numpy as np
 import tiny
+from interpreter import Interpreter
 
 from relay_passes import lowering
-from relay_passes.read_step import read_step
-from relay_passes.step import Step, Task, Tensor
-from tvm_ondevice_train.codegen.in_place import Place, own_places, reuse_in_place
-from tvm_ondevice_train.interpreter import Interpreter
+from relay_passes.memory.read_step import read_step
+from relay_passes.memory.step import Step, Task, Tensor
+from tvm_ondevice_train.codegen.shared_bytes import Place, own_places, reuse_in_place
 
 LIMITS = {"int8": (-128, 128), "uint8": (0, 9), "int32": (-999, 999)}
 

@@ -16,7 +16,7 @@ from relay_passes import (
     SplitParameters,
     lowering,
 )
-from relay_passes.read_step import read_step
+from relay_passes.memory.read_step import read_step
 
 X = te.placeholder((4, 8), "float32", "x")
 KERNEL = te.create_prim_func([X, te.compute((4, 8), lambda i, j: X[i, j] * 2.0, name="y")])

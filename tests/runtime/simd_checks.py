@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from tvm_ondevice_train.boards import board as find_board
+from tvm_ondevice_train.files.render import render
 from tvm_ondevice_train.project import runtime_dir
-from tvm_ondevice_train.render import render
 
 _SOURCES = Path(__file__).with_name("simd")
 _STRICT = "-std=c99 -ffp-contract=off -Wall -Wextra -Wpedantic -Wconversion -Werror".split()

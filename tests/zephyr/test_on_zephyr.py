@@ -22,7 +22,7 @@ from tvm_ondevice_train.boards import board as find_board
 from tvm_ondevice_train.device import Session, build
 from tvm_ondevice_train.device.zephyr import build_zephyr, zephyr_program
 from tvm_ondevice_train.errors import OdtError
-from tvm_ondevice_train.run import run_project
+from tvm_ondevice_train.run.run_project import run_project
 
 BASE = os.environ.get("ZEPHYR_BASE")
 pytestmark = pytest.mark.skipif(

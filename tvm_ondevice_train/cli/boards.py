@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from tvm_ondevice_train import display
 from tvm_ondevice_train.boards import boards
+from tvm_ondevice_train.cli import display
 
 
 @click.command("boards")

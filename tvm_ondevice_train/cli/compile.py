@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from tvm_ondevice_train import display
 from tvm_ondevice_train.boards import board as find_board
+from tvm_ondevice_train.cli import display
 
 from .options import model_options
 

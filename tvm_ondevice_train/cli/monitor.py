@@ -19,7 +19,7 @@ def monitor_command(directory, once):
     ondevice-train monitor project
     """
     from tvm_ondevice_train.device.build import load_report
-    from tvm_ondevice_train.monitor import monitor
+    from tvm_ondevice_train.run.monitor import monitor
 
     load_report(directory)  # whether it is a project
     monitor(directory, once)

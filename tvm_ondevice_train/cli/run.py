@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from tvm_ondevice_train import display
+from tvm_ondevice_train.cli import display
 
 from .options import LearningRate, port_option
 
@@ -80,7 +80,7 @@ def run_command(directory, data, **options):
     \b
     ondevice-train run project --data samples.npz --epochs 2 --lr 0.005 --eval
     """
-    from tvm_ondevice_train.run import run_project
+    from tvm_ondevice_train.run.run_project import run_project
 
     with display.losses() as show:
         result = run_project(directory, data, **options, on_progress=show)

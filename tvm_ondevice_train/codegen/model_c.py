@@ -10,12 +10,12 @@ from functools import cached_property
 import numpy as np
 
 from relay_passes.graph import ALIGN, aligned_bytes
-from relay_passes.step import Task, Tensor, prediction
+from relay_passes.memory.step import Task, Tensor, prediction
 
-from ..render import render
+from ..files.render import render
 from .c_printer import C_TYPES, HEADERS
 from .c_text import float_literal
-from .layout import ParameterSlot, PlannedStep, identifier
+from .planned_step import ParameterSlot, PlannedStep, identifier
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from tvm import sym, tirx
+from tvm import sym
+
+from relay_passes.tir import tirx
 
 _COUNTS = (2, 4, 8, 16, 32)  # of odt_bits_write
 

@@ -10,8 +10,8 @@ from ..device.protocol import NO_FLASH, DeviceError
 from ..device.session import Saved, Session
 from ..errors import OdtError
 from .learned import check_target, learned_parameters, write
-from .parameters import stored_parameters, whole_parameters
 from .reading import read_parameters
+from .trained_parameters import stored_parameters, whole_parameters
 
 
 def export_project(

@@ -12,9 +12,9 @@ from onnx import numpy_helper
 
 from ..device.build import load_report
 from ..errors import OdtError
-from ..npz import npz_bytes, read_npz
-from ..whole_file import write_whole
-from .parameters import check_parameters
+from ..files.npz import npz_bytes, read_npz
+from ..files.whole_file import write_whole
+from .trained_parameters import check_parameters
 
 MODEL = "model.onnx"
 LEARNED = "learned.npz"

@@ -17,8 +17,8 @@ from tvm import relax
 from relay_passes.graph import bindings_of, constant, consumers_of, dtype_of, op_name, shape_of
 
 from ..errors import OdtError
+from ..file_forms import FORMS
 from ..model import Model
-from ..operators import FORMS
 
 OPSET, IR_VERSION = 19, 9  # dilated average pools came with 19; a node may ask for more
 PRODUCER = "ondevice-train"

@@ -13,9 +13,9 @@ import numpy as np
 
 from ..device.build import load_report
 from ..errors import OdtError
-from ..npz import read_npz
+from ..files.npz import read_npz
 from .learned import MODEL, without_model
-from .parameters import check_parameters, closest, listed
+from .trained_parameters import check_parameters, closest, listed
 
 _AGAIN = "compile the file as a project of its own"
 

@@ -18,7 +18,7 @@ from relay_passes.ops.registry import operator_of
 
 from ..errors import OdtError
 from ..model import Model, TensorSpec
-from .parameters import Parameter
+from .quantized_values import Parameter
 
 NHWC = (0, 2, 3, 1)  # logical NHWC axis -> physical NCHW axis
 

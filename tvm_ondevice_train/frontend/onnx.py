@@ -9,10 +9,10 @@ from io import StringIO
 from pathlib import Path
 
 from ..errors import OdtError
+from ..file_forms import FORMS
 from ..model import Model
-from ..operators import FORMS
 from .canonicalize import Canonicalizer
-from .parameters import parameters_of
+from .quantized_values import parameters_of
 
 
 def load_onnx(path: Path) -> Model:

@@ -9,8 +9,8 @@ from pathlib import Path
 from relay_passes.graph import shape_of
 
 from ..errors import OdtError
+from ..file_forms import FORMS
 from ..model import Model
-from ..operators import FORMS
 from .canonicalize import Canonicalizer
 from .onnx import first_line
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..errors import OdtError
+from ..file_forms import FORMS
 from ..model import Model
-from ..operators import FORMS
 from .canonicalize import Canonicalizer
 from .onnx import first_line
-from .parameters import parameters_of
+from .quantized_values import parameters_of
 
 
 def load_pt2(path: Path) -> Model:

@@ -15,7 +15,7 @@ import numpy as np
 from ..boards import Board
 from ..boards import board as find_board
 from ..errors import OdtError
-from ..npz import npz_bytes
+from ..files.npz import npz_bytes
 from . import makefile_project, zephyr
 
 # Each module has `contents(files, report, board)`, path -> text of what the platform adds, and

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from ..boards import BAUD, Board
-from ..render import render
+from ..files.render import render
 from .runtime import runtime_files
 
 NAMES = {"Makefile", "link.ld", "board.h"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ..boards import Board
-from ..render import render
+from ..files.render import render
 from .runtime import runtime_dir, runtime_files
 
 NAMES = {"CMakeLists.txt", "Kconfig", "prj.conf", "sample.yaml", "boards", "src", "test"}

@@ -1,4 +1,3 @@
 """The training passes. The IR is Relax: Relay left TVM in 0.20; the name is kept for its users."""
 
 from relay_passes import *  # noqa: F403
-from relay_passes import __all__ as __all__

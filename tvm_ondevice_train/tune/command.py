@@ -7,9 +7,9 @@ from functools import partial
 from pathlib import Path
 
 from ..boards import board as find_board
+from ..cli.display import print_tuning, tuning_progress
 from ..device.build import load_report
 from ..device.line import flash_with
-from ..display import print_tuning, tuning_progress
 from ..errors import OdtError
 from .runners import BoardRunner, EmulatorRunner, HostRunner, Runner
 

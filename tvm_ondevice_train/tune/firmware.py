@@ -12,12 +12,12 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from relay_passes.graph import aligned_bytes
-from relay_passes.step import Tensor
+from relay_passes.memory.step import Tensor
 
 from ..boards import Board
 from ..boards import board as find_board
 from ..codegen.c_printer import C_TYPES, HEADERS, CKernel
-from ..render import render
+from ..files.render import render
 from .tasks import Task
 
 # element i of an operand that only another kernel would compute, from 32 random bits

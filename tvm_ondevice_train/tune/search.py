@@ -18,16 +18,11 @@ from types import ModuleType
 import numpy as np
 import tvm
 from tvm.ir.utils import derived_object
-from tvm.s_tir import Schedule
-from tvm.s_tir import meta_schedule as ms
-from tvm.s_tir.meta_schedule.builder import BuilderResult, PyBuilder
-from tvm.s_tir.meta_schedule.feature_extractor import PyFeatureExtractor
-from tvm.s_tir.meta_schedule.measure_callback import PyMeasureCallback
-from tvm.s_tir.meta_schedule.mutator import PyMutator
-from tvm.s_tir.meta_schedule.runner import PyRunner, PyRunnerFuture, RunnerResult
 from tvm.target import Target
 
-from relay_passes.schedule import apply_schedule
+from relay_passes.schedule.default_schedule import apply_schedule
+from relay_passes.tir import Schedule
+from relay_passes.tir import meta_schedule as ms
 
 from ..errors import OdtError
 from .runners import Measured
@@ -131,10 +126,8 @@ def _seeded(seed: int):
 
 
 def _cost_model(seed: int):
-    from tvm.s_tir.meta_schedule.cost_model.xgb_model import XGBConfig, XGBModel
-
-    config = XGBConfig(seed=seed, nthread=1)
-    return XGBModel(
+    config = ms.cost_model.xgb_model.XGBConfig(seed=seed, nthread=1)
+    return ms.cost_model.XGBModel(
         extractor=_Features(), config=config, num_warmup_samples=_WARMUP, verbose_eval=0
     )
 
@@ -188,7 +181,7 @@ def _words(function) -> str:
 
 
 @derived_object
-class _Features(PyFeatureExtractor):
+class _Features(ms.feature_extractor.PyFeatureExtractor):
     """MetaSchedule's features of each store, of the kernel that the decisions make."""
 
     def __init__(self):
@@ -219,7 +212,7 @@ class _Features(PyFeatureExtractor):
 
 
 @derived_object
-class _Resample(PyMutator):
+class _Resample(ms.mutator.PyMutator):
     """Takes one of the decisions again, differently."""
 
     def __init__(self):
@@ -242,7 +235,7 @@ class _Resample(PyMutator):
 
 
 @derived_object
-class _Builder(PyBuilder):
+class _Builder(ms.builder.PyBuilder):
     """Notes which kernel and which decisions; the runner builds all of a batch at once.
 
     left : of the trials that the search may make.
@@ -254,11 +247,11 @@ class _Builder(PyBuilder):
 
     def build(self, build_inputs):
         self.left -= len(build_inputs)
-        return [BuilderResult(_words(one.mod["main"]), None) for one in build_inputs]
+        return [ms.builder.BuilderResult(_words(one.mod["main"]), None) for one in build_inputs]
 
 
 @derived_object
-class _Future(PyRunnerFuture):
+class _Future(ms.runner.PyRunnerFuture):
     def __init__(self, measured: Measured):
         super().__init__()
         self.measured = measured
@@ -268,12 +261,12 @@ class _Future(PyRunnerFuture):
 
     def result(self):
         if self.measured.error is not None:
-            return RunnerResult(None, self.measured.error)
-        return RunnerResult([self.measured.cost * 1e-9], None)
+            return ms.runner.RunnerResult(None, self.measured.error)
+        return ms.runner.RunnerResult([self.measured.cost * 1e-9], None)
 
 
 @derived_object
-class _Runner(PyRunner):
+class _Runner(ms.runner.PyRunner):
     """Hands a batch to `measure`."""
 
     def __init__(self, tasks: Mapping[str, Task], measure, failures: list):
@@ -297,7 +290,7 @@ class _Runner(PyRunner):
 
 
 @derived_object
-class _Exhausted(PyMeasureCallback):
+class _Exhausted(ms.measure_callback.PyMeasureCallback):
     """Ends a task once every candidate of its space was measured.
 
     Not if no trial is left: then MetaSchedule ends all tasks itself, and would find one ended.

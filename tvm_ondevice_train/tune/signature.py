@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 
-from tvm import tirx
-
-from relay_passes.in_place import operands
+from relay_passes.memory.in_place import operands
+from relay_passes.tir import tirx
 
 _CONDITIONAL = ("Select", "IfThenElse")
 

@@ -9,16 +9,15 @@ from functools import cached_property
 
 import numpy as np
 import tvm
-from tvm import tirx
-from tvm.s_tir import Schedule
 
-from relay_passes import step
+from relay_passes.memory import step
+from relay_passes.memory.read_step import kernel_of
 from relay_passes.pipeline import scheduling
-from relay_passes.read_step import kernel_of
+from relay_passes.tir import Schedule, tirx
 
 from ..codegen.c_printer import CKernel, print_kernel
-from ..codegen.layout import PlannedStep
-from ..compile import CompiledModel
+from ..codegen.planned_step import PlannedStep
+from ..compiler import CompiledModel
 from .signature import signature
 from .tuning import Tuning
 

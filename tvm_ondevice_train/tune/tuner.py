@@ -11,7 +11,7 @@ from pathlib import Path
 from ..boards import DEFAULT_BOARD
 from ..boards import board as find_board
 from ..codegen.c_printer import CKernel
-from ..compile import compile as compile_model
+from ..compiler import compile as compile_model
 from ..errors import OdtError
 from .firmware import batch_of
 from .runners import EmulatorRunner, Measured, Runner

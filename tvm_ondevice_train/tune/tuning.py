@@ -32,7 +32,7 @@ class Tuned:
     """What is known of a kernel.
 
     name : of the first op that it was seen in.
-    decisions : by the names that `relay_passes.schedule_tiles` asks for.
+    decisions : by the names that `relay_passes.schedule.tiled` asks for.
     cost, default_cost : with these decisions and with the default ones, in the tuning's unit.
     flash_bytes, scratch_bytes : of its code alone, and of its working memory in the arena.
     trials : candidates that were built and run.

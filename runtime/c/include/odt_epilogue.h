@@ -167,7 +167,7 @@ ODT_INLINE void odt_mask_tile_f32(float *out, int32_t stride, const float *acc,
 }
 
 /* out[i] = (offset + a[i] * a_multiplier + b[i] * b_multiplier) >> shift, clamped to int8, for
- * i < count: a sum of codes in the form of relay_passes/ops/narrow_sum.py.
+ * i < count: a sum of codes in the form of relay_passes/ops/sum_in_32_bits.py.
  *
  * out                         may be a or b, but overlap neither otherwise
  * a_multiplier, b_multiplier  within +-(2^23 - 1)

@@ -53,7 +53,7 @@ static inline int64_t odt_scaled_sum(int32_t a, int32_t a_multiplier, int32_t b,
 }
 
 /* The same of codes as they are, for multipliers that keep every sum within int32; `offset` holds
- * what the zero points add (see relay_passes/ops/narrow_sum.py). */
+ * what the zero points add (see relay_passes/ops/sum_in_32_bits.py). */
 static inline int32_t odt_scaled_sum_narrow(int32_t a, int32_t a_multiplier, int32_t b,
                                             int32_t b_multiplier, int32_t offset) {
   return offset + a * a_multiplier + b * b_multiplier;

@@ -1,0 +1,77 @@
+"""Remove what no update and no output needs: adjoints, parts of them, and saved activations."""
+
+from __future__ import annotations
+
+import tvm
+from tvm import relax
+
+from ..graph import ancestors_of, consumers_of, loss_of, main_of, op_name, rebuilt, with_function
+from ..ops.registry import operator_of, with_attributes
+from .trim_gradients import TAKE, narrow_gradients
+
+FUNCTION = "main"
+
+
+@tvm.transform.module_pass(opt_level=0, name="EliminateDeadGradients")
+class EliminateDeadGradients:
+    """Leave of a training step only what its results need, and save for the backward the least.
+
+    Works on any step in Relax whose first result is the loss: that of `SparseBackward`, or one
+    that TVM's `Gradient` gave and whose unwanted results were dropped.
+
+    * A binding that no result depends on goes.
+    * A gradient of which only some channels are read is computed for those alone.
+    * A range mask is computed in the forward and saved, one bit an element, unless the backward
+      needs the activation itself anyway: then the mask is recomputed from that and costs nothing.
+
+    Examples
+    --------
+    .. code-block:: python
+
+        y = R.nn.relu(x)                                               # before
+        ...
+        mask = R.odt.positive_mask(y)              # fused into its reader: y lives until here
+        dx = R.odt.masked(mask, dy)
+
+        mask = R.odt.positive_mask(y, saved=True)  # after: a kernel of its own, y may go
+        dx = R.odt.masked(mask, dy)
+    """
+
+    def transform_module(self, module: tvm.IRModule, _context) -> tvm.IRModule:
+        main_of(module, "EliminateDeadGradients")
+        module = relax.transform.DeadCodeElimination()(module)
+        function = _masks_saved(narrow_gradients(module[FUNCTION]))
+        return relax.transform.DeadCodeElimination()(with_function(module, FUNCTION, function))
+
+
+def _masks_saved(function: relax.Function) -> relax.Function:
+    saved = _Saved(function)
+
+    def rewrite(_emit, binding):
+        value = binding.value
+        if operator_of(value).mask and not saved.needed_in_backward(value.args[0]):
+            return with_attributes(value, saved=True)
+        return value
+
+    return rebuilt(function, rewrite)
+
+
+class _Saved:
+    """Which activations the backward reads."""
+
+    def __init__(self, function: relax.Function):
+        self.consumers = consumers_of(function)
+        self.forward = ancestors_of(function, loss_of(function))
+
+    def needed_in_backward(self, var) -> bool:
+        """Whether anything behind the loss reads `var` but masks and slices of it."""
+        for reader in self.consumers.get(var, []):
+            operator = operator_of(reader.value)
+            if operator.mask or op_name(reader.value) == TAKE:
+                continue
+            if not operator.stored:
+                if self.needed_in_backward(reader.var):
+                    return True
+            elif reader.var not in self.forward:
+                return True
+        return False

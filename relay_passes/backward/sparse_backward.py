@@ -1,0 +1,271 @@
+"""Turn a loss function into a training step that updates only what a scheme trains."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import tvm
+from tvm import relax
+
+from ..graph import (
+    Renamer,
+    bindings_of,
+    constant,
+    dependents_of,
+    dtype_of,
+    function_of,
+    main_of,
+    op_name,
+    shape_of,
+    variables_in,
+)
+from ..ops.channels import indices_of, take_channels
+from ..ops.masks import INT8_MAX
+from ..ops.quantized import BIAS_LIMIT
+from ..ops.registry import attributes, without_gradient
+from ..ops.update import sgd_update, sgd_update_codes
+from .split_parameters import SplitParameters, merged_with_frozen
+from .trim_gradients import narrow_gradients
+
+LOSS = "main"
+
+
+@tvm.transform.module_pass(opt_level=0, name="SparseBackward")
+class SparseBackward:
+    """Differentiate the loss with respect to the trained parameters and update them by SGD.
+
+    Before: ``main(input, target, p0, p1, ...) -> loss``, one dataflow block, the loss a float32
+    scalar. A trained parameter is float32, or int8/int32 read only through one `dequantize`.
+    After: ``main(input, target, learning_rate, seed, p0, ...) -> (loss, updated...)``; the updated
+    parameters follow the order of the parameters and the attribute ``trained_parameters`` names
+    them. Nothing is computed that no update needs: no gradient of a frozen parameter, and no
+    adjoint below the first trained one.
+
+    Quantized parameters are differentiated in the real domain: `dequantize(w)` stands for a
+    float32 leaf while TVM's `Gradient` runs, and is put back afterwards. A weight that trains on a
+    subset of its input channels is split first (`SplitParameters`); then only that slice of its
+    gradient is computed and stored, and only those channels of its input are saved.
+
+    Parameters
+    ----------
+    scheme : what trains: names of parameters; or name -> ascending input channels, None for all of
+        them; or an `UpdateScheme` that trains parameters in whole.
+
+    Examples
+    --------
+    .. code-block:: python
+
+        @R.function                                   # before
+        def main(x, target, w):
+            with R.dataflow():
+                y = R.multiply(x, w)
+                loss = R.sum(R.multiply(y, target))
+                R.output(loss)
+            return loss
+
+        @R.function                                   # after SparseBackward({"w"})
+        def main(x, target, learning_rate, seed, w):
+            with R.dataflow():
+                ...                                   # forward
+                w_adjoint = R.multiply(y_adjoint, x)
+                updated = R.odt.sgd_update(w, w_adjoint, learning_rate)
+                R.output(loss, updated)
+            return (loss, updated)
+    """
+
+    def __init__(self, scheme):
+        names = _names_of(scheme)
+        self.trained = dict(names if isinstance(names, Mapping) else dict.fromkeys(names))
+
+    def transform_module(self, module: tvm.IRModule, _context) -> tvm.IRModule:
+        _check_names(main_of(module, "SparseBackward"), self.trained)
+        subsets = {name: chosen for name, chosen in self.trained.items() if chosen is not None}
+        function = SplitParameters(subsets)(module)[LOSS]
+        leaves = [_leaf(function, p) for p in function.params[2:] if p.name in self.trained]
+        dependent = dependents_of(function, [leaf.real for leaf in leaves])
+        _check_gradients(dependent)
+        opened, outside = _open_leaves(function, leaves, dependent)
+        differentiated = _differentiate(function, opened, leaves)
+        step = _append_updates(function, differentiated, outside, dependent, leaves)
+        step = tvm.IRModule({LOSS: step})
+        step = relax.transform.CanonicalizeBindings()(step)  # no aliases between a gradient and us
+        step = tvm.IRModule({LOSS: narrow_gradients(step[LOSS])})
+        return relax.transform.DeadCodeElimination()(step)
+
+
+@dataclass(frozen=True)
+class _Leaf:
+    """A trained parameter and how the function gets its real value from it.
+
+    `merge` puts it together with its frozen channels, `decode` is its dequantize; None where there
+    is none. The last of the three is what `Gradient` differentiates.
+    """
+
+    parameter: relax.Var
+    merge: relax.VarBinding | None
+    decode: relax.VarBinding | None
+
+    @property
+    def binding(self) -> relax.VarBinding | None:
+        """What binds the real value; None if it is the parameter itself."""
+        return self.decode or self.merge
+
+    @property
+    def real(self) -> relax.Var:
+        """The real value."""
+        return self.binding.var if self.binding else self.parameter
+
+
+def _names_of(scheme):
+    """What an `UpdateScheme` trains; anything else as it is."""
+    if not hasattr(scheme, "trained"):
+        return scheme
+    for name in scheme.trained:
+        if scheme.parameters[name] != "all":
+            raise ValueError(
+                f'SparseBackward: the scheme trains a part of "{name}" by a rule that needs its '
+                "values; give the channels by number, {name: [0, 1, ...]}."
+            )
+    return scheme.trained
+
+
+def _check_names(function, names):
+    unknown = sorted(set(names) - {p.name for p in function.params[2:]})
+    if unknown:
+        raise ValueError(f'SparseBackward: there is no parameter "{unknown[0]}" in the module.')
+    if not names:
+        raise ValueError("SparseBackward: the scheme trains nothing; name at least one parameter.")
+
+
+def _check_gradients(dependent):
+    for binding in dependent:
+        if without_gradient(binding.value):
+            raise ValueError(
+                f"SparseBackward: {op_name(binding.value)} has no gradient, and lies between a "
+                "parameter that trains and the loss."
+            )
+
+
+def _leaf(function, parameter) -> _Leaf:
+    merge = merged_with_frozen(function, parameter)
+    whole = merge.var if merge else parameter
+    readers = [b for b in bindings_of(function) if whole in variables_in(b.value)]
+    if not readers:
+        raise ValueError(f'SparseBackward: parameter "{parameter.name}" is never used.')
+    if dtype_of(parameter) == "float32":
+        return _Leaf(parameter, merge, None)
+    if len(readers) != 1 or op_name(readers[0].value) != "relax.dequantize":
+        raise ValueError(
+            f'SparseBackward: parameter "{parameter.name}" is {dtype_of(parameter)} and not '
+            "read through one dequantize; only float32 and quantized parameters train."
+        )
+    return _Leaf(parameter, merge, readers[0])
+
+
+def _open_leaves(function, leaves, dependent) -> tuple[relax.Function, list[relax.Var]]:
+    """The `dependent` bindings as a function that `Gradient` can differentiate.
+
+    What they read of the others is an argument of it, behind those of `function`; the real values
+    of the `leaves` come first, in their order. Returns these variables, too.
+    """
+    own = {*function.params, *(binding.var for binding in dependent)}
+    read = [v for binding in dependent for v in variables_in(binding.value) if v not in own]
+    outside = dict.fromkeys([*(leaf.binding.var for leaf in leaves if leaf.binding), *read])
+    renamed = Renamer({var: relax.Var(var.name, var.ty) for var in outside})
+    params = [*function.params, *renamed.vars.values()]
+
+    def body(builder):
+        for binding in dependent:
+            renamed.vars[binding.var] = builder.emit(renamed(binding.value))
+        return builder.emit_output(renamed(function.body.body))
+
+    return function_of(params, body), list(outside)
+
+
+def _differentiate(function, opened, leaves) -> relax.Function:
+    """``(..., real values..., others...) -> (loss, (gradient of each leaf...))``."""
+    count = len(function.params)
+    arguments = dict(zip(function.params, opened.params[:count], strict=True))
+    real = iter(opened.params[count:])
+    require = [next(real) if leaf.binding else arguments[leaf.parameter] for leaf in leaves]
+    module = relax.transform.Gradient(LOSS, require)(tvm.IRModule({LOSS: opened}))
+    return module[LOSS + "_adjoint"]
+
+
+def _append_updates(function, differentiated, outside, dependent, leaves) -> relax.Function:
+    """Bind what lies `outside` again, add the optimizer, return the new parameters."""
+    count = len(function.params)
+    learning_rate = relax.Var("learning_rate", relax.TensorType((), "float32"))
+    seed = relax.Var("seed", relax.TensorType((), "uint32"))
+    params = [*function.params[:2], learning_rate, seed, *function.params[2:]]
+    renamed = Renamer(dict(zip(differentiated.params[:count], function.params, strict=True)))
+    arguments = dict(zip(outside, differentiated.params[count:], strict=True))
+    copies = iter(bindings_of(differentiated))
+    copied = {binding.var for binding in dependent}
+
+    def ordered():
+        for leaf in leaves:
+            yield from filter(None, (leaf.merge, leaf.decode))
+        for binding in bindings_of(function):
+            if binding.var in copied:
+                yield next(copies)
+            elif binding.var not in renamed.vars:
+                yield binding
+        yield from copies
+
+    def body(builder):
+        for binding in ordered():
+            value = builder.emit(renamed(binding.value))
+            renamed.vars |= {binding.var: value, arguments.get(binding.var, binding.var): value}
+        loss, gradients = _results(differentiated, renamed)
+        updated = [
+            builder.emit_output(_update(builder, leaf, gradient, learning_rate, seed))
+            for leaf, gradient in zip(leaves, gradients, strict=True)
+        ]
+        return relax.Tuple([builder.emit_output(loss), *updated])
+
+    return function_of(params, body).with_attr(
+        "trained_parameters", [leaf.parameter.name for leaf in leaves]
+    )
+
+
+def _results(differentiated, renamed):
+    """The loss and the list of gradients behind the adjoint function's result."""
+    values = {b.var: b.value for b in bindings_of(differentiated)}
+    result = differentiated.body.body
+    result = values.get(result, result)
+    loss, gradients = result.fields
+    gradients = values.get(gradients, gradients)
+    return renamed(loss), [renamed(g) for g in gradients.fields]
+
+
+def _update(builder, leaf, gradient, learning_rate, seed) -> relax.Call:
+    parameter, rows = leaf.parameter, None
+    if leaf.merge:
+        attrs = attributes(leaf.merge.value)
+        gradient = builder.emit(take_channels(gradient, attrs["ranges"], attrs["axis"]))
+        rows = indices_of(attrs["ranges"]) if attrs["axis"] == 0 else None
+    if leaf.decode is None:
+        return sgd_update(parameter, gradient, learning_rate)
+    return sgd_update_codes(
+        parameter,
+        gradient,
+        learning_rate,
+        seed,
+        relax.const(_inverse_scale(leaf, rows)),
+        limit=INT8_MAX if dtype_of(parameter) == "int8" else BIAS_LIMIT,
+        salt=zlib.crc32(parameter.name.encode()),
+    )
+
+
+def _inverse_scale(leaf, rows) -> np.ndarray:
+    """1 / scale of each trained row, float32; 0 for a dead channel."""
+    whole = leaf.merge.var if leaf.merge else leaf.parameter
+    scale = np.asarray(constant(leaf.decode.value.args[1]), np.float64)
+    with np.errstate(divide="ignore"):
+        inverse = np.where(scale > np.finfo(np.float32).tiny, 1.0 / scale, 0.0)
+    inverse = np.broadcast_to(inverse, shape_of(whole)[:1]).astype(np.float32)
+    return inverse if rows is None else inverse[rows]

@@ -1,0 +1,53 @@
+"""Compute only those channels of a weight's gradient that somebody reads."""
+
+from __future__ import annotations
+
+from tvm import relax
+
+from ..graph import bindings_of, constant, op_name, rebuilt
+from ..ops.channels import take_channels
+from ..ops.registry import attributes, operator_of
+
+TAKE = "relax.odt.take_channels"
+
+
+def narrow_gradients(function: relax.Function) -> relax.Function:
+    """Move every `take_channels` of a gradient into what computes the gradient.
+
+    ``take(weight_grad(dy, x))`` becomes ``weight_grad(dy, take(x))``: the saved input is as narrow
+    as the slice that trains. A sum of gradients (a weight that two layers share) is narrowed term
+    by term. What no rule covers (`Operator.narrowed`) stays as it is, correct and wide.
+    """
+    values = {b.var: b.value for b in bindings_of(function)}
+
+    def rewrite(emit, binding):
+        value = binding.value
+        if op_name(value) == TAKE:
+            attrs = attributes(value)
+            return _narrowed(emit, values, value.args[0], attrs["ranges"], attrs["axis"])
+        return value
+
+    return rebuilt(function, rewrite)
+
+
+def _narrowed(emit, values, gradient, ranges, axis):
+    value = values.get(gradient)
+    rule = operator_of(value).narrowed
+
+    def narrow(term) -> relax.Call:
+        return _narrowed(emit, values, term, ranges, axis)
+
+    call = rule(narrow, value, ranges, axis) if rule else None
+    if call is None:
+        return take_channels(gradient, ranges, axis)
+    args = [_emitted(emit, values, a) if isinstance(a, relax.Call) else a for a in call.args]
+    return relax.Call(call.op, args, call.attrs)
+
+
+def _emitted(emit, values, call) -> relax.Var:
+    """Of decoded activations take channels of the int8 codes: a quarter of the bytes."""
+    decode = values.get(call.args[0]) if op_name(call) == TAKE else None
+    if op_name(decode) != "relax.dequantize" or constant(decode.args[1]).size != 1:
+        return emit(call)
+    codes = emit(relax.Call(call.op, [decode.args[0]], call.attrs))
+    return emit(relax.Call(decode.op, [codes, *decode.args[1:]], decode.attrs))

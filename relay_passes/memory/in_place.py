@@ -1,0 +1,259 @@
+"""Which results of a kernel may take an operand's bytes, and the scratch it needs."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+import tvm
+from tvm import sym
+from tvm_ffi import structural_equal
+
+from ..graph import ALIGN, aligned_bytes, operands, tensor_bytes
+from ..microkernels.nest import analyzer_of, extent_of
+from ..tir import tirx
+from .scratch_offsets import scratch_offsets
+
+IN_PLACE = "odt.in_place"
+READS = "odt.reads"
+WORKSPACE = "odt.workspace_bytes"
+OFFSETS = "odt.workspace_offsets"
+ELEMENTS = "odt.elements"
+PLAIN_LOOPS = "odt.plain_loops"
+STACK_SCRATCH_BYTES = 64  # larger scratch is the memory plan's
+
+
+@tirx.transform.prim_func_pass(opt_level=0, name="InPlace")
+class InPlace:
+    """Prove, kernel by kernel, which result may overwrite which operand.
+
+    Each PrimFunc (lowered by `LowerToLoops`) gets four attributes: ``odt.in_place``, pairs of an
+    input and an output parameter, by position, that one buffer can hold; ``odt.reads``, positions
+    of the parameters that it loads at all; ``odt.workspace_bytes``, its scratch, and
+    ``odt.workspace_offsets``, where in it its local buffers lie. A pair is proven from the loads
+    and stores themselves, by one of two rules; nothing else matters.
+
+    * elementwise: the output is stored once an element, each element after the last load of the
+      operand's element of the same index, and no other element of the operand is loaded there;
+    * plane by plane: one outermost loop, in whose iteration v all loads of the operand lie in its
+      v-th part and are done before the first store, and all stores lie in the output's v-th part.
+      `DefaultSchedule` makes depthwise convolutions and pools so: they copy one channel's plane
+      into scratch first. An output that is smaller takes the operand's first bytes; for one that
+      is larger the operand must lie in the output's last bytes: the stores never catch up with
+      what is still to be loaded.
+
+    Whether a pair is used is for `ReorderForMemory` and the memory plan to say.
+
+    Examples
+    --------
+    .. code-block:: python
+
+        @T.prim_func                                                  # before
+        def add(x: T.handle("int8"), y: T.handle("int8"), z: T.handle("int8")):
+            for i in range(64):
+                z_1[i] = x_1[i] + y_1[i]
+
+        @T.prim_func                                                  # after
+        def add(x: T.handle("int8"), y: T.handle("int8"), z: T.handle("int8")):
+            T.func_attr({"odt.in_place": [[0, 2], [1, 2]], "odt.reads": [0, 1],
+                         "odt.workspace_bytes": 0, "odt.workspace_offsets": []})
+            ...
+    """
+
+    def transform_function(self, function: tirx.PrimFunc, _module, _context) -> tirx.PrimFunc:
+        accesses = _Accesses(function)
+        pairs = [
+            [position, other]
+            for position, source in enumerate(function.params)
+            for other, output in enumerate(function.params)
+            if position != other and accesses.may_share(source, output)
+        ]
+        reads = [i for i, var in enumerate(function.params) if accesses.loads[var]]
+        return with_workspace(function.with_attrs({IN_PLACE: pairs, READS: reads}))
+
+
+def in_place_pairs(function: tirx.PrimFunc) -> tuple[tuple[int, int], ...]:
+    """(input parameter, output parameter) that one buffer can hold, by position."""
+    return tuple((int(a), int(b)) for a, b in _attribute(function, IN_PLACE))
+
+
+def parameters_read(function: tirx.PrimFunc) -> frozenset[int]:
+    """Positions of the parameters that the kernel loads; of others only the shape matters."""
+    return frozenset(int(i) for i in _attribute(function, READS))
+
+
+def workspace_bytes(function: tirx.PrimFunc) -> int:
+    """Bytes of scratch that the kernel wants from its caller."""
+    return int(_attribute(function, WORKSPACE))
+
+
+def workspace_offsets(function: tirx.PrimFunc) -> list[int]:
+    """Offsets in it of the local buffers that are scratch, in the order of the program."""
+    return [int(offset) for offset in _attribute(function, OFFSETS)]
+
+
+def reason_for_plain_loops(function: tirx.PrimFunc) -> str | None:
+    """Why a kernel multiplies and accumulates outside of microkernels; None if it does not."""
+    reason = (function.attrs or {}).get(PLAIN_LOOPS)
+    return None if reason is None else str(reason)
+
+
+def with_workspace(function: tirx.PrimFunc) -> tirx.PrimFunc:
+    """`function` with its scratch laid out (again)."""
+    offsets, total = scratch_offsets(function.body, scratch_bytes)
+    return function.with_attrs({WORKSPACE: total, OFFSETS: offsets})
+
+
+def _attribute(function: tirx.PrimFunc, name: str):
+    if function.attrs is None or name not in function.attrs:
+        raise ValueError(f"a kernel has no attribute {name}; run LowerToLoops and InPlace first.")
+    return function.attrs[name]
+
+
+def elements_of(allocation: tirx.AllocBuffer) -> int:
+    """Elements of a local buffer: as its type says, or more where a microkernel wants more."""
+    return int(allocation.annotations.get(ELEMENTS, math.prod(allocation.buffer.ty.shape)))
+
+
+def scratch_bytes(allocation: tirx.AllocBuffer) -> int:
+    """Bytes of a local buffer, if it is too large for the stack; else 0."""
+    return allocated_bytes(tensor_bytes([elements_of(allocation)], str(allocation.buffer.ty.dtype)))
+
+
+def allocated_bytes(size: int) -> int:
+    """Bytes of scratch that a local buffer of `size` bytes takes: none on the stack."""
+    return aligned_bytes(size) if size > STACK_SCRATCH_BYTES else 0
+
+
+def _bytes(var) -> int:
+    return tensor_bytes([int(n) for n in var.ty.shape], str(var.ty.dtype))
+
+
+@dataclass(frozen=True)
+class _Access:
+    statement: int
+    index: object
+    loops: tuple  # around the access, outermost first
+    conditions: tuple  # of the `if_then_else` around it
+
+    def precedes(self, store: _Access) -> bool:
+        """Whether this load is done before a store to the same index."""
+        return self.statement < store.statement and structural_equal(self.index, store.index)
+
+
+class _Accesses:
+    """Every load and store of a kernel's parameters, in program order."""
+
+    def __init__(self, function: tirx.PrimFunc):
+        self.root = {var: var for var in function.params}  # buffer -> the parameter it views
+        self.loads: dict = defaultdict(list)
+        self.stores: dict = defaultdict(list)
+        self.statement = 0
+        self._visit(function.body, ())
+
+    def _visit(self, node, loops):
+        kind = type(node).__name__
+        if kind == "SeqStmt":
+            for child in node.seq:
+                self._visit(child, loops)
+        elif kind in ("For", "AttrStmt"):
+            self._visit(node.body, (*loops, node) if kind == "For" else loops)
+        elif kind == "IfThenElse":
+            self._read(node.condition, loops)
+            for case in filter(None, (node.then_case, node.else_case)):
+                self._visit(case, loops)
+        elif kind == "DeclBuffer":
+            source = node.data
+            while isinstance(source, tvm.ir.Call):
+                source = source.args[0]
+            self.root[node.buffer] = self.root.get(source)
+        elif kind == "Bind":
+            self._read(node.value, loops)
+        elif kind == "BufferStore":
+            self._read(node.value, loops)
+            self._read(node.indices[0], loops)
+            self.statement += 1
+            access = _Access(self.statement, node.indices[0], loops, ())
+            self.stores[self.root.get(node.buffer)].append(access)
+        elif kind not in ("AllocBuffer", "Evaluate"):
+            raise ValueError(
+                f"InPlace: a kernel holds a {kind}, no plain loop; run LowerToLoops first."
+            )
+
+    def _read(self, expr, loops, conditions=()):
+        if type(expr).__name__ == "TensorLoad":
+            access = _Access(self.statement, expr.indices[0], loops, conditions)
+            self.loads[self.root.get(expr.source)].append(access)
+        if isinstance(expr, tvm.ir.Call) and expr.op.name.endswith("if_then_else"):
+            condition, yes, no = expr.args
+            self._read(condition, loops, conditions)
+            self._read(yes, loops, (*conditions, condition))
+            self._read(no, loops, conditions)
+            return
+        for child in operands(expr):
+            self._read(child, loops, conditions)
+
+    def may_share(self, source, output) -> bool:
+        if not self.loads[source] or not self.stores[output] or self.stores[source]:
+            return False
+        if "bool" in (str(source.ty.dtype), str(output.ty.dtype)):
+            return False  # bits of one byte are not stored by one statement
+        return self._elementwise(source, output) or self._by_planes(source, output)
+
+    def _elementwise(self, source, output) -> bool:
+        stores = self.stores[output]
+        if _bytes(source) != _bytes(output):
+            return False
+        stored = sum(extent_of(store.loops) for store in stores)
+        if stored != math.prod(int(n) for n in output.ty.shape):
+            return False  # an element is stored twice
+        return all(any(map(load.precedes, stores)) for load in self.loads[source])
+
+    def _by_planes(self, source, output) -> bool:
+        """Also where the outermost loop was cut into several, one behind the other."""
+        loads, stores = self.loads[source], self.stores[output]
+        if max(_bytes(output) - _bytes(source), 0) % ALIGN:
+            return False  # the operand would not lie where buffers begin
+        if any(not access.loops for access in (*loads, *stores)):
+            return False
+        nests = list(dict.fromkeys(access.loops[0] for access in (*loads, *stores)))
+        planes = sum(int(nest.extent) for nest in nests)
+        start = 0
+        for nest in nests:
+            read = [load for load in loads if load.loops[0].same_as(nest)]
+            written = [store for store in stores if store.loops[0].same_as(nest)]
+            if not _loads_first(read, written):
+                return False
+            whole = (source, read), (output, written)
+            if not all(_is_plane_of(var, planes, start, accesses) for var, accesses in whole):
+                return False
+            start += int(nest.extent)
+        return True
+
+
+def _loads_first(loads, stores) -> bool:
+    """Whether all loads of one iteration of the outermost loop are done before its first store."""
+    if not loads or not stores:
+        return False
+    inner = {access.loops[1] for access in loads if len(access.loops) > 1}
+    mixed = any(len(access.loops) > 1 and access.loops[1] in inner for access in stores)
+    return not mixed and max(a.statement for a in loads) < min(a.statement for a in stores)
+
+
+def _is_plane_of(var, planes: int, start: int, accesses) -> bool:
+    """Whether iteration v of the outermost loop stays within plane ``start + v`` of `var`."""
+    plane = math.prod(int(n) for n in var.ty.shape) / planes
+    for access in accesses:
+        analyzer = analyzer_of(access.loops[1:])
+        linear = sym.detect_linear_equation(access.index, [access.loops[0].loop_var])
+        if not linear or not isinstance(linear[0], tirx.IntImm) or int(linear[0]) != plane:
+            return False
+        with ExitStack() as scopes:
+            for condition in access.conditions:
+                scopes.enter_context(analyzer.constraint_scope(condition))
+            bound = analyzer.const_int_bound(linear[1])
+        if not plane * start <= bound.min_value <= bound.max_value < plane * (start + 1):
+            return False
+    return True

@@ -1,0 +1,190 @@
+"""From a lowered module to a `Step`: names, roles, aliases, versions."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import tvm
+from tvm import relax
+
+from ..graph import bindings_of, constant, dtype_of, main_of, op_name, shape_of
+from ..kernels.attributes import macs
+from .in_place import in_place_pairs, parameters_read, reason_for_plain_loops, workspace_bytes
+from .step import Kernel, Step, Task, Tensor, in_valid_order
+
+
+def read_step(module: tvm.IRModule, roles: tuple[str, ...] = ()) -> Step:
+    """Read ``module["main"]``, lowered by `relay_passes.lowering`, as a `Step`.
+
+    Attributes of ``main`` that it reads: ``trained_parameters``, names of the parameters that the
+    results behind the first are new versions of; ``rollback``, ``peak_bytes`` and ``backward``,
+    which become those of the step.
+
+    roles : role of each leading argument; the other arguments are parameters.
+    """
+    return _Reader(module, roles).step()
+
+
+class _Reader:
+    def __init__(self, module: tvm.IRModule, roles: tuple[str, ...]):
+        self.module = module
+        self.function = main_of(module, "read_step")
+        self.attrs = self.function.attrs or {}
+        self.taken = {var.name for var in self.function.params[len(roles) :]}
+        self.tensors: dict = {}  # Relax variable -> Tensor, or tuple of Tensors
+        for position, var in enumerate(self.function.params):
+            role = roles[position] if position < len(roles) else "parameter"
+            name = self._unique(var.name) if position < len(roles) else var.name
+            self.tensors[var] = Tensor(name, shape_of(var), dtype_of(var), role)
+        self.values = {b.var: b.value for b in bindings_of(self.function)}
+        self.results = self._fields(self.function.body.body)
+        self.versions = self._versions()
+        self.kernels: dict[tuple, Kernel] = {}
+        self.constants: dict[str, np.ndarray] = {}
+        self.constant_names: dict = {}
+        self.layers: dict[Tensor, str] = {}  # the layer that each temporary belongs to
+        self.count = 0
+
+    def step(self) -> Step:
+        tasks = []
+        for binding in bindings_of(self.function):
+            if op_name(binding.value) == "relax.call_tir":
+                tasks.append(self._task(binding))
+            else:
+                self.tensors[binding.var] = self._alias(binding.value)
+        results = []
+        for result in self.results:
+            found = self._tensor(result)
+            results += found if isinstance(found, tuple) else [found]
+        peak = self.attrs.get("peak_bytes")
+        return Step(
+            in_valid_order(tasks, results),
+            self.constants,
+            tuple(results),
+            bool(self.attrs.get("rollback", 0)),
+            None if peak is None else int(peak),
+            str(self.attrs.get("backward", "float32")),
+        )
+
+    def _fields(self, result) -> list:
+        value = self.values.get(result, result)
+        return list(value.fields) if isinstance(value, relax.Tuple) else [result]
+
+    def _versions(self) -> dict:
+        """(call, number of the result) of each update -> the new version of its parameter."""
+        names = self.attrs.get("trained_parameters", ())
+        parameters = {t.name: t for t in self.tensors.values() if t.role == "parameter"}
+        return {
+            self._origin(var): _next_version(parameters[str(name)])
+            for var, name in zip(self.results[1:] if names else (), names, strict=True)
+        }
+
+    def _origin(self, var) -> tuple:
+        """The variable that a call binds, and which of its results `var` is a name of."""
+        value, index = self.values.get(var), 0
+        while value is not None and op_name(value) != "relax.call_tir":
+            if isinstance(value, relax.TupleGetItem):
+                var, index = value.tuple_value, value.index
+            else:
+                var = value if isinstance(value, relax.Var) else value.args[0]
+            value = self.values.get(var)
+        return var, index
+
+    def _alias(self, value):
+        """Another name for what exists: a reshape, a tuple, a field of one."""
+        if isinstance(value, relax.Tuple):
+            return tuple(self._tensor(field) for field in value.fields)
+        if isinstance(value, relax.TupleGetItem):
+            return self.tensors[value.tuple_value][value.index]
+        if op_name(value) == "relax.reshape":
+            return self._tensor(value.args[0])
+        if isinstance(value, relax.Call):
+            name = op_name(value) or "a call"
+            raise ValueError(f"read_step: {name} is no kernel; run lowering() first.")
+        return self._tensor(value)
+
+    def _task(self, binding) -> Task:
+        var, (gvar, operands) = binding.var, binding.value.args[:2]
+        fields = [self._tensor(field) for field in operands.fields]
+        is_tuple = isinstance(var.ty, relax.TupleType)
+        types = var.ty.fields if is_tuple else [var.ty]
+        outputs = tuple(
+            self.versions.get((var, index)) or self._temporary(ty) for index, ty in enumerate(types)
+        )
+        self.tensors[var] = outputs if is_tuple else outputs[0]
+        kernel = self._kernel(gvar, len(fields), any(tensor.version for tensor in outputs))
+        inputs = tuple(fields[index] for index in kernel.reads)
+        for index, new in enumerate(outputs):
+            over = [i for i, old in enumerate(inputs) if new.version and old == new.before]
+            stored = all((i, index) in kernel.in_place for i in over)
+            assert stored, f"{gvar.name_hint} reads {new.name} and is stored over it"
+        kind = kind_of(gvar.name_hint)
+        return Task(self._name(kind, fields, outputs), kind, kernel, inputs, outputs, binding)
+
+    def _kernel(self, gvar, inputs: int, updates: bool) -> Kernel:
+        key = gvar.name_hint, inputs, updates
+        if key not in self.kernels:
+            self.kernels[key] = kernel_of(self.module[gvar], inputs, updates)
+        return self.kernels[key]
+
+    def _name(self, kind: str, operands, outputs) -> str:
+        """Named after the layer whose parameter the task reads, else after that of its operands."""
+        layers = [
+            layer_name(t.name) if t.role == "parameter" else self.layers[t]
+            for t in sorted(operands, key=lambda t: t.role != "parameter")
+            if t.role == "parameter" or t in self.layers
+        ]
+        layer = layers[0] if layers else "input"
+        self.layers.update(dict.fromkeys(outputs, layer))
+        return f"{layer}:{kind}"
+
+    def _temporary(self, ty) -> Tensor:
+        self.count += 1
+        shape = tuple(int(d) for d in ty.shape)
+        return Tensor(self._unique(f"t{self.count}"), shape, str(ty.dtype), "temporary")
+
+    def _unique(self, name: str) -> str:
+        while name in self.taken:
+            name += "_"
+        self.taken.add(name)
+        return name
+
+    def _tensor(self, expr) -> Tensor:
+        if expr in self.tensors:
+            return self.tensors[expr]
+        value = constant(expr)
+        key = (str(value.dtype), value.tobytes())
+        if key not in self.constant_names:
+            self.constant_names[key] = self._unique(f"constant{len(self.constant_names)}")
+        name = self.constant_names[key]
+        self.constants[name] = np.ascontiguousarray(value)
+        return Tensor(name, tuple(value.shape), str(value.dtype), "constant")
+
+
+def kernel_of(function, inputs: int, updates: bool = False) -> Kernel:
+    """What a caller must know of a lowered PrimFunc."""
+    reads = tuple(sorted(index for index in parameters_read(function) if index < inputs))
+    in_place = tuple(
+        (reads.index(source), output - inputs)
+        for source, output in in_place_pairs(function)
+        if source in reads and output >= inputs
+    )
+    facts = workspace_bytes(function), macs(function), inputs, updates
+    return Kernel(reads, in_place, *facts, reason_for_plain_loops(function), function)
+
+
+def _next_version(tensor: Tensor) -> Tensor:
+    return Tensor(tensor.name, tensor.shape, tensor.dtype, tensor.role, tensor.version + 1)
+
+
+def kind_of(kernel_name: str) -> str:
+    """``fused_dequantize1_conv2d2`` -> ``dequantize_conv2d``."""
+    words = kernel_name.replace("conv2d", "conv#d").replace("pool2d", "pool#d")
+    words = re.sub(r"\d+(?=_|$)", "", words).replace("#", "2")
+    return re.sub(r"(^|(?<=_))(fused|tir|te)_", "", words)
+
+
+def layer_name(parameter: str) -> str:
+    """The layer that a parameter belongs to by its name: ``conv1.weight`` -> ``conv1``."""
+    return re.sub(r"[._](weight|bias|kernel)(_quantized)?$", "", parameter)

@@ -1,0 +1,36 @@
+"""Small readers of a schedule's blocks."""
+
+from __future__ import annotations
+
+from ..tir import get_sblockrealize
+
+_SPATIAL = 0  # iter_type of an axis that is not summed over
+
+
+def names_in(schedule, loop=None) -> list[str]:
+    """Of the blocks in a loop, or of all, in the order of the program."""
+    scope = loop or schedule.get_sblock("root")
+    return [schedule.get(block).name_hint for block in schedule.get_child_blocks(scope)]
+
+
+def outputs_of(schedule) -> set[str]:
+    """The names of the blocks that compute results."""
+    blocks = schedule.get_output_blocks(schedule.get_sblock("root"))
+    return {schedule.get(block).name_hint for block in blocks}
+
+
+def spatial_axes(block) -> list:
+    """Those that are not summed over; the others come behind them."""
+    return [axis for axis in block.iter_vars if int(axis.iter_type) == _SPATIAL]
+
+
+def is_spatial(block) -> bool:
+    """Whether it sums nothing."""
+    return len(spatial_axes(block)) == len(block.iter_vars)
+
+
+def axis_values(schedule, block) -> dict:
+    """What each axis of a block in its loops stands for."""
+    realize = get_sblockrealize(schedule, block)
+    axes = zip(realize.block.iter_vars, realize.iter_values, strict=True)
+    return {axis.var: value for axis, value in axes}

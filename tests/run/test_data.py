@@ -1,0 +1,67 @@
+"""Samples and targets from a file: what is taken, and what is refused in one line."""
+
+import numpy as np
+import pytest
+from fake_project import INPUTS, REPORT, samples
+
+from tvm_ondevice_train.errors import OdtError
+from tvm_ondevice_train.run.data import load_data
+
+
+def save(path, **arrays):
+    np.savez(path, **arrays)
+    return path
+
+
+X, Y = samples(4)
+F = X.astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"y": Y}, "no array x; it holds y"),
+        ({"x": X}, "no array y; it holds x"),
+        ({"x": X, "y": Y[:3]}, "x has 4 samples and y 3"),
+        ({"x": X[:0], "y": Y[:0]}, "x has no samples"),
+        ({"x": X[:, :63], "y": Y}, r"x has shape \(4, 63\); the model takes \(N, 64\)"),
+        ({"x": X.astype(np.int32), "y": Y}, "x is int32; the model takes float32 or int8"),
+        ({"x": np.where(F == F[2, 0], np.nan, F), "y": Y}, "x holds NaN or infinity in sample"),
+        ({"x": X, "y": Y + 10}, r"y\[0\] is \d+; the model has classes 0 to 9"),
+        ({"x": X, "y": Y - 10}, r"y\[0\] is -\d+; the model has classes"),
+        ({"x": X, "y": Y.astype(np.float32)}, "y is float32 of shape"),
+        ({"x": X, "y": Y[:, None]}, r"labels are integers of shape \(N,\)"),
+        ({"x": X, "y": Y, "x_test": X}, "x_test has no labels y_test"),
+        ({"x": X, "y": Y, "y_test": Y}, "y_test but no x_test"),
+        ({"x": X, "y": Y, "x_test": X[:, :1], "y_test": Y}, "x_test has shape"),
+        ({"x": np.array([None]), "y": Y}, "not a readable .npz"),
+    ],
+)
+def test_bad_data_is_one_line(arrays, message, tmp_path):
+    with pytest.raises(OdtError, match=message) as error:
+        load_data(save(tmp_path / "data.npz", **arrays), REPORT)
+    assert "\n" not in str(error.value)
+
+
+def test_a_file_that_is_no_npz_is_refused(tmp_path):
+    whole = save(tmp_path / "whole.npz", x=X, y=Y).read_bytes()
+    with pytest.raises(OdtError, match="does not exist"):
+        load_data(tmp_path / "none.npz", REPORT)
+    for name, content in {"text": b"hello", "empty": b"", "cut": whole[:500]}.items():
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(OdtError, match="not a readable .npz"):
+            load_data(tmp_path / name, REPORT)
+    np.save(tmp_path / "one.npy", X)
+    with pytest.raises(OdtError, match="is one array"):
+        load_data(tmp_path / "one.npy", REPORT)
+
+
+def test_a_model_of_values_learns_to_reproduce_its_input(tmp_path):
+    values = {**REPORT, "target": {"kind": "values", "shape": [1, INPUTS]}}
+    loaded = load_data(save(tmp_path / "data.npz", x=X), values)
+    assert loaded.x.dtype == np.int8
+    assert (loaded.y == X.astype(np.float32) / 128).all()
+    with pytest.raises(OdtError, match="y is int64; this model learns float32"):
+        load_data(save(tmp_path / "data.npz", x=X, y=Y), values)
+    with pytest.raises(OdtError, match="the model learns 64 values each"):
+        load_data(save(tmp_path / "data.npz", x=X, y=F[:, :3]), values)

@@ -1,0 +1,90 @@
+"""The trained parameters of a project, whole, by name, and whether given ones can be those."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import OdtError
+from ..files.npz import read_npz
+from ..scheme.slices import Slice
+
+INITIAL = "initial.npz"
+
+
+def check_parameters(
+    given: Mapping[str, np.ndarray], report: Mapping, where: str
+) -> dict[str, np.ndarray]:
+    """`given`, in the order of the report, if it is exactly the parameters that it says train.
+
+    report : a project's report.json. where : what they come from, with which errors begin.
+
+    Raises OdtError for a name, shape, dtype or value that the device cannot have.
+    """
+    trained = report["trained_parameters"]
+    for name in trained:
+        if name not in given:
+            raise OdtError(f"{where} has no parameter {name}; it holds {listed(given)}")
+    for name in given:
+        if name not in trained:
+            raise OdtError(f"{where} holds {name}, which does not train in this project")
+    return {name: _checked(name, given[name], trained[name], where) for name in trained}
+
+
+def stored_parameters(whole: Mapping[str, np.ndarray], report: Mapping) -> dict[str, np.ndarray]:
+    """Whole parameters as the device holds them, for `Session.set_parameters`."""
+    entries = report["trained_parameters"]
+    return {name: Slice.from_report(entries[name]).take(value) for name, value in whole.items()}
+
+
+def whole_parameters(
+    stored: Mapping[str, np.ndarray], report: Mapping, directory: str | Path
+) -> dict[str, np.ndarray]:
+    """What `Session.parameters` gives, whole and in the model's own order.
+
+    directory : of the project, whose initial.npz has what does not train of a parameter.
+    """
+    slices = {name: Slice.from_report(report["trained_parameters"][name]) for name in stored}
+    if all(held.is_whole for held in slices.values()):
+        return dict(stored)
+    initial = read_npz(Path(directory, INITIAL), "export")
+    return {name: slices[name].put(initial[name], value) for name, value in stored.items()}
+
+
+def _checked(name: str, value, entry: Mapping, where: str) -> np.ndarray:
+    value, shape, dtype = np.asarray(value), Slice.from_report(entry).shape, entry["dtype"]
+    if value.shape != shape or value.dtype != dtype:
+        raise OdtError(
+            f"{where}: {name} is {value.dtype} of shape {value.shape}; the project's is {dtype} "
+            f"of shape {shape}"
+        )
+    if value.dtype.kind == "f" and not np.isfinite(value).all():
+        raise OdtError(f"{where}: {name} holds NaN or infinity")
+    if value.dtype == np.int32:
+        _check_biases(name, value, where)
+    return value
+
+
+def _check_biases(name: str, value: np.ndarray, where: str) -> None:
+    """Beyond the limit the device's sums could overflow."""
+    from relay_passes.ops.quantized import BIAS_LIMIT  # here: it loads TVM
+
+    largest = int(np.abs(value.astype(np.int64)).max(initial=0))
+    if largest > BIAS_LIMIT + 1:  # to which training may bring a bias
+        raise OdtError(f"{where}: {name} holds {largest:,}; the device's sums allow {BIAS_LIMIT:,}")
+
+
+def listed(names: Iterable[str]) -> str:
+    """The first names, and how many more there are."""
+    names = list(names)
+    more = f" and {len(names) - 4} more" if len(names) > 4 else ""
+    return (", ".join(names[:4]) or "nothing") + more
+
+
+def closest(name: str, names: Iterable[str]) -> str:
+    """``; close: NAME`` where there is one."""
+    found = get_close_matches(name, list(names), n=1)
+    return f"; close: {found[0]}" if found else ""

@@ -1,0 +1,159 @@
+"""Convolutions and fully connected layers: one canonical form, conv2d; batch norm folds into it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+from tvm import relax
+
+from relay_passes.graph import op_name, shape_of
+
+from ..errors import OdtError
+from ..frontend.canonicalize import NHWC, Canonicalizer, Value
+from ..frontend.quantized_values import Parameter
+from ..model import layer_name, parameter_behind
+from .form import Pattern, identity, node, reads, windows
+from .shape import ROW, as_row, reshaped
+
+
+def _layer(c: Canonicalizer, kind: str, data, weight: Parameter, **geometry) -> relax.Var:
+    """A convolution of an NCHW variable; `kind` names its OIHW weight where the source does not."""
+    parameter = c.emit_parameter(weight, f"{kind}{c.linear_count}.weight")
+    c.linear_count += 1
+    var = c.emit(relax.op.nn.conv2d(data, parameter, **geometry))
+    c.linear[var] = (c.parameter_names[parameter], None)
+    return var
+
+
+def _write_conv2d(w, var, call, bias=None) -> str:
+    """A Conv that is called as its layer; `bias` is a vector."""
+    data, weight = call.args
+    parameter = parameter_behind(weight, w.values)
+    return w.node(
+        "Conv",
+        [w.operand(operand) for operand in (data, weight, bias) if operand is not None],
+        var,
+        name=layer_name(parameter) if parameter in w.model.parameters else None,
+        kernel_shape=shape_of(weight)[2:],
+        group=int(call.attrs.groups),
+        **windows(call.attrs),
+    )
+
+
+def match_biased_convolution(w, var) -> Pattern | None:
+    """``conv2d(x, w) + reshape(bias, (1, C, 1, 1))``."""
+    operands = w.values[var].args
+    for conv, column in (operands, reversed(operands)):
+        if op_name(w.values.get(conv)) != "relax.nn.conv2d" or not w.only_reader(conv):
+            continue
+        bias = _vector_behind(w, column, shape_of(conv)[1])
+        if bias is not None:
+            return Pattern((conv, column), partial(_write_conv2d, call=w.values[conv], bias=bias))
+    return None
+
+
+def _vector_behind(w, column, channels: int):
+    """The bias that `column` spreads over the channels."""
+    reshape = w.values.get(column)
+    if op_name(reshape) != "relax.reshape" or not w.only_reader(column):
+        return None
+    is_bias = shape_of(column) == (1, channels, 1, 1) and shape_of(reshape.args[0]) == (channels,)
+    return reshape.args[0] if is_bias else None
+
+
+@reads("nn.conv2d", write=_write_conv2d)
+def conv2d(c: Canonicalizer, call):
+    attrs = call.attrs
+    layout, kernel = str(attrs.data_layout), str(attrs.kernel_layout)
+    perm = {"NCHW": (0, 1, 2, 3), "NHWC": NHWC}.get(layout)
+    weight = c.read(call.args[1])
+    if perm is None or not isinstance(weight, Parameter):
+        raise OdtError(f"{c.name}: conv2d needs NCHW or NHWC data and a constant weight")
+    weight = weight.map(lambda a: np.transpose(a, [kernel.index(axis) for axis in "OIHW"]))
+    groups = int(attrs.groups)
+    if groups > 1 and weight.value.shape[1] != shape_of(call.args[0])[layout.index("C")] // groups:
+        # a depthwise kernel stored as (1, C*M): the multiplier lies on the input axis
+        weight = weight.map(lambda a: a.reshape(-1, 1, *a.shape[2:]))
+    geometry = {name: getattr(attrs, name) for name in ("strides", "padding", "dilation")}
+    data = c.tensor(call.args[0], perm)
+    return Value(_layer(c, "conv", data, weight, groups=groups, **geometry), perm)
+
+
+@reads("nn.conv1d")
+def conv1d(c: Canonicalizer, call):
+    """A convolution over a map one pixel high."""
+    attrs = call.attrs
+    weight = c.read(call.args[1])
+    layouts = (str(attrs.data_layout), str(attrs.kernel_layout))
+    if layouts != ("NCW", "OIW") or not isinstance(weight, Parameter):
+        raise OdtError(f"{c.name}: conv1d needs NCW data and a constant OIW weight")
+    before, after = attrs.padding
+    var = _layer(
+        c,
+        "conv",
+        as_row(c, call.args[0]),
+        weight.map(lambda a: a[:, :, None, :]),
+        strides=(1, attrs.strides[0]),
+        padding=(0, before, 0, after),
+        dilation=(1, attrs.dilation[0]),
+        groups=int(attrs.groups),
+    )
+    return Value(var, ROW)
+
+
+@reads("matmul", write=node("MatMul"))
+def matmul(c: Canonicalizer, call):
+    """``x @ W`` with one row and a constant W becomes a 1x1 convolution, one rule for both."""
+    weight = c.read(call.args[1])
+    shape = shape_of(call.args[0])
+    if not isinstance(weight, Parameter) or weight.value.ndim != 2 or int(np.prod(shape[:-1])) != 1:
+        operands = [c.tensor(a) for a in call.args]
+        return identity(c.emit(relax.op.matmul(*operands)))
+    weight = weight.map(lambda a: np.ascontiguousarray(a.T)[:, :, None, None])
+    inputs = weight.value.shape[1]
+    column = c.physical(reshaped(c, c.read(call.args[0]), (1, inputs, 1, 1)))
+    var = _layer(c, "dense", column, weight)
+    if len(shape) == 2:
+        return Value(var, (0, 1))
+    return reshaped(c, Value(var, (0, 1, 2, 3)), shape_of(call))
+
+
+@reads("nn.batch_norm")
+def batch_norm(c: Canonicalizer, call):
+    """Inference batch norm: an affine map, folded into the layer that feeds it where one does.
+
+    With one sample a step batch statistics mean nothing; the trained statistics stay.
+    """
+    gamma, beta, mean, variance = (c.read(a).value for a in call.args[1:5])
+    factor = gamma / np.sqrt(variance + float(call.attrs.epsilon))
+    shift = beta - mean * factor
+    data = c.read(call.args[0])
+    axis = data.perm[int(call.attrs.axis)]
+    shape = [1] * len(shape_of(data.var))
+    shape[axis] = factor.size
+    if len(c.consumers.get(call.args[0], [])) == 1 and _foldable(c, data.var, factor.size):
+        weight, bias = c.linear[data.var]
+        rows = factor.reshape(-1, 1, 1, 1)
+        c.values[weight] = (c.values[weight] * rows).astype(np.float32)
+        if bias is not None:
+            c.values[bias] = (c.values[bias] * factor + shift).astype(np.float32)
+            return data
+        name, var = weight.removesuffix(".weight") + ".bias", data.var
+    else:
+        scale = c.emit_parameter(Parameter(None, factor.astype(np.float32)), "batch_norm.scale")
+        var = c.emit(relax.op.multiply(data.var, c.emit(relax.op.reshape(scale, shape))))
+        name = "batch_norm.shift"
+    bias = c.emit_parameter(Parameter(None, shift.astype(np.float32)), name)
+    var = c.emit(relax.op.add(var, c.emit(relax.op.reshape(bias, shape))))
+    return replace(data, var=var)
+
+
+def _foldable(c: Canonicalizer, var, channels: int) -> bool:
+    """Whether `var` is a float32 layer's output, whose parameters are that layer's alone."""
+    names = [name for name in c.linear.get(var, ()) if name is not None]
+    biases = [c.values[name].shape for name in names[1:]]
+    own = not c.shared_parameters.intersection(names)
+    floats = all(c.values[name].dtype == np.float32 for name in names)
+    return bool(names) and own and floats and all(shape == (channels,) for shape in biases)

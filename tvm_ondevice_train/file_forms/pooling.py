@@ -1,0 +1,83 @@
+"""Pooling in two dimensions and in one."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from tvm import relax
+
+from relay_passes.graph import op_name, shape_of
+
+from ..errors import OdtError
+from ..frontend.canonicalize import NHWC, Canonicalizer, Value
+from .form import integers, on_reals, reads, windows
+from .shape import ROW, as_row
+
+_GEOMETRY = ("pool_size", "strides", "padding", "dilation")
+
+
+def _write_pool(kind: str, w, var, call):
+    attrs = call.attrs
+    pads, rounded_up = integers(attrs.padding), bool(attrs.ceil_mode)
+    counts_pads = kind == "AveragePool" and bool(attrs.count_include_pad) and any(pads)
+    if rounded_up and not counts_pads:
+        pads, rounded_up = _wider_pads(shape_of(call.args[0]), shape_of(var), attrs), False
+    options = windows(attrs) | {"kernel_shape": integers(attrs.pool_size), "pads": pads}
+    options |= {"ceil_mode": 1} if rounded_up else {}
+    options |= {"count_include_pad": 1} if counts_pads else {}
+    return w.node(kind, [w.operand(call.args[0])], var, **options)
+
+
+def _wider_pads(source, result, attrs) -> list[int]:
+    """Pads with which rounding down gives the result's shape.
+
+    Readers of ONNX disagree about windows of ``ceil_mode`` that start in the padding.
+    """
+    pads = integers(attrs.padding)
+    for axis in (0, 1):
+        window = (int(attrs.pool_size[axis]) - 1) * int(attrs.dilation[axis]) + 1
+        reach = (result[2 + axis] - 1) * int(attrs.strides[axis]) + window
+        pads[2 + axis] = max(reach - source[2 + axis] - pads[axis], 0)
+    return pads
+
+
+@reads("nn.avg_pool2d", write=partial(_write_pool, "AveragePool"))
+@reads("nn.max_pool2d", write=partial(_write_pool, "MaxPool"))
+def pool2d(c: Canonicalizer, call):
+    perm = NHWC if str(call.attrs.layout) == "NHWC" else (0, 1, 2, 3)
+    geometry = {name: list(getattr(call.attrs, name)) for name in _GEOMETRY}
+    return Value(_pooled(c, c.tensor(call.args[0], perm), call, geometry), perm)
+
+
+@reads("nn.max_pool1d", "nn.avg_pool1d")
+def pool1d(c: Canonicalizer, call):
+    """Pooling of a map one pixel high."""
+    if str(call.attrs.layout) != "NCW":
+        raise OdtError(f"{c.name}: {op_name(call)} needs NCW data")
+    attrs = call.attrs
+    before, after = attrs.padding
+    geometry = {name: [1, getattr(attrs, name)[0]] for name in _GEOMETRY}
+    geometry["padding"] = [0, before, 0, after]
+    return Value(_pooled(c, as_row(c, call.args[0]), call, geometry), ROW)
+
+
+def _pooled(c: Canonicalizer, data, call, geometry):
+    """Max or average pooling of an NCHW variable."""
+    average = "avg" in op_name(call)
+    whole = [int(n) for n in geometry["pool_size"]] == list(shape_of(data)[2:])
+    if average and whole and not any(int(p) for p in geometry["padding"]):
+        return on_reals(c, data, lambda v: relax.op.mean(v, [2, 3], True))
+    options = {name: getattr(call.attrs, name) for name in ("ceil_mode", "count_include_pad")}
+    if average:
+        return on_reals(c, data, lambda v: relax.op.nn.avg_pool2d(v, **geometry, **options))
+    # a maximum of codes is the code of the maximum: no need to decode
+    return c.emit_moved(data, lambda v: relax.op.nn.max_pool2d(v, **geometry, **options))
+
+
+@reads("nn.adaptive_avg_pool2d")
+def adaptive_avg_pool2d(c: Canonicalizer, call):
+    perm = NHWC if str(call.attrs.layout) == "NHWC" else (0, 1, 2, 3)
+    if [int(n) for n in call.attrs.output_size or ()] != [1, 1]:
+        raise OdtError(f"{c.name}: adaptive_avg_pool2d is supported for an output of 1x1 only")
+    data = c.tensor(call.args[0], perm)
+    return Value(on_reals(c, data, lambda v: relax.op.mean(v, [2, 3], True)), perm)

@@ -1,0 +1,59 @@
+"""Samples and targets for training, from a file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..device.samples import decode_inputs, encode_inputs, encode_targets
+from ..errors import OdtError
+from ..files.npz import read_npz
+
+
+@dataclass(frozen=True)
+class Data:
+    """Samples and targets as the device reads them; the test set is None where there is none."""
+
+    x: np.ndarray
+    y: np.ndarray
+    x_test: np.ndarray | None = None
+    y_test: np.ndarray | None = None
+
+
+def load_data(path: str | Path, report: dict) -> Data:
+    """Read and check FILE.npz: `x`, `y`, optional `x_test`, `y_test`.
+
+    A model that learns values, not labels, may leave out `y`: it then learns to reproduce `x`.
+    Raises OdtError for a file, shape, dtype, label or value that the model cannot use.
+    """
+    arrays = read_npz(Path(path), "data")
+    needed = {"x", "y"} if report["target"]["kind"] == "label" else {"x"}
+    missing = sorted(needed - set(arrays))
+    if missing:
+        found = ", ".join(sorted(arrays)) or "nothing"
+        raise OdtError(f"data: {path} has no array {missing[0]}; it holds {found}")
+    if "y_test" in arrays and "x_test" not in arrays:
+        raise OdtError(f"data: {path} has y_test but no x_test")
+    x, y = _encode_pair(arrays, report, "x", "y")
+    if "x_test" not in arrays:
+        return Data(x, y)
+    return Data(x, y, *_encode_pair(arrays, report, "x_test", "y_test"))
+
+
+def _encode_pair(
+    arrays: dict[str, np.ndarray], report: dict, x_name: str, y_name: str
+) -> tuple[np.ndarray, np.ndarray]:
+    x = encode_inputs(arrays[x_name], report, x_name)
+    if y_name in arrays:
+        y = encode_targets(arrays[y_name], report, y_name)
+    elif report["target"]["kind"] == "label":
+        raise OdtError(f"data: {x_name} has no labels {y_name}")
+    else:
+        y = encode_targets(decode_inputs(x, report), report, x_name)
+    if len(x) != len(y):
+        raise OdtError(f"data: {x_name} has {len(x)} samples and {y_name} {len(y)}")
+    if not len(x):
+        raise OdtError(f"data: {x_name} has no samples")
+    return x, y

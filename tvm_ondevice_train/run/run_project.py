@@ -1,0 +1,241 @@
+"""Train a project's model on its device with data from a file: `ondevice-train run`."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from ..device.build import build, flash_bytes, load_report
+from ..device.protocol import DeviceError
+from ..device.session import Session
+from ..device.stack_bound import stack_bound
+from ..errors import OdtError
+from ..export.exchange import start_with
+from ..export.trained_parameters import whole_parameters
+from ..files.npz import npz_bytes
+from ..files.whole_file import write_whole
+from .data import Data, load_data
+from .progress import ProgressLog
+
+
+def run_project(
+    directory: str | Path,
+    data: str | Path,
+    *,
+    steps: int | None = None,
+    epochs: int | None = None,
+    evaluate: bool = False,
+    eval_every: int | None = None,
+    learning_rate: float | None = None,
+    seed: int = 0,
+    port: str | None = None,
+    start: str | Path | None = None,
+    resume: bool = False,
+    save: bool = False,
+    save_every: int | None = None,
+    on_progress: Callable[[int, int, float], None] | None = None,
+) -> dict:
+    """Start the project's program, stream `data` to it, write `run.json` and return its content.
+
+    The trained parameters are left in `learned.npz` by name: whole and in the model's own order,
+    also where only some channels trained. `progress.jsonl` grows meanwhile; `monitor` reads it.
+
+    One epoch in shuffled order unless `steps` or `epochs` say otherwise; `seed` sets the order and
+    the device's rounding. `on_progress(step, steps, loss)` is called after every step. With
+    `evaluate`, accuracy is measured before and after on the test set, or on `x` if there is none;
+    for a model that learns values it is the mean squared error instead. `eval_every` is after how
+    many steps it is measured in between.
+
+    The program is built and started here, as a process or in the emulator; with `port`, a serial
+    device or socket://HOST:PORT, it runs on a board already, and starts anew.
+
+    `start` is a file with the parameters to begin with, see `export.reading.read_parameters`.
+    `save` has the device keep what it learned in its flash at the end, `save_every` also after
+    that many steps. `resume` goes on from there, as if the run had not ended: of the shuffled
+    order, what was trained is left out.
+
+    Stack, instructions and flash are None on the host: its stack and instruction set are not the
+    device's. So is `peak_sram_bytes`, which holds the stack. Cycles are those of a board.
+    """
+    report = load_report(directory)
+    loaded = load_data(data, report)
+    total = _count_steps(len(loaded.x), steps, epochs)
+    _check_intervals(eval_every=eval_every, save_every=save_every)
+    program = build(directory) if port is None else None
+    bound = _stack_bound(directory, report, program)
+    started = time.monotonic()
+    with Session(directory, port=port) as device:
+        first = _prepare(device, directory, start, resume, seed, learning_rate)
+        with ProgressLog(directory, report, first, first + total) as log:
+            run = _Run(device, loaded, report, log, on_progress)
+            before = run.evaluate(first) if evaluate else {}
+            order = islice(_order(len(loaded.x), seed), first, None)
+            losses = run.train(order, first, total, eval_every, save_every)
+            after = run.evaluate(first + total) if evaluate else {}
+        if save or save_every:
+            device.save()
+        device.predict_encoded(loaded.x[0])  # so that a prediction is counted in every run
+        stats = device.stats()
+        learned = device.parameters()
+    result = {
+        "losses": losses,
+        "steps": total,
+        "first_step": first,
+        **{f"{key}_before": before.get(key) for key in ("accuracy", "error")},
+        **{f"{key}_after": after.get(key) for key in ("accuracy", "error")},
+        "evaluations": run.evaluations,
+        **_costs(stats, device.counts, program),
+        "stack_bound_bytes": bound,
+        "wall_seconds": time.monotonic() - started,
+    }
+    _write_learned(Path(directory), report, learned)
+    text = json.dumps(result, indent=2) + "\n"
+    write_whole(Path(directory) / "run.json", text.encode(), "run")
+    return result
+
+
+def _stack_bound(directory: str | Path, report: dict, program: Path | None) -> int | None:
+    """What the stack of a bare-metal program takes at most; None where that is not ours to say."""
+    if program is None or report["platform"] != "baremetal":
+        return None
+    bound = stack_bound(directory).size_bytes
+    if bound > report["stack_bytes"]:
+        raise OdtError(
+            f"run: the stack may take {bound:,} bytes and {report['stack_bytes']:,} are reserved; "
+            f"train fewer layers (--scheme)"
+        )
+    return bound
+
+
+def _prepare(
+    device: Session,
+    directory: str | Path,
+    start: str | Path | None,
+    resume: bool,
+    seed: int,
+    learning_rate: float | None,
+) -> int:
+    """Bring the device to where training begins; how many steps it has done."""
+    if resume and start is not None:
+        raise OdtError("run: go on from a file or from what the device kept, not both")
+    if resume:
+        device.load()
+    elif start is not None:
+        start_with(device, directory, start)
+    else:
+        device.reset()
+    if not resume:
+        device.set_seed(seed)
+    if learning_rate is not None:
+        device.set_learning_rate(learning_rate)
+    return device.stats()["steps"]
+
+
+class _Run:
+    """Training and evaluation of one model on one data set, with a log."""
+
+    def __init__(self, device: Session, data: Data, report: dict, log: ProgressLog, on_progress):
+        self.device, self.data, self.report = device, data, report
+        self.log, self.on_progress = log, on_progress
+        self.evaluations: list[dict] = []
+
+    def train(
+        self,
+        order: Iterator[int],
+        first: int,
+        total: int,
+        eval_every: int | None,
+        save_every: int | None,
+    ) -> list[float]:
+        """The losses of `total` steps, on the samples that `order` names."""
+        losses = []
+        for done, index in zip(range(1, total + 1), order, strict=False):
+            losses.append(self._step(done, total, index))
+            self.log.step(first + done, losses[-1])
+            if self.on_progress is not None:
+                self.on_progress(done, total, losses[-1])
+            if save_every and done % save_every == 0 and done < total:
+                self.device.save()
+            if eval_every and done % eval_every == 0 and done < total:
+                self.evaluate(first + done)
+        return losses
+
+    def evaluate(self, step: int) -> dict[str, float]:
+        """Accuracy or squared error, after `step` steps."""
+        data = self.data
+        x, y = (data.x, data.y) if data.x_test is None else (data.x_test, data.y_test)
+        found = [self.device.evaluate_encoded(*pair) for pair in zip(x, y, strict=True)]
+        outputs = np.stack([output.reshape(-1) for _, output in found])
+        if self.report["target"]["kind"] == "label":
+            values = {"accuracy": float(np.mean(outputs.argmax(axis=1) == y))}
+        else:
+            values = {"error": float(np.mean((outputs - y) ** 2))}
+        values["loss"] = float(np.mean([loss for loss, _ in found]))
+        self.evaluations.append({"step": step, **values})
+        self.log.evaluation(step, values)
+        return values
+
+    def _step(self, done: int, total: int, index: int) -> float:
+        try:
+            return self.device.train_encoded(self.data.x[index], self.data.y[index])
+        except DeviceError as error:
+            raise OdtError(f"run: step {done} of {total}, sample {index}: {error}") from None
+
+
+def _write_learned(directory: Path, report: dict, learned: dict[str, np.ndarray]) -> None:
+    learned = whole_parameters(learned, report, directory)
+    write_whole(directory / "learned.npz", npz_bytes(learned), "run")
+
+
+def _count_steps(samples: int, steps: int | None, epochs: int | None) -> int:
+    if steps is not None and epochs is not None:
+        raise OdtError("run: give steps or epochs, not both")
+    for name, value in (("steps", steps), ("epochs", epochs)):
+        if value is not None and value < 1:
+            raise OdtError(f"run: {name} must be at least 1, not {value}")
+    return steps if steps is not None else samples * (epochs or 1)
+
+
+def _check_intervals(**intervals: int | None) -> None:
+    for name, value in intervals.items():
+        if value is not None and value < 1:
+            raise OdtError(f"run: {name} must be at least 1, not {value}")
+
+
+def _order(samples: int, seed: int) -> Iterator[int]:
+    """Sample indices without end, each epoch in a new order."""
+    generator = np.random.default_rng(seed)
+    while True:
+        yield from generator.permutation(samples)
+
+
+def _costs(stats: dict[str, int], counts: dict[str, tuple[int, int]], program: Path | None) -> dict:
+    """Memory, and instructions or cycles; None where the platform cannot tell.
+
+    program : what was built and started here; None for a board at a line.
+    """
+    names = ("peak_sram_bytes", "stack_bytes", "stack_reserved_bytes", "flash_bytes")
+    names += ("instructions_per_step", "instructions_forward", "cycles_per_step", "cycles_forward")
+    costs = dict.fromkeys(names)
+    if not stats["stack_used"]:  # a process of a computer
+        return costs
+    parts = ("arena_bytes", "state_bytes", "static_bytes", "stack_used")
+    costs["peak_sram_bytes"] = sum(stats[part] for part in parts)
+    costs["stack_bytes"] = stats["stack_used"]
+    costs["stack_reserved_bytes"] = stats["stack_reserved"]
+    if program is None:
+        pair, measured = "cycles", [stats["train_cycles"], stats["predict_cycles"]]
+    else:
+        costs["flash_bytes"] = flash_bytes(program)
+        pair, measured = "instructions", _means(counts["train"], counts["predict"])
+    costs[f"{pair}_per_step"], costs[f"{pair}_forward"] = (value or None for value in measured)
+    return costs
+
+
+def _means(*counts: tuple[int, int]) -> Sequence[int]:
+    return [round(total / regions) for regions, total in counts]

@@ -1,0 +1,133 @@
+"""Renumber channels at compile time, so that those which train lie side by side.
+
+A tensor's channels can be in any order as long as everything that writes or reads the tensor
+agrees: rows of the convolution before it (weight, scale, bias), columns of the one behind it, and
+whatever shares its numbering through residual adds, depthwise convolutions, pools or elementwise
+operators. Permuting constants costs the device nothing, a gather would.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import permutations
+
+import numpy as np
+import tvm
+from tvm import relax
+
+from relay_passes.backward.split_parameters import channel_axis
+from relay_passes.graph import constant, rebuilt
+from relay_passes.ops.channels import ranges_of
+
+from ..model import Model
+from .channel_spaces import Spaces, channel_spaces
+
+MAX_SETS_TRIED = 5  # orders of the sets: 5! = 120
+
+
+@dataclass(frozen=True)
+class ChannelOrder:
+    """How the model was renumbered.
+
+    axes : parameter name -> for each of its first two axes the original index of every position,
+        None where the order is the original one. Parameters that kept theirs are left out.
+    """
+
+    axes: Mapping[str, tuple[np.ndarray | None, np.ndarray | None]]
+
+
+def order_channels(
+    model: Model, channels: Mapping[str, Sequence[int]]
+) -> tuple[Model, dict[str, tuple[int, ...]], ChannelOrder]:
+    """Renumber `model` so that each weight's trained channels are as few ranges as possible.
+
+    channels : weight name -> original numbers of the input channels that train.
+
+    Returns the model, the same channels by their new numbers (ascending), and what was moved. The
+    model's own input and output keep their order; so does whatever shares a numbering with them or
+    with an operator that mixes channels in another way (concat, transpose): channels there may stay
+    several ranges, which costs the device a comparison for each.
+    """
+    function = model.module["main"]
+    spaces = channel_spaces(function)
+    wanted: dict[int, list[tuple[int, ...]]] = {}
+    for name, chosen in channels.items():
+        space = spaces.of_channels(name, _axis(function, name))
+        if space is not None:
+            wanted.setdefault(space, []).append(tuple(chosen))
+    orders = {
+        space: order
+        for space, sets in wanted.items()
+        if not np.array_equal(order := _order(spaces.extent[space], sets), np.arange(len(order)))
+    }
+    renumbered = {
+        name: _renumbered(chosen, orders.get(spaces.of_channels(name, _axis(function, name))))
+        for name, chosen in channels.items()
+    }
+    axes = {name: spaces.orders_of(name, orders) for name in model.parameters}
+    axes = {name: pair for name, pair in axes.items() if any(o is not None for o in pair)}
+    return _permuted(model, spaces, orders, axes), renumbered, ChannelOrder(axes)
+
+
+def _axis(function, name: str) -> int:
+    parameter = next(p for p in function.params if p.name == name)
+    return channel_axis(function, parameter)[0]
+
+
+def _renumbered(chosen, order) -> tuple[int, ...]:
+    if order is None:
+        return tuple(chosen)
+    return tuple(int(i) for i in np.flatnonzero(np.isin(order, chosen)))
+
+
+def _order(extent: int, sets: list[tuple[int, ...]]) -> np.ndarray:
+    """Original channel of each position: each set side by side, as far as that is possible."""
+    distinct = sorted(set(sets), key=lambda s: (-len(s), s))
+    first, others = distinct[:MAX_SETS_TRIED], distinct[MAX_SETS_TRIED:]
+    tried = [np.arange(extent)]
+    for ranked in permutations(first):
+        tried.append(np.array(_side_by_side(list(range(extent)), [*ranked, *others])))
+    return min(tried, key=lambda order: _cost(order, distinct))
+
+
+def _side_by_side(channels: list[int], sets, members_last: bool = False) -> list[int]:
+    """Members of the first set on one side, and in both parts those of the next at the border."""
+    if not sets or not channels:
+        return channels
+    inside = [c for c in channels if c in sets[0]]
+    outside = [c for c in channels if c not in sets[0]]
+    left, right = (outside, inside) if members_last else (inside, outside)
+    return [*_side_by_side(left, sets[1:], True), *_side_by_side(right, sets[1:], False)]
+
+
+def _cost(order, sets) -> tuple[int, int]:
+    """Ranges of all sets, and how many sets do not begin at channel 0."""
+    found = [ranges_of(_renumbered(chosen, order)) for chosen in sets]
+    return sum(len(ranges) for ranges in found), sum(ranges[0] > 0 for ranges in found)
+
+
+def _permuted(model: Model, spaces: Spaces, orders, axes) -> Model:
+    """`model` with every value in its new order; its graph but for constants is the same."""
+    if not orders:
+        return model
+    values = dict(model.parameters)
+    for name, pair in axes.items():
+        for axis, order in enumerate(pair):
+            if order is not None:
+                values[name] = np.ascontiguousarray(np.take(values[name], order, axis))
+
+    def rewrite(_emit, binding):
+        value = binding.value
+        moved = {
+            position: relax.const(np.take(constant(value.args[position]), orders[space], axis))
+            for position, axis, space in spaces.constants.get(binding.var, ())
+            if space in orders
+        }
+        if not moved:
+            return value
+        args = [moved.get(position, arg) for position, arg in enumerate(value.args)]
+        return relax.Call(value.op, args, value.attrs, value.ty_args)
+
+    function = rebuilt(model.module["main"], rewrite)
+    return replace(model, module=tvm.IRModule({"main": function}), parameters=values)
