@@ -58,7 +58,7 @@ def footprint(case: str, format: str, scratch: Path) -> dict:
     path = MODELS / f"{network}-c17.onnx"
     compiled = odt.compile(path, classes=CLASSES, scheme=scheme, backward=format, **BOARD)
     build(compiled.save(project(scratch, case, format), platform="host"))
-    memory = account(compiled.source.train, compiled)
+    memory = account(compiled.planned.train, compiled)
     return {
         "backward_bytes": memory["backward"]["peak_bytes"],
         "arena_bytes": memory["arena_bytes"],

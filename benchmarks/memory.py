@@ -109,7 +109,7 @@ def run_case(name: str) -> dict:
     compiled = odt.compile(MODELS / f"{network}-c17.onnx", classes=CLASSES, scheme=scheme, **BOARD)
     seconds = round(time.perf_counter() - start, 1)
     report = compiled.report
-    source = compiled.source
+    source = compiled.planned
     bare = replace(source.train.step, rollback=False, peak_bytes=None)
     step, evaluation = plan_step(bare), source.evaluate
     stages, order = planned_stages(network, scheme, compiled, step)
@@ -186,7 +186,7 @@ def account(step: PlannedStep, compiled: CompiledModel) -> dict:
     And the most bytes live in the arena, and where, up to the loss and from its gradient on.
     """
     report, ops = compiled.report, step.step.tasks
-    arena = max(step.plan.total_bytes, compiled.source.evaluate.plan.total_bytes)
+    arena = max(step.plan.total_bytes, compiled.planned.evaluate.plan.total_bytes)
     live = [0] * len(ops)
     for first, last, low, high in (phase for b in step.buffers for phase in b.phases):
         for index in range(first, last + 1):

@@ -97,7 +97,7 @@ def training(backward: str, board: dict, variant: str = "", **options) -> dict:
         "backward and update": counts.train - counts.predict,
     }
     rows = [row(f"{name}: {part}", total, TARGETS[part]) for part, total in parts.items()]
-    program = compiled.source.train.step
+    program = compiled.planned.train.step
     ops = op_rows(program, counts.calls["train"], layer_kinds(model))
     return {"rows": rows, "networks": {name: network(counts, ops)}}
 
@@ -118,7 +118,7 @@ def mlperf(name: str, file: str) -> dict:
     """A network's prediction beside the sum of CMSIS-NN's figures over its layers."""
     compiled = odt.compile(MLPERF / file, scheme="head", prefer="speed", **BOARD)
     counts = count(compiled)
-    program = prediction(compiled.source.evaluate.step)
+    program = prediction(compiled.planned.evaluate.step)
     ops = op_rows(program, counts.calls["predict"], layer_kinds(odt.load(MLPERF / file)))
     known = sum(op["macs"] * CMSIS_PER_MAC[op["group"]] for op in ops if op["macs"])
     source = f"{CMSIS}, sum of its figures per MAC over the layers"
@@ -133,7 +133,7 @@ def operator(name: str) -> dict:
     with tempfile.TemporaryDirectory() as scratch:
         path = write_model(OPERATORS[name], Path(scratch, "operator.onnx"))
         compiled = odt.compile(path, scheme="head", prefer="speed", **BOARD)
-    kinds = [op.kind for op in prediction(compiled.source.evaluate.step).tasks]
+    kinds = [op.kind for op in prediction(compiled.planned.evaluate.step).tasks]
     if OPERATORS[name].add:
         measured = slice(kinds.index("qadd"), kinds.index("qadd") + 1)
     else:

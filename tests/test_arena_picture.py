@@ -1,4 +1,4 @@
-"""The rectangles of a memory map are the plan's bytes, and the picture shows them."""
+"""The rectangles of the picture are the plan's bytes, and the picture shows them."""
 
 from functools import cache
 from itertools import combinations
@@ -9,7 +9,7 @@ import tiny
 from PIL import Image
 
 from relay_passes.memory.step import Kernel, Step, Task, Tensor, prediction
-from tvm_ondevice_train.arena_picture import COLOURS, draw_memory_map, memory_rectangles
+from tvm_ondevice_train.arena_picture import COLOURS, draw_arena, memory_rectangles
 from tvm_ondevice_train.codegen.planned_step import plan_step, workspace_name
 from tvm_ondevice_train.compiler import build_steps
 
@@ -122,7 +122,7 @@ def test_the_picture_has_the_asked_size_and_scale(tmp_path):
     program = planned()
     pictures = []
     for name, top_bytes in (("own", None), ("low", 20 * program.plan.total_bytes)):
-        draw_memory_map(program, tmp_path / f"{name}.png", "a title", top_bytes)
+        draw_arena(program, tmp_path / f"{name}.png", "a title", top_bytes)
         pictures.append(np.asarray(Image.open(tmp_path / f"{name}.png").convert("RGB")))
     forward = np.array([int(COLOURS["forward"][i : i + 2], 16) for i in (1, 3, 5)])
     own, low = (int(np.all(picture == forward, axis=2).sum()) for picture in pictures)

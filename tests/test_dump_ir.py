@@ -61,7 +61,7 @@ def test_without_a_directory_nothing_is_written(monkeypatch):
 @pytest.mark.parametrize("part", ["training", "evaluation"])
 def test_what_was_dumped_last_is_what_was_compiled(dumped, part):
     """Schedules may be tried that are not used; the dump is of those that are."""
-    source = odt.compile(tiny.network(quantized=True)).source
+    source = odt.compile(tiny.network(quantized=True)).planned
     step = {"training": source.train, "evaluation": source.evaluate}[part].step
     text = sorted((dumped / part).iterdir())[-1].read_text()
     called = re.findall(r"R\.call_tir\(cls\.(\w+),", text)

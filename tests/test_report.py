@@ -43,7 +43,7 @@ def test_keys_and_the_sum_of_the_static_account(compiled):
     assert report["peak_sram_bytes"] == sum(report[part] for part in parts)
     assert 0 < report["arena_lower_bound_bytes"] <= report["arena_bytes"]
     assert report["macs_forward"] > 0 and report["macs_backward"] > 0
-    source = compiled.source
+    source = compiled.planned
     values = [slot.value for slot in source.slots]
     assert report["trainable_state_bytes"] >= sum(value.nbytes for value in values)
 
@@ -51,7 +51,7 @@ def test_keys_and_the_sum_of_the_static_account(compiled):
 def test_trained_parameters_as_they_lie_in_the_state(compiled):
     trained = compiled.report["trained_parameters"]
     assert set(trained) == {"conv.weight", "conv.bias", "head.weight", "head.bias"}
-    for slot in compiled.source.slots:
+    for slot in compiled.planned.slots:
         entry = trained[slot.name]
         assert entry["shape"] == list(slot.value.shape) and entry["offset"] == slot.offset
         assert entry["dtype"] == str(slot.value.dtype)
@@ -64,7 +64,7 @@ def test_trained_parameters_as_they_lie_in_the_state(compiled):
 
 
 def test_ops_carry_their_offsets_and_macs(compiled):
-    ops, planned = compiled.report["ops"], compiled.source.train
+    ops, planned = compiled.report["ops"], compiled.planned.train
     assert len(ops) == len(planned.step.tasks)
     assert all(set(op) == {"name", "kind", "inputs", "outputs", "macs"} for op in ops)
     places = {t["tensor"]: t["offset"] for op in ops for t in op["inputs"] + op["outputs"]}
@@ -76,7 +76,7 @@ def test_ops_carry_their_offsets_and_macs(compiled):
 
 
 def test_a_kernel_in_plain_loops_is_named_with_its_share_and_the_reason(compiled):
-    report, step = compiled.report, compiled.source.train.step
+    report, step = compiled.report, compiled.planned.train.step
     plain = [task for task in step.tasks if task.kernel.plain_loops and task.kernel.macs]
     assert [kernel["op"] for kernel in report["plain_loops"]] == [task.name for task in plain]
     for kernel, task in zip(report["plain_loops"], plain, strict=True):
@@ -89,8 +89,8 @@ def test_a_kernel_in_plain_loops_is_named_with_its_share_and_the_reason(compiled
 
 def test_before_it_is_built_the_flash_is_that_of_the_constants():
     compiled = odt.compile(tiny.network())
-    constants = {**compiled.source.frozen, **compiled.source.constants}
-    values = [*constants.values(), *(slot.value for slot in compiled.source.slots)]
+    constants = {**compiled.planned.frozen, **compiled.planned.constants}
+    values = [*constants.values(), *(slot.value for slot in compiled.planned.slots)]
     assert not compiled.report["flash_holds_code"]
     assert compiled.report["flash_bytes"] == sum(value.nbytes for value in values)
 
@@ -119,7 +119,7 @@ def test_a_part_of_a_weight_reports_which_elements_it_holds(quantized):
         "head.weight": [[3, 4, 1, 1], None, [1, 3]],
     }
     assert compiled.report["scheme"] == "custom"
-    for slot in compiled.source.slots:
+    for slot in compiled.planned.slots:
         held, whole = Slice.from_report(entries[slot.name]), compiled.initial[slot.name]
         assert entries[slot.name]["shape"] == list(slot.value.shape)
         np.testing.assert_array_equal(held.put(whole, slot.value), whole)
@@ -147,7 +147,7 @@ def test_too_little_sram_is_said_with_the_amount_and_the_op_at_the_peak(missing)
     peak = re.search(r"its peak is set by (\S+): ([\d,]+) for ", text)
     compiled = odt.compile(model, scheme="full", board="host")
     planned = max(
-        (compiled.source.train, compiled.source.evaluate), key=lambda p: p.plan.total_bytes
+        (compiled.planned.train, compiled.planned.evaluate), key=lambda p: p.plan.total_bytes
     )
     assert peak[1] == planned.step.tasks[planned.plan.peak_op].name
     assert "\n" not in text

@@ -28,7 +28,7 @@ from tvm import relax
 import tvm_ondevice_train as odt
 from relay_passes.graph import bindings_of, dtype_of, shape_of, tensor_bytes
 from relay_passes.pipeline import STEP_ROLES, training_passes
-from tvm_ondevice_train.arena_picture import draw_memory_map
+from tvm_ondevice_train.arena_picture import draw_arena
 from tvm_ondevice_train.codegen.planned_step import PlannedStep, plan_step
 from tvm_ondevice_train.relay import transform
 from tvm_ondevice_train.training_graph import loss_module
@@ -295,8 +295,8 @@ def draw(before: Step, after: Step, folder: Path):
     }
     print("\nThe arena, op by op:")
     for name, (step, title, top) in maps.items():
-        path = folder / f"memory_map_{name}.png"
-        draw_memory_map(step.planned, path, title, top)
+        path = folder / f"arena_{name}.png"
+        draw_arena(step.planned, path, title, top)
         print("   ", path)
 
 
@@ -311,7 +311,7 @@ def main(directory: str = "build/tutorial_02") -> list[Row]:
 
     channels = {name: odt.Channels(tuple(c)) if c else "all" for name, c in SCHEME.items()}
     compiled = odt.compile(model, scheme=odt.UpdateScheme(channels), board="mps2-an500")
-    inference = compiled.source.evaluate.plan.total_bytes
+    inference = compiled.planned.evaluate.plan.total_bytes
     print(f"\nodt.compile: an arena of {compiled.report['arena_bytes']:,} bytes, ", end="")
     print(f"of which a forward with its loss alone needs {inference:,}.")
     return rows

@@ -56,7 +56,7 @@ def memory_rectangles(planned: PlannedStep) -> tuple[Rectangle, ...]:
     )
 
 
-def draw_memory_map(
+def draw_arena(
     planned: PlannedStep, path: str | os.PathLike, title: str = "", top_bytes: int | None = None
 ) -> None:
     """Write a PNG of 1200x700: ops to the right, arena offsets upwards, a colour for each kind.
@@ -69,7 +69,7 @@ def draw_memory_map(
         from matplotlib.figure import Figure
     except ImportError as error:
         raise OdtError(
-            "memory map: needs matplotlib; pip install 'tvm-ondevice-train[plot]'"
+            "arena picture: needs matplotlib; pip install 'tvm-ondevice-train[plot]'"
         ) from error
     rectangles = memory_rectangles(planned)
     figure = Figure(figsize=(12, 7), dpi=100, layout="constrained")

@@ -17,8 +17,9 @@ from relay_passes.within_memory import AUTO, ROUNDS, Lowering
 
 from .boards import DEFAULT_BOARD, Board
 from .boards import board as find_board
-from .codegen.model_c import Source, generate
-from .codegen.planned_step import merge_constants, parameter_slots, plan_step
+from .codegen.model_c import generate
+from .codegen.planned_model import PlannedModel, merge_constants, parameter_slots
+from .codegen.planned_step import plan_step
 from .device.firmware_size import linked_flash_bytes, object_flash_bytes
 from .dump_ir import IRDump
 from .errors import OdtError
@@ -49,10 +50,15 @@ class CompiledModel:
 
     files: dict[str, str]
     report: dict
-    source: Source
+    planned: PlannedModel
     board: Board
     initial: Mapping[str, np.ndarray]
     model: Model
+
+    @property
+    def source(self) -> PlannedModel:
+        """`planned`, by the name that it had first."""
+        return self.planned
 
     def save(self, directory, platform: str | None = None, transport: str | None = None) -> Path:
         """Write the project into `directory`, all of it or nothing, and return its path.
@@ -174,14 +180,14 @@ def compile(
         rounds=PREFERENCES[prefer],
     )
     tuned.check()
-    source = _source(sliced, train, evaluate, loss, learning_rate)
+    planned = _plan(sliced, train, evaluate, loss, learning_rate)
     spec = "custom" if isinstance(scheme, UpdateScheme) else Path(scheme).name
     used = train.backward if backward == AUTO else backward
-    report = make_report(sliced, spec, source, target, loss, classes, used)
+    report = make_report(sliced, spec, planned, target, loss, classes, used)
     report["made_from"] = _made_from(**made_from)
-    check_budget(report, source, target)
+    check_budget(report, planned, target)
     initial = {name: model.parameters[name] for name in sliced.slices}
-    return CompiledModel(generate(source), report, source, target, initial, model)
+    return CompiledModel(generate(planned), report, planned, target, initial, model)
 
 
 def _made_from(model, scheme, **options) -> dict | None:
@@ -214,14 +220,14 @@ def build_steps(
     return train, lowering.evaluation(evaluation, free_bytes=train.peak_bytes or 0)
 
 
-def _source(sliced, train: Step, evaluate: Step, loss, learning_rate) -> Source:
+def _plan(sliced, train: Step, evaluate: Step, loss, learning_rate) -> PlannedModel:
     model = sliced.model
     (train, evaluate), constants = merge_constants(train, evaluate, taken=model.parameters)
     trained = [name for name in model.parameters if name in sliced.slices]
     frozen = {name: v for name, v in model.parameters.items() if name not in trained}
     target = next(t for task in train.tasks for t in task.inputs if t.role == "target")
     labels = loss == "cross_entropy"
-    return Source(
+    return PlannedModel(
         name=model.name,
         graph=tvm.ir.save_json(model.module),
         train=plan_step(train),

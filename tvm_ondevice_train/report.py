@@ -10,7 +10,7 @@ from relay_passes.graph import ALIGN
 from relay_passes.memory.step import Step, prediction
 
 from .boards import Board
-from .codegen.model_c import Source
+from .codegen.planned_model import PlannedModel
 from .codegen.planned_step import PlannedStep, plan_step
 from .errors import OdtError
 from .scheme.sliced_model import SlicedModel
@@ -23,7 +23,7 @@ _PORT_BYTES = 72  # the most that a port for bare metal keeps of its link and it
 def make_report(
     sliced: SlicedModel,
     scheme: str,
-    source: Source,
+    planned: PlannedModel,
     board: Board,
     loss: str,
     classes: int | None,
@@ -31,33 +31,33 @@ def make_report(
 ) -> dict:
     """The static account and everything that the host needs to talk to the device."""
     model = sliced.model
-    parameter_bytes = sum(slot.value.nbytes for slot in source.slots)
+    parameter_bytes = sum(slot.value.nbytes for slot in planned.slots)
     state_bytes = parameter_bytes + STATE_HEADER_BYTES
-    outputs, targets = int(np.prod(source.output_shape)), int(np.prod(source.target.shape))
+    outputs, targets = int(np.prod(planned.output_shape)), int(np.prod(planned.target.shape))
     # odt_message_t: an output, its loss, a target, two counts of cycles
     static_bytes = 4 * (outputs + targets + 3) + _PORT_BYTES
     static_bytes += -(state_bytes + static_bytes) % ALIGN  # the arena comes behind them
-    forward, step = prediction(source.evaluate.step).macs, source.train.step.macs
+    forward, step = prediction(planned.evaluate.step).macs, planned.train.step.macs
     return {
         "model": model.name,
-        "model_hash": source.model_hash,
+        "model_hash": planned.model_hash,
         "scheme": scheme,
         "board": board.name,
         "loss": loss,
         "backward": backward,
-        "rollback": source.train.step.rollback,
-        "backup_bytes": _backup_bytes(source),
-        "learning_rate": source.learning_rate,
-        "classes": source.classes,
+        "rollback": planned.train.step.rollback,
+        "backup_bytes": _backup_bytes(planned),
+        "learning_rate": planned.learning_rate,
+        "classes": planned.classes,
         "new_head": classes is not None,
-        "peak_sram_bytes": source.arena_bytes + state_bytes + static_bytes + STACK_BYTES,
-        "arena_bytes": source.arena_bytes,
-        "arena_lower_bound_bytes": source.arena_lower_bound_bytes,
+        "peak_sram_bytes": planned.arena_bytes + state_bytes + static_bytes + STACK_BYTES,
+        "arena_bytes": planned.arena_bytes,
+        "arena_lower_bound_bytes": planned.arena_lower_bound_bytes,
         "trainable_state_bytes": state_bytes,
         "static_bytes": static_bytes,
         "stack_bytes": STACK_BYTES,
         "sram_budget_bytes": board.sram_bytes,
-        "flash_bytes": _constant_bytes(source),
+        "flash_bytes": _constant_bytes(planned),
         "flash_holds_code": False,
         "flash_budget_bytes": board.flash_bytes,
         "macs_forward": forward,
@@ -68,24 +68,24 @@ def make_report(
             "scale": model.input.scale,
             "zero_point": model.input.zero_point,
         },
-        "output": {"shape": list(source.output_shape)},
+        "output": {"shape": list(planned.output_shape)},
         "target": {
-            "kind": "label" if source.classes else "values",
-            "shape": list(source.target.shape),
+            "kind": "label" if planned.classes else "values",
+            "shape": list(planned.target.shape),
         },
-        "trained_parameters": _trained(sliced, source),
-        "plain_loops": _plain_loops(source.train.step),
-        "ops": _ops(source.train),
+        "trained_parameters": _trained(sliced, planned),
+        "plain_loops": _plain_loops(planned.train.step),
+        "ops": _ops(planned.train),
     }
 
 
-def _constant_bytes(source: Source) -> int:
+def _constant_bytes(planned: PlannedModel) -> int:
     """Of flash; the code is known where it is compiled (see `CompiledModel.save`)."""
-    constants = [*source.frozen.values(), *source.constants.values()]
-    return sum(v.nbytes for v in (*constants, *(slot.value for slot in source.slots)))
+    constants = [*planned.frozen.values(), *planned.constants.values()]
+    return sum(v.nbytes for v in (*constants, *(slot.value for slot in planned.slots)))
 
 
-def _trained(sliced: SlicedModel, source: Source) -> dict:
+def _trained(sliced: SlicedModel, planned: PlannedModel) -> dict:
     """By name: the tensor in ``odt_params_t``, and what of the model's parameter it holds.
 
     ``stored[i, j] = whole[rows[i], columns[j]]``; null is the whole axis in its order.
@@ -107,7 +107,7 @@ def _trained(sliced: SlicedModel, source: Source) -> dict:
             "columns": None if held.columns is None else held.columns.tolist(),
         }
 
-    return {slot.name: entry(slot) for slot in source.slots}
+    return {slot.name: entry(slot) for slot in planned.slots}
 
 
 def _plain_loops(step: Step) -> list[dict]:
@@ -140,7 +140,7 @@ def _ops(planned: PlannedStep) -> list[dict]:
     ]
 
 
-def check_budget(report: dict, source: Source, board: Board) -> None:
+def check_budget(report: dict, planned: PlannedModel, board: Board) -> None:
     """Refuse what does not fit, saying by how much and what sets the peak."""
     if board.sram_bytes is not None and report["peak_sram_bytes"] > board.sram_bytes:
         excess, spared = report["peak_sram_bytes"] - board.sram_bytes, report["backup_bytes"]
@@ -148,7 +148,7 @@ def check_budget(report: dict, source: Source, board: Board) -> None:
         raise OdtError(
             f"{report['model']}: needs {report['peak_sram_bytes']:,} bytes of SRAM, "
             f"{excess:,} more than the {board.sram_bytes:,} of {board.name}: arena "
-            f"{report['arena_bytes']:,} ({_peak(source)}), trained parameters and state "
+            f"{report['arena_bytes']:,} ({_peak(planned)}), trained parameters and state "
             f"{report['trainable_state_bytes']:,}, stack and static data "
             f"{report['stack_bytes'] + report['static_bytes']:,}. Train less (--scheme), "
             f"{instead}or use a board with more SRAM (--board, --sram)."
@@ -162,18 +162,18 @@ def check_budget(report: dict, source: Source, board: Board) -> None:
         )
 
 
-def _backup_bytes(source: Source) -> int:
+def _backup_bytes(planned: PlannedModel) -> int:
     """What rollback adds to the arena."""
-    step = source.train.step
+    step = planned.train.step
     if not step.rollback:
         return 0
     bare = plan_step(replace(step, rollback=False, peak_bytes=None))
-    return max(source.arena_bytes - replace(source, train=bare).arena_bytes, 0)
+    return max(planned.arena_bytes - replace(planned, train=bare).arena_bytes, 0)
 
 
-def _peak(source: Source) -> str:
+def _peak(planned: PlannedModel) -> str:
     """The op at which most bytes are live, and the largest tensors there."""
-    planned = max((source.train, source.evaluate), key=lambda p: p.plan.total_bytes)
+    planned = max((planned.train, planned.evaluate), key=lambda p: p.plan.total_bytes)
     index = planned.plan.peak_op
     task = planned.step.tasks[index]
     live = [

@@ -7,7 +7,7 @@ from tvm import relax
 
 from ..graph import ancestors_of, consumers_of, loss_of, main_of, op_name, rebuilt, with_function
 from ..ops.registry import operator_of, with_attributes
-from .trim_gradients import TAKE, narrow_gradients
+from .trim_gradients import TAKE, trim_gradients
 
 FUNCTION = "main"
 
@@ -40,7 +40,7 @@ class EliminateDeadGradients:
     def transform_module(self, module: tvm.IRModule, _context) -> tvm.IRModule:
         main_of(module, "EliminateDeadGradients")
         module = relax.transform.DeadCodeElimination()(module)
-        function = _masks_saved(narrow_gradients(module[FUNCTION]))
+        function = _masks_saved(trim_gradients(module[FUNCTION]))
         return relax.transform.DeadCodeElimination()(with_function(module, FUNCTION, function))
 
 

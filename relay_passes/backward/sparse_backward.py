@@ -28,7 +28,7 @@ from ..ops.quantized import BIAS_LIMIT
 from ..ops.registry import attributes, without_gradient
 from ..ops.update import sgd_update, sgd_update_codes
 from .split_parameters import SplitParameters, merged_with_frozen
-from .trim_gradients import narrow_gradients
+from .trim_gradients import trim_gradients
 
 LOSS = "main"
 
@@ -92,7 +92,7 @@ class SparseBackward:
         step = _append_updates(function, differentiated, outside, dependent, leaves)
         step = tvm.IRModule({LOSS: step})
         step = relax.transform.CanonicalizeBindings()(step)  # no aliases between a gradient and us
-        step = tvm.IRModule({LOSS: narrow_gradients(step[LOSS])})
+        step = tvm.IRModule({LOSS: trim_gradients(step[LOSS])})
         return relax.transform.DeadCodeElimination()(step)
 
 

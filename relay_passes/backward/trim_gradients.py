@@ -11,12 +11,12 @@ from ..ops.registry import attributes, operator_of
 TAKE = "relax.odt.take_channels"
 
 
-def narrow_gradients(function: relax.Function) -> relax.Function:
+def trim_gradients(function: relax.Function) -> relax.Function:
     """Move every `take_channels` of a gradient into what computes the gradient.
 
     ``take(weight_grad(dy, x))`` becomes ``weight_grad(dy, take(x))``: the saved input is as narrow
-    as the slice that trains. A sum of gradients (a weight that two layers share) is narrowed term
-    by term. What no rule covers (`Operator.narrowed`) stays as it is, correct and wide.
+    as the slice that trains. A sum of gradients (a weight that two layers share) is trimmed term
+    by term. What no rule covers (`Operator.trimmed`) stays as it is, correct and wide.
     """
     values = {b.var: b.value for b in bindings_of(function)}
 
@@ -24,20 +24,20 @@ def narrow_gradients(function: relax.Function) -> relax.Function:
         value = binding.value
         if op_name(value) == TAKE:
             attrs = attributes(value)
-            return _narrowed(emit, values, value.args[0], attrs["ranges"], attrs["axis"])
+            return _trimmed(emit, values, value.args[0], attrs["ranges"], attrs["axis"])
         return value
 
     return rebuilt(function, rewrite)
 
 
-def _narrowed(emit, values, gradient, ranges, axis):
+def _trimmed(emit, values, gradient, ranges, axis):
     value = values.get(gradient)
-    rule = operator_of(value).narrowed
+    rule = operator_of(value).trimmed
 
-    def narrow(term) -> relax.Call:
-        return _narrowed(emit, values, term, ranges, axis)
+    def trim(term) -> relax.Call:
+        return _trimmed(emit, values, term, ranges, axis)
 
-    call = rule(narrow, value, ranges, axis) if rule else None
+    call = rule(trim, value, ranges, axis) if rule else None
     if call is None:
         return take_channels(gradient, ranges, axis)
     args = [_emitted(emit, values, a) if isinstance(a, relax.Call) else a for a in call.args]

@@ -151,8 +151,8 @@ def _start(nest: _Nest) -> str | None:
 def _matrix(nest: _Nest, taps: int, sums: str | None) -> str | None:
     """For columns, filters and what they are made of; `taps` axes are summed over.
 
-    Where a microkernel sums them, int16 matrices lie in an order of their own, row by row; others
-    lie as they are computed, tap by tap.
+    Where a microkernel sums them, int16 matrices are arranged row by row; others lie as they are
+    computed, tap by tap.
     """
     if nest.dtype != "int16":
         return _planes(nest)

@@ -15,7 +15,7 @@ HEADER = "odt_dot.h"
 
 @dataclass(frozen=True)
 class Columns:
-    """odt_column's order of a matrix: P rows of K elements."""
+    """odt_column's arrangement of a matrix: P rows of K elements."""
 
     P: int
     K: int

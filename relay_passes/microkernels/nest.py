@@ -42,16 +42,16 @@ class Scratch:
 
     def __init__(self):
         self.elements: dict = {}  # buffer -> how many
-        self.orders: dict = {}  # buffer -> its order, where that is private to microkernels
+        self.arrangements: dict = {}  # by buffer, where it is private to microkernels
         self.filled: dict = {}  # buffer -> the nests that fill it
 
     def __contains__(self, buffer) -> bool:
         return buffer in self.elements
 
-    def keep(self, buffer, order) -> None:
-        """Let the buffer have that order, and no other."""
-        known = self.orders.setdefault(buffer, order)
-        check(known == order, "its scratch has another order for another nest")
+    def keep(self, buffer, arrangement) -> None:
+        """Let the buffer have that arrangement, and no other."""
+        known = self.arrangements.setdefault(buffer, arrangement)
+        check(known == arrangement, "its scratch is arranged in another way for another nest")
 
 
 class Nest:
@@ -85,10 +85,10 @@ class Nest:
         return Linear(uncast(expr), self.loops)
 
     def filled_as(self, kind):
-        """The order of what it fills, which is of that kind."""
-        order = self.scratch.orders.get(self.store.buffer)
-        check(isinstance(order, kind), "no microkernel reads what it fills")
-        return order
+        """The arrangement of what it fills, which is of that kind."""
+        arrangement = self.scratch.arrangements.get(self.store.buffer)
+        check(isinstance(arrangement, kind), "no microkernel reads what it fills")
+        return arrangement
 
     def is_whole(self) -> bool:
         """Whether it fills all of its scratch."""

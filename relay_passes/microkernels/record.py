@@ -18,7 +18,7 @@ class Microkernel:
 
     words : its arguments: names of operands or numbers of its formulas.
     formulas : what it computes, by form (see `form_of`).
-    fills : the order that it fills scratch in, whose sizes are numbers of its formulas.
+    fills : how it arranges what it fills scratch with, whose sizes are numbers of its formulas.
     beside : solution -> None; checks, and finds further numbers.
     otherwise : nest -> what stands for one that is not all of its scratch, as where loops were cut
         or conditions that should have cut them are left, or that no formula describes.

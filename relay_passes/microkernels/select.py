@@ -17,7 +17,7 @@ class SelectMicrokernels:
     """Replace what `DefaultSchedule` annotated for microkernels by calls of them.
 
     The annotation names a record of `microkernels`, which reads the arguments from the nest's
-    indices and checks them. Scratch in an order that is private to microkernels is used by calls
+    indices and checks them. Scratch whose arrangement is private to microkernels is used by calls
     only. Where one check fails, all of the kernel stays loops, and its attribute
     ``odt.plain_loops`` says why. Run it behind `InPlace`, which reads loops.
 
@@ -43,7 +43,7 @@ class SelectMicrokernels:
         if not kernel.marked:
             return function
         try:
-            body = _rewritten(function.body, kernel.statements(), kernel.scratch.orders)
+            body = _rewritten(function.body, kernel.statements(), kernel.scratch.arrangements)
         except Unfit as unfit:
             loops = {mark: mark.body for mark in kernel.marked}
             function = function.with_attr(PLAIN_LOOPS, str(unfit))
@@ -94,16 +94,16 @@ class _Kernel:
             mark: tirx.stmt_seq(*(record.statement(nest) for nest in parts))
             for mark, record, parts in nests
         }
-        shared = self.elsewhere & set(self.scratch.orders)
+        shared = self.elsewhere & set(self.scratch.arrangements)
         check(not shared, "scratch of microkernels is used by loops, too")
         return found
 
 
-def _rewritten(body, statements: dict, orders: dict):
+def _rewritten(body, statements: dict, arrangements: dict):
     """`body` with what stands for annotations, and with the scratch that they need."""
 
     def allocated(node):
-        elements = getattr(orders.get(node.buffer), "elements", None)
+        elements = getattr(arrangements.get(node.buffer), "elements", None)
         return tirx.AllocBuffer(node.buffer, {ELEMENTS: elements}) if elements else node
 
     callbacks = [

@@ -16,7 +16,7 @@ HEADER = "odt_window.h"
 
 @dataclass(frozen=True)
 class Taps:
-    """odt_taps' order of a filter."""
+    """odt_taps' arrangement of a filter."""
 
     height: int
     width: int

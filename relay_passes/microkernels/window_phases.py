@@ -15,7 +15,7 @@ HEADER = "odt_block_float.h"  # which includes odt_window_phases.h
 
 @dataclass(frozen=True)
 class PhaseTaps:
-    """odt_taps_phases' order of a filter; `column` is where windows start, modulo 2 * across."""
+    """How odt_taps_phases arranges a filter; `column` is where windows start, modulo 2 * across."""
 
     height: int
     width: int
@@ -41,7 +41,7 @@ def _codes(solution) -> None:
     check_codes(x)
     check(solution.numbers["pitch"] == even(grid.columns), "its plane lies otherwise")
     check(nest.is_still(solution.read["factor"]), "its factor changes")
-    stored = grid.stored if nest.store.buffer in nest.scratch.orders else {}
+    stored = grid.stored if nest.store.buffer in nest.scratch.arrangements else {}
     solution.linears["x"] = x
     solution.numbers.update(vars(grid) | stored, step=x.of[nest.loops[0]])
 

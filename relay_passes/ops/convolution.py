@@ -195,7 +195,7 @@ def window_conditions(position, stride, extent):
     "conv2d_weight_grad",
     float_of_shape,
     macs=macs_of_weight_grad,
-    narrowed=conv2d_weight_grad_slice,
+    trimmed=conv2d_weight_grad_slice,
     adjoint=False,
 )
 def _weight_grad(attrs, adjoint, data):

@@ -29,11 +29,11 @@ def _clip_gradient(_var, call, adjoint, _builder):
     return [masked(mask, adjoint), no_grad(low), no_grad(high)]
 
 
-def _narrowed_sum(narrow, call, _ranges, _axis):
+def _trimmed_sum(trim, call, _ranges, _axis):
     """Term by term, where none is broadcast."""
     if len({shape_of(term) for term in call.args}) > 1:
         return None
-    return relax.op.add(*map(narrow, call.args))
+    return relax.op.add(*map(trim, call.args))
 
 
 def _derivative(name: str, derivative, inner=None):
@@ -89,7 +89,7 @@ for _name in ("abs", "astype", "maximum", "minimum", "multiply", "negative", "su
     _describe(_name)
 for _name in ("divide", "exp", "log", "nn.silu", "sigmoid", "sqrt", "tanh"):
     _describe(_name, cheap=False)
-_describe("add", integer=integer_add, narrowed=_narrowed_sum)
+_describe("add", integer=integer_add, trimmed=_trimmed_sum)
 _describe("nn.relu", gradient=_relu_gradient, bounds=lambda _: (0.0, np.inf, True))
 _describe(
     "clip",

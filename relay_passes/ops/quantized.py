@@ -17,7 +17,7 @@ from .convolution import channel_multiplier, macs_of_convolution
 from .masks import INT8_MAX, INT8_MIN
 from .registry import register
 from .staging import WIDENED, columns_of, planes_of, taps_of
-from .sum_in_32_bits import narrow_sum
+from .sum_in_32_bits import sum_in_32_bits
 
 # Biases stay within +-BIAS_LIMIT and no accumulator has more than MAX_TAPS products of 255 * 128,
 # so that their sum cannot leave int32: overflow is undefined behaviour in C. Published int8 models
@@ -172,31 +172,32 @@ def _qadd(attrs, left, right):
     multipliers = attrs["left_multiplier"], attrs["right_multiplier"]
     zero_points = attrs["left_zero_point"], attrs["right_zero_point"]
     bounds = (attrs["acc_low"], attrs["acc_high"]) if attrs["activation"] else None
-    narrow = narrow_sum(*multipliers, attrs["shift"], (*zero_points, attrs["zero_point"]), bounds)
+    numbers = *multipliers, attrs["shift"], (*zero_points, attrs["zero_point"]), bounds
+    short = sum_in_32_bits(*numbers)
 
-    def narrow_total(*i):
+    def total_in_32_bits(*i):
         a, b = (t(*i).astype("int32") for t in (left, right))
-        operands = a, narrow.left, b, narrow.right, narrow.offset
-        return tirx.call_pure_extern("int32", "odt_scaled_sum_narrow", *operands)
+        operands = a, short.left, b, short.right, short.offset
+        return tirx.call_pure_extern("int32", "odt_scaled_sum_32", *operands)
 
     def exact_total(*i):
         a, b = (t(*i).astype("int32") - z for t, z in zip((left, right), zero_points, strict=True))
         operands = a, multipliers[0], b, multipliers[1]
         return tirx.call_pure_extern("int64", "odt_scaled_sum", *operands)
 
-    total = te.compute(attrs["shape"], narrow_total if narrow else exact_total, name="total")
+    total = te.compute(attrs["shape"], total_in_32_bits if short else exact_total, name="total")
 
     def rounded(*i):
-        if narrow:
-            return total(*i) >> narrow.shift
+        if short:
+            return total(*i) >> short.shift
         code = tirx.call_pure_extern("int64", "odt_shift_round", total(*i), attrs["shift"])
-        return tirx.call_pure_extern("int32", "odt_narrow", code) + attrs["zero_point"]
+        return tirx.call_pure_extern("int32", "odt_saturate_32", code) + attrs["zero_point"]
 
     def inside(*i):
         if not bounds:
             return []
-        low, high = (narrow.low, narrow.high) if narrow else bounds
-        dtype = "int32" if narrow else "int64"
+        low, high = (short.low, short.high) if short else bounds
+        dtype = "int32" if short else "int64"
         return [total(*i) >= tirx.const(low, dtype), total(*i) <= tirx.const(high, dtype)]
 
     return _finish(attrs, rounded, inside)

@@ -31,8 +31,8 @@ class Operator:
     integer : (values, result, epilogue) -> (call on codes or None, variables inside the group).
     bounds : call -> (low, high, whether the gradient at `low` is 0), of an activation that clamps.
     channels : call -> what numbers its channels alike, see `ops.numbering`; None mixes them.
-    narrowed : (narrow, call, ranges, axis) -> a call for these channels of the result alone, or
-        None; ``narrow(operand)`` is the same of an operand, see `narrow_gradients`.
+    trimmed : (trim, call, ranges, axis) -> a call for these channels of the result alone, or
+        None; ``trim(operand)`` is the same of an operand, see `trim_gradients`.
     macs : call -> multiply-accumulates.
     cheap : recomputing an element costs a reader little more than a load: no exponential, no
         division, no search.
@@ -49,7 +49,7 @@ class Operator:
     integer: Callable | None = None
     bounds: Callable | None = None
     channels: Callable | None = None
-    narrowed: Callable | None = None
+    trimmed: Callable | None = None
     macs: Callable[[relax.Call], int] = lambda _: 0
     cheap: bool = True
     elementwise: bool = False

@@ -18,7 +18,7 @@ _CLOSE = 2.0**-8  # in codes; larger than what moving the multipliers can add
 
 
 @dataclass(frozen=True)
-class NarrowSum:
+class SumIn32Bits:
     """``code = (offset + a * left + b * right) >> shift``, zero points included; all int32.
 
     `low` and `high` are the least and the greatest sum before the shift that the activation
@@ -34,7 +34,7 @@ class NarrowSum:
 
 
 @lru_cache
-def narrow_sum(left, right, shift, zero_points, bounds=None) -> NarrowSum | None:
+def sum_in_32_bits(left, right, shift, zero_points, bounds=None) -> SumIn32Bits | None:
     """A form of ``round(((a - za) * left + (b - zb) * right) / 2**shift) + zero_point``.
 
     Rounded half to even, and equal where the code lies in int8; beyond, beyond on the same side.
@@ -69,7 +69,7 @@ def narrow_sum(left, right, shift, zero_points, bounds=None) -> NarrowSum | None
         offset = (first + last) // 2
         passed = _limits(base + offset, total, bounds)
         if passed is not None:
-            return NarrowSum(int(one), int(other), int(offset), bits, *passed)
+            return SumIn32Bits(int(one), int(other), int(offset), bits, *passed)
     return None
 
 

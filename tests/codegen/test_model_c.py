@@ -34,7 +34,7 @@ def test_the_same_source_gives_the_same_bytes(quantized):
 
 
 def test_every_update_watches_for_what_is_not_finite(quantized):
-    planned = compiled(quantized).source.train
+    planned = compiled(quantized).planned.train
     printed = [planned.kernels[task.kernel] for task in planned.step.tasks]
     watching = {index for index, kernel in enumerate(printed) if kernel.watches}
     assert watching == {index for index, _ in planned.step.updates}
@@ -43,9 +43,9 @@ def test_every_update_watches_for_what_is_not_finite(quantized):
 def test_each_update_comes_behind_the_loss_and_behind_its_backup(quantized):
     model = compiled(quantized)
     body = model.files["model.c"].split("int odt_train_step(")[1]
-    fields = {slot.name: slot.field for slot in model.source.slots}
-    assert {tensor.name for _, tensor, _ in model.source.train.backups} == set(fields)
-    for _, tensor, offset in model.source.train.backups:
+    fields = {slot.name: slot.field for slot in model.planned.slots}
+    assert {tensor.name for _, tensor, _ in model.planned.train.backups} == set(fields)
+    for _, tensor, offset in model.planned.train.backups:
         field = f"odt->params.{fields[tensor.name]}"
         backup = body.index(f"  memcpy(arena + {offset}, {field}, sizeof {field});\n")
         assert body.index("odt_is_finite(loss, 1)") < backup
@@ -99,7 +99,7 @@ def test_another_seed_of_a_fresh_head_gives_other_data_only(quantized):
 @pytest.mark.parametrize("loss", ["cross_entropy", "mse"])
 def test_every_plan_passes_the_independent_check(quantized, scheme, loss):
     model = compiled(quantized, scheme, loss=loss)
-    for planned in (model.source.train, model.source.evaluate):
+    for planned in (model.planned.train, model.planned.evaluate):
         check_plan(planned.buffers, planned.plan)
         assert planned.plan.total_bytes <= model.report["arena_bytes"]
 
@@ -107,7 +107,7 @@ def test_every_plan_passes_the_independent_check(quantized, scheme, loss):
 def test_the_arena_map_names_every_tensor_and_every_scratch_with_its_offset(quantized):
     model = compiled(quantized)
     text = model.files["model.c"]
-    for planned in (model.source.train, model.source.evaluate):
+    for planned in (model.planned.train, model.planned.evaluate):
         for tensor, (first, last) in planned.step.live.items():
             live = f"ops {first:3d}..{last:<3d}  {tensor.name} "
             assert f" * {planned.offset(tensor):8d} {tensor.size_bytes:8d}  {live}" in text
@@ -124,7 +124,7 @@ def test_every_call_passes_the_planned_offsets(quantized):
     found = [[int(n) for n in re.findall(r"arena \+ (\d+)", line)] for line in calls]
     assert found == [
         offsets
-        for planned in (model.source.evaluate, model.source.train)
+        for planned in (model.planned.evaluate, model.planned.train)
         for offsets in offsets_of_calls(planned)
     ]
 

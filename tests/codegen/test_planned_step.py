@@ -1,16 +1,7 @@
 """Live ranges, parameter slots, constants, and the names that they get in C."""
 
-import numpy as np
-import pytest
-
 from relay_passes.memory.step import Kernel, Step, Task, Tensor
-from tvm_ondevice_train.codegen.planned_step import (
-    identifier,
-    live_ranges,
-    merge_constants,
-    parameter_slots,
-    plan_step,
-)
+from tvm_ondevice_train.codegen.planned_step import live_ranges, plan_step
 from tvm_ondevice_train.codegen.shared_bytes import own_places, reuse_in_place
 from tvm_ondevice_train.memory_plan import Buffer, check_plan
 
@@ -79,54 +70,3 @@ def test_the_sample_lies_where_the_first_op_reads_it():
     planned = plan_step(program)
     assert (planned.input_offset, planned.offset(larger)) == (32, 0)
     assert plan_step(Step((op([], [larger]),), {}, (larger,))).input_offset == 0
-
-
-def test_trained_parameters_lie_without_padding_widest_first():
-    values = {
-        "a.weight": np.zeros((3, 1), np.int8),
-        "a.bias": np.zeros(3, np.int32),
-        "frozen": np.zeros(9, np.float32),
-        "b.weight": np.zeros(5, np.int8),
-        "head": np.zeros((2, 2), np.float32),
-    }
-    slots = parameter_slots(values, ["a.weight", "a.bias", "b.weight", "head"])
-    assert [(s.name, s.offset) for s in slots] == [
-        ("a.bias", 0),
-        ("head", 12),
-        ("a.weight", 28),
-        ("b.weight", 31),
-    ]
-    assert [s.field for s in slots] == ["a_bias", "head", "a_weight", "b_weight"]
-
-
-@pytest.mark.parametrize(
-    "names, expected",
-    [
-        (["a.b", "a_b", "a/b"], ["a_b", "a_b_2", "a_b_3"]),
-        (["a_b", "a.b", "a_b_2"], ["a_b", "a_b_2", "a_b_2_2"]),
-        (["1x", "_x", "é", ""], ["p_1x", "p__x", "p__", "p_"]),
-        (["a b\n*/", "int", "class"], ["a_b___", "p_int", "p_class"]),
-        (["arena", "odt_init", "initial_w"], ["p_arena", "p_odt_init", "p_initial_w"]),
-    ],
-)
-def test_identifiers_are_legal_and_apart(names, expected):
-    taken = set()
-    found = [identifier(name, taken) for name in names]
-    assert len(set(found)) == len(found) and set(found) <= taken
-    for name, wanted in zip(found, expected, strict=True):
-        assert name == wanted and name.isidentifier() and name.isascii()
-
-
-def constants_program(**values):
-    tensors = [Tensor(n, v.shape, str(v.dtype), "constant") for n, v in values.items()]
-    return Step((op(tensors, [temporary("t")]),), values, ())
-
-
-def test_equal_constants_of_two_programs_are_one():
-    one = constants_program(a=np.arange(4, dtype=np.int32), b=np.ones(2, np.float32))
-    two = constants_program(a=np.ones(2, np.float32), b=np.ones(2, np.int32))
-    (first, second), merged = merge_constants(one, two)
-    names = [[t.name for t in program.tasks[0].inputs] for program in (first, second)]
-    assert names == [["constant_0", "constant_1"], ["constant_1", "constant_2"]]
-    assert [v.tolist() for v in merged.values()] == [[0, 1, 2, 3], [1, 1], [1, 1]]
-    assert set(first.constants) == set(names[0]) and set(second.constants) == set(names[1])

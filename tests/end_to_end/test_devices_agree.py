@@ -88,7 +88,7 @@ def assert_same_bits(one, other):
 
 
 def initial(model):
-    return {slot.name: slot.value for slot in model.source.slots}
+    return {slot.name: slot.value for slot in model.planned.slots}
 
 
 @pytest.mark.parametrize(("kind", "scheme", "classes"), TINY)

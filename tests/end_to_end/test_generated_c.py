@@ -145,7 +145,7 @@ def test_other_work_may_run_between_any_two_kernels(project):
     model, directory = project
     flags = ["-O1", "-I", HARNESS.parent, '-DODT_PORT_HEADER="count_yields.h"']
     counts = call(build_harness(model, directory, *flags), "yields").split()
-    train, evaluate = model.source.train.step, model.source.evaluate.step
+    train, evaluate = model.planned.train.step, model.planned.evaluate.step
     programs = (prediction(evaluate), evaluate, train)
     assert [int(count) for count in counts] == [len(program.tasks) for program in programs]
 
@@ -155,7 +155,7 @@ def test_kernels_without_the_arena_give_the_same_bits(project):
     """Every tensor in a buffer of its own: the memory plan changes no number."""
     model, directory = project
     printed = call(build_harness(model, directory, "-O2"), "steps", 0, input=stream(model))
-    source = model.source
+    source = model.planned
     values = {**source.frozen, **{slot.name: slot.value for slot in source.slots}}
     interpreter = Interpreter(source.train.step, values)
     losses = []

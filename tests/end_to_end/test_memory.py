@@ -75,7 +75,7 @@ def test_the_report_bounds_what_the_device_uses(kind, scheme, classes, tmp_path)
 @pytest.mark.parametrize(("kind", "scheme", "classes"), MODELS)
 def test_no_buffer_is_overwritten_while_it_is_needed(kind, scheme, classes):
     """The planner's own checker, and one that knows no live ranges: it replays the program."""
-    source = roomy(kind, scheme, classes).source
+    source = roomy(kind, scheme, classes).planned
     for planned in (source.train, source.evaluate):
         check_plan(planned.buffers, planned.plan)
         assert planned.plan.total_bytes <= source.arena_bytes
@@ -92,7 +92,7 @@ def test_the_arena_is_no_larger_than_the_peak_that_the_order_proves(net, scheme)
     path = SCHEMES / f"{net}-{scheme}.json"
     options = {"scheme": path if path.exists() else scheme, "classes": 10, "sram_bytes": ALL_SRAM}
     compiled_model = odt.compile(model(f"mcunet_int8/{net}-c17.onnx"), **options)
-    source, report = compiled_model.source, compiled_model.report
+    source, report = compiled_model.planned, compiled_model.report
     for planned in (source.train, source.evaluate):
         assert planned.step.peak_bytes == planned.plan.lower_bound_bytes
     assert source.train.step.rollback and source.train.step.backups

@@ -12,7 +12,7 @@ from tvm import relax
 from relay_passes.backward.split_parameters import channel_axis
 from relay_passes.ops.channels import ranges_of
 from tvm_ondevice_train.model import Model, TensorSpec
-from tvm_ondevice_train.scheme.channel_numbering import order_channels
+from tvm_ondevice_train.scheme.channel_numbering import number_channels
 
 CHANNELS = 8
 conv2d, relu = relax.op.nn.conv2d, relax.op.nn.relu
@@ -165,7 +165,7 @@ def random_subsets(model: Model, seed: int) -> dict[str, tuple[int, ...]]:
 def test_the_renumbered_model_computes_the_same(layers, quantized):
     model = model_of(layers, quantized)
     channels = random_subsets(model, 5)
-    ordered, renumbered, order = order_channels(model, channels)
+    ordered, renumbered, order = number_channels(model, channels)
     expected, found = output_of(layers, quantized), forward(ordered)
     assert order.axes
     if quantized:
@@ -180,7 +180,7 @@ def test_the_renumbered_model_computes_the_same(layers, quantized):
 def test_values_are_moved_as_the_order_says_and_ranges_never_grow(layers, seed):
     model = model_of(layers)
     channels = random_subsets(model, seed)
-    ordered, renumbered, order = order_channels(model, channels)
+    ordered, renumbered, order = number_channels(model, channels)
     for name, value in model.parameters.items():
         for axis, source in enumerate(order.axes.get(name, ())):
             value = value if source is None else np.take(value, source, axis)
@@ -197,7 +197,7 @@ def test_values_are_moved_as_the_order_says_and_ranges_never_grow(layers, seed):
 @pytest.mark.parametrize("layers", NETS, ids=lambda layers: layers.__name__)
 def test_the_models_own_input_and_output_keep_their_order(layers):
     model = model_of(layers)
-    _, _, order = order_channels(model, random_subsets(model, 1))
+    _, _, order = number_channels(model, random_subsets(model, 1))
     last = len(NETS[layers]) - 1
     assert order.axes.get("w0", (None, None))[1] is None
     assert order.axes.get(f"w{last}", (None, None))[0] is None
@@ -230,7 +230,7 @@ def test_the_models_own_input_and_output_keep_their_order(layers):
 def test_where_channels_can_be_moved_a_set_becomes_one_range_from_0(layers, name, is_free):
     model = model_of(layers)
     channels = {name: (1, 3)}
-    ordered, renumbered, order = order_channels(model, channels)
+    ordered, renumbered, order = number_channels(model, channels)
     assert renumbered == ({name: (0, 1)} if is_free else channels)
     assert bool(order.axes) == is_free
     assert (ordered is model) == (not is_free)
@@ -248,7 +248,7 @@ def test_where_channels_can_be_moved_a_set_becomes_one_range_from_0(layers, name
 )
 def test_two_sets_of_one_space_become_one_range_each(one, other, ranges):
     model = model_of(residual)
-    _, renumbered, _ = order_channels(model, {"w1": one, "w3": other})
+    _, renumbered, _ = number_channels(model, {"w1": one, "w3": other})
     assert [len(ranges_of(renumbered[name])) // 2 for name in ("w1", "w3")] == ranges
     assert any(chosen[0] == 0 for chosen in renumbered.values())
 
@@ -256,5 +256,5 @@ def test_two_sets_of_one_space_become_one_range_each(one, other, ranges):
 @pytest.mark.parametrize("channels", [{}, {"w1": (0, 1, 2)}])
 def test_what_is_in_order_is_left_alone(channels):
     model = model_of(chain)
-    ordered, renumbered, order = order_channels(model, channels)
+    ordered, renumbered, order = number_channels(model, channels)
     assert ordered is model and renumbered == channels and not order.axes

@@ -69,7 +69,7 @@ def test_the_ir_that_the_text_speaks_of_is_shown(told, line):
 
 
 def pixels(folder, name):
-    return np.asarray(Image.open(folder / f"memory_map_{name}.png").convert("RGB")).astype(int)
+    return np.asarray(Image.open(folder / f"arena_{name}.png").convert("RGB")).astype(int)
 
 
 def coloured(picture):

@@ -2,92 +2,43 @@
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import replace
 
 import numpy as np
 
-from relay_passes.graph import ALIGN, aligned_bytes
+from relay_passes.graph import ALIGN
 from relay_passes.memory.step import Task, Tensor, prediction
 
 from ..files.render import render
 from .c_printer import C_TYPES, HEADERS
 from .c_text import float_literal
-from .planned_step import ParameterSlot, PlannedStep, identifier
+from .names import identifier, plain
+from .planned_model import ParameterSlot, PlannedModel
+from .planned_step import PlannedStep
 
 
-@dataclass(frozen=True)
-class Source:
-    """Everything that the C of one model is made from.
-
-    graph : text that tells one forward from another, whatever kernels compute it.
-    train : its loss is known before the first update.
-    evaluate : its results are output and loss; what the output needs comes first.
-    """
-
-    name: str
-    graph: str
-    train: PlannedStep
-    evaluate: PlannedStep
-    frozen: Mapping[str, np.ndarray]
-    slots: tuple[ParameterSlot, ...]
-    constants: Mapping[str, np.ndarray]
-    input_shape: tuple[int, ...]
-    input_dtype: str
-    output_shape: tuple[int, ...]
-    target: Tensor
-    learning_rate: float
-    classes: int | None
-
-    @property
-    def arena_bytes(self) -> int:
-        return aligned_bytes(max(p.plan.total_bytes for p in (self.train, self.evaluate)))
-
-    @property
-    def arena_lower_bound_bytes(self) -> int:
-        """The most bytes that are live at once."""
-        return max(p.plan.lower_bound_bytes for p in (self.train, self.evaluate))
-
-    @cached_property
-    def model_hash(self) -> int:
-        """Tells apart models that cannot go on with each other's trained parameters.
-
-        Layout, names and first values of what trains, what is frozen, and the function of them;
-        not how training computes: backward, schedules, rollback, learning rate.
-        """
-        check = zlib.crc32(self.graph.encode())
-        trained = [(slot.name, slot.value) for slot in self.slots]
-        for kind, values in (("trained", trained), ("frozen", self.frozen.items())):
-            for name, value in values:
-                check = zlib.crc32(f"{kind} {name} {value.dtype} {value.shape}".encode(), check)
-                check = zlib.crc32(value.tobytes(), check)
-        return check
-
-
-def generate(source: Source) -> dict[str, str]:
-    """File name -> text. The same source gives the same bytes."""
-    return _Generator(source).files()
+def generate(model: PlannedModel) -> dict[str, str]:
+    """File name -> text. The same model gives the same bytes."""
+    return _Generator(model).files()
 
 
 class _Generator:
-    def __init__(self, source: Source):
-        self.source = replace(source, name=plain(source.name))
+    def __init__(self, model: PlannedModel):
+        self.model = replace(model, name=plain(model.name))
         self.taken: set[str] = set()  # names at file scope
         self.arrays = {
-            name: identifier(name, self.taken) for name in (*source.frozen, *source.constants)
+            name: identifier(name, self.taken) for name in (*model.frozen, *model.constants)
         }
-        self.fields = {slot.name: slot.field for slot in source.slots}
+        self.fields = {slot.name: slot.field for slot in model.slots}
         self.kernels: dict[str, str] = {}  # text of a kernel -> its C name
 
     def files(self) -> dict[str, str]:
-        source = self.source
-        output, loss = source.evaluate.step.results
-        evaluation = self._calls(source.evaluate)
-        forward = len(prediction(source.evaluate.step).tasks)
+        model = self.model
+        output, loss = model.evaluate.step.results
+        evaluation = self._calls(model.evaluate)
+        forward = len(prediction(model.evaluate.step).tasks)
         training = self._training_calls()
-        updating = min(index for index, _ in source.train.step.updates)
+        updating = min(index for index, _ in model.train.step.updates)
         calls = {
             "loss_first_calls": training[:updating],
             "update_calls": training[updating:],
@@ -96,32 +47,30 @@ class _Generator:
         }
         data = self._data()
         facts = {
-            "source": source,
-            "model_hash": f"0x{source.model_hash:08x}u",
+            "model": model,
+            "model_hash": f"0x{model.model_hash:08x}u",
             "arena_align": ALIGN,
-            "input_ctype": C_TYPES[source.input_dtype],
-            "target_ctype": C_TYPES[source.target.dtype],
-            "input_elements": int(np.prod(source.input_shape)),
-            "output_elements": int(np.prod(source.output_shape)),
-            "target_elements": int(np.prod(source.target.shape)),
-            "slots": [_slot(slot) for slot in source.slots],
-            "learning_rate": float_literal(source.learning_rate),
+            "input_ctype": C_TYPES[model.input_dtype],
+            "target_ctype": C_TYPES[model.target.dtype],
+            "input_elements": int(np.prod(model.input_shape)),
+            "output_elements": int(np.prod(model.output_shape)),
+            "target_elements": int(np.prod(model.target.shape)),
+            "slots": [_slot(slot) for slot in model.slots],
+            "learning_rate": float_literal(model.learning_rate),
             "arena_maps": [
                 (title, arena_map(planned))
-                for title, planned in (("training", source.train), ("evaluating", source.evaluate))
+                for title, planned in (("training", model.train), ("evaluating", model.evaluate))
             ],
             "headers": ["odt_check.h", *HEADERS],
             "kernels": [text.replace("@NAME@", name) for text, name in self.kernels.items()],
-            "train_input": source.train.input_offset,
-            "evaluate_input": source.evaluate.input_offset,
-            "train_loss": source.train.offset(source.train.step.results[0]),
-            "evaluate_loss": source.evaluate.offset(loss),
-            "output_offset": source.evaluate.offset(output),
-            "backups": [(self.fields[t.name], offset) for _, t, offset in source.train.backups],
-            "seeded": any(
-                t.role == "seed" for task in source.train.step.tasks for t in task.inputs
-            ),
-            "rollback": source.train.step.rollback,
+            "train_input": model.train.input_offset,
+            "evaluate_input": model.evaluate.input_offset,
+            "train_loss": model.train.offset(model.train.step.results[0]),
+            "evaluate_loss": model.evaluate.offset(loss),
+            "output_offset": model.evaluate.offset(output),
+            "backups": [(self.fields[t.name], offset) for _, t, offset in model.train.backups],
+            "seeded": any(t.role == "seed" for task in model.train.step.tasks for t in task.inputs),
+            "rollback": model.train.step.rollback,
             **calls,
         }
         return {
@@ -137,8 +86,8 @@ class _Generator:
 
     def _training_calls(self) -> list[str]:
         """Calls of the step, each update behind the backup of what it writes over."""
-        calls = self._calls(self.source.train)
-        for index, tensor, offset in self.source.train.backups:
+        calls = self._calls(self.model.train)
+        for index, tensor, offset in self.model.train.backups:
             field = f"odt->params.{self.fields[tensor.name]}"
             backup = f"memcpy(arena + {offset}, {field}, sizeof {field});"
             calls[index] = f"{backup}\n  {calls[index]}"
@@ -178,26 +127,20 @@ class _Generator:
     # -- constant data --------------------------------------------------------------------------
 
     def _data(self) -> str:
-        source = self.source
+        model = self.model
         used = {
             tensor.name
-            for planned in (source.train, source.evaluate)
+            for planned in (model.train, model.evaluate)
             for task in planned.step.tasks
             for tensor in task.inputs
         }
         arrays = [
             _array(self.arrays[name], value)
-            for name, value in (*source.frozen.items(), *source.constants.items())
+            for name, value in (*model.frozen.items(), *model.constants.items())
             if name in used
         ]
-        initial = [_array(f"initial_{slot.field}", slot.value) for slot in source.slots]
-        return render(__package__, "model_data.h", {"source": source, "arrays": arrays + initial})
-
-
-def plain(text: str) -> str:
-    """`text` as it may stand in a comment or a string of C; a model's names can be anything."""
-    legal = (c if c.isascii() and c.isprintable() and c not in '*?"\\' else "_" for c in text)
-    return "".join(legal)
+        initial = [_array(f"initial_{slot.field}", slot.value) for slot in model.slots]
+        return render(__package__, "model_data.h", {"model": model, "arrays": arrays + initial})
 
 
 def _slot(slot: ParameterSlot) -> dict:

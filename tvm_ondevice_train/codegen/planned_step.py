@@ -1,37 +1,16 @@
-"""Where everything of a compiled model lies: arena plans, trained parameters, constants."""
+"""A step and where each of its bytes lies in the arena."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
-from itertools import count
-
-import numpy as np
 
 from relay_passes.memory.step import Kernel, Step, Tensor
 
 from ..memory_plan import Buffer, MemoryPlan, check_plan, plan
 from .c_printer import CKernel, print_kernels
 from .shared_bytes import Place, own_places, reuse_in_place
-
-# what a parameter or a kernel must not be called in C: keywords of C and C++, names that the
-# generated code uses itself, and library functions that compilers know without a header
-_RESERVED = frozenset(
-    """
-    alignas alignof and asm auto bitand bitor bool break case catch char class compl const constexpr
-    continue decltype default delete do double else enum explicit export extern false float for
-    friend goto if inline int long mutable namespace new noexcept not nullptr operator or private
-    protected public register restrict return short signed sizeof static static_assert struct switch
-    template this throw true try typedef typeid typename union unsigned using virtual void volatile
-    wchar_t while xor
-    arena arena_bytes destination forward input learning_rate loss not_finite odt output params
-    place_input seed target
-    abs ceil cos erf exp floor index labs log main memcpy memmove memset pow printf round sin sqrt
-    tan tanh
-    """.split()
-)
-_RESERVED_PREFIXES = ("odt_", "ODT_", "initial_", "INT", "UINT")
 
 
 @dataclass(frozen=True)
@@ -123,64 +102,3 @@ def _buffer(name: str, members) -> Buffer:
 
 def workspace_name(index: int) -> str:
     return f"workspace of op {index}"
-
-
-@dataclass(frozen=True)
-class ParameterSlot:
-    """A trained parameter in ``odt_params_t``: byte offset, C field, value at the start."""
-
-    name: str
-    field: str
-    offset: int
-    value: np.ndarray
-
-
-def parameter_slots(values: dict[str, np.ndarray], trained) -> tuple[ParameterSlot, ...]:
-    """Trained parameters, four-byte elements first so that nothing is padded."""
-    ordered = sorted(trained, key=lambda name: -values[name].itemsize)
-    slots, offset, fields = [], 0, set()
-    for name in ordered:
-        slots.append(ParameterSlot(name, identifier(name, fields), offset, values[name]))
-        offset += values[name].nbytes
-    return tuple(slots)
-
-
-def identifier(name: str, taken: set[str]) -> str:
-    """A C identifier for `name` that is not in `taken`, which it joins."""
-    base = "".join(c if c.isalnum() and c.isascii() else "_" for c in name)
-    if not base[:1].isalpha() or base in _RESERVED or base.startswith(_RESERVED_PREFIXES):
-        base = f"p_{base}"
-    candidate, count = base, 1
-    while candidate in taken:
-        count += 1
-        candidate = f"{base}_{count}"
-    taken.add(candidate)
-    return candidate
-
-
-def merge_constants(*steps: Step, taken=()) -> tuple[tuple[Step, ...], dict[str, np.ndarray]]:
-    """The steps with constants of equal bytes under one name, and those constants.
-
-    taken : names that none of them may get.
-    """
-    free = filter(lambda name: name not in taken, (f"constant_{n}" for n in count()))
-    merged: dict[tuple, tuple[str, np.ndarray]] = {}
-    renamed = []
-    for step in steps:
-        names = {}
-        for name, value in step.constants.items():
-            key = (str(value.dtype), value.tobytes())
-            if key not in merged:
-                merged[key] = (next(free), value)
-            names[name] = merged[key][0]
-        renamed.append(_rename_constants(step, names))
-    return tuple(renamed), dict(merged.values())
-
-
-def _rename_constants(step: Step, names: Mapping[str, str]) -> Step:
-    def renamed(tensor: Tensor) -> Tensor:
-        return replace(tensor, name=names[tensor.name]) if tensor.role == "constant" else tensor
-
-    tasks = tuple(replace(task, inputs=tuple(map(renamed, task.inputs))) for task in step.tasks)
-    constants = {names[name]: value for name, value in step.constants.items()}
-    return replace(step, tasks=tasks, constants=constants)

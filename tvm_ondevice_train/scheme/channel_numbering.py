@@ -23,11 +23,11 @@ from relay_passes.ops.channels import ranges_of
 from ..model import Model
 from .channel_spaces import Spaces, channel_spaces
 
-MAX_SETS_TRIED = 5  # orders of the sets: 5! = 120
+MAX_SETS_TRIED = 5  # ranks of the sets: 5! = 120
 
 
 @dataclass(frozen=True)
-class ChannelOrder:
+class ChannelNumbering:
     """How the model was renumbered.
 
     axes : parameter name -> for each of its first two axes the original index of every position,
@@ -37,9 +37,9 @@ class ChannelOrder:
     axes: Mapping[str, tuple[np.ndarray | None, np.ndarray | None]]
 
 
-def order_channels(
+def number_channels(
     model: Model, channels: Mapping[str, Sequence[int]]
-) -> tuple[Model, dict[str, tuple[int, ...]], ChannelOrder]:
+) -> tuple[Model, dict[str, tuple[int, ...]], ChannelNumbering]:
     """Renumber `model` so that each weight's trained channels are as few ranges as possible.
 
     channels : weight name -> original numbers of the input channels that train.
@@ -56,18 +56,22 @@ def order_channels(
         space = spaces.of_channels(name, _axis(function, name))
         if space is not None:
             wanted.setdefault(space, []).append(tuple(chosen))
-    orders = {
-        space: order
+    numberings = {
+        space: numbering
         for space, sets in wanted.items()
-        if not np.array_equal(order := _order(spaces.extent[space], sets), np.arange(len(order)))
+        if not _is_identity(numbering := _numbering(spaces.extent[space], sets))
     }
     renumbered = {
-        name: _renumbered(chosen, orders.get(spaces.of_channels(name, _axis(function, name))))
+        name: _renumbered(chosen, numberings.get(spaces.of_channels(name, _axis(function, name))))
         for name, chosen in channels.items()
     }
-    axes = {name: spaces.orders_of(name, orders) for name in model.parameters}
+    axes = {name: spaces.numberings_of(name, numberings) for name in model.parameters}
     axes = {name: pair for name, pair in axes.items() if any(o is not None for o in pair)}
-    return _permuted(model, spaces, orders, axes), renumbered, ChannelOrder(axes)
+    return _permuted(model, spaces, numberings, axes), renumbered, ChannelNumbering(axes)
+
+
+def _is_identity(numbering: np.ndarray) -> bool:
+    return np.array_equal(numbering, np.arange(len(numbering)))
 
 
 def _axis(function, name: str) -> int:
@@ -81,7 +85,7 @@ def _renumbered(chosen, order) -> tuple[int, ...]:
     return tuple(int(i) for i in np.flatnonzero(np.isin(order, chosen)))
 
 
-def _order(extent: int, sets: list[tuple[int, ...]]) -> np.ndarray:
+def _numbering(extent: int, sets: list[tuple[int, ...]]) -> np.ndarray:
     """Original channel of each position: each set side by side, as far as that is possible."""
     distinct = sorted(set(sets), key=lambda s: (-len(s), s))
     first, others = distinct[:MAX_SETS_TRIED], distinct[MAX_SETS_TRIED:]
@@ -107,9 +111,9 @@ def _cost(order, sets) -> tuple[int, int]:
     return sum(len(ranges) for ranges in found), sum(ranges[0] > 0 for ranges in found)
 
 
-def _permuted(model: Model, spaces: Spaces, orders, axes) -> Model:
+def _permuted(model: Model, spaces: Spaces, numberings, axes) -> Model:
     """`model` with every value in its new order; its graph but for constants is the same."""
-    if not orders:
+    if not numberings:
         return model
     values = dict(model.parameters)
     for name, pair in axes.items():
@@ -120,9 +124,9 @@ def _permuted(model: Model, spaces: Spaces, orders, axes) -> Model:
     def rewrite(_emit, binding):
         value = binding.value
         moved = {
-            position: relax.const(np.take(constant(value.args[position]), orders[space], axis))
+            position: relax.const(np.take(constant(value.args[position]), numberings[space], axis))
             for position, axis, space in spaces.constants.get(binding.var, ())
-            if space in orders
+            if space in numberings
         }
         if not moved:
             return value

@@ -33,9 +33,9 @@ class Spaces:
         """The space of a weight's input channels, None if it is fixed."""
         return self.parameters.get(name, (None, None))[axis]
 
-    def orders_of(self, name: str, orders: Mapping[int, np.ndarray]):
-        """What `orders` (by space) mean for the two axes of a parameter."""
-        return tuple(orders.get(space) for space in self.parameters.get(name, (None, None)))
+    def numberings_of(self, name: str, numberings: Mapping[int, np.ndarray]):
+        """What `numberings` (by space) mean for the two axes of a parameter."""
+        return tuple(numberings.get(space) for space in self.parameters.get(name, (None, None)))
 
 
 def channel_spaces(function: relax.Function) -> Spaces:

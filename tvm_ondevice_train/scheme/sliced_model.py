@@ -11,7 +11,7 @@ from relay_passes.backward.split_parameters import SplitParameters, channel_axis
 
 from ..model import Model
 from .channel_choice import choose_channels
-from .channel_numbering import order_channels
+from .channel_numbering import number_channels
 from .slices import Slice
 from .update_scheme import UpdateScheme
 
@@ -34,7 +34,7 @@ def slice_model(model: Model, scheme: UpdateScheme) -> SlicedModel:
     scheme : as `scheme.resolve` gave it.
     """
     channels = choose_channels(scheme, model)
-    ordered, channels, order = order_channels(model, channels)
+    ordered, channels, order = number_channels(model, channels)
     function = ordered.module["main"]
     parameters = {p.name: p for p in function.params}
     slices = {}

@@ -96,7 +96,7 @@ class Recorder(Tuning):
 
 def tasks_of(compiled: CompiledModel, recorder: Recorder) -> list[Task]:
     """One task for each different kernel that `recorder` saw while `compiled` was made."""
-    source = compiled.source
+    source = compiled.planned
     values = {**source.frozen, **source.constants, **{s.name: s.value for s in source.slots}}
     uses = [
         (planned.kernels[op.kernel].text, op, room, planned is source.train)

@@ -7,7 +7,7 @@ import tvm
 from structure import assert_same
 from tvm import relax
 
-from relay_passes.backward.trim_gradients import narrow_gradients
+from relay_passes.backward.trim_gradients import trim_gradients
 from relay_passes.ops.channels import indices_of, take_channels
 from relay_passes.ops.convolution import conv2d_weight_grad
 from relay_passes.ops.registry import call
@@ -31,7 +31,7 @@ def whole(adjoint, data, shape=WEIGHT, groups: int = 1):
 
 
 def narrowed(module: tvm.IRModule) -> tvm.IRModule:
-    return tvm.IRModule({"main": narrow_gradients(module["main"])})
+    return tvm.IRModule({"main": trim_gradients(module["main"])})
 
 
 def of_floats(emit, dy, x):

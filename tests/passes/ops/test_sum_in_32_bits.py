@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from relay_passes.ops.sum_in_32_bits import narrow_sum
+from relay_passes.ops.sum_in_32_bits import sum_in_32_bits
 
 A, B = np.meshgrid(np.arange(-128, 128), np.arange(-128, 128))
 zero_points = st.integers(-128, 127)
@@ -38,7 +38,7 @@ def check(form, left, right, shift, zero_points, bounds=None):
 @given(factors, factors, st.tuples(*[zero_points] * 3))
 def test_a_form_gives_every_code(left, right, zero_points):
     numbers = round(left * 2**25), round(right * 2**25), 25, zero_points
-    form = narrow_sum(*numbers)
+    form = sum_in_32_bits(*numbers)
     if form is not None:
         check(form, *numbers)
 
@@ -47,7 +47,7 @@ def test_a_form_gives_every_code(left, right, zero_points):
 @given(factors, factors, st.tuples(*[zero_points] * 3), st.integers(0, 2**31))
 def test_a_form_keeps_the_bounds_of_an_activation(left, right, zero_points, width):
     numbers = round(left * 2**25), round(right * 2**25), 25, zero_points, (1, 1 + width)
-    form = narrow_sum(*numbers)
+    form = sum_in_32_bits(*numbers)
     if form is not None:
         check(form, *numbers)
 
@@ -64,9 +64,9 @@ def test_a_form_keeps_the_bounds_of_an_activation(left, right, zero_points, widt
 def test_there_is_a_form(left, right, zero_points):
     numbers = left, right, 28, zero_points
     for bounds in (None, (1, 2**62), (0, 20 << 28)):
-        check(narrow_sum(*numbers, bounds), *numbers, bounds)
+        check(sum_in_32_bits(*numbers, bounds), *numbers, bounds)
 
 
 def test_ties_both_up_and_down_have_none():
     """Halves are rounded to even: no constant can do that."""
-    assert narrow_sum(2**27, 2**28, 28, (0, 0, 0)) is None
+    assert sum_in_32_bits(2**27, 2**28, 28, (0, 0, 0)) is None

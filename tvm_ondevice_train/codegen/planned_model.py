@@ -1,0 +1,113 @@
+"""Everything that the C of one model is made from: planned steps, parameters, constants."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import count
+
+import numpy as np
+
+from relay_passes.graph import aligned_bytes
+from relay_passes.memory.step import Step, Tensor
+
+from .names import identifier
+from .planned_step import PlannedStep
+
+
+@dataclass(frozen=True)
+class ParameterSlot:
+    """A trained parameter in ``odt_params_t``: byte offset, C field, value at the start."""
+
+    name: str
+    field: str
+    offset: int
+    value: np.ndarray
+
+
+def parameter_slots(values: dict[str, np.ndarray], trained) -> tuple[ParameterSlot, ...]:
+    """Trained parameters, four-byte elements first so that nothing is padded."""
+    ordered = sorted(trained, key=lambda name: -values[name].itemsize)
+    slots, offset, fields = [], 0, set()
+    for name in ordered:
+        slots.append(ParameterSlot(name, identifier(name, fields), offset, values[name]))
+        offset += values[name].nbytes
+    return tuple(slots)
+
+
+@dataclass(frozen=True)
+class PlannedModel:
+    """Everything that the C of one model is made from.
+
+    graph : text that tells one forward from another, whatever kernels compute it.
+    train : its loss is known before the first update.
+    evaluate : its results are output and loss; what the output needs comes first.
+    """
+
+    name: str
+    graph: str
+    train: PlannedStep
+    evaluate: PlannedStep
+    frozen: Mapping[str, np.ndarray]
+    slots: tuple[ParameterSlot, ...]
+    constants: Mapping[str, np.ndarray]
+    input_shape: tuple[int, ...]
+    input_dtype: str
+    output_shape: tuple[int, ...]
+    target: Tensor
+    learning_rate: float
+    classes: int | None
+
+    @property
+    def arena_bytes(self) -> int:
+        return aligned_bytes(max(p.plan.total_bytes for p in (self.train, self.evaluate)))
+
+    @property
+    def arena_lower_bound_bytes(self) -> int:
+        """The most bytes that are live at once."""
+        return max(p.plan.lower_bound_bytes for p in (self.train, self.evaluate))
+
+    @cached_property
+    def model_hash(self) -> int:
+        """Tells apart models that cannot go on with each other's trained parameters.
+
+        Layout, names and first values of what trains, what is frozen, and the function of them;
+        not how training computes: backward, schedules, rollback, learning rate.
+        """
+        check = zlib.crc32(self.graph.encode())
+        trained = [(slot.name, slot.value) for slot in self.slots]
+        for kind, values in (("trained", trained), ("frozen", self.frozen.items())):
+            for name, value in values:
+                check = zlib.crc32(f"{kind} {name} {value.dtype} {value.shape}".encode(), check)
+                check = zlib.crc32(value.tobytes(), check)
+        return check
+
+
+def merge_constants(*steps: Step, taken=()) -> tuple[tuple[Step, ...], dict[str, np.ndarray]]:
+    """The steps with constants of equal bytes under one name, and those constants.
+
+    taken : names that none of them may get.
+    """
+    free = filter(lambda name: name not in taken, (f"constant_{n}" for n in count()))
+    merged: dict[tuple, tuple[str, np.ndarray]] = {}
+    renamed = []
+    for step in steps:
+        names = {}
+        for name, value in step.constants.items():
+            key = (str(value.dtype), value.tobytes())
+            if key not in merged:
+                merged[key] = (next(free), value)
+            names[name] = merged[key][0]
+        renamed.append(_rename_constants(step, names))
+    return tuple(renamed), dict(merged.values())
+
+
+def _rename_constants(step: Step, names: Mapping[str, str]) -> Step:
+    def renamed(tensor: Tensor) -> Tensor:
+        return replace(tensor, name=names[tensor.name]) if tensor.role == "constant" else tensor
+
+    tasks = tuple(replace(task, inputs=tuple(map(renamed, task.inputs))) for task in step.tasks)
+    constants = {names[name]: value for name, value in step.constants.items()}
+    return replace(step, tasks=tasks, constants=constants)
