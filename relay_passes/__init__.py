@@ -3,38 +3,33 @@
 They compose with TVM's own passes in a `tvm.transform.Sequential`.
 """
 
-from .backward.eliminate_dead_gradients import EliminateDeadGradients
-from .backward.integer_gradients import IntegerGradients
-from .backward.narrow_adjoints import NarrowAdjoints
-from .backward.sparse_backward import SparseBackward
-from .backward.split_parameters import SplitParameters
-from .kernels.attributes import MergeKernels
-from .kernels.fuse_prologue import FusePrologue
-from .kernels.lower_qdq import LowerQDQ
-from .memory.in_place import InPlace
-from .memory.read_step import read_step
-from .memory.reorder_for_memory import ReorderForMemory
-from .microkernels.select import SelectMicrokernels
-from .pipeline import lowering
-from .schedule.default_schedule import DefaultSchedule
-from .schedule.lower_to_loops import LowerToLoops
-from .within_memory import with_less_scratch
+from importlib import import_module
 
-__all__ = [
-    "DefaultSchedule",
-    "EliminateDeadGradients",
-    "FusePrologue",
-    "InPlace",
-    "IntegerGradients",
-    "LowerQDQ",
-    "LowerToLoops",
-    "MergeKernels",
-    "NarrowAdjoints",
-    "ReorderForMemory",
-    "SelectMicrokernels",
-    "SparseBackward",
-    "SplitParameters",
-    "lowering",
-    "read_step",
-    "with_less_scratch",
-]
+_HOMES = {
+    "DefaultSchedule": "schedule.default_schedule",
+    "EliminateDeadGradients": "backward.eliminate_dead_gradients",
+    "FusePrologue": "kernels.fuse_prologue",
+    "InPlace": "memory.in_place",
+    "IntegerGradients": "backward.integer_gradients",
+    "LowerQDQ": "kernels.lower_qdq",
+    "LowerToLoops": "schedule.lower_to_loops",
+    "MergeKernels": "kernels.attributes",
+    "NarrowAdjoints": "backward.narrow_adjoints",
+    "ReorderForMemory": "memory.reorder_for_memory",
+    "SelectMicrokernels": "microkernels.select",
+    "SparseBackward": "backward.sparse_backward",
+    "SplitParameters": "backward.split_parameters",
+    "lowering": "pipeline",
+    "read_step": "memory.read_step",
+    "with_less_scratch": "within_memory",
+}
+
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name: str):
+    """Import on first use: loading TVM takes seconds, and `optimizers` does not need it."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = getattr(import_module(f".{_HOMES[name]}", __name__), name)
+    return globals()[name]

@@ -88,6 +88,16 @@ def loss_of(function: relax.Function) -> relax.Var:
     return result.fields[0] if isinstance(result, relax.Tuple) else result
 
 
+def updated_by(function: relax.Function) -> list[str]:
+    """Parameters whose new versions a training step returns behind the loss, in that order.
+
+    The attributes ``trained_parameters`` and ``optimizer_states`` name them.
+    """
+    attrs = function.attrs or {}
+    kinds = "trained_parameters", "optimizer_states"
+    return [str(name) for kind in kinds for name in attrs.get(kind, ())]
+
+
 def ancestors_of(function: relax.Function, var: relax.Var) -> set[relax.Var]:
     """`var` and every variable that it is computed from."""
     values = {b.var: b.value for b in bindings_of(function)}

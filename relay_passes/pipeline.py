@@ -18,6 +18,7 @@ from .memory.in_place import InPlace
 from .memory.reorder_for_memory import ReorderForMemory
 from .microkernels.select import SelectMicrokernels
 from .ops.precision import FORMATS
+from .optimizers import Optimizer
 from .schedule.default_schedule import DefaultSchedule
 from .schedule.lower_to_loops import LowerToLoops
 from .verify import verify
@@ -26,15 +27,17 @@ STEP_ROLES = ("input", "target", "learning_rate", "seed")
 EVALUATION_ROLES = STEP_ROLES[:2]
 
 
-def differentiation(trained, backward: str = "int16") -> list[tvm.transform.Pass]:
+def differentiation(
+    trained, backward: str = "int16", optimizer: Optimizer | None = None
+) -> list[tvm.transform.Pass]:
     """From a loss function to a training step.
 
-    trained : what `SparseBackward` takes.
+    trained, optimizer : what `SparseBackward` takes.
     backward : the format of adjoints: "float32", "int16", or one of `ops.precision.FORMATS`.
     """
     return [
         # differentiate, for what trains
-        SparseBackward(trained),
+        SparseBackward(trained, optimizer),
         # compute and save no more than that needs
         EliminateDeadGradients(),
         # if wanted, integer arithmetic, and adjoints in fewer bits

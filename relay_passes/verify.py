@@ -7,7 +7,7 @@ from collections.abc import Collection
 import tvm
 from tvm import relax
 
-from .graph import bindings_of, op_name, shape_of
+from .graph import bindings_of, op_name, shape_of, updated_by
 from .tir import tirx
 
 KERNEL, RESHAPE = "relax.call_tir", "relax.reshape"
@@ -20,7 +20,7 @@ def verify(module: tvm.IRModule, name: str, trained: Collection[str] = ()) -> No
     * The module is well-formed in TVM's sense.
     * Every operator of ``main`` can become a kernel; once there are kernels, there is none but
       their calls and reshapes.
-    * ``trained_parameters`` names each of `trained`, whose new versions follow the first result:
+    * Each of `trained` is updated (see `updated_by`), and new versions follow the first result:
       computed, of the parameter's shape, from a gradient of its shape.
     """
     try:
@@ -45,7 +45,7 @@ def _check_operators(module, function, name: str) -> None:
 
 
 def _check_updates(function, name: str, trained: Collection[str]) -> None:
-    names = [str(n) for n in (function.attrs or {}).get("trained_parameters", ())]
+    names = updated_by(function)
     if not names and not trained:
         return
     values = {b.var: b.value for b in bindings_of(function)}

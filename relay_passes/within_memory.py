@@ -12,6 +12,7 @@ from tvm_ffi import StructuralKey
 from .graph import aligned_bytes
 from .memory.read_step import read_step
 from .memory.step import Step
+from .optimizers import Optimizer
 from .pipeline import (
     EVALUATION_ROLES,
     STEP_ROLES,
@@ -66,16 +67,22 @@ class Lowering:
         self.scheduled: dict[tuple, tirx.PrimFunc] = {}
 
     def training(
-        self, loss: tvm.IRModule, trained: Collection[str], backward: str, rollback: bool
+        self,
+        loss: tvm.IRModule,
+        trained: Collection[str],
+        backward: str,
+        rollback: bool,
+        optimizer: Optimizer | None = None,
     ) -> Step:
         """``main(input, target, parameters...) -> loss`` to the step that trains `trained`.
 
         backward : a format of `differentiation`, or `AUTO`.
+        optimizer : see `SparseBackward`.
         rollback : see `ReorderForMemory`. It takes no scratch from a kernel and decides no format.
         """
 
         def lowered(format: str) -> _Lowered:
-            passes = differentiation(list(trained), format)
+            passes = differentiation(list(trained), format, optimizer)
             return self._fitted(self._lowered(loss, STEP_ROLES, passes, trained))
 
         found = lowered("int16" if backward == AUTO else backward)

@@ -24,9 +24,11 @@ from ..graph import (
 )
 from ..ops.channels import indices_of, take_channels
 from ..ops.masks import INT8_MAX
+from ..ops.optimizer import optimizer_step
 from ..ops.quantized import BIAS_LIMIT
 from ..ops.registry import attributes, without_gradient
-from ..ops.update import sgd_update, sgd_update_codes
+from ..ops.update import real_value, sgd_update, sgd_update_codes
+from ..optimizers import SGD, Inputs, Optimizer, inputs_of
 from .split_parameters import SplitParameters, merged_with_frozen
 from .trim_gradients import trim_gradients
 
@@ -35,14 +37,16 @@ LOSS = "main"
 
 @tvm.transform.module_pass(opt_level=0, name="SparseBackward")
 class SparseBackward:
-    """Differentiate the loss with respect to the trained parameters and update them by SGD.
+    """Differentiate the loss with respect to the trained parameters and update them.
 
     Before: ``main(input, target, p0, p1, ...) -> loss``, one dataflow block, the loss a float32
     scalar. A trained parameter is float32, or int8/int32 read only through one `dequantize`.
     After: ``main(input, target, learning_rate, seed, p0, ...) -> (loss, updated...)``; the updated
     parameters follow the order of the parameters and the attribute ``trained_parameters`` names
-    them. Nothing is computed that no update needs: no gradient of a frozen parameter, and no
-    adjoint below the first trained one.
+    them. Further hyper-parameters and states of the optimizer are arguments behind the parameters;
+    the new states are results behind the updated parameters, in the order of ``optimizer_states``.
+    Nothing is computed that no update needs: no gradient of a frozen parameter, and no adjoint
+    below the first trained one.
 
     Quantized parameters are differentiated in the real domain: `dequantize(w)` stands for a
     float32 leaf while TVM's `Gradient` runs, and is put back afterwards. A weight that trains on a
@@ -53,6 +57,7 @@ class SparseBackward:
     ----------
     scheme : what trains: names of parameters; or name -> ascending input channels, None for all of
         them; or an `UpdateScheme` that trains parameters in whole.
+    optimizer : how they follow their gradients, see `optimizers`.
 
     Examples
     --------
@@ -76,7 +81,8 @@ class SparseBackward:
             return (loss, updated)
     """
 
-    def __init__(self, scheme):
+    def __init__(self, scheme, optimizer: Optimizer | None = None):
+        self.optimizer = SGD() if optimizer is None else optimizer
         names = _names_of(scheme)
         self.trained = dict(names if isinstance(names, Mapping) else dict.fromkeys(names))
 
@@ -89,7 +95,8 @@ class SparseBackward:
         _check_gradients(dependent)
         opened, outside = _open_leaves(function, leaves, dependent)
         differentiated = _differentiate(function, opened, leaves)
-        step = _append_updates(function, differentiated, outside, dependent, leaves)
+        updates = _Updates(self.optimizer, function, leaves)
+        step = _append_updates(function, differentiated, outside, dependent, updates)
         step = tvm.IRModule({LOSS: step})
         step = relax.transform.CanonicalizeBindings()(step)  # no aliases between a gradient and us
         step = tvm.IRModule({LOSS: trim_gradients(step[LOSS])})
@@ -195,19 +202,16 @@ def _differentiate(function, opened, leaves) -> relax.Function:
     return module[LOSS + "_adjoint"]
 
 
-def _append_updates(function, differentiated, outside, dependent, leaves) -> relax.Function:
-    """Bind what lies `outside` again, add the optimizer, return the new parameters."""
+def _append_updates(function, differentiated, outside, dependent, updates) -> relax.Function:
+    """Bind what lies `outside` again, add the `updates`, return the new parameters and states."""
     count = len(function.params)
-    learning_rate = relax.Var("learning_rate", relax.TensorType((), "float32"))
-    seed = relax.Var("seed", relax.TensorType((), "uint32"))
-    params = [*function.params[:2], learning_rate, seed, *function.params[2:]]
     renamed = Renamer(dict(zip(differentiated.params[:count], function.params, strict=True)))
     arguments = dict(zip(outside, differentiated.params[count:], strict=True))
     copies = iter(bindings_of(differentiated))
     copied = {binding.var for binding in dependent}
 
     def ordered():
-        for leaf in leaves:
+        for leaf in updates.leaves:
             yield from filter(None, (leaf.merge, leaf.decode))
         for binding in bindings_of(function):
             if binding.var in copied:
@@ -221,15 +225,9 @@ def _append_updates(function, differentiated, outside, dependent, leaves) -> rel
             value = builder.emit(renamed(binding.value))
             renamed.vars |= {binding.var: value, arguments.get(binding.var, binding.var): value}
         loss, gradients = _results(differentiated, renamed)
-        updated = [
-            builder.emit_output(_update(builder, leaf, gradient, learning_rate, seed))
-            for leaf, gradient in zip(leaves, gradients, strict=True)
-        ]
-        return relax.Tuple([builder.emit_output(loss), *updated])
+        return relax.Tuple([builder.emit_output(loss), *updates.emit(builder, gradients)])
 
-    return function_of(params, body).with_attr(
-        "trained_parameters", [leaf.parameter.name for leaf in leaves]
-    )
+    return function_of(updates.params, body).with_attrs(updates.attributes)
 
 
 def _results(differentiated, renamed):
@@ -242,30 +240,87 @@ def _results(differentiated, renamed):
     return renamed(loss), [renamed(g) for g in gradients.fields]
 
 
-def _update(builder, leaf, gradient, learning_rate, seed) -> relax.Call:
-    parameter, rows = leaf.parameter, None
-    if leaf.merge:
-        attrs = attributes(leaf.merge.value)
-        gradient = builder.emit(take_channels(gradient, attrs["ranges"], attrs["axis"]))
-        rows = indices_of(attrs["ranges"]) if attrs["axis"] == 0 else None
+class _Updates:
+    """What an optimizer adds to a function: arguments, updates of its `leaves`, new states."""
+
+    def __init__(self, optimizer: Optimizer, function: relax.Function, leaves: list[_Leaf]):
+        self.optimizer, self.leaves = optimizer, leaves
+        own = function.params[2:]
+        names = [leaf.parameter.name for leaf in leaves]
+        inputs: Inputs = inputs_of(optimizer, names, [p.name for p in own])
+        scalar = relax.TensorType((), "float32")
+        self.learning_rate = relax.Var("learning_rate", scalar)
+        self.seed = relax.Var("seed", relax.TensorType((), "uint32"))
+        self.hyper = {name: relax.Var(called, scalar) for name, called in inputs.hyper.items()}
+        self.states = [
+            {
+                name: relax.Var(called, relax.TensorType(shape_of(leaf.parameter), "float32"))
+                for name, called in inputs.states[leaf.parameter.name].items()
+            }
+            for leaf in leaves
+        ]
+        states = [var for one in self.states for var in one.values()]
+        further = [*self.hyper.values(), *states]
+        self.params = [*function.params[:2], self.learning_rate, self.seed, *own, *further]
+        self.attributes = {"trained_parameters": names}
+        if states:
+            self.attributes["optimizer_states"] = [var.name for var in states]
+
+    def emit(self, builder, gradients) -> list[relax.Var]:
+        """The updated parameters, then the new states, as results of the function."""
+        updated, new_states = [], []
+        for leaf, gradient, states in zip(self.leaves, gradients, self.states, strict=True):
+            rows = None
+            if leaf.merge:
+                attrs = attributes(leaf.merge.value)
+                gradient = builder.emit(take_channels(gradient, attrs["ranges"], attrs["axis"]))
+                rows = indices_of(attrs["ranges"]) if attrs["axis"] == 0 else None
+            direction, new = optimizer_step(
+                self.optimizer,
+                gradient,
+                lambda leaf=leaf, rows=rows: builder.emit(_real(leaf, rows)),
+                states,
+                self.hyper,
+                lambda value, is_state: (builder.emit_output if is_state else builder.emit)(value),
+            )
+            update = self._update(leaf, rows, direction)
+            updated.append(builder.emit_output(update))
+            new_states += new.values()
+        return [*updated, *new_states]
+
+    def _update(self, leaf: _Leaf, rows, direction: relax.Var) -> relax.Call:
+        parameter = leaf.parameter
+        if leaf.decode is None:
+            return sgd_update(parameter, direction, self.learning_rate)
+        return sgd_update_codes(
+            parameter,
+            direction,
+            self.learning_rate,
+            self.seed,
+            relax.const(_inverse_scale(leaf, rows)),
+            limit=INT8_MAX if dtype_of(parameter) == "int8" else BIAS_LIMIT,
+            salt=zlib.crc32(parameter.name.encode()),
+        )
+
+
+def _real(leaf: _Leaf, rows) -> relax.Expr:
+    """The float32 values of what trains."""
     if leaf.decode is None:
-        return sgd_update(parameter, gradient, learning_rate)
-    return sgd_update_codes(
-        parameter,
-        gradient,
-        learning_rate,
-        seed,
-        relax.const(_inverse_scale(leaf, rows)),
-        limit=INT8_MAX if dtype_of(parameter) == "int8" else BIAS_LIMIT,
-        salt=zlib.crc32(parameter.name.encode()),
-    )
+        return leaf.parameter
+    return real_value(leaf.parameter, relax.const(_scale(leaf, rows).astype(np.float32)))
 
 
-def _inverse_scale(leaf, rows) -> np.ndarray:
+def _inverse_scale(leaf: _Leaf, rows) -> np.ndarray:
     """1 / scale of each trained row, float32; 0 for a dead channel."""
-    whole = leaf.merge.var if leaf.merge else leaf.parameter
-    scale = np.asarray(constant(leaf.decode.value.args[1]), np.float64)
+    scale = _scale(leaf, rows)
     with np.errstate(divide="ignore"):
         inverse = np.where(scale > np.finfo(np.float32).tiny, 1.0 / scale, 0.0)
-    inverse = np.broadcast_to(inverse, shape_of(whole)[:1]).astype(np.float32)
-    return inverse if rows is None else inverse[rows]
+    return inverse.astype(np.float32)
+
+
+def _scale(leaf: _Leaf, rows) -> np.ndarray:
+    """Scale of each trained row, float64."""
+    whole = leaf.merge.var if leaf.merge else leaf.parameter
+    scale = np.asarray(constant(leaf.decode.value.args[1]), np.float64)
+    scale = np.broadcast_to(scale, shape_of(whole)[:1])
+    return scale if rows is None else scale[rows]

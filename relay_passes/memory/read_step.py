@@ -8,7 +8,7 @@ import numpy as np
 import tvm
 from tvm import relax
 
-from ..graph import bindings_of, constant, dtype_of, main_of, op_name, shape_of
+from ..graph import bindings_of, constant, dtype_of, main_of, op_name, shape_of, updated_by
 from ..kernels.attributes import macs
 from .in_place import in_place_pairs, parameters_read, reason_for_plain_loops, workspace_bytes
 from .step import Kernel, Step, Task, Tensor, in_valid_order
@@ -17,9 +17,9 @@ from .step import Kernel, Step, Task, Tensor, in_valid_order
 def read_step(module: tvm.IRModule, roles: tuple[str, ...] = ()) -> Step:
     """Read ``module["main"]``, lowered by `relay_passes.lowering`, as a `Step`.
 
-    Attributes of ``main`` that it reads: ``trained_parameters``, names of the parameters that the
-    results behind the first are new versions of; ``rollback``, ``peak_bytes`` and ``backward``,
-    which become those of the step.
+    Attributes of ``main`` that it reads: those of `updated_by`, which name what the results behind
+    the first are new versions of; ``rollback``, ``peak_bytes`` and ``backward``, which become those
+    of the step.
 
     roles : role of each leading argument; the other arguments are parameters.
     """
@@ -73,10 +73,10 @@ class _Reader:
 
     def _versions(self) -> dict:
         """(call, number of the result) of each update -> the new version of its parameter."""
-        names = self.attrs.get("trained_parameters", ())
+        names = updated_by(self.function)
         parameters = {t.name: t for t in self.tensors.values() if t.role == "parameter"}
         return {
-            self._origin(var): _next_version(parameters[str(name)])
+            self._origin(var): _next_version(parameters[name])
             for var, name in zip(self.results[1:] if names else (), names, strict=True)
         }
 

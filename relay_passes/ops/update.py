@@ -1,4 +1,4 @@
-"""Stochastic gradient descent, in place, in the real domain.
+"""New values of parameters, in place, in the real domain: against a direction (see `Optimizer`).
 
 With s the scale, ``W = s * W_q``: ``W <- W - lr * dL/dW`` is ``W_q <- W_q - lr * (dL/dW) / s``,
 which is the paper's quantization-aware scaling (Lin et al. 2022, eq. 4). Codes are rounded
@@ -9,16 +9,17 @@ from __future__ import annotations
 
 from tvm import relax, te
 
+from ..graph import shape_of
 from ..tir import tirx
 from .registry import call, like_first, register
 
 
-def sgd_update(parameter, gradient, learning_rate) -> relax.Call:
-    """float32: ``parameter - learning_rate * gradient``; `learning_rate` is a 0-d tensor."""
-    return call("sgd_update", parameter, gradient, learning_rate)
+def sgd_update(parameter, direction, learning_rate) -> relax.Call:
+    """float32: ``parameter - learning_rate * direction``; `learning_rate` is a 0-d tensor."""
+    return call("sgd_update", parameter, direction, learning_rate)
 
 
-def sgd_update_codes(codes, gradient, learning_rate, seed, inverse_scale, *, limit, salt):
+def sgd_update_codes(codes, direction, learning_rate, seed, inverse_scale, *, limit, salt):
     """Codes of the updated parameter.
 
     `inverse_scale` is a vector along axis 0 (1 / s, 0 where s is 0). `seed` is a 0-d uint32
@@ -26,19 +27,31 @@ def sgd_update_codes(codes, gradient, learning_rate, seed, inverse_scale, *, lim
     it decides the rounding, so that no order of execution changes it. Codes stay
     within ``-limit - 1 ... limit``.
     """
-    operands = codes, gradient, learning_rate, seed, inverse_scale
+    operands = codes, direction, learning_rate, seed, inverse_scale
     return call("sgd_update_codes", *operands, limit=limit, salt=salt)
 
 
+def real_value(codes, scale) -> relax.Call:
+    """float32: each of `codes` times `scale`, a vector along axis 0."""
+    return call("real_value", codes, scale)
+
+
 @register("sgd_update", like_first)
-def _update(_attrs, parameter, gradient, learning_rate):
+def _update(_attrs, parameter, direction, learning_rate):
     return te.compute(
-        parameter.shape, lambda *i: parameter(*i) - learning_rate() * gradient(*i), name="updated"
+        parameter.shape, lambda *i: parameter(*i) - learning_rate() * direction(*i), name="updated"
+    )
+
+
+@register("real_value", lambda expr: relax.TensorType(shape_of(expr.args[0]), "float32"))
+def _real_value(_attrs, codes, scale):
+    return te.compute(
+        codes.shape, lambda *i: codes(*i).astype("float32") * scale[i[0]], name="value"
     )
 
 
 @register("sgd_update_codes", like_first)
-def _update_codes(attrs, codes, gradient, learning_rate, seed, inverse_scale):
+def _update_codes(attrs, codes, direction, learning_rate, seed, inverse_scale):
     shape = [int(n) for n in codes.shape]
 
     def flat(index):
@@ -48,7 +61,7 @@ def _update_codes(attrs, codes, gradient, learning_rate, seed, inverse_scale):
         return position
 
     def element(*i):
-        step = gradient(*i) * (learning_rate() * inverse_scale[i[0]])
+        step = direction(*i) * (learning_rate() * inverse_scale[i[0]])
         new_code = tirx.call_pure_extern(
             "int32",
             "odt_update_code",

@@ -1,0 +1,93 @@
+"""The arithmetic of an optimizer as operators: one for each state, and one for the direction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from tvm import relax, te
+
+from ..graph import shape_of
+from ..optimizers import OPTIMIZERS, Optimizer
+from ..tir import tirx
+from .registry import call, register
+
+DIRECTION = "direction"
+_GRADIENT, _VALUE = "gradient", "value"
+_REGISTERED: set[str] = set()  # names of operators
+
+
+def optimizer_step(
+    optimizer: Optimizer,
+    gradient: relax.Var,
+    value: Callable[[], relax.Expr],
+    states: Mapping[str, relax.Var],
+    hyper: Mapping[str, relax.Var],
+    emit: Callable[[relax.Expr, bool], relax.Var],
+) -> tuple[relax.Var, dict[str, relax.Var]]:
+    """The direction of `optimizer`, and its new states by name, emitted as they are needed.
+
+    Of the operands each operator gets those that its arithmetic reads.
+
+    value : gives the real value of what trains; called where it is read.
+    states, hyper : tensors of the gradient's shape, and 0-d tensors, by name.
+    emit : (value, whether it is a new state) -> the variable that binds it.
+    """
+    operands = {_GRADIENT: lambda: gradient, _VALUE: value}
+    operands |= {name: (lambda var=var: var) for name, var in {**states, **hyper}.items()}
+
+    def result(name: str) -> relax.Var:
+        traced = {one: tirx.Var(one, "float32") for one in operands}
+        element = _element(optimizer, name, traced, list(hyper))
+        reads = [one for one, var in traced.items() if _occurs(var, element)]
+        if len(reads) == 1 and element.same_as(traced[reads[0]]):
+            return operands[reads[0]]()
+        read = _operator(optimizer.name, name, [operands[one]() for one in reads], reads)
+        return emit(read, name != DIRECTION)
+
+    new = {state.name: result(state.name) for state in optimizer.states}
+    operands |= {name: (lambda var=var: var) for name, var in new.items()}
+    return result(DIRECTION), new
+
+
+def _element(optimizer: Optimizer, name: str, operands: Mapping, hyper: Sequence[str]):
+    """What `optimizer` says of an element of result `name`, its operands by their names.
+
+    Those that it does not read may be missing.
+    """
+    unread = tirx.const(0, "float32")
+    arguments = (
+        *(operands.get(one, unread) for one in (_GRADIENT, _VALUE)),
+        {state.name: operands.get(state.name, unread) for state in optimizer.states},
+        {one: operands[one] for one in hyper},
+    )
+    if name == DIRECTION:
+        return optimizer.direction(*arguments)
+    return optimizer.next_states(*arguments)[name]
+
+
+def _occurs(var: tirx.Var, element) -> bool:
+    return any(var.same_as(used) for used in tirx.analysis.undefined_vars(element))
+
+
+def _operator(optimizer: str, result: str, operands: list, reads: list[str]) -> relax.Call:
+    name = f"{optimizer}_{result}"
+    if name not in _REGISTERED:
+        _REGISTERED.add(name)
+        infer = register(name, lambda expr: relax.TensorType(shape_of(expr.args[0]), "float32"))
+        infer(lambda attrs, *tensors: _compute(OPTIMIZERS[optimizer](), result, attrs, tensors))
+    return call(name, *operands, reads=reads)
+
+
+def _compute(optimizer: Optimizer, result: str, attrs: Mapping, tensors: Sequence[te.Tensor]):
+    """`result` of `tensors`, which are called ``attrs["reads"]``, the first of the result's shape."""
+    names = [str(name) for name in attrs["reads"]]
+    kept = {one.name for one in optimizer.described()}
+
+    def element(*index):
+        operands = {
+            name: tensor() if name in kept else tensor(*index)
+            for name, tensor in zip(names, tensors, strict=True)
+        }
+        return _element(optimizer, result, operands, [name for name in names if name in kept])
+
+    return te.compute(tensors[0].shape, element, name=result)

@@ -1,0 +1,21 @@
+"""Optimizers: how trained values follow their gradients. A file each; importing enters them all.
+
+No TVM is loaded here, so that the command line can list them at once.
+"""
+
+from .inputs import Inputs, inputs_of
+from .momentum import Momentum
+from .optimizer import OPTIMIZERS, HyperParameter, Optimizer, State, optimizer_of
+from .sgd import SGD
+
+__all__ = [
+    "OPTIMIZERS",
+    "SGD",
+    "HyperParameter",
+    "Inputs",
+    "Momentum",
+    "Optimizer",
+    "State",
+    "inputs_of",
+    "optimizer_of",
+]

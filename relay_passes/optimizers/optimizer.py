@@ -1,0 +1,111 @@
+"""What an optimizer is: state tensors, hyper-parameters, and the arithmetic of one element."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import Field, dataclass, field, fields
+from typing import Any, ClassVar
+
+OPTIMIZERS: dict[str, type[Optimizer]] = {}  # by name
+
+
+@dataclass(frozen=True)
+class State:
+    """A float32 tensor that the optimizer keeps beside each trained one, of the same shape.
+
+    start : its value, everywhere, before the first step.
+    """
+
+    name: str
+    start: float = 0.0
+
+
+@dataclass(frozen=True)
+class HyperParameter:
+    """A number that a device can be told while it runs: ``0 <= value < below``.
+
+    optional : 0 leaves what it multiplies out of the step, and the number can then not be changed.
+    """
+
+    name: str
+    default: float
+    help: str
+    below: float = math.inf
+    optional: bool = False
+
+    def check(self, value: float) -> float:
+        """`value`; ValueError, in one line, for one out of range."""
+        is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if not is_number or not (math.isfinite(value) and 0 <= value < self.below):
+            upper = "finite" if self.below == math.inf else f"below {self.below:g}"
+            raise ValueError(f"{self.name} is {value}; it must be 0 or more, and {upper}")
+        return float(value)
+
+
+def hyperparameter(default: float, help: str, **bounds: Any) -> Any:
+    """A field of an `Optimizer`: its value is a start, see `HyperParameter` for `bounds`."""
+    return field(default=default, metadata={"help": help, **bounds})
+
+
+def _described(entry: Field) -> HyperParameter:
+    return HyperParameter(entry.name, entry.default, **entry.metadata)
+
+
+@dataclass(frozen=True)
+class Optimizer:
+    """``value <- value - learning_rate * direction``, for every element of what trains.
+
+    A subclass adds fields by `hyperparameter`, and the arithmetic by operators alone, so that it
+    holds for elements of TE, numbers and arrays alike. Values are real: of a quantized parameter
+    scale times code, which is why the same rule trains both (see `ops.update`).
+
+    name : what the command line calls it.
+    states : what it keeps beside each trained tensor.
+    """
+
+    name: ClassVar[str] = ""
+    states: ClassVar[tuple[State, ...]] = ()
+
+    learning_rate: float = hyperparameter(0.01, "Step size at the start.")
+
+    def __init_subclass__(cls) -> None:
+        OPTIMIZERS[cls.name] = cls
+
+    def __post_init__(self) -> None:
+        for one in self.described():
+            object.__setattr__(self, one.name, one.check(getattr(self, one.name)))
+
+    @classmethod
+    def described(cls) -> tuple[HyperParameter, ...]:
+        """Its hyper-parameters, the learning rate first."""
+        return tuple(_described(entry) for entry in fields(cls))
+
+    @property
+    def kept(self) -> dict[str, float]:
+        """The hyper-parameters besides the learning rate that a step has, and their start."""
+        found = {one: getattr(self, one.name) for one in self.described()[1:]}
+        return {one.name: start for one, start in found.items() if start or not one.optional}
+
+    def next_states(self, gradient: Any, value: Any, states: Mapping, hyper: Mapping) -> dict:
+        """The new value of each of `states`; `hyper` has those of `kept`."""
+        return {}
+
+    def direction(self, gradient: Any, value: Any, states: Mapping, hyper: Mapping) -> Any:
+        """What the value goes against; `states` are the new ones."""
+        raise NotImplementedError
+
+
+def optimizer_of(name: str, hyper: Mapping[str, float]) -> Optimizer:
+    """The optimizer of that name with those hyper-parameters; ValueError for what is unknown."""
+    if name not in OPTIMIZERS:
+        raise ValueError(f'optimizer is "{name}"; allowed are {", ".join(sorted(OPTIMIZERS))}')
+    allowed = [one.name for one in OPTIMIZERS[name].described()]
+    for one in hyper:
+        if one not in allowed:
+            owners = [
+                n for n, cls in OPTIMIZERS.items() if one in [h.name for h in cls.described()]
+            ]
+            hint = f"; that is one of {', '.join(owners)}" if owners else ""
+            raise ValueError(f"optimizer {name} has no {one}, but {', '.join(allowed)}{hint}")
+    return OPTIMIZERS[name](**hyper)
