@@ -8,8 +8,11 @@ from pathlib import Path
 import pytest
 
 import tvm_ondevice_train
+from relay_passes.optimizers import Momentum
 from tvm_ondevice_train.cli import main
 from tvm_ondevice_train.errors import OdtError
+from tvm_ondevice_train.losses import LOSSES
+from tvm_ondevice_train.options import Options
 
 ROOT = Path(__file__).resolve().parent.parent
 REPORT = {
@@ -61,7 +64,7 @@ def compiler(monkeypatch):
         compiled = FakeCompiled()
         error = None
 
-        def __call__(self, model, **options):
+        def __call__(self, model, options):
             self.calls.append((model, options))
             if self.error:
                 raise self.error
@@ -109,21 +112,22 @@ def test_compile_passes_every_option_on(compiler, model, capsys):
     options = "--classes 4 --scheme bias:2 --loss mse --lr 0.5 --board mps2-an386"
     budget = "--sram 128KB --flash 0.5MB --platform host --backward bfloat16 --dump-ir ir"
     budget += " --prefer speed --no-rollback --tuning t.json"
+    budget += " --optimizer momentum --momentum 0.8 --weight-decay 1e-4"
     assert main(["compile", model, "-o", "project", *options.split(), *budget.split()]) == 0
-    expected = {
-        "classes": 4,
-        "scheme": "bias:2",
-        "loss": "mse",
-        "learning_rate": 0.5,
-        "board": "mps2-an386",
-        "sram_bytes": 131072,
-        "flash_bytes": 524288,
-        "backward": "bfloat16",
-        "prefer": "speed",
-        "rollback": False,
-        "tuning": "t.json",
-        "dump_ir": "ir",
-    }
+    expected = Options(
+        classes=4,
+        scheme="bias:2",
+        loss=LOSSES["mse"],
+        optimizer=Momentum(learning_rate=0.5, momentum=0.8, weight_decay=1e-4),
+        board="mps2-an386",
+        sram_bytes=131072,
+        flash_bytes=524288,
+        backward="bfloat16",
+        prefer="speed",
+        rollback=False,
+        tuning="t.json",
+        dump_ir="ir",
+    )
     assert compiler.calls == [(model, expected)]
     assert compiler.compiled.saved == ("project", "host", None)
 
@@ -162,7 +166,7 @@ def test_compile_shows_the_memory_account_beside_the_budget(compiler, model, cap
 def test_run_passes_every_option_on(runner, tmp_path):
     data = tmp_path / "data.npz"
     data.write_bytes(b"")
-    options = "--steps 3 --eval --eval-every 2 --lr 0.1 --seed 7 --port COM3"
+    options = "--steps 3 --eval --eval-every 2 --lr 0.1 --momentum 0.5 --seed 7 --port COM3"
     options += f" --from {data} --save --save-every 100 --resume"
     assert main(["run", str(tmp_path), "--data", str(data), *options.split()]) == 0
     expected = {
@@ -171,6 +175,8 @@ def test_run_passes_every_option_on(runner, tmp_path):
         "evaluate": True,
         "eval_every": 2,
         "learning_rate": 0.1,
+        "momentum": 0.5,
+        "weight_decay": None,
         "seed": 7,
         "port": "COM3",
         "start": str(data),
@@ -218,12 +224,16 @@ def test_boards_lists_the_table(capsys):
         ("--sram 0", "'0' is not a size"),
         ("--flash 1.5", "'1.5' is not a size"),
         ("--sram 64MB", "sram_bytes"),
-        ("--lr 0", "'0' is not a finite number above 0"),
-        ("--lr -0.1", "not a finite number"),
-        ("--lr nan", "not a finite number"),
-        ("--lr inf", "not a finite number"),
-        ("--lr fast", "'fast' is not a finite number"),
-        ("--classes 0", "--classes"),
+        ("--lr -0.1", "learning_rate is -0.1; it must be 0 or more, and finite"),
+        ("--lr nan", "0 or more, and finite"),
+        ("--lr inf", "0 or more, and finite"),
+        ("--lr fast", "'fast' is no number"),
+        ("--optimizer momentum --momentum 1", "momentum is 1.0; it must be 0 or more, and below 1"),
+        ("--weight-decay -1", "weight_decay is -1.0; it must be 0 or more, and finite"),
+        ("--momentum 0.9", "optimizer sgd has no momentum, but learning_rate, weight_decay"),
+        ("--optimizer adam", "'adam' is not one of"),
+        ("--classes 1", "a classifier needs an integer of at least 2"),
+        ("--classes 2.5", "'2.5' is no integer"),
         ("--loss hinge", "'hinge' is not one of"),
         ("--board tpu", "'tpu'"),
         ("--platform arduino", "'arduino' is not one of"),
@@ -247,7 +257,7 @@ def test_a_wrong_option_of_compile_is_refused(compiler, model, capsys, options, 
         ("--save-every never", "--save-every"),
         ("--seed -1", "--seed"),
         ("--seed 4294967296", "--seed"),
-        ("--lr nan", "not a finite number"),
+        ("--lr nan", "0 or more, and finite"),
     ],
 )
 def test_a_wrong_option_of_run_is_refused(runner, model, tmp_path, capsys, options, message):

@@ -2,41 +2,42 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tvm
 
 from relay_passes.memory.step import Step
-from relay_passes.ops.precision import FORMATS
+from relay_passes.optimizers import Optimizer, inputs_of
 from relay_passes.within_memory import AUTO, ROUNDS, Lowering
 
-from .boards import DEFAULT_BOARD, Board
+from .boards import Board
 from .boards import board as find_board
 from .codegen.model_c import generate
 from .codegen.planned_model import PlannedModel, merge_constants, parameter_slots
 from .codegen.planned_step import plan_step
 from .device.firmware_size import linked_flash_bytes, object_flash_bytes
 from .dump_ir import IRDump
-from .errors import OdtError
 from .export.learned import NOT_IN_ONNX
 from .export.onnx_writer import onnx_or_reason
 from .frontend import load
+from .losses import Loss
+from .losses.loss import LABEL
 from .model import Model
+from .options import Options
 from .project import generate_project
 from .report import check_budget, make_report
-from .scheme.sliced_model import slice_model
-from .scheme.update_scheme import UpdateScheme, errors_naming, resolve
+from .scheme.sliced_model import SlicedModel, slice_model
+from .scheme.update_scheme import errors_naming, resolve
 from .trainable import check_operators
 from .training_graph import loss_module, replace_head
-from .tune.tuning import Tuning, tuning_for
+from .tune.tuning import tuning_for
 
-PREFERENCES = {"memory": ROUNDS, "speed": 1}
-BACKWARDS = (AUTO, "float32", "int16", *FORMATS)
+_ROUNDS = {"memory": ROUNDS, "speed": 1}  # of scheduling, by preference
 
 
 @dataclass(frozen=True)
@@ -100,108 +101,65 @@ class CompiledModel:
 
 
 def compile(
-    model: Model | str | os.PathLike,
-    *,
-    classes: int | None = None,
-    scheme: str | os.PathLike | UpdateScheme = "head",
-    loss: str = "cross_entropy",
-    learning_rate: float = 0.01,
-    board: str = DEFAULT_BOARD,
-    sram_bytes: int | None = None,
-    flash_bytes: int | None = None,
-    seed: int = 0,
-    backward: str = AUTO,
-    prefer: str = "memory",
-    rollback: bool = True,
-    tuning: str | os.PathLike | Mapping | Tuning | None = None,
-    dump_ir: str | os.PathLike | None = None,
+    model: Model | str | os.PathLike, options: Options | None = None, **keywords: Any
 ) -> CompiledModel:
     """Compile a training step, an evaluation and a prediction for one sample.
 
     Parameters
     ----------
     model : what `load` takes (.onnx, .tflite, .pt2) or gave.
-    classes : outputs of a fresh float32 head in the classifier's place; None keeps the model's own.
-    scheme : what trains: "full", "head", "last:K", "bias:K", a scheme file, or an `UpdateScheme`,
-        which may name some of a weight's input channels.
-    loss : "cross_entropy" (integer labels) or "mse" (values).
-    learning_rate : initial step size; it can be changed on the device.
-    board, sram_bytes, flash_bytes : the part, and another budget than the part has.
-    seed : of the fresh head's weights.
-    backward : "float32"; "int16", gradients of 1x1 and depthwise int8 layers in integers;
-        "bfloat16" and "float8", that and adjoints stored between kernels in 16 or 8 bits; "auto",
-        int16, or where memory is preferred and int16 takes more of it, float32.
-    prefer : "memory", where no scratch of a kernel may raise the arena's peak; "speed", where every
-        kernel has what its microkernels want.
-    rollback : keep what a step writes over until it ends, so that one whose loss or gradient is
-        not finite changes nothing; mostly this is memory that the forward needs anyway.
-    tuning : the file that `ondevice-train tune` wrote, or its content; None is the package's own
-        for the board's CPU, if there is one, and "none" leaves every schedule at its default.
-    dump_ir : a directory for the module after each pass, as TVMScript.
+    options : see `Options`.
+    keywords : instead of `options`, each of them by its name, with plain values (see `Options.of`):
+        ``compile("net.onnx", classes=4, scheme="bias:3", optimizer="momentum", momentum=0.9)``.
 
     Raises OdtError, in one line, for anything that cannot be compiled or does not fit.
     """
-    target = find_board(board, sram_bytes, flash_bytes)
-    if not (math.isfinite(learning_rate) and learning_rate >= 0):
-        raise OdtError(f"learning_rate is {learning_rate}; it must be 0 or more, and finite")
-    if backward not in BACKWARDS:
-        raise OdtError(f'backward is "{backward}"; allowed are {", ".join(BACKWARDS)}')
-    if prefer not in PREFERENCES:
-        raise OdtError(f'prefer is "{prefer}"; allowed are {", ".join(PREFERENCES)}')
-    tuned = tuning_for(tuning, target)
-    made_from = {
-        "model": model,
-        "classes": classes,
-        "scheme": scheme,
-        "loss": loss,
-        "learning_rate": learning_rate,
-        "sram_bytes": sram_bytes,
-        "flash_bytes": flash_bytes,
-        "seed": seed,
-        "backward": backward,
-        "prefer": prefer,
-        "rollback": rollback,
-    }
+    if options is None:
+        options = Options.of(**keywords)
+    elif keywords:
+        raise TypeError("compile() takes options, or keywords, not both")
+    target = find_board(options.board, options.sram_bytes, options.flash_bytes)
+    tuned = tuning_for(options.tuning, target)
+    made_from = None if isinstance(model, Model) else _made_from(model, options)
     model = model if isinstance(model, Model) else load(model)
-    if classes is not None:
-        model = replace_head(model, classes, seed)
-    resolved = resolve(scheme, model.layers)
+    if options.classes is not None:
+        model = replace_head(model, options.classes, options.seed)
+    resolved = resolve(options.scheme, model.layers)
     check_operators(model, resolved.trained)
-    with errors_naming(scheme):
+    with errors_naming(options.scheme):
         sliced = slice_model(model, resolved)
     train, evaluate = build_steps(
         sliced.model,
         sliced.slices,
-        loss,
-        backward=backward,
-        rollback=rollback,
-        dump_ir=dump_ir,
+        options.loss,
+        optimizer=options.optimizer,
+        backward=options.backward,
+        rollback=options.rollback,
+        dump_ir=options.dump_ir,
         chooser=tuned.chooser,
-        rounds=PREFERENCES[prefer],
+        rounds=_ROUNDS[options.prefer],
     )
     tuned.check()
-    planned = _plan(sliced, train, evaluate, loss, learning_rate)
-    spec = "custom" if isinstance(scheme, UpdateScheme) else Path(scheme).name
-    used = train.backward if backward == AUTO else backward
-    report = make_report(sliced, spec, planned, target, loss, classes, used)
-    report["made_from"] = _made_from(**made_from)
+    planned = _plan(sliced, train, evaluate, options)
+    report = make_report(sliced, planned, target, options)
+    report["made_from"] = made_from
     check_budget(report, planned, target)
     initial = {name: model.parameters[name] for name in sliced.slices}
     return CompiledModel(generate(planned), report, planned, target, initial, model)
 
 
-def _made_from(model, scheme, **options) -> dict | None:
+def _made_from(model: str | os.PathLike, options: Options) -> dict | None:
     """What `tune` needs to make a project again; None if that was not from files alone."""
-    if isinstance(model, Model) or isinstance(scheme, UpdateScheme):
-        return None
-    return {"model": os.fspath(model), "scheme": os.fspath(scheme), **options}
+    plain = options.to_json()
+    return None if plain is None else {"model": os.fspath(model), **plain}
 
 
 def build_steps(
     model: Model,
     trained: Collection[str],
-    loss: str,
+    loss: str | Loss,
     fuse: bool = True,
+    optimizer: Optimizer | None = None,
     backward: str = AUTO,
     rollback: bool = False,
     dump_ir: str | os.PathLike | None = None,
@@ -215,30 +173,44 @@ def build_steps(
     """
     dump = None if dump_ir is None else IRDump(dump_ir)
     lowering = Lowering(fuse, chooser, rounds, dump)
-    train = lowering.training(loss_module(model, loss), trained, backward, rollback)
+    train = lowering.training(loss_module(model, loss), trained, backward, rollback, optimizer)
     evaluation = loss_module(model, loss, with_output=True)
     return train, lowering.evaluation(evaluation, free_bytes=train.peak_bytes or 0)
 
 
-def _plan(sliced, train: Step, evaluate: Step, loss, learning_rate) -> PlannedModel:
+def _plan(sliced: SlicedModel, train: Step, evaluate: Step, options: Options) -> PlannedModel:
     model = sliced.model
-    (train, evaluate), constants = merge_constants(train, evaluate, taken=model.parameters)
     trained = [name for name in model.parameters if name in sliced.slices]
     frozen = {name: v for name, v in model.parameters.items() if name not in trained}
-    target = next(t for task in train.tasks for t in task.inputs if t.role == "target")
-    labels = loss == "cross_entropy"
+    inputs = inputs_of(options.optimizer, trained, model.parameters)
+    starts = {
+        name: np.full(model.parameters[parameter].shape, inputs.starts[name], np.float32)
+        for parameter, states in inputs.states.items()
+        for name in states.values()
+    }
+    hyper = {name: np.full(1, inputs.starts[name], np.float32) for name in inputs.hyper.values()}
+    taken = {*model.parameters, *inputs.starts}
+    (train, evaluate), constants = merge_constants(train, evaluate, taken=taken)
+    labels = options.loss.target == LABEL
     return PlannedModel(
         name=model.name,
         graph=tvm.ir.save_json(model.module),
         train=plan_step(train),
         evaluate=plan_step(evaluate),
         frozen=frozen,
-        slots=parameter_slots(model.parameters, trained),
+        slots=parameter_slots(
+            {
+                "parameter": {name: model.parameters[name] for name in trained},
+                "state": starts,
+                "hyperparameter": hyper,
+            }
+        ),
         constants=constants,
         input_shape=model.input.shape,
         input_dtype=model.input.dtype,
         output_shape=model.output_shape,
-        target=target,
-        learning_rate=learning_rate,
+        target=next(t for task in train.tasks for t in task.inputs if t.role == "target"),
+        optimizer=options.optimizer,
+        inputs=inputs,
         classes=model.output_shape[-1] if labels else None,
     )

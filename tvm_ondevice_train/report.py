@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
 from relay_passes.graph import ALIGN
 from relay_passes.memory.step import Step, prediction
+from relay_passes.within_memory import AUTO
 
 from .boards import Board
 from .codegen.planned_model import PlannedModel
 from .codegen.planned_step import PlannedStep, plan_step
 from .errors import OdtError
+from .options import Options
+from .scheme import UpdateScheme
 from .scheme.sliced_model import SlicedModel
 
 STACK_BYTES = 2048  # reserved by the linker script; `run` measures what is used
@@ -20,36 +24,30 @@ STATE_HEADER_BYTES = 16  # odt_t: learning rate, seed, steps, pointer to the are
 _PORT_BYTES = 72  # the most that a port for bare metal keeps of its link and its flash
 
 
-def make_report(
-    sliced: SlicedModel,
-    scheme: str,
-    planned: PlannedModel,
-    board: Board,
-    loss: str,
-    classes: int | None,
-    backward: str,
-) -> dict:
+def make_report(sliced: SlicedModel, planned: PlannedModel, board: Board, options: Options) -> dict:
     """The static account and everything that the host needs to talk to the device."""
-    model = sliced.model
+    model, scheme, step = sliced.model, options.scheme, planned.train.step
+    offsets = {slot.name: slot.offset for slot in planned.slots}
     parameter_bytes = sum(slot.value.nbytes for slot in planned.slots)
     state_bytes = parameter_bytes + STATE_HEADER_BYTES
     outputs, targets = int(np.prod(planned.output_shape)), int(np.prod(planned.target.shape))
     # odt_message_t: an output, its loss, a target, two counts of cycles
     static_bytes = 4 * (outputs + targets + 3) + _PORT_BYTES
     static_bytes += -(state_bytes + static_bytes) % ALIGN  # the arena comes behind them
-    forward, step = prediction(planned.evaluate.step).macs, planned.train.step.macs
+    forward = prediction(planned.evaluate.step).macs
     return {
         "model": model.name,
         "model_hash": planned.model_hash,
-        "scheme": scheme,
+        "scheme": "custom" if isinstance(scheme, UpdateScheme) else Path(scheme).name,
         "board": board.name,
-        "loss": loss,
-        "backward": backward,
-        "rollback": planned.train.step.rollback,
+        "loss": options.loss.name,
+        "optimizer": options.optimizer.name,
+        "backward": step.backward if options.backward == AUTO else options.backward,
+        "rollback": step.rollback,
         "backup_bytes": _backup_bytes(planned),
-        "learning_rate": planned.learning_rate,
+        "learning_rate": options.optimizer.learning_rate,
         "classes": planned.classes,
-        "new_head": classes is not None,
+        "new_head": options.classes is not None,
         "peak_sram_bytes": planned.arena_bytes + state_bytes + static_bytes + STACK_BYTES,
         "arena_bytes": planned.arena_bytes,
         "arena_lower_bound_bytes": planned.arena_lower_bound_bytes,
@@ -61,7 +59,7 @@ def make_report(
         "flash_holds_code": False,
         "flash_budget_bytes": board.flash_bytes,
         "macs_forward": forward,
-        "macs_backward": step - forward,
+        "macs_backward": step.macs - forward,
         "input": {
             "shape": list(model.input.shape),
             "dtype": model.input.dtype,
@@ -74,7 +72,17 @@ def make_report(
             "shape": list(planned.target.shape),
         },
         "trained_parameters": _trained(sliced, planned),
-        "plain_loops": _plain_loops(planned.train.step),
+        "optimizer_states": {
+            slot.name: {
+                "shape": list(slot.value.shape),
+                "dtype": str(slot.value.dtype),
+                "offset": slot.offset,
+            }
+            for slot in planned.slots
+            if slot.kind == "state"
+        },
+        "hyperparameters": {name: offsets[tensor] for name, tensor in planned.inputs.hyper.items()},
+        "plain_loops": _plain_loops(step),
         "ops": _ops(planned.train),
     }
 
@@ -82,7 +90,7 @@ def make_report(
 def _constant_bytes(planned: PlannedModel) -> int:
     """Of flash; the code is known where it is compiled (see `CompiledModel.save`)."""
     constants = [*planned.frozen.values(), *planned.constants.values()]
-    return sum(v.nbytes for v in (*constants, *(slot.value for slot in planned.slots)))
+    return sum(v.nbytes for v in (*constants, *(slot.value for slot in planned.trained)))
 
 
 def _trained(sliced: SlicedModel, planned: PlannedModel) -> dict:
@@ -107,7 +115,7 @@ def _trained(sliced: SlicedModel, planned: PlannedModel) -> dict:
             "columns": None if held.columns is None else held.columns.tolist(),
         }
 
-    return {slot.name: entry(slot) for slot in planned.slots}
+    return {slot.name: entry(slot) for slot in planned.trained}
 
 
 def _plain_loops(step: Step) -> list[dict]:

@@ -9,13 +9,11 @@ import tvm
 from tvm import relax
 
 from relay_passes.graph import bindings_of, consumers_of, function_of, op_name, shape_of
-from relay_passes.ops.loss import negative_log_likelihood
 from relay_passes.ops.registry import operator_of
 
 from .errors import OdtError
+from .losses import Loss, loss_of
 from .model import Model
-
-LOSSES = ("cross_entropy", "mse")
 
 
 def replace_head(model: Model, classes: int, seed: int = 0) -> Model:
@@ -92,43 +90,24 @@ def _without_unused(model: Model) -> Model:
     return replace(model, module=tvm.IRModule({"main": function}), parameters=values)
 
 
-def loss_module(model: Model, loss: str, with_output: bool = False) -> tvm.IRModule:
+def loss_module(model: Model, loss: str | Loss, with_output: bool = False) -> tvm.IRModule:
     """``main(input, target, parameters...) -> loss``, or ``-> (output, loss)``.
 
-    cross_entropy: target is one int32 class index, shape (1,); mse: target has the shape of the
-    output, float32, and the loss is the mean of the squared differences.
+    loss : a `Loss`, or the name of one of `LOSSES`; it says what the target is.
     """
-    if loss not in LOSSES:
-        raise OdtError(f'unknown loss "{loss}"; known are {", ".join(LOSSES)}')
+    loss = loss_of(loss)
     function = model.module["main"]
-    shape = model.output_shape
-    if loss == "cross_entropy" and (len(shape) != 2 or shape[1] < 2):
-        raise OdtError(
-            f"{model.name}: cross_entropy needs an output of shape (1, classes), found {shape}; "
-            "use --loss mse, or --classes for a classifier of your own."
-        )
-    target_ty = ((1,), "int32") if loss == "cross_entropy" else (shape, "float32")
-    target = relax.Var("target", relax.TensorType(*target_ty))
+    refusal = loss.refusal(model.output_shape)
+    if refusal is not None:
+        raise OdtError(f"{model.name}: {refusal}")
+    target = relax.Var("target", relax.TensorType(*loss.target_of(model.output_shape)))
 
     def body(builder):
         for binding in bindings_of(function):
             builder.emit_normalized(binding)
         output = function.body.body
-        result = builder.emit(_LOSS[loss](builder, output, target))
+        result = builder.emit(loss.graph(builder.emit, output, target))
         return builder.emit_output(relax.Tuple([output, result]) if with_output else result)
 
     params = [function.params[0], target, *function.params[1:]]
     return tvm.IRModule({"main": function_of(params, body)})
-
-
-def _cross_entropy(builder, logits, target):
-    log_probabilities = builder.emit(relax.op.nn.log_softmax(logits, axis=-1))
-    return negative_log_likelihood(log_probabilities, target)
-
-
-def _mse(builder, prediction, target):
-    difference = builder.emit(relax.op.subtract(prediction, target))
-    return relax.op.mean(builder.emit(relax.op.multiply(difference, difference)))
-
-
-_LOSS = {"cross_entropy": _cross_entropy, "mse": _mse}

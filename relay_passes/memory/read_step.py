@@ -44,6 +44,7 @@ class _Reader:
         self.constants: dict[str, np.ndarray] = {}
         self.constant_names: dict = {}
         self.layers: dict[Tensor, str] = {}  # the layer that each temporary belongs to
+        self.states = {str(name) for name in self.attrs.get("optimizer_states", ())}
         self.count = 0
 
     def step(self) -> Step:
@@ -130,14 +131,17 @@ class _Reader:
 
     def _name(self, kind: str, operands, outputs) -> str:
         """Named after the layer whose parameter the task reads, else after that of its operands."""
-        layers = [
-            layer_name(t.name) if t.role == "parameter" else self.layers[t]
-            for t in sorted(operands, key=lambda t: t.role != "parameter")
-            if t.role == "parameter" or t in self.layers
-        ]
-        layer = layers[0] if layers else "input"
+        found = map(self._layer, sorted(operands, key=lambda t: t.role != "parameter"))
+        layer = next(filter(None, found), "input")
         self.layers.update(dict.fromkeys(outputs, layer))
         return f"{layer}:{kind}"
+
+    def _layer(self, tensor: Tensor) -> str | None:
+        if tensor.name in self.states:
+            return layer_name(tensor.name.rpartition(".")[0])
+        if tensor.role == "parameter" and tensor.shape:  # without a shape: a hyper-parameter
+            return layer_name(tensor.name)
+        return self.layers.get(tensor)
 
     def _temporary(self, ty) -> Tensor:
         self.count += 1

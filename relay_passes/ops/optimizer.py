@@ -79,7 +79,7 @@ def _operator(optimizer: str, result: str, operands: list, reads: list[str]) -> 
 
 
 def _compute(optimizer: Optimizer, result: str, attrs: Mapping, tensors: Sequence[te.Tensor]):
-    """`result` of `tensors`, which are called ``attrs["reads"]``, the first of the result's shape."""
+    """`result` of `tensors`, whose names are ``attrs["reads"]``; the first has its shape."""
     names = [str(name) for name in attrs["reads"]]
     kept = {one.name for one in optimizer.described()}
 

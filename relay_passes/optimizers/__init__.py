@@ -8,7 +8,12 @@ from .momentum import Momentum
 from .optimizer import OPTIMIZERS, HyperParameter, Optimizer, State, optimizer_of
 from .sgd import SGD
 
+HYPERPARAMETERS = {  # of all optimizers, by name
+    one.name: one for optimizer in OPTIMIZERS.values() for one in optimizer.described()
+}
+
 __all__ = [
+    "HYPERPARAMETERS",
     "OPTIMIZERS",
     "SGD",
     "HyperParameter",

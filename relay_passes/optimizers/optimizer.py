@@ -67,7 +67,7 @@ class Optimizer:
     name: ClassVar[str] = ""
     states: ClassVar[tuple[State, ...]] = ()
 
-    learning_rate: float = hyperparameter(0.01, "Step size at the start.")
+    learning_rate: float = hyperparameter(0.01, "Learning rate, at the start.")
 
     def __init_subclass__(cls) -> None:
         OPTIMIZERS[cls.name] = cls

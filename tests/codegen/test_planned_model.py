@@ -19,11 +19,10 @@ def test_trained_parameters_lie_without_padding_widest_first():
     values = {
         "a.weight": np.zeros((3, 1), np.int8),
         "a.bias": np.zeros(3, np.int32),
-        "frozen": np.zeros(9, np.float32),
         "b.weight": np.zeros(5, np.int8),
         "head": np.zeros((2, 2), np.float32),
     }
-    slots = parameter_slots(values, ["a.weight", "a.bias", "b.weight", "head"])
+    slots = parameter_slots({"parameter": values})
     assert [(s.name, s.offset) for s in slots] == [
         ("a.bias", 0),
         ("head", 12),

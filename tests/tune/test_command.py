@@ -53,7 +53,7 @@ def test_options_are_passed_on_and_the_table_adds_up(tunings, tmp_path, capsys):
     assert options["sram_bytes"] == 1 << 20 and options["output"] == "out.json"
     assert isinstance(options["runner"], EmulatorRunner)
     command = options["made_by"]
-    assert command.startswith("ondevice-train tune m.onnx --board mps2-an500 --classes 4")
+    assert command.startswith("ondevice-train tune m.onnx --classes 4")
     assert str(tmp_path) not in command
     shown = capsys.readouterr().out
     assert "candidate 4/8  a:qconv2d" in shown

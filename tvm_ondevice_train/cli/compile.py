@@ -8,8 +8,9 @@ import click
 
 from tvm_ondevice_train.boards import board as find_board
 from tvm_ondevice_train.cli import display
+from tvm_ondevice_train.options import Options
 
-from .options import model_options
+from .options import compile_options
 
 
 @click.command("compile", short_help="Turn a model file into a C project that trains it.")
@@ -17,7 +18,7 @@ from .options import model_options
 @click.option(
     "-o", "--output", "directory", required=True, metavar="DIR", help="Where the project goes."
 )
-@model_options
+@compile_options()
 @click.option(
     "--platform",
     type=click.Choice(["host", "baremetal", "zephyr"]),
@@ -30,36 +31,7 @@ from .options import model_options
     help="How a bare-metal image talks to the host: through the emulator, or over its serial "
     "line.  [default: semihosting where the board is emulated, else uart]",
 )
-@click.option(
-    "--tuning",
-    metavar="FILE",
-    help="A file that `tune` wrote, or none.  [default: the package's own for the board's CPU]",
-)
-@click.option(
-    "--dump-ir",
-    "dump_ir",
-    type=click.Path(file_okay=False),
-    metavar="DIR",
-    help="Write the module after each pass into DIR, as TVMScript.",
-)
-def compile_command(
-    model,
-    directory,
-    classes,
-    scheme,
-    loss,
-    backward,
-    prefer,
-    rollback,
-    learning_rate,
-    board,
-    sram,
-    flash,
-    platform,
-    transport,
-    tuning,
-    dump_ir,
-):
+def compile_command(model, directory, platform, transport, **options):
     """Turn MODEL into a C project in DIR that runs and trains it.
 
     MODEL is an .onnx file (float, or int8 QDQ), a .tflite file (float, or full int8) or a .pt2 file
@@ -71,26 +43,13 @@ def compile_command(
     """
     from tvm_ondevice_train.project import check_replaceable
 
-    target = find_board(board, sram, flash)
+    chosen = Options.of(**options)
+    target = find_board(chosen.board, chosen.sram_bytes, chosen.flash_bytes)
     check_replaceable(directory)  # now: compiling may take a minute
     with display.status(f"compiling {Path(model).name}"):
         import tvm_ondevice_train
 
-        compiled = tvm_ondevice_train.compile(
-            model,
-            classes=classes,
-            scheme=scheme,
-            loss=loss,
-            learning_rate=learning_rate,
-            board=board,
-            sram_bytes=sram,
-            flash_bytes=flash,
-            backward=backward,
-            prefer=prefer,
-            rollback=rollback,
-            tuning=tuning,
-            dump_ir=dump_ir,
-        )
+        compiled = tvm_ondevice_train.compile(model, chosen)
         compiled.save(directory, platform, transport)
     display.print_memory(compiled.report, target)
     click.echo(f"\nThe project is in {directory}, its figures in {Path(directory, 'report.json')}")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import math
 import re
+from collections.abc import Callable
+from dataclasses import Field, fields
+from typing import Any
 
 import click
 
-from tvm_ondevice_train.boards import DEFAULT_BOARD
+from relay_passes.optimizers import HYPERPARAMETERS, HyperParameter
+from tvm_ondevice_train.options import Options
 
 PROGRAM = "ondevice-train"
 _UNITS = {"": 1, "k": 1024, "m": 1024**2}
@@ -28,19 +31,21 @@ class Size(click.ParamType):
         return int(size_bytes)
 
 
-class LearningRate(click.ParamType):
-    """A finite number above zero."""
+class Checked(click.ParamType):
+    """Text as `parse` reads it, if `check` finds nothing wrong with the value."""
 
-    name = "float"
+    def __init__(self, name: str, parse: Callable[[str], Any], check: Callable[[Any], str | None]):
+        self.name, self.parse, self.check = name, parse, check
 
-    def convert(self, value, param, ctx) -> float:
+    def convert(self, value, param, ctx) -> Any:
         try:
-            rate = float(value)
+            parsed = self.parse(value)
         except ValueError:
-            rate = math.nan
-        if not 0 < rate < math.inf:
-            self.fail(f"{value!r} is not a finite number above 0", param, ctx)
-        return rate
+            self.fail(f"{value!r} is no {self.name}", param, ctx)
+        wrong = self.check(parsed)
+        if wrong:
+            self.fail(wrong, param, ctx)
+        return parsed
 
 
 port_option = click.option(
@@ -51,85 +56,67 @@ port_option = click.option(
 )
 
 
-def model_options(command):
-    """What `compile` and `tune` ask: which training step, for which board."""
-    options = [
-        click.option(
-            "--classes",
-            type=click.IntRange(min=1),
-            metavar="N",
-            help="Replace the classifier by a fresh float32 one with N outputs.  "
-            "[default: train the model's own last layer]",
-        ),
-        click.option(
-            "--scheme",
-            default="head",
-            show_default=True,
-            metavar="SCHEME",
-            help="What trains: full, head, last:K (the last K layers and the head), "
-            "bias:K (the last K biases and the head), or a FILE.json, which may train some of a "
-            "weight's input channels.",
-        ),
-        click.option(
-            "--loss",
-            type=click.Choice(["cross_entropy", "mse"]),
-            default="cross_entropy",
-            show_default=True,
-            help="Softmax cross-entropy with a class label, or mean squared error with values.",
-        ),
-        click.option(
-            "--backward",
-            type=click.Choice(["auto", "float32", "int16", "bfloat16", "float8"]),
-            default="auto",
-            show_default=True,
-            help="Arithmetic of the backward: float32; int16, gradients of 1x1 and depthwise "
-            "layers in integers; bfloat16 and float8, that and adjoints stored between kernels "
-            "in 16 or 8 bits; auto, int16 unless float32 takes less memory.",
-        ),
-        click.option(
-            "--prefer",
-            type=click.Choice(["memory", "speed"]),
-            default="memory",
-            show_default=True,
-            help="memory: no kernel's scratch raises the peak of the arena; speed: each kernel has "
-            "the scratch that makes it fastest.",
-        ),
-        click.option(
-            "--rollback/--no-rollback",
-            default=True,
-            show_default=True,
-            help="Keep what a step writes over until it ends, so that one whose loss or gradient "
-            "is not finite changes nothing.",
-        ),
-        click.option(
-            "--lr",
-            "learning_rate",
-            type=LearningRate(),
-            default=0.01,
-            show_default=True,
-            metavar="F",
-            help="Learning rate at the start; it can be changed while the device runs.",
-        ),
-        click.option(
-            "--board",
-            default=DEFAULT_BOARD,
-            show_default=True,
-            metavar="NAME",
-            help=f"The board, from `{PROGRAM} boards`.",
-        ),
-        click.option(
-            "--sram",
-            type=Size(),
-            metavar="SIZE",
-            help="SRAM budget, e.g. 256KB.  [default: the board's]",
-        ),
-        click.option(
-            "--flash",
-            type=Size(),
-            metavar="SIZE",
-            help="Flash budget, e.g. 1MB.  [default: the board's]",
-        ),
-    ]
-    for option in reversed(options):
-        command = option(command)
+def compile_options(only_tune: bool = False):
+    """Flags for the fields of `Options`; with `only_tune` for those that `tune` needs, too.
+
+    The command gets them all by the names of the fields, and hyper-parameters by theirs.
+    """
+    chosen = [e for e in fields(Options) if e.metadata["tunes"] or not only_tune]
+    flags = [_flag(entry) for entry in chosen if entry.metadata["flag"]]
+    place = 1 + next(i for i, e in enumerate(chosen) if e.name == "optimizer")
+    flags[place:place] = [hyperparameter_flag(one) for one in HYPERPARAMETERS.values()]
+
+    def decorate(command):
+        for flag in reversed(flags):
+            command = flag(command)
+        return command
+
+    return decorate
+
+
+def _flag(entry: Field):
+    facts, default = entry.metadata, entry.default
+    names = [facts["flag"], entry.name] if "/" not in facts["flag"] else [facts["flag"]]
+    kind: Any = None
+    if facts["choices"]:
+        kind, default = click.Choice(facts["choices"]), getattr(default, "name", default)
+    elif facts["metavar"] == "SIZE":
+        kind = Size()
+    elif facts["metavar"] == "N":
+        kind = Checked("integer", int, facts["check"])
+    return click.option(
+        *names,
+        type=kind,
+        default=default,
+        show_default=default is not None,
+        metavar=facts["metavar"],
+        help=facts["help"] + (f"  [default: {facts['without']}]" if facts["without"] else ""),
+    )
+
+
+def hyperparameter_flag(one: HyperParameter, default: str | None = None):
+    """``--momentum F``, say; `default` says what holds without it."""
+
+    def check(value: float) -> str | None:
+        try:
+            one.check(value)
+        except ValueError as error:
+            return str(error)
+        return None
+
+    name = "--lr" if one.name == "learning_rate" else f"--{one.name.replace('_', '-')}"
+    shown = f"{one.default:g}" if default is None else default
+    return click.option(
+        name,
+        one.name,
+        type=Checked("number", float, check),
+        metavar="F",
+        help=f"{one.help}  [default: {shown}]",
+    )
+
+
+def hyperparameters(command):
+    """A flag for each hyper-parameter of any optimizer, where a project has its own."""
+    for one in reversed(HYPERPARAMETERS.values()):
+        command = hyperparameter_flag(one, default="that of the project")(command)
     return command

@@ -8,7 +8,7 @@ import click
 
 from tvm_ondevice_train.cli import display
 
-from .options import LearningRate, port_option
+from .options import hyperparameters, port_option
 
 
 @click.command("run", short_help="Build a project, start it and train it on samples.")
@@ -40,13 +40,7 @@ from .options import LearningRate, port_option
     metavar="N",
     help="Measure it after every N steps too; `monitor` draws it.",
 )
-@click.option(
-    "--lr",
-    "learning_rate",
-    type=LearningRate(),
-    metavar="F",
-    help="Learning rate.  [default: that of the project]",
-)
+@hyperparameters
 @click.option(
     "--seed",
     type=click.IntRange(0, 2**32 - 1),

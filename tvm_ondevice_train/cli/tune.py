@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from .options import model_options
+from .options import compile_options
 
 
 @click.command("tune", short_help="Search the fastest schedule of each kernel for a board.")
@@ -17,7 +17,7 @@ from .options import model_options
     metavar="FILE",
     help="What was found; kernels that are in it already are not searched again.",
 )
-@model_options
+@compile_options(only_tune=True)
 @click.option(
     "--trials",
     type=click.IntRange(min=1),

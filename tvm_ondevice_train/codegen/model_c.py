@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -56,7 +57,8 @@ class _Generator:
             "output_elements": int(np.prod(model.output_shape)),
             "target_elements": int(np.prod(model.target.shape)),
             "slots": [_slot(slot) for slot in model.slots],
-            "learning_rate": float_literal(model.learning_rate),
+            "learning_rate": float_literal(model.optimizer.learning_rate),
+            "setters": self._setters(),
             "arena_maps": [
                 (title, arena_map(planned))
                 for title, planned in (("training", model.train), ("evaluating", model.evaluate))
@@ -78,6 +80,19 @@ class _Generator:
             "model.c": render(__package__, "model.c", facts),
             "model_data.h": data,
         }
+
+    def _setters(self) -> list[dict]:
+        """What a device can be told of the optimizer besides the learning rate."""
+        optimizer, inputs = self.model.optimizer, self.model.inputs
+        return [
+            {
+                "name": one.name,
+                "field": self.fields[inputs.hyper[one.name]],
+                "below": None if one.below == math.inf else float_literal(one.below),
+            }
+            for one in optimizer.described()
+            if one.name in inputs.hyper
+        ]
 
     # -- kernel calls ---------------------------------------------------------------------------
 
@@ -139,7 +154,7 @@ class _Generator:
             for name, value in (*model.frozen.items(), *model.constants.items())
             if name in used
         ]
-        initial = [_array(f"initial_{slot.field}", slot.value) for slot in model.slots]
+        initial = [_array(f"initial_{slot.field}", slot.value) for slot in model.trained]
         return render(__package__, "model_data.h", {"model": model, "arrays": arrays + initial})
 
 
@@ -150,6 +165,8 @@ def _slot(slot: ParameterSlot) -> dict:
         "elements": slot.value.size,
         "name": plain(slot.name),
         "shape": "x".join(str(n) for n in slot.value.shape),
+        "kind": slot.kind,
+        "start": None if slot.kind == "parameter" else float_literal(float(slot.value.flat[0])),
     }
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from relay_passes.graph import aligned_bytes
 from relay_passes.memory.step import Step, Tensor
+from relay_passes.optimizers import Inputs, Optimizer
 
 from .names import identifier
 from .planned_step import PlannedStep
@@ -19,21 +20,29 @@ from .planned_step import PlannedStep
 
 @dataclass(frozen=True)
 class ParameterSlot:
-    """A trained parameter in ``odt_params_t``: byte offset, C field, value at the start."""
+    """A tensor in ``odt_params_t``: byte offset, C field, value at the start.
+
+    kind : "parameter", one that trains; "state", of the optimizer, and "hyperparameter": these two
+        start from one number.
+    """
 
     name: str
     field: str
     offset: int
     value: np.ndarray
+    kind: str = "parameter"
 
 
-def parameter_slots(values: dict[str, np.ndarray], trained) -> tuple[ParameterSlot, ...]:
-    """Trained parameters, four-byte elements first so that nothing is padded."""
-    ordered = sorted(trained, key=lambda name: -values[name].itemsize)
+def parameter_slots(values: Mapping[str, Mapping[str, np.ndarray]]) -> tuple[ParameterSlot, ...]:
+    """A slot for each of `values` (kind -> name -> start).
+
+    Four-byte elements come first, so that nothing is padded.
+    """
+    entries = [(kind, *item) for kind, named in values.items() for item in named.items()]
     slots, offset, fields = [], 0, set()
-    for name in ordered:
-        slots.append(ParameterSlot(name, identifier(name, fields), offset, values[name]))
-        offset += values[name].nbytes
+    for kind, name, value in sorted(entries, key=lambda entry: -entry[2].itemsize):
+        slots.append(ParameterSlot(name, identifier(name, fields), offset, value, kind))
+        offset += value.nbytes
     return tuple(slots)
 
 
@@ -44,6 +53,7 @@ class PlannedModel:
     graph : text that tells one forward from another, whatever kernels compute it.
     train : its loss is known before the first update.
     evaluate : its results are output and loss; what the output needs comes first.
+    inputs : which of the slots are states and hyper-parameters of `optimizer`.
     """
 
     name: str
@@ -57,8 +67,14 @@ class PlannedModel:
     input_dtype: str
     output_shape: tuple[int, ...]
     target: Tensor
-    learning_rate: float
+    optimizer: Optimizer
+    inputs: Inputs
     classes: int | None
+
+    @property
+    def trained(self) -> tuple[ParameterSlot, ...]:
+        """The slots of parameters, without what the optimizer keeps beside them."""
+        return tuple(slot for slot in self.slots if slot.kind == "parameter")
 
     @property
     def arena_bytes(self) -> int:
@@ -73,11 +89,15 @@ class PlannedModel:
     def model_hash(self) -> int:
         """Tells apart models that cannot go on with each other's trained parameters.
 
-        Layout, names and first values of what trains, what is frozen, and the function of them;
-        not how training computes: backward, schedules, rollback, learning rate.
+        Layout, names and first values of what trains, what is frozen, and the function of them,
+        and which states the optimizer keeps; not how training computes: backward, schedules,
+        rollback, the start of hyper-parameters.
         """
         check = zlib.crc32(self.graph.encode())
-        trained = [(slot.name, slot.value) for slot in self.slots]
+        trained = [
+            (slot.name, slot.value if slot.kind == "parameter" else np.zeros_like(slot.value))
+            for slot in self.slots
+        ]
         for kind, values in (("trained", trained), ("frozen", self.frozen.items())):
             for name, value in values:
                 check = zlib.crc32(f"{kind} {name} {value.dtype} {value.shape}".encode(), check)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+
+from relay_passes.optimizers import HYPERPARAMETERS
 
 from ..errors import OdtError
 from .build import build, load_report
@@ -146,6 +149,31 @@ class Session:
         """Use `learning_rate` from the next step on."""
         self._request(Frame.SET_LR, struct.pack("<f", learning_rate))
 
+    def set_hyperparameters(self, **values: float) -> None:
+        """Use these values of the optimizer from the next step on; the others stay."""
+        known = self.report.get("hyperparameters", {})
+        for name, value in values.items():
+            if name != "learning_rate" and name not in known:
+                held = ", ".join(["learning_rate", *known])
+                raise OdtError(
+                    f"device: the project's optimizer has no {name}, but {held}; compile it with "
+                    f"--optimizer and --{name.replace('_', '-')}"
+                )
+            try:
+                HYPERPARAMETERS[name].check(value)
+            except ValueError as error:
+                raise OdtError(f"device: {error}") from None
+        for name, value in values.items():
+            if name == "learning_rate":
+                self.set_learning_rate(value)
+            else:
+                self._request(Frame.PUT_PARAMS, struct.pack("<If", known[name], value))
+
+    def optimizer_states(self) -> dict[str, np.ndarray]:
+        """A copy of every float32 tensor that the optimizer keeps, by name."""
+        raw, states = self._request(Frame.GET_PARAMS), self.report["optimizer_states"]
+        return {name: _tensor(raw, entry).copy() for name, entry in states.items()}
+
     def set_seed(self, seed: int) -> None:
         """Restart the generator of stochastic rounding at `seed` (its low 32 bits)."""
         self._request(Frame.SET_SEED, struct.pack("<I", seed & 0xFFFFFFFF))
@@ -183,10 +211,7 @@ class Session:
         return self.report["trained_parameters"]
 
     def _view(self, raw: bytes | bytearray, name: str) -> np.ndarray:
-        spec = self._tensors[name]
-        count = int(np.prod(spec["shape"]))
-        view = np.frombuffer(raw, spec["dtype"], count, spec["offset"])
-        return view.reshape(spec["shape"])
+        return _tensor(raw, self._tensors[name])
 
     @property
     def _output_shape(self) -> list[int]:
@@ -234,3 +259,9 @@ class Session:
         timeout = self._timeout if timeout is None else timeout
         self._running.write(pack_frame(kind, payload), timeout)
         return check_reply(kind, *read_frame(self._running, timeout))
+
+
+def _tensor(raw: bytes | bytearray, spec: Mapping) -> np.ndarray:
+    """The tensor that `spec` says lies in ``odt_params_t``."""
+    view = np.frombuffer(raw, spec["dtype"], math.prod(spec["shape"]), spec["offset"])
+    return view.reshape(spec["shape"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -31,7 +31,6 @@ def run_project(
     epochs: int | None = None,
     evaluate: bool = False,
     eval_every: int | None = None,
-    learning_rate: float | None = None,
     seed: int = 0,
     port: str | None = None,
     start: str | Path | None = None,
@@ -39,6 +38,7 @@ def run_project(
     save: bool = False,
     save_every: int | None = None,
     on_progress: Callable[[int, int, float], None] | None = None,
+    **hyper: float | None,
 ) -> dict:
     """Start the project's program, stream `data` to it, write `run.json` and return its content.
 
@@ -50,6 +50,8 @@ def run_project(
     `evaluate`, accuracy is measured before and after on the test set, or on `x` if there is none;
     for a model that learns values it is the mean squared error instead. `eval_every` is after how
     many steps it is measured in between.
+
+    `hyper` are values for the optimizer, as ``learning_rate=0.1``; those that are None stay.
 
     The program is built and started here, as a process or in the emulator; with `port`, a serial
     device or socket://HOST:PORT, it runs on a board already, and starts anew.
@@ -70,7 +72,7 @@ def run_project(
     bound = _stack_bound(directory, report, program)
     started = time.monotonic()
     with Session(directory, port=port) as device:
-        first = _prepare(device, directory, start, resume, seed, learning_rate)
+        first = _prepare(device, directory, start, resume, seed, hyper)
         with ProgressLog(directory, report, first, first + total) as log:
             run = _Run(device, loaded, report, log, on_progress)
             before = run.evaluate(first) if evaluate else {}
@@ -118,7 +120,7 @@ def _prepare(
     start: str | Path | None,
     resume: bool,
     seed: int,
-    learning_rate: float | None,
+    hyper: Mapping[str, float | None],
 ) -> int:
     """Bring the device to where training begins; how many steps it has done."""
     if resume and start is not None:
@@ -131,8 +133,7 @@ def _prepare(
         device.reset()
     if not resume:
         device.set_seed(seed)
-    if learning_rate is not None:
-        device.set_learning_rate(learning_rate)
+    device.set_hyperparameters(**{n: value for n, value in hyper.items() if value is not None})
     return device.stats()["steps"]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields
 from functools import partial
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from ..cli.display import print_tuning, tuning_progress
 from ..device.build import load_report
 from ..device.line import flash_with
 from ..errors import OdtError
+from ..options import Options
 from .runners import BoardRunner, EmulatorRunner, HostRunner, Runner
 
 
@@ -20,31 +22,27 @@ def tune_and_show(
     """Tune and print a table of the kernels; `options` are those of the command `compile`."""
     from .tuner import tune
 
-    options, board = _options(model, options)
+    options = _options(model, options)
+    board = options["board"]
     with tuning_progress() as show:
         result = tune(
             **options,
-            board=board,
             output=output,
             trials=trials,
             runner=_runner(runner, board, line, tracker),
             seed=seed,
             jobs=jobs,
-            made_by=_command(model, options, board, trials, seed),
+            made_by=_command(model, options, trials, seed),
             on_progress=show,
         )
     print_tuning(result)
     print(f"\nCompile with --tuning {output}")
 
 
-def _options(model: str, options: Mapping) -> tuple[dict, str]:
-    """The arguments of `compile`, from the command line or from a project's report."""
-    options = dict(options)
-    board = options.pop("board")
-    for name in ("sram", "flash"):
-        options[f"{name}_bytes"] = options.pop(name)
+def _options(model: str, options: Mapping) -> dict:
+    """The arguments of `tune`, from the command line or from a project's report."""
     if not Path(model).is_dir():
-        return {"model": model, **options}, board
+        return {"model": model, **options}
     report = load_report(model)
     made_from = report.get("made_from")
     if not made_from or not Path(made_from["model"]).exists():
@@ -53,20 +51,22 @@ def _options(model: str, options: Mapping) -> tuple[dict, str]:
             f"tune: the model file{missing} that {model} was made from is not there; give the "
             "model file itself, with the options of `compile`"
         )
-    made_from = dict(made_from)
-    made_from.pop("seed")  # of the fresh head's values: they cost nothing
-    return made_from, report["board"]
+    return {**made_from, "board": report["board"]}
 
 
-def _command(model: str, options: Mapping, board: str, trials: int, seed: int) -> str:
-    words = ["ondevice-train tune", Path(model).name, f"--board {board}"]
-    for name in ("classes", "scheme", "loss", "backward", "prefer", "sram", "flash"):
-        value = options.get(name, options.get(f"{name}_bytes"))
-        if value is not None:
-            text = Path(value).name if name == "scheme" else value
-            words.append(f"--{name} {text}")
-    if not options.get("rollback", True):
-        words.append("--no-rollback")
+def _command(model: str, options: Mapping, trials: int, seed: int) -> str:
+    """The command line that asks the same; the optimizer's numbers cost nothing."""
+    chosen = Options.of(**{name: value for name, value in options.items() if name != "model"})
+    words = ["ondevice-train tune", Path(model).name]
+    for entry in fields(Options):
+        value = getattr(chosen, entry.name)
+        if not entry.metadata["tunes"] or value is None:
+            continue
+        if entry.name == "rollback":
+            words += [] if value else ["--no-rollback"]
+            continue
+        text = Path(value).name if entry.name == "scheme" else getattr(value, "name", value)
+        words.append(f"{entry.metadata['flag']} {text}")
     return " ".join([*words, f"--trials {trials}", f"--seed {seed}"])
 
 

@@ -1,0 +1,32 @@
+"""Cross-entropy of a softmax over classes."""
+
+from __future__ import annotations
+
+from .loss import LABEL, Loss
+
+
+def _refusal(output_shape: tuple[int, ...]) -> str | None:
+    if len(output_shape) == 2 and output_shape[1] >= 2:
+        return None
+    return (
+        f"cross_entropy needs an output of shape (1, classes), found {output_shape}; "
+        "use --loss mse, or --classes for a classifier of your own."
+    )
+
+
+def _graph(emit, logits, label):
+    from tvm import relax
+
+    from relay_passes.ops.loss import negative_log_likelihood
+
+    return negative_log_likelihood(emit(relax.op.nn.log_softmax(logits, axis=-1)), label)
+
+
+CROSS_ENTROPY = Loss(
+    name="cross_entropy",
+    help="Softmax cross-entropy with a class label",
+    target=LABEL,
+    refusal=_refusal,
+    graph=_graph,
+    metric="accuracy",
+)

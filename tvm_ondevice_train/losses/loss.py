@@ -1,0 +1,36 @@
+"""What a loss is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+LABEL, VALUES = "label", "values"
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A loss of one sample.
+
+    Attributes
+    ----------
+    name, help : for the command line.
+    target : what a sample is trained towards: LABEL, the number of a class, int32 of shape (1,);
+        or VALUES, float32 of the output's shape.
+    refusal : output shape -> why no network of that output can have this loss; None if it can.
+    graph : (emit, output, target) -> the loss, a float32 scalar, as a Relax expression; `emit`
+        binds a value and gives its variable. It loads TVM itself.
+    metric : what is measured beside the loss: "accuracy" of the largest output, or None.
+    """
+
+    name: str
+    help: str
+    target: str
+    refusal: Callable[[tuple[int, ...]], str | None]
+    graph: Callable[[Callable[[Any], Any], Any, Any], Any]
+    metric: str | None = None
+
+    def target_of(self, output_shape: tuple[int, ...]) -> tuple[tuple[int, ...], str]:
+        """Shape and dtype of the target."""
+        return ((1,), "int32") if self.target == LABEL else (output_shape, "float32")

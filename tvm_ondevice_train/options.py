@@ -1,0 +1,205 @@
+"""The options of `compile`, each said once: for Python, the command line and `tune`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from relay_passes.optimizers import HYPERPARAMETERS, OPTIMIZERS, SGD, Optimizer, optimizer_of
+
+from .boards import DEFAULT_BOARD
+from .errors import OdtError
+from .losses import CROSS_ENTROPY, LOSSES, Loss, loss_of
+from .scheme import UpdateScheme
+from .tune.tuning import Tuning
+
+BACKWARDS = ("auto", "float32", "int16", "bfloat16", "float8")
+PREFERENCES = ("memory", "speed")
+
+
+def _option(
+    default: Any,
+    help: str,
+    *,
+    flag: str | None = None,
+    metavar: str | None = None,
+    choices: tuple[str, ...] = (),
+    check: Callable[[Any], str | None] = lambda value: None,
+    tunes: bool = True,
+    without: str | None = None,
+) -> Any:
+    """A field of `Options`.
+
+    flag : on the command line; None for an option of Python alone.
+    without : what holds where it is None.
+    check : what is wrong with a value, if anything is.
+    tunes : whether `tune` needs it to make the same kernels.
+    """
+    facts = {"flag": flag, "metavar": metavar, "choices": choices, "check": check}
+    return field(
+        default=default, metadata={"help": help, **facts, "tunes": tunes, "without": without}
+    )
+
+
+def _is_count(value: Any, least: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
+def _classes(value: Any) -> str | None:
+    if value is None or _is_count(value, 2):
+        return None
+    return "a classifier needs an integer of at least 2"
+
+
+def _bytes(value: Any) -> str | None:
+    return None if value is None or _is_count(value, 1) else "it must be a number of bytes above 0"
+
+
+def _seed(value: Any) -> str | None:
+    return None if _is_count(value, 0) else "it must be an integer of at least 0"
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a training step is compiled for."""
+
+    classes: int | None = _option(
+        None,
+        "Replace the classifier by a fresh float32 one with N outputs.",
+        flag="--classes",
+        metavar="N",
+        check=_classes,
+        without="train the model's own last layer",
+    )
+    scheme: str | os.PathLike | UpdateScheme = _option(
+        "head",
+        "What trains: full, head, last:K (the last K layers and the head), bias:K (the last K "
+        "biases and the head), or a FILE.json, which may train some of a weight's input channels.",
+        flag="--scheme",
+        metavar="SCHEME",
+    )
+    loss: Loss = _option(
+        CROSS_ENTROPY,
+        ", or ".join(loss.help for loss in LOSSES.values()) + ".",
+        flag="--loss",
+        choices=tuple(LOSSES),
+    )
+    optimizer: Optimizer = _option(
+        SGD(),
+        "How trained values follow their gradients.",
+        flag="--optimizer",
+        choices=tuple(OPTIMIZERS),
+    )
+    backward: str = _option(
+        "auto",
+        "Arithmetic of the backward: float32; int16, gradients of 1x1 and depthwise layers in "
+        "integers; bfloat16 and float8, that and adjoints stored between kernels in 16 or 8 bits; "
+        "auto, int16 unless float32 takes less memory.",
+        flag="--backward",
+        choices=BACKWARDS,
+    )
+    prefer: str = _option(
+        "memory",
+        "memory: no kernel's scratch raises the peak of the arena; speed: each kernel has the "
+        "scratch that makes it fastest.",
+        flag="--prefer",
+        choices=PREFERENCES,
+    )
+    rollback: bool = _option(
+        True,
+        "Keep what a step writes over until it ends, so that one whose loss or gradient is not "
+        "finite changes nothing.",
+        flag="--rollback/--no-rollback",
+    )
+    board: str = _option(
+        DEFAULT_BOARD,
+        "The board, from `ondevice-train boards`.",
+        flag="--board",
+        metavar="NAME",
+    )
+    sram_bytes: int | None = _option(
+        None,
+        "SRAM budget, e.g. 256KB.",
+        flag="--sram",
+        metavar="SIZE",
+        check=_bytes,
+        without="the board's",
+    )
+    flash_bytes: int | None = _option(
+        None,
+        "Flash budget, e.g. 1MB.",
+        flag="--flash",
+        metavar="SIZE",
+        check=_bytes,
+        without="the board's",
+    )
+    seed: int = _option(0, "Seed of a fresh classifier's weights.", check=_seed, tunes=False)
+    tuning: str | os.PathLike | Mapping | Tuning | None = _option(
+        None,
+        "A file that `tune` wrote, or none.",
+        flag="--tuning",
+        metavar="FILE",
+        tunes=False,
+        without="the package's own for the board's CPU",
+    )
+    dump_ir: str | os.PathLike | None = _option(
+        None,
+        "Write the module after each pass into DIR, as TVMScript.",
+        flag="--dump-ir",
+        metavar="DIR",
+        tunes=False,
+    )
+
+    def __post_init__(self) -> None:
+        for entry in fields(self):
+            value, choices = getattr(self, entry.name), entry.metadata["choices"]
+            if isinstance(value, str) and choices and value not in choices:
+                raise OdtError(f'{entry.name} is "{value}"; allowed are {", ".join(choices)}')
+            wrong = entry.metadata["check"](value)
+            if wrong:
+                raise OdtError(f"{entry.name} is {value}; {wrong}")
+
+    @classmethod
+    def of(cls, **keywords: Any) -> Options:
+        """Options from plain values: loss and optimizer by name, hyper-parameters beside them.
+
+        ``Options.of(optimizer="momentum", momentum=0.8, learning_rate=0.1, loss="mse")``
+        """
+        hyper = {name: keywords.pop(name, None) for name in HYPERPARAMETERS}
+        hyper = {name: value for name, value in hyper.items() if value is not None}
+        optimizer = keywords.pop("optimizer", SGD.name)
+        if isinstance(optimizer, Optimizer):
+            hyper = {**_hyper_of(optimizer), **hyper}
+        try:
+            name = optimizer.name if isinstance(optimizer, Optimizer) else optimizer
+            keywords["optimizer"] = optimizer_of(name, hyper)
+        except ValueError as error:
+            raise OdtError(str(error)) from None
+        if "loss" in keywords:
+            keywords["loss"] = loss_of(keywords["loss"])
+        return cls(**keywords)
+
+    def to_json(self) -> dict | None:
+        """The plain values that `of` makes options for the same kernels of; None if there are none.
+
+        There are none where a scheme or a loss is a value of the program that compiled.
+        """
+        if isinstance(self.scheme, UpdateScheme) or LOSSES.get(self.loss.name) is not self.loss:
+            return None
+        plain = {e.name: getattr(self, e.name) for e in fields(self) if e.metadata["tunes"]}
+        named = {"loss": self.loss.name, "optimizer": self.optimizer.name}
+        return plain | named | {"scheme": os.fspath(self.scheme)} | _hyper_of(self.optimizer)
+
+
+def _hyper_of(optimizer: Optimizer) -> dict[str, float]:
+    return {one.name: getattr(optimizer, one.name) for one in optimizer.described()}
+
+
+def _described() -> str:
+    """The options for a docstring."""
+    return "\n".join(f"    {e.name} : {e.metadata['help']}" for e in fields(Options))
+
+
+Options.__doc__ = f"{Options.__doc__}\n\n    Attributes\n    ----------\n{_described()}\n    "
