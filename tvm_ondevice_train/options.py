@@ -184,9 +184,10 @@ class Options:
     def to_json(self) -> dict | None:
         """The plain values that `of` makes options for the same kernels of; None if there are none.
 
-        There are none where a scheme or a loss is a value of the program that compiled.
+        There are none where a scheme, a loss or an optimizer is the compiling program's own.
         """
-        if isinstance(self.scheme, UpdateScheme) or LOSSES.get(self.loss.name) is not self.loss:
+        is_known = LOSSES.get(self.loss.name) == self.loss
+        if isinstance(self.scheme, UpdateScheme) or not is_known:
             return None
         plain = {e.name: getattr(self, e.name) for e in fields(self) if e.metadata["tunes"]}
         named = {"loss": self.loss.name, "optimizer": self.optimizer.name}

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from probe_library import SPECIALS, Probe, pointer
+from stochastic_rounding import updated_codes
 
 LARGEST = 2**30 - 1  # the widest limit of odt_update_code
 
@@ -67,16 +68,6 @@ def test_the_mean_of_stochastic_rounding_is_the_step(probe, step, vary):
     assert abs(moved.mean() - step) <= 5 * sigma + 2**-32
 
 
-def mixed(seed, index) -> np.ndarray:
-    """odt_random."""
-    x = np.uint32(seed) + index.astype(np.uint32) * np.uint32(0x9E3779B9)
-    x ^= x >> np.uint32(16)
-    x *= np.uint32(0x7FEB352D)
-    x ^= x >> np.uint32(15)
-    x *= np.uint32(0x846CA68B)
-    return x ^ x >> np.uint32(16)
-
-
 @pytest.mark.parametrize("limit", [127, 32767, LARGEST])
 def test_an_update_is_rounded_by_its_random_number(probe, limit):
     """To the bit, for steps of every magnitude and sign."""
@@ -84,10 +75,7 @@ def test_an_update_is_rounded_by_its_random_number(probe, limit):
     magnitude = np.concatenate([10.0 ** generator.uniform(-12, 9, 50_000), np.arange(5000) / 4])
     step = (magnitude * generator.choice([-1, 1], len(magnitude))).astype(np.float32)
     code, index = generator.integers(-128, 128, len(step)), np.arange(len(step))
-    whole = np.floor(np.abs(step.astype(np.float64)))
-    fraction = np.floor((np.abs(step.astype(np.float64)) - whole) * 2.0**32)
-    rounded = np.sign(step) * (whole + (mixed(9, index) < fraction))
-    expected = np.clip(code - rounded, -limit - 1, limit)
+    expected = updated_codes(code, step, limit, 9, index)
     assert np.array_equal(probe.update(code, step, limit, 9, index), expected)
 
 

@@ -1,0 +1,232 @@
+"""Optimizers against PyTorch, where values are float32, and against NumPy, where they are codes."""
+
+import subprocess
+import zlib
+
+import numpy as np
+import pytest
+import tiny
+import torch
+from stochastic_rounding import STEP_STRIDE, updated_codes
+from torch.nn import functional
+
+import tvm_ondevice_train as odt
+from relay_passes.optimizers import SGD, Momentum
+from tvm_ondevice_train.device import Session
+from tvm_ondevice_train.project.runtime import runtime_dir
+
+STEPS = 20
+OPTIMIZERS = [
+    SGD(0.05),
+    SGD(0.05, weight_decay=0.04),
+    Momentum(0.05),
+    Momentum(0.02, momentum=0.5, weight_decay=0.04),
+]
+
+
+def samples(count: int, dtype=np.float32):
+    generator = np.random.default_rng(1)
+    x = generator.normal(size=(count, 2, 6, 6)).astype(np.float32)
+    if dtype == np.int8:
+        x = np.clip(np.round(x / 0.1), -128, 127).astype(np.int8)
+    return x, generator.integers(0, 3, count)
+
+
+def project(directory, optimizer, quantized=False, **options):
+    model = tiny.network(quantized=quantized)
+    options = {"scheme": "full", "board": "host", "optimizer": optimizer, **options}
+    compiled = odt.compile(model, **options)
+    return compiled, compiled.save(directory)
+
+
+class Network:
+    """`tiny.network()` in PyTorch."""
+
+    def __init__(self, optimizer):
+        values = tiny.network().parameters
+        self.values = {name: torch.tensor(v, requires_grad=True) for name, v in values.items()}
+        self.optimizer = torch.optim.SGD(
+            self.values.values(),
+            lr=optimizer.learning_rate,
+            momentum=getattr(optimizer, "momentum", 0.0),
+            weight_decay=optimizer.weight_decay,
+        )
+
+    def train(self, x, y) -> float:
+        hidden = functional.conv2d(torch.tensor(x)[None], *self.of("conv")).relu()
+        hidden = hidden.mean((2, 3), keepdim=True)
+        logits = functional.conv2d(hidden, *self.of("head")).reshape(1, 3)
+        loss = functional.cross_entropy(logits, torch.tensor([int(y)]))
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+        return loss.item()
+
+    def of(self, layer):
+        return self.values[f"{layer}.weight"], self.values[f"{layer}.bias"]
+
+    def velocity(self, name):
+        return self.optimizer.state[self.values[name]]["momentum_buffer"].numpy()
+
+
+def assert_near(found, expected, relative=1e-6):
+    """To 1e-6 of the largest value."""
+    assert np.abs(found - expected).max() <= relative * np.abs(expected).max()
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=str)
+def test_float_parameters_are_those_of_pytorch(optimizer, tmp_path):
+    network = Network(optimizer)
+    with Session(project(tmp_path / "p", optimizer)[1]) as device:
+        for x, y in zip(*samples(STEPS), strict=True):
+            assert device.train(x, y) == pytest.approx(network.train(x, y), rel=1e-5)
+        for name, value in device.parameters().items():
+            assert_near(value, network.values[name].detach().numpy())
+        for name, value in device.optimizer_states().items():
+            velocity = network.velocity(name.removesuffix(".velocity"))
+            assert_near(value, velocity, 1e-5)  # sums of gradients that cancel
+
+
+def stored(device):
+    """Codes and float32 parameters, and velocities by parameter."""
+    velocities = device.optimizer_states()
+    return device.parameters(), {n.removesuffix(".velocity"): v for n, v in velocities.items()}
+
+
+def scale_of(device, name, shape):
+    """Scale of each code, or None for a float32 parameter."""
+    scale = device.report["trained_parameters"][name]["scale"]
+    if scale is None:
+        return None
+    return np.asarray(scale).reshape(-1, *[1] * (len(shape) - 1))
+
+
+@pytest.mark.parametrize("weight_decay", [0.0, 0.04])
+def test_codes_follow_a_float_velocity(weight_decay, tmp_path):
+    """Gradients are what a second device of the same codes gets for its velocity from nothing."""
+    rate, momentum, seed = 0.02, 0.75, 5
+    optimizer = Momentum(rate, momentum=momentum, weight_decay=weight_decay)
+    _, directory = project(tmp_path / "p", optimizer, quantized=True)
+    _, other = project(tmp_path / "q", Momentum(rate), quantized=True)
+    x, y = samples(12, np.int8)
+    with Session(directory) as device, Session(other) as gradients:
+        gradients.set_hyperparameters(momentum=0.0)
+        device.set_seed(seed)
+        for step in range(len(x)):
+            before, velocity = stored(device)
+            gradients.set_parameters(before)
+            gradients.train(x[step], y[step])
+            device.train(x[step], y[step])
+            after, moved = stored(device)
+            for name, gradient in stored(gradients)[1].items():
+                codes, scale = before[name], scale_of(device, name, before[name].shape)
+                value = codes if scale is None else codes * scale
+                expected = momentum * velocity[name] + gradient + weight_decay * value
+                assert_near(moved[name], expected)
+                if scale is None:
+                    continue
+                inverse = (1 / scale).astype(np.float32)
+                change = moved[name] * (np.float32(rate) * inverse)
+                with np.errstate(over="ignore"):
+                    salted = np.uint32(seed) + np.uint32(step) * STEP_STRIDE
+                    salted = salted + np.uint32(zlib.crc32(name.encode()))
+                limit = 127 if codes.dtype == np.int8 else 2**30 - 1
+                assert np.array_equal(after[name], updated_codes(codes, change, limit, salted))
+
+
+def test_codes_move_without_bias(tmp_path):
+    """The mean over 1,000 seeds is the step in the real domain."""
+    rate, seeds = 0.02, 1000
+    _, directory = project(tmp_path / "p", Momentum(rate), quantized=True)
+    (x,), (y,) = samples(1, np.int8)
+    with Session(directory) as device:
+        start = device.parameters()
+        totals = {n: np.zeros(v.shape) for n, v in start.items() if v.dtype != np.float32}
+        for seed in range(seeds):
+            device.reset()
+            device.set_seed(seed * 7919)
+            device.train(x, y)
+            after, velocities = stored(device)
+            for name, total in totals.items():
+                total += after[name].astype(np.int64) - start[name]
+        for name, total in totals.items():
+            step = velocities[name] * rate / scale_of(device, name, total.shape)
+            free = np.abs(start[name] - step) < (126 if start[name].dtype == np.int8 else np.inf)
+            fraction = np.abs(step) % 1
+            sigma = np.sqrt(fraction * (1 - fraction) / seeds)
+            assert free.any() and fraction[free].max() > 0.05
+            assert (np.abs(total / seeds + step) <= 5 * sigma + 1e-5)[free].all()
+
+
+def test_states_are_counted_and_lie_in_sram(tmp_path):
+    plain, _ = project(tmp_path / "p", SGD())
+    kept, _ = project(tmp_path / "q", Momentum())
+    elements = sum(value.size for value in plain.initial.values())
+    assert len({report["flash_bytes"] for report in (plain.report, kept.report)}) == 1
+    grown = kept.report["trainable_state_bytes"] - plain.report["trainable_state_bytes"]
+    assert grown == 4 * elements + 4  # and the momentum
+    assert kept.report["peak_sram_bytes"] >= plain.report["peak_sram_bytes"] + grown
+
+
+def test_a_slice_has_a_velocity_of_its_own_shape(tmp_path):
+    scheme = odt.UpdateScheme({"conv.weight": odt.Channels(indices=(1,)), "head.bias": "all"})
+    _, directory = project(tmp_path / "p", Momentum(), quantized=True, scheme=scheme)
+    with Session(directory) as device:
+        device.train(*(v[0] for v in samples(1, np.int8)))
+        shapes = {name: value.shape for name, value in device.optimizer_states().items()}
+    assert shapes == {"conv.weight.velocity": (4, 1, 3, 3), "head.bias.velocity": (3,)}
+
+
+def test_hyperparameters_change_while_the_device_runs(tmp_path):
+    _, directory = project(tmp_path / "p", Momentum(weight_decay=0.1))
+    (x,), (y,) = samples(1)
+    with Session(directory) as device:
+        device.train(x, y)
+        before, velocity = stored(device)
+        device.set_hyperparameters(learning_rate=0.0, momentum=0.25, weight_decay=0.0)
+        device.train(x, y)
+        device.set_hyperparameters(momentum=0.0)
+        kept, moved = stored(device)
+        device.train(x, y)
+        _, gradient = stored(device)
+        assert all(np.array_equal(before[name], kept[name]) for name in before)
+        for name in before:
+            assert_near(moved[name], 0.25 * velocity[name] + gradient[name])
+        for wrong, message in [
+            ({"momentum": 1.0}, "momentum is 1.0; it must be 0 or more, and below 1"),
+            ({"weight_decay": np.nan}, "weight_decay is nan"),
+            ({"beta": 0.5}, "the project's optimizer has no beta, but learning_rate"),
+        ]:
+            with pytest.raises(odt.OdtError, match=message):
+                device.set_hyperparameters(**wrong)
+
+
+PROGRAM = """
+#include <math.h>
+#include "model.h"
+static odt_t odt;
+static uint8_t arena[ODT_ARENA_BYTES] __attribute__((aligned(ODT_ARENA_ALIGN)));
+int main(void) {
+  if (odt_set_momentum(&odt, 0.5f) != ODT_ERR_NULL || odt_set_momentum(NULL, 0.5f) != ODT_ERR_NULL)
+    return 1;
+  if (odt_init(&odt, arena, sizeof arena) != ODT_OK) return 2;
+  const float wrong[] = {-0.1f, 1.0f, INFINITY, -INFINITY, NAN};
+  for (int i = 0; i < 5; ++i)
+    if (odt_set_momentum(&odt, wrong[i]) != ODT_ERR_HYPERPARAMETER) return 3;
+  if (odt_set_weight_decay(&odt, INFINITY) != ODT_ERR_HYPERPARAMETER) return 4;
+  if (odt.params.momentum[0] != 0.9f || odt.params.weight_decay[0] != 0.5f) return 5;
+  if (odt_set_momentum(&odt, 0.25f) != ODT_OK || odt.params.momentum[0] != 0.25f) return 6;
+  if (odt_set_weight_decay(&odt, 2.0f) != ODT_OK || odt.params.weight_decay[0] != 2.0f) return 7;
+  return 0;
+}
+"""
+
+
+def test_c_refuses_a_hyperparameter_out_of_range(tmp_path):
+    compiled, _ = project(tmp_path / "p", Momentum(weight_decay=0.5))
+    for name, text in {**compiled.files, "main.c": PROGRAM}.items():
+        (tmp_path / name).write_text(text)
+    flags = f"-std=c99 -Wall -Wextra -Werror -fsanitize=undefined -I. -I{runtime_dir()}/include"
+    command = ["gcc", *flags.split(), "main.c", "model.c", "-o", "program", "-lm"]
+    subprocess.run(command, cwd=tmp_path, check=True)
+    assert subprocess.run([tmp_path / "program"]).returncode == 0

@@ -1,0 +1,100 @@
+"""Structure of the updates that `SparseBackward` makes of an optimizer."""
+
+import zlib
+
+import numpy as np
+import pytest
+import tiny
+import tvm
+from structure import canonical
+from tvm import relax
+
+from relay_passes import SparseBackward
+from relay_passes.ops.registry import call
+from relay_passes.ops.update import real_value, sgd_update, sgd_update_codes
+from relay_passes.optimizers import SGD, Momentum
+
+COLUMN = ((3, 1), "float32")
+SCALAR = ((), "float32")
+STEP = {"learning_rate": SCALAR, "seed": ((), "uint32")}
+
+
+def loss_of(emit, x, target, value):
+    product = emit(relax.op.multiply(x, value))
+    return emit(relax.op.sum(emit(relax.op.multiply(product, target))))
+
+
+def gradient_of(emit, x, target):
+    ones = emit(relax.op.ones((), "float32"))
+    adjoint = emit(relax.op.multiply(emit(relax.op.broadcast_to(ones, (3, 1))), target))
+    return emit(relax.op.multiply(adjoint, x))
+
+
+def float_step(optimizer):
+    source = tiny.module({"x": COLUMN, "target": COLUMN, "w": COLUMN}, loss_of)
+    return canonical(SparseBackward({"w"}, optimizer)(source))
+
+
+def expected(parameters, body, **attributes):
+    arguments = {"x": COLUMN, "target": COLUMN, **STEP, **parameters}
+    function = tiny.module(arguments, body)["main"].with_attrs(attributes)
+    return canonical(tvm.IRModule({"main": function}))
+
+
+def test_momentum_keeps_a_velocity_and_goes_along_it():
+    step = float_step(Momentum())
+
+    def after(emit, x, target, learning_rate, seed, w, momentum, velocity):
+        loss, gradient = loss_of(emit, x, target, w), gradient_of(emit, x, target)
+        reads = ["gradient", "velocity", "momentum"]
+        moved = emit(call("momentum_velocity", gradient, velocity, momentum, reads=reads))
+        return [loss, emit(sgd_update(w, moved, learning_rate)), moved]
+
+    parameters = {"w": COLUMN, "momentum": SCALAR, "w.velocity": COLUMN}
+    names = {"trained_parameters": ["w"], "optimizer_states": ["w.velocity"]}
+    tvm.ir.assert_structural_equal(step, expected(parameters, after, **names), True)
+
+
+def test_weight_decay_reads_the_value():
+    step = float_step(SGD(weight_decay=0.5))
+
+    def after(emit, x, target, learning_rate, seed, w, weight_decay):
+        loss, gradient = loss_of(emit, x, target, w), gradient_of(emit, x, target)
+        reads = ["gradient", "value", "weight_decay"]
+        direction = emit(call("sgd_direction", gradient, w, weight_decay, reads=reads))
+        return [loss, emit(sgd_update(w, direction, learning_rate))]
+
+    parameters = {"w": COLUMN, "weight_decay": SCALAR}
+    wanted = expected(parameters, after, trained_parameters=["w"])
+    tvm.ir.assert_structural_equal(step, wanted, True)
+
+
+def test_codes_have_a_velocity_in_the_real_domain():
+    def before(emit, x, target, q):
+        return loss_of(emit, x, target, emit(tiny.dequantize(q, 0.25)))
+
+    codes = ((3, 1), "int8")
+    source = tiny.module({"x": COLUMN, "target": COLUMN, "q": codes}, before)
+    step = canonical(SparseBackward({"q"}, Momentum(weight_decay=0.5))(source))
+
+    def after(emit, x, target, learning_rate, seed, q, weight_decay, momentum, velocity):
+        loss = loss_of(emit, x, target, emit(tiny.dequantize(q, 0.25)))
+        gradient = gradient_of(emit, x, target)
+        value = emit(real_value(q, relax.const(np.full(3, 0.25, np.float32))))
+        reads = ["gradient", "value", "velocity", "weight_decay", "momentum"]
+        operands = gradient, value, velocity, weight_decay, momentum
+        moved = emit(call("momentum_velocity", *operands, reads=reads))
+        inverse, salt = relax.const(np.full(3, 4.0, np.float32)), zlib.crc32(b"q")
+        updated = sgd_update_codes(q, moved, learning_rate, seed, inverse, limit=127, salt=salt)
+        return [loss, emit(updated), moved]
+
+    further = {"weight_decay": SCALAR, "momentum": SCALAR, "q.velocity": COLUMN}
+    names = {"trained_parameters": ["q"], "optimizer_states": ["q.velocity"]}
+    wanted = expected({"q": codes, **further}, after, **names)
+    tvm.ir.assert_structural_equal(step, wanted, True)
+
+
+@pytest.mark.parametrize("optimizer", [None, SGD(0.3)], ids=str)
+def test_plain_descent_adds_nothing(optimizer):
+    assert tiny.op_names(float_step(optimizer))[-1] == "odt.sgd_update"
+    assert len(float_step(optimizer)["main"].params) == 5

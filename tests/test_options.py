@@ -1,0 +1,93 @@
+"""Options as values: from plain ones, checked, and back to plain ones."""
+
+import json
+import re
+from dataclasses import FrozenInstanceError, fields, replace
+
+import pytest
+
+import tvm_ondevice_train as odt
+from relay_passes.ops.precision import FORMATS
+from relay_passes.optimizers import SGD, Momentum
+from relay_passes.within_memory import AUTO
+from tvm_ondevice_train.errors import OdtError
+from tvm_ondevice_train.losses import CROSS_ENTROPY, MSE
+from tvm_ondevice_train.options import BACKWARDS, Options
+
+
+def test_the_defaults():
+    options = Options.of()
+    assert options == Options() and options.optimizer == SGD() and options.loss is CROSS_ENTROPY
+    with pytest.raises(FrozenInstanceError):
+        options.scheme = "full"
+
+
+def test_plain_values_become_options():
+    found = Options.of(loss="mse", optimizer="momentum", momentum=0.5, learning_rate=0.1)
+    assert found.loss is MSE and found.optimizer == Momentum(0.1, momentum=0.5)
+    assert Options.of(learning_rate=0.3).optimizer == SGD(0.3)
+    own = Momentum(0.1, momentum=0.5)
+    assert Options.of(optimizer=own).optimizer == own
+    assert Options.of(optimizer=own, learning_rate=0.2).optimizer == replace(own, learning_rate=0.2)
+    assert Options.of(momentum=None, learning_rate=None) == Options()
+
+
+@pytest.mark.parametrize(
+    "keywords, message",
+    [
+        ({"classes": 1}, "classes is 1; a classifier needs an integer of at least 2"),
+        ({"classes": 2.5}, "classes is 2.5; a classifier needs an integer"),
+        ({"classes": True}, "classes is True; a classifier needs an integer"),
+        ({"backward": "int4"}, 'backward is "int4"; allowed are auto, float32, int16'),
+        ({"prefer": "beauty"}, 'prefer is "beauty"; allowed are memory, speed'),
+        ({"loss": "hinge"}, 'unknown loss "hinge"; known are cross_entropy, mse'),
+        ({"optimizer": "adam"}, 'optimizer is "adam"; allowed are momentum, sgd'),
+        ({"momentum": 0.9}, "optimizer sgd has no momentum"),
+        ({"learning_rate": -1}, "learning_rate is -1; it must be 0 or more, and finite"),
+        ({"sram_bytes": 0}, "sram_bytes is 0; it must be a number of bytes above 0"),
+        ({"flash_bytes": "1MB"}, "flash_bytes is 1MB; it must be a number of bytes above 0"),
+        ({"seed": -1}, "seed is -1; it must be an integer of at least 0"),
+    ],
+)
+def test_what_means_nothing_is_refused_in_one_line(keywords, message):
+    with pytest.raises(OdtError, match=re.escape(message)) as caught:
+        Options.of(**keywords)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_unknown_option_is_a_mistake_of_the_program():
+    with pytest.raises(TypeError, match="colour"):
+        odt.compile("net.onnx", colour="red")
+    with pytest.raises(TypeError, match="not both"):
+        odt.compile("net.onnx", Options(), classes=3)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        Options(),
+        Options(classes=4, scheme="bias:2", loss=MSE, sram_bytes=1000, rollback=False),
+        Options(optimizer=Momentum(0.1, momentum=0.5, weight_decay=0.01), backward="float8"),
+    ],
+)
+def test_options_survive_json(options):
+    assert Options.of(**json.loads(json.dumps(options.to_json()))) == options
+
+
+def test_what_does_not_decide_kernels_stays_out_of_json():
+    plain = Options(seed=3, tuning="t.json", dump_ir="ir").to_json()
+    assert not {"seed", "tuning", "dump_ir"} & plain.keys()
+
+
+def test_values_of_a_program_have_no_plain_form():
+    assert Options(scheme=odt.UpdateScheme({"w": "all"})).to_json() is None
+    assert Options(loss=replace(MSE, name="mine")).to_json() is None
+    assert Options(loss=replace(MSE)).to_json() is not None
+
+
+def test_each_option_is_described_once():
+    assert all(entry.metadata["help"] in Options.__doc__ for entry in fields(Options))
+
+
+def test_the_formats_are_those_of_the_passes():
+    assert BACKWARDS == (AUTO, "float32", "int16", *FORMATS)
