@@ -22,7 +22,8 @@ from itertools import product
 from pathlib import Path
 
 import numpy as np
-from interpreter import Interpreter
+from instruments.interpreter import Interpreter
+from instruments.provenance import provenance
 from memory import BOARD, CLASSES, KB, MODELS, account, lowered_step, measured, table
 from rich.console import Console
 
@@ -283,7 +284,7 @@ def main() -> None:
         for found in formats.values():
             found["cosine"] = compared(found.pop("gradients"), exact)
     show(accounts, training)
-    text = json.dumps({"accounts": accounts, "training": training}, indent=1)
+    text = json.dumps({**provenance(), "accounts": accounts, "training": training}, indent=1)
     one_line = re.sub(r"\[[^][{}]*\]", lambda match: " ".join(match[0].split()), text)
     output.write_text(one_line + "\n")
     draw(training, output.with_suffix(".png"))

@@ -15,16 +15,15 @@ import argparse
 import hashlib
 import importlib.util
 import json
-import subprocess
 import sys
 import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
-from datetime import date
 from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
+from instruments.provenance import provenance
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -203,13 +202,6 @@ def show(console: Console, now: dict[str, dict], then: dict[str, dict]) -> None:
 _COUNTS, _TIME = ("instructions_per_step", "instructions_forward"), "compile_seconds"
 
 
-def commit() -> str:
-    """Of the code that was measured."""
-    place = Path(odt.__file__).parent
-    command = ["git", "-C", str(place), "describe", "--always", "--dirty", "--abbrev=12"]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", default="", help="cases whose name holds this: cnn")
@@ -233,7 +225,7 @@ def main() -> None:
     show(console, now, then)
     output = None if options.check or options.only else OUTPUT
     if path := options.output or output:
-        content = {"commit": commit(), "date": date.today().isoformat(), "cases": now}
+        content = {**provenance(), "cases": now}
         path.write_text(json.dumps(content, indent=1) + "\n")
     if options.check:
         sys.exit(any(faults(then[name], case) for name, case in now.items() if name in then))

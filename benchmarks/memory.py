@@ -19,7 +19,8 @@ from pathlib import Path
 
 import numpy as np
 import tvm
-from extra_memory import extra_memory
+from instruments.extra_memory import extra_memory
+from instruments.provenance import provenance
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import track
@@ -306,7 +307,7 @@ def main() -> None:
     show(console, cases)
     output = options.output or (None if options.only else OUTPUT)
     if output:
-        content = {"compiler": compiler(), "cases": cases}
+        content = {**provenance(), "compiler": compiler(), "cases": cases}
         output.write_text(json.dumps(content, indent=1) + "\n")
 
 

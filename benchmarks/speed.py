@@ -17,9 +17,10 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from counting.operators import OPERATORS, write_model
-from counting.plot import draw
-from counting.profile import KEEP_APART, Counts, count, layer_kinds, op_rows
+from instruments.operators import OPERATORS, write_model
+from instruments.plot import draw
+from instruments.profile import KEEP_APART, Counts, count, layer_kinds, op_rows
+from instruments.provenance import provenance
 from memory import BOARD, CLASSES, HERE, MODELS, compiler, model_of, table
 from rich.console import Console
 from rich.progress import track
@@ -32,7 +33,7 @@ from tvm_ondevice_train.project import generate_project
 
 NETWORK, SCHEME = "mcunet-5fps", HERE / "schemes/mcunet-5fps-49kb.json"
 MLPERF = MODELS.parent / "mlperf_tiny"
-NAIVE = HERE / "counting/naive"
+NAIVE = HERE / "instruments/naive"
 OUTPUT = HERE / "speed.json"
 FORMATS = ("int16", "float32", "bfloat16", "float8")
 VARIANTS = {"prefer speed": {"prefer": "speed"}, "untuned": {"tuning": "none"}}  # of the first
@@ -262,7 +263,7 @@ def main() -> None:
     whole = MODELS.is_dir() and MLPERF.is_dir() and not options.only
     output = options.output or (OUTPUT if whole else None)
     if output:
-        output.write_text(json_text(content))
+        output.write_text(json_text({**provenance(), **content}))
         if content["networks"]:
             draw(*next(iter(content["networks"].items())), output.with_suffix(".png"))
 

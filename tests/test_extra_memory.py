@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tiny
-from extra_memory import ExtraMemory, extra_memory
+from instruments.extra_memory import ExtraMemory, extra_memory
 from shared import shared_path
 from tvm import relax
 

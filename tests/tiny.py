@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import tvm
-from interpreter import Interpreter
+from instruments.interpreter import Interpreter
 from tvm import relax, te
 
 from relay_passes import lowering

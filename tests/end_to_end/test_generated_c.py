@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from interpreter import Interpreter
+from instruments.interpreter import Interpreter
 from shared import needs_models
 from tiny_models import compiled, export_int8
 

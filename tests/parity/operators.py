@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
-from interpreter import Interpreter
+from instruments.interpreter import Interpreter
 from shared import shared_path
 
 KINDS = ("qconv2d", "qadd", "qmean")

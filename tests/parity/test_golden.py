@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import onnx
 import pytest
-from interpreter import Interpreter
+from instruments.interpreter import Interpreter
 from shared import shared_path
 
 from relay_passes.ops.quantized import BIAS_LIMIT

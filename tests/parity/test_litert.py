@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter as LiteRT
 from ai_edge_litert.interpreter import OpResolverType
-from interpreter import Interpreter
+from instruments.interpreter import Interpreter
 from operators import Comparison, integer_operators, photographs
 from shared import shared_path
 

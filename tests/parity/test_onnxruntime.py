@@ -16,7 +16,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from interpreter import Interpreter
+from instruments.interpreter import Interpreter
 from operators import Comparison, integer_operators, photographs
 from shared import shared_path
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 import torch_nets
-from interpreter import Interpreter
+from instruments.interpreter import Interpreter
 from torch import nn
 
 from tvm_ondevice_train.compiler import build_steps

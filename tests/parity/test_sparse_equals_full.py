@@ -18,7 +18,7 @@ import pytest
 import torch
 import torch_nets
 import tvm
-from interpreter import Interpreter
+from instruments.interpreter import Interpreter
 from onnxruntime import quantization
 from onnxruntime.quantization import shape_inference
 from shared import shared_path

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import tiny
-from interpreter import Interpreter
+from instruments.interpreter import Interpreter
 
 from relay_passes import lowering
 from relay_passes.memory.read_step import read_step

@@ -9,7 +9,7 @@ import torch
 import tvm
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from interpreter import Interpreter
+from instruments.interpreter import Interpreter
 from selected_kernels import calls
 from test_narrow_adjoints import WEIGHTS, residual_net, updated
 from tvm import relax

@@ -10,7 +10,7 @@ from in_one_buffer import (
     run_apart,
     run_together,
 )
-from interpreter import Interpreter
+from instruments.interpreter import Interpreter
 from tvm import relax
 
 from relay_passes.ops.masks import masked

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import tiny
-from interpreter import Interpreter
+from instruments.interpreter import Interpreter
 from tvm import relax
 
 from relay_passes import SparseBackward, lowering

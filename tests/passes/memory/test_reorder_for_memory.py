@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tiny
 import tvm
-from interpreter import Interpreter
+from instruments.interpreter import Interpreter
 from tvm import relax
 
 from relay_passes import EliminateDeadGradients, ReorderForMemory, SparseBackward, lowering

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tiny
 import tvm
-from interpreter import Interpreter
+from instruments.interpreter import Interpreter
 from test_integer_gradients import FLAGS, ONE, gradient, numbers
 from test_quantized_ops import codes_like
 from tvm import relax
