@@ -27,6 +27,7 @@ from ..ops.masks import INT8_MAX
 from ..ops.quantized import BIAS_LIMIT
 from ..ops.registry import attributes, without_gradient
 from ..ops.update import sgd_update, sgd_update_codes
+from ..tvm_pass import Pass
 from .split_parameters import SplitParameters, merged_with_frozen
 from .trim_gradients import trim_gradients
 
@@ -34,7 +35,7 @@ LOSS = "main"
 
 
 @tvm.transform.module_pass(opt_level=0, name="SparseBackward")
-class SparseBackward:
+class SparseBackward(Pass):
     """Differentiate the loss with respect to the trained parameters and update them by SGD.
 
     Before: ``main(input, target, p0, p1, ...) -> loss``, one dataflow block, the loss a float32
@@ -80,7 +81,9 @@ class SparseBackward:
         names = _names_of(scheme)
         self.trained = dict(names if isinstance(names, Mapping) else dict.fromkeys(names))
 
-    def transform_module(self, module: tvm.IRModule, _context) -> tvm.IRModule:
+    def transform_module(
+        self, module: tvm.IRModule, _context: tvm.transform.PassContext
+    ) -> tvm.IRModule:
         _check_names(main_of(module, "SparseBackward"), self.trained)
         subsets = {name: chosen for name, chosen in self.trained.items() if chosen is not None}
         function = SplitParameters(subsets)(module)[LOSS]

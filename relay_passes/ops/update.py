@@ -7,18 +7,31 @@ stochastically, without bias, and saturate.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from tvm import relax, te
 
 from ..tir import tirx
-from .registry import call, like_first, register
+from .registry import Attributes, call, like_first, register
 
 
-def sgd_update(parameter, gradient, learning_rate) -> relax.Call:
+def sgd_update(
+    parameter: relax.Expr, gradient: relax.Expr, learning_rate: relax.Expr
+) -> relax.Call:
     """float32: ``parameter - learning_rate * gradient``; `learning_rate` is a 0-d tensor."""
     return call("sgd_update", parameter, gradient, learning_rate)
 
 
-def sgd_update_codes(codes, gradient, learning_rate, seed, inverse_scale, *, limit, salt):
+def sgd_update_codes(
+    codes: relax.Expr,
+    gradient: relax.Expr,
+    learning_rate: relax.Expr,
+    seed: relax.Expr,
+    inverse_scale: relax.Expr,
+    *,
+    limit: int,
+    salt: int,
+) -> relax.Call:
     """Codes of the updated parameter.
 
     `inverse_scale` is a vector along axis 0 (1 / s, 0 where s is 0). `seed` is a 0-d uint32
@@ -31,23 +44,32 @@ def sgd_update_codes(codes, gradient, learning_rate, seed, inverse_scale, *, lim
 
 
 @register("sgd_update", like_first)
-def _update(_attrs, parameter, gradient, learning_rate):
+def _update(
+    _attrs: Attributes, parameter: te.Tensor, gradient: te.Tensor, learning_rate: te.Tensor
+) -> te.Tensor:
     return te.compute(
         parameter.shape, lambda *i: parameter(*i) - learning_rate() * gradient(*i), name="updated"
     )
 
 
 @register("sgd_update_codes", like_first)
-def _update_codes(attrs, codes, gradient, learning_rate, seed, inverse_scale):
+def _update_codes(
+    attrs: Attributes,
+    codes: te.Tensor,
+    gradient: te.Tensor,
+    learning_rate: te.Tensor,
+    seed: te.Tensor,
+    inverse_scale: te.Tensor,
+) -> te.Tensor:
     shape = [int(n) for n in codes.shape]
 
-    def flat(index):
+    def flat(index: Sequence[tirx.Var]) -> tirx.Expr:
         position = index[0]
         for axis, extent in zip(index[1:], shape[1:], strict=True):
             position = position * extent + axis
         return position
 
-    def element(*i):
+    def element(*i: tirx.Var) -> tirx.Expr:
         step = gradient(*i) * (learning_rate() * inverse_scale[i[0]])
         new_code = tirx.call_pure_extern(
             "int32",
