@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 import tvm
@@ -17,6 +18,7 @@ from ..graph import (
     dependents_of,
     dtype_of,
     function_of,
+    is_call_of,
     main_of,
     op_name,
     shape_of,
@@ -32,6 +34,20 @@ from .split_parameters import SplitParameters, merged_with_frozen
 from .trim_gradients import trim_gradients
 
 LOSS = "main"
+
+
+@runtime_checkable
+class Scheme(Protocol):
+    """What an `UpdateScheme` tells: the parameters that train, and which part of each."""
+
+    @property
+    def trained(self) -> Sequence[str]: ...
+
+    @property
+    def parameters(self) -> Mapping[str, object]: ...
+
+
+Names: TypeAlias = Iterable[str] | Mapping[str, Sequence[int] | None]
 
 
 @tvm.transform.module_pass(opt_level=0, name="SparseBackward")
@@ -77,7 +93,7 @@ class SparseBackward(Pass):
             return (loss, updated)
     """
 
-    def __init__(self, scheme):
+    def __init__(self, scheme: Names | Scheme) -> None:
         names = _names_of(scheme)
         self.trained = dict(names if isinstance(names, Mapping) else dict.fromkeys(names))
 
@@ -122,9 +138,9 @@ class _Leaf:
         return self.binding.var if self.binding else self.parameter
 
 
-def _names_of(scheme):
+def _names_of(scheme: Names | Scheme) -> Names:
     """What an `UpdateScheme` trains; anything else as it is."""
-    if not hasattr(scheme, "trained"):
+    if not isinstance(scheme, Scheme):
         return scheme
     for name in scheme.trained:
         if scheme.parameters[name] != "all":
@@ -135,7 +151,7 @@ def _names_of(scheme):
     return scheme.trained
 
 
-def _check_names(function, names):
+def _check_names(function: relax.Function, names: Iterable[str]) -> None:
     unknown = sorted(set(names) - {p.name for p in function.params[2:]})
     if unknown:
         raise ValueError(f'SparseBackward: there is no parameter "{unknown[0]}" in the module.')
@@ -143,7 +159,7 @@ def _check_names(function, names):
         raise ValueError("SparseBackward: the scheme trains nothing; name at least one parameter.")
 
 
-def _check_gradients(dependent):
+def _check_gradients(dependent: Sequence[relax.VarBinding]) -> None:
     for binding in dependent:
         if without_gradient(binding.value):
             raise ValueError(
@@ -152,7 +168,7 @@ def _check_gradients(dependent):
             )
 
 
-def _leaf(function, parameter) -> _Leaf:
+def _leaf(function: relax.Function, parameter: relax.Var) -> _Leaf:
     merge = merged_with_frozen(function, parameter)
     whole = merge.var if merge else parameter
     readers = [b for b in bindings_of(function) if whole in variables_in(b.value)]
@@ -160,7 +176,7 @@ def _leaf(function, parameter) -> _Leaf:
         raise ValueError(f'SparseBackward: parameter "{parameter.name}" is never used.')
     if dtype_of(parameter) == "float32":
         return _Leaf(parameter, merge, None)
-    if len(readers) != 1 or op_name(readers[0].value) != "relax.dequantize":
+    if len(readers) != 1 or not is_call_of(readers[0].value, "relax.dequantize"):
         raise ValueError(
             f'SparseBackward: parameter "{parameter.name}" is {dtype_of(parameter)} and not '
             "read through one dequantize; only float32 and quantized parameters train."
@@ -168,7 +184,9 @@ def _leaf(function, parameter) -> _Leaf:
     return _Leaf(parameter, merge, readers[0])
 
 
-def _open_leaves(function, leaves, dependent) -> tuple[relax.Function, list[relax.Var]]:
+def _open_leaves(
+    function: relax.Function, leaves: Sequence[_Leaf], dependent: Sequence[relax.VarBinding]
+) -> tuple[relax.Function, list[relax.Var]]:
     """The `dependent` bindings as a function that `Gradient` can differentiate.
 
     What they read of the others is an argument of it, behind those of `function`; the real values
@@ -180,7 +198,7 @@ def _open_leaves(function, leaves, dependent) -> tuple[relax.Function, list[rela
     renamed = Renamer({var: relax.Var(var.name, var.ty) for var in outside})
     params = [*function.params, *renamed.vars.values()]
 
-    def body(builder):
+    def body(builder: relax.BlockBuilder) -> relax.Expr:
         for binding in dependent:
             renamed.vars[binding.var] = builder.emit(renamed(binding.value))
         return builder.emit_output(renamed(function.body.body))
@@ -188,7 +206,9 @@ def _open_leaves(function, leaves, dependent) -> tuple[relax.Function, list[rela
     return function_of(params, body), list(outside)
 
 
-def _differentiate(function, opened, leaves) -> relax.Function:
+def _differentiate(
+    function: relax.Function, opened: relax.Function, leaves: Sequence[_Leaf]
+) -> relax.Function:
     """``(..., real values..., others...) -> (loss, (gradient of each leaf...))``."""
     count = len(function.params)
     arguments = dict(zip(function.params, opened.params[:count], strict=True))
@@ -198,7 +218,13 @@ def _differentiate(function, opened, leaves) -> relax.Function:
     return module[LOSS + "_adjoint"]
 
 
-def _append_updates(function, differentiated, outside, dependent, leaves) -> relax.Function:
+def _append_updates(
+    function: relax.Function,
+    differentiated: relax.Function,
+    outside: Sequence[relax.Var],
+    dependent: Sequence[relax.VarBinding],
+    leaves: Sequence[_Leaf],
+) -> relax.Function:
     """Bind what lies `outside` again, add the optimizer, return the new parameters."""
     count = len(function.params)
     learning_rate = relax.Var("learning_rate", relax.TensorType((), "float32"))
@@ -209,7 +235,7 @@ def _append_updates(function, differentiated, outside, dependent, leaves) -> rel
     copies = iter(bindings_of(differentiated))
     copied = {binding.var for binding in dependent}
 
-    def ordered():
+    def ordered() -> Iterator[relax.VarBinding]:
         for leaf in leaves:
             yield from filter(None, (leaf.merge, leaf.decode))
         for binding in bindings_of(function):
@@ -219,7 +245,7 @@ def _append_updates(function, differentiated, outside, dependent, leaves) -> rel
                 yield binding
         yield from copies
 
-    def body(builder):
+    def body(builder: relax.BlockBuilder) -> relax.Expr:
         for binding in ordered():
             value = builder.emit(renamed(binding.value))
             renamed.vars |= {binding.var: value, arguments.get(binding.var, binding.var): value}
@@ -235,7 +261,9 @@ def _append_updates(function, differentiated, outside, dependent, leaves) -> rel
     )
 
 
-def _results(differentiated, renamed):
+def _results(
+    differentiated: relax.Function, renamed: Renamer
+) -> tuple[relax.Expr, list[relax.Expr]]:
     """The loss and the list of gradients behind the adjoint function's result."""
     values = {b.var: b.value for b in bindings_of(differentiated)}
     result = differentiated.body.body
@@ -245,7 +273,13 @@ def _results(differentiated, renamed):
     return renamed(loss), [renamed(g) for g in gradients.fields]
 
 
-def _update(builder, leaf, gradient, learning_rate, seed) -> relax.Call:
+def _update(
+    builder: relax.BlockBuilder,
+    leaf: _Leaf,
+    gradient: relax.Expr,
+    learning_rate: relax.Var,
+    seed: relax.Var,
+) -> relax.Call:
     parameter, rows = leaf.parameter, None
     if leaf.merge:
         attrs = attributes(leaf.merge.value)
@@ -258,16 +292,16 @@ def _update(builder, leaf, gradient, learning_rate, seed) -> relax.Call:
         gradient,
         learning_rate,
         seed,
-        relax.const(_inverse_scale(leaf, rows)),
+        relax.const(_inverse_scale(leaf, leaf.decode, rows)),
         limit=INT8_MAX if dtype_of(parameter) == "int8" else BIAS_LIMIT,
         salt=zlib.crc32(parameter.name.encode()),
     )
 
 
-def _inverse_scale(leaf, rows) -> np.ndarray:
+def _inverse_scale(leaf: _Leaf, decode: relax.VarBinding, rows: list[int] | None) -> np.ndarray:
     """1 / scale of each trained row, float32; 0 for a dead channel."""
     whole = leaf.merge.var if leaf.merge else leaf.parameter
-    scale = np.asarray(constant(leaf.decode.value.args[1]), np.float64)
+    scale = np.asarray(constant(decode.value.args[1]), np.float64)
     with np.errstate(divide="ignore"):
         inverse = np.where(scale > np.finfo(np.float32).tiny, 1.0 / scale, 0.0)
     inverse = np.broadcast_to(inverse, shape_of(whole)[:1]).astype(np.float32)

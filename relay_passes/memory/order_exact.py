@@ -327,7 +327,8 @@ def _max_flow(rooms: Rooms) -> int:
                     queue.append(other)
         if _TO_RUN not in came_from:
             return total
-        path, node = [], _TO_RUN
+        path: list[tuple[Node, Node]] = []
+        node = _TO_RUN
         while node != _RAN:
             path.append((came_from[node], node))
             node = came_from[node]
