@@ -128,6 +128,13 @@ def constant(expr: relax.Expr | None) -> np.ndarray | None:
     return None if numpy is None else numpy()
 
 
+def constant_value(expr: relax.Expr) -> np.ndarray:
+    """As `constant`, of what is one."""
+    value = constant(expr)
+    assert value is not None, f"{expr} is no constant"
+    return value
+
+
 class Renamer:
     """Replace variables in one (normalized, hence flat) expression."""
 

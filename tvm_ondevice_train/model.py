@@ -9,7 +9,7 @@ import numpy as np
 import tvm
 from tvm import relax
 
-from relay_passes.graph import Values, bindings_of, constant, consumers_of, is_call_of
+from relay_passes.graph import Values, bindings_of, constant_value, consumers_of, is_call_of
 from relay_passes.memory.read_step import layer_name
 from relay_passes.ops.registry import operator_of
 
@@ -58,10 +58,9 @@ class Model:
             if is_call_of(binding.value, "relax.dequantize")
         )
         return {
-            data.name: value
+            data.name: constant_value(scale)
             for data, scale, _ in decoded
             if getattr(data, "name", None) in self.parameters
-            and (value := constant(scale)) is not None
         }
 
     @property

@@ -9,7 +9,7 @@ import numpy as np
 import tvm
 from tvm import relax
 
-from ..graph import bindings_of, constant, dtype_of, is_call_of, main_of, op_name, shape_of
+from ..graph import bindings_of, constant_value, dtype_of, is_call_of, main_of, op_name, shape_of
 from ..kernels.attributes import macs
 from ..tir import tirx
 from .in_place import in_place_pairs, parameters_read, reason_for_plain_loops, workspace_bytes
@@ -163,8 +163,7 @@ class _Reader:
     def _tensors(self, expr: relax.Expr) -> Tensor | tuple[Tensor, ...]:
         if expr in self.tensors:
             return self.tensors[expr]
-        value = constant(expr)
-        assert value is not None, "what no binding made is an argument or a constant"
+        value = constant_value(expr)
         key = (str(value.dtype), value.tobytes())
         if key not in self.constant_names:
             self.constant_names[key] = self._unique(f"constant{len(self.constant_names)}")

@@ -10,7 +10,7 @@ from __future__ import annotations
 from tvm import relax
 from tvm.relax.op.grad import no_grad
 
-from ..graph import constant, dtype_of, is_call_of
+from ..graph import constant, constant_value, dtype_of, is_call_of
 from . import numbering
 from .masks import code_range_mask, masked
 from .registry import describe
@@ -31,8 +31,7 @@ def _quantize_gradient(
 ) -> list[relax.Expr]:
     """Straight-through: `[adjoint where the code is an int8 before clamping, else 0]`."""
     data, *coding = call.args
-    scale, zero_point = map(constant, coding)
-    assert scale is not None and zero_point is not None, "the scale of codes is no constant"
+    scale, zero_point = map(constant_value, coding)
     mask = code_range_mask(data, float(scale), int(zero_point))
     return [masked(mask, adjoint), *map(no_grad, coding)]
 

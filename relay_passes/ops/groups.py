@@ -91,10 +91,12 @@ def _with_bias(
     weight = values.get(conv.args[1])
     if data is None or not is_call_of(weight, "relax.dequantize"):
         return None
-    taps = int(np.prod(shape_of(conv.args[1])[1:]))
-    scale = np.asarray(constant(weight.args[1]), np.float64) * data[1]
+    weight_scale = constant(weight.args[1])
+    if weight_scale is None or np.prod(shape_of(conv.args[1])[1:]) > MAX_TAPS:
+        return None
+    scale = np.asarray(weight_scale, np.float64) * data[1]
     bias_codes = _bias(values, bias, scale, shape_of(real)[1])
-    if bias_codes is None or taps > MAX_TAPS:
+    if bias_codes is None:
         return None
     scale = np.broadcast_to(scale, (shape_of(real)[1],))
     multiplier, shift, rounding = requantization(scale / epilogue.scale)
@@ -128,8 +130,9 @@ def _bias(
         return None
     if dtype_of(dequantize.args[0]) != "int32":
         return None
-    own = np.asarray(constant(dequantize.args[1]), np.float64)
-    return dequantize.args[0] if np.allclose(own, scale, rtol=1e-5, atol=0) else None
+    own = constant(dequantize.args[1])
+    same = own is not None and np.allclose(own.astype(np.float64), scale, rtol=1e-5, atol=0)
+    return dequantize.args[0] if same else None
 
 
 def _sum(values: Values, real: relax.Var, epilogue: Epilogue) -> relax.Call | None:
