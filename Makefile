@@ -21,9 +21,10 @@ coverage: .venv/test.stamp ## how much of the passes their own tests run; at lea
 	$(bin)/python -m pytest -q -n 2 -m "not slow" tests/passes --cov=relay_passes --cov-branch \
 		--cov-report=term-missing:skip-covered --cov-fail-under=95
 
-lint: .venv/lint.stamp ## ruff's checks and its format
+lint: .venv/lint.stamp ## ruff's checks and its format, mypy's types
 	$(bin)/ruff check
 	$(bin)/ruff format --check
+	$(bin)/mypy
 
 bench: .venv/test.stamp ## every benchmark
 	set -e; for script in $(sort $(wildcard benchmarks/*.py)); do $(bin)/python $$script; done
@@ -32,7 +33,7 @@ fuzz: .venv/test.stamp ## protocol and store against hostile bytes, FUZZ_SECONDS
 	PYTHONPATH=tests:tests/end_to_end $(bin)/python tests/fuzz/fuzzing.py $(FUZZ_SECONDS) build/fuzz
 
 clean: ## remove what building and testing left; .venv stays
-	rm -rf build dist *.egg-info .hypothesis .pytest_cache .ruff_cache
+	rm -rf build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -path ./.venv -prune -o -name __pycache__ -exec rm -rf {} +
 
 help: ## this list

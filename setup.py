@@ -9,7 +9,7 @@ from setuptools.command.build_py import build_py
 ROOT = Path(__file__).resolve().parent
 
 DEMO = ["onnxruntime", "scikit-learn"]
-LINT = ["ruff"]
+LINT = ["mypy", "ruff", "types-protobuf", "types-pyserial"]
 TUNE = ["xgboost", "psutil", "cloudpickle", "tornado"]  # what TVM's MetaSchedule and RPC want
 EXACT = ["ortools"]  # proves or improves memory plans that the heuristics leave above the bound
 PLOT = ["matplotlib"]

@@ -4,6 +4,7 @@ They compose with TVM's own passes in a `tvm.transform.Sequential`.
 """
 
 from importlib import import_module
+from typing import Any
 
 _HOMES = {
     "DefaultSchedule": "schedule.default_schedule",
@@ -27,7 +28,7 @@ _HOMES = {
 __all__ = sorted(_HOMES)
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> Any:
     """Import on first use: loading TVM takes seconds, and `optimizers` does not need it."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

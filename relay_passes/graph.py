@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Protocol, TypeGuard
 
 import numpy as np
 import tvm
 from tvm import relax
+
+Shape = tuple[int, ...]
+Values = Mapping[relax.Var, relax.Expr]  # what each variable is bound to
 
 ALIGN = 16  # bytes: where buffers of the arena begin, and what their sizes are rounded up to
 
@@ -26,7 +30,7 @@ def main_of(module: tvm.IRModule, name: str) -> relax.Function:
     return functions["main"]
 
 
-def with_function(module: tvm.IRModule, name: str, function) -> tvm.IRModule:
+def with_function(module: tvm.IRModule, name: str, function: tvm.ir.BaseFunc) -> tvm.IRModule:
     """`module` with another function of that name."""
     module = tvm.IRModule(dict(module.functions_items()), attrs=module.attrs)
     module[name] = function
@@ -38,22 +42,27 @@ def bindings_of(function: relax.Function) -> list[relax.VarBinding]:
     return [b for block in function.body.blocks for b in block.bindings]
 
 
-def op_name(expr) -> str:
+def op_name(expr: relax.Expr | None) -> str:
     """``relax.nn.conv2d`` for a call of that operator, else the empty string."""
     return getattr(expr.op, "name", "") if isinstance(expr, relax.Call) else ""
 
 
-def shape_of(expr) -> tuple[int, ...]:
+def is_call_of(expr: relax.Expr | None, name: str) -> TypeGuard[relax.Call]:
+    """Whether `expr` calls the operator of that name."""
+    return op_name(expr) == name
+
+
+def shape_of(expr: relax.Expr) -> Shape:
     """Static shape; () for a scalar."""
     return tuple(int(d) for d in expr.ty.shape)
 
 
-def dtype_of(expr) -> str:
+def dtype_of(expr: relax.Expr) -> str:
     """``float32``, ``int8``, ``bool``, ..."""
     return str(expr.ty.dtype)
 
 
-def variables_in(expr) -> list[relax.Var]:
+def variables_in(expr: relax.Expr | None) -> list[relax.Var]:
     """Variables read by a binding's value, in order, repeats kept."""
     if isinstance(expr, relax.Var):
         return [expr]
@@ -101,7 +110,8 @@ def updated_by(function: relax.Function) -> list[str]:
 def ancestors_of(function: relax.Function, var: relax.Var) -> set[relax.Var]:
     """`var` and every variable that it is computed from."""
     values = {b.var: b.value for b in bindings_of(function)}
-    found, frontier = set(), [var]
+    found: set[relax.Var] = set()
+    frontier = [var]
     while frontier:
         var = frontier.pop()
         if var not in found:
@@ -110,7 +120,9 @@ def ancestors_of(function: relax.Function, var: relax.Var) -> set[relax.Var]:
     return found
 
 
-def dependents_of(function: relax.Function, variables) -> list[relax.VarBinding]:
+def dependents_of(
+    function: relax.Function, variables: Iterable[relax.Var]
+) -> list[relax.VarBinding]:
     """What is computed from any of the `variables`, in execution order."""
     reached, dependents = set(variables), []
     for binding in bindings_of(function):
@@ -120,18 +132,26 @@ def dependents_of(function: relax.Function, variables) -> list[relax.VarBinding]
     return dependents
 
 
-def constant(expr):
+def constant(expr: relax.Expr | None) -> np.ndarray | None:
     """The numpy value of a Relax constant, or None."""
-    return expr.value.numpy() if hasattr(expr, "value") and hasattr(expr.value, "numpy") else None
+    numpy = getattr(getattr(expr, "value", None), "numpy", None)
+    return None if numpy is None else numpy()
+
+
+def constant_value(expr: relax.Expr) -> np.ndarray:
+    """As `constant`, of what is one."""
+    value = constant(expr)
+    assert value is not None, f"{expr} is no constant"
+    return value
 
 
 class Renamer:
     """Replace variables in one (normalized, hence flat) expression."""
 
-    def __init__(self, variables: dict):
+    def __init__(self, variables: Values) -> None:
         self.vars = dict(variables)
 
-    def __call__(self, expr):
+    def __call__(self, expr: relax.Expr) -> relax.Expr:
         if isinstance(expr, relax.Var):
             return self.vars.get(expr, expr)
         if isinstance(expr, relax.Tuple):
@@ -144,9 +164,16 @@ class Renamer:
         return expr
 
 
+class Emit(Protocol):
+    """Adds a binding before the one that is rewritten."""
+
+    def __call__(self, value: relax.Expr, var: relax.Var | None = None) -> relax.Var:
+        """The variable, `var` or a new one, that it binds to `value`."""
+
+
 def rebuilt(
     function: relax.Function,
-    rewrite: Callable[[Callable, relax.VarBinding], relax.Expr | None],
+    rewrite: Callable[[Emit, relax.VarBinding], relax.Expr | None],
     params: Sequence[relax.Var] | None = None,
 ) -> relax.Function:
     """`function` with the value of each binding replaced by ``rewrite(emit, binding)``.
@@ -158,7 +185,7 @@ def rebuilt(
     builder = relax.BlockBuilder()
     bindings: list[relax.VarBinding] = []
 
-    def emit(value, var=None) -> relax.Var:
+    def emit(value: relax.Expr, var: relax.Var | None = None) -> relax.Var:
         value = builder.normalize(value)
         var = relax.DataflowVar("value", value.ty) if var is None else var
         bindings.append(relax.VarBinding(var, value))
@@ -174,7 +201,9 @@ def rebuilt(
     return relax.Function(params, body, function.ret_ty, is_pure=True, attrs=function.attrs)
 
 
-def function_of(params: Sequence[relax.Var], body) -> relax.Function:
+def function_of(
+    params: Sequence[relax.Var], body: Callable[[relax.BlockBuilder], relax.Expr]
+) -> relax.Function:
     """A function with one dataflow block, which `body` fills.
 
     body : builder -> what the function returns, variables from ``builder.emit_output``.
@@ -187,7 +216,7 @@ def function_of(params: Sequence[relax.Var], body) -> relax.Function:
     return builder.get()["main"]
 
 
-def operands(expr) -> list:
+def operands(expr: tvm.ir.Expr) -> list[tvm.ir.Expr]:
     """Direct operands of a TIR expression."""
     names = ("a", "b", "value", "condition", "true_value", "false_value")
     found = [getattr(expr, name, None) for name in names]
@@ -195,6 +224,6 @@ def operands(expr) -> list:
     return [operand for operand in found if isinstance(operand, tvm.ir.Expr)]
 
 
-def parts_of(expr) -> list:
+def parts_of(expr: tvm.ir.Expr) -> list[tvm.ir.Expr]:
     """A TIR expression and every expression in it."""
     return [expr, *(part for operand in operands(expr) for part in parts_of(operand))]

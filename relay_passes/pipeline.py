@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
 
 import tvm
 from tvm import relax
@@ -10,7 +11,7 @@ from tvm import relax
 from .backward.eliminate_dead_gradients import EliminateDeadGradients
 from .backward.integer_gradients import IntegerGradients
 from .backward.narrow_adjoints import NarrowAdjoints
-from .backward.sparse_backward import SparseBackward
+from .backward.sparse_backward import Names, Scheme, SparseBackward
 from .kernels.attributes import MergeKernels
 from .kernels.fuse_prologue import FusePrologue
 from .kernels.lower_qdq import LowerQDQ
@@ -19,7 +20,7 @@ from .memory.reorder_for_memory import ReorderForMemory
 from .microkernels.select import SelectMicrokernels
 from .ops.precision import FORMATS
 from .optimizers import Optimizer
-from .schedule.default_schedule import DefaultSchedule
+from .schedule.default_schedule import Chooser, DefaultSchedule
 from .schedule.lower_to_loops import LowerToLoops
 from .verify import verify
 
@@ -28,7 +29,7 @@ EVALUATION_ROLES = STEP_ROLES[:2]
 
 
 def differentiation(
-    trained, backward: str = "int16", optimizer: Optimizer | None = None
+    trained: Names | Scheme, backward: str = "int16", optimizer: Optimizer | None = None
 ) -> list[tvm.transform.Pass]:
     """From a loss function to a training step.
 
@@ -67,7 +68,9 @@ def fusion(fuse: bool = True) -> list[tvm.transform.Pass]:
     ]
 
 
-def scheduling(chooser=None, scratch: Mapping[str, int] | None = None) -> list[tvm.transform.Pass]:
+def scheduling(
+    chooser: Chooser | None = None, scratch: Mapping[str, int] | None = None
+) -> list[tvm.transform.Pass]:
     """From PrimFuncs to loops and calls of microkernels, as C is printed from.
 
     chooser, scratch : what takes the decisions of schedules, and how much scratch kernels get
@@ -88,13 +91,19 @@ def ordering(roles: tuple[str, ...], rollback: bool = False) -> list[tvm.transfo
     return [ReorderForMemory(roles, rollback)]
 
 
-def lowering(fuse: bool = True, chooser=None, scratch=None) -> tvm.transform.Pass:
+def lowering(
+    fuse: bool = True, chooser: Chooser | None = None, scratch: Mapping[str, int] | None = None
+) -> tvm.transform.Pass:
     """QDQ Relax, with or without a backward, to `call_tir` of scheduled PrimFuncs."""
     return tvm.transform.Sequential([*fusion(fuse), *scheduling(chooser, scratch)])
 
 
 def training_passes(
-    trained, fuse: bool = True, backward: str = "int16", rollback: bool = False, **schedule
+    trained: Names | Scheme,
+    fuse: bool = True,
+    backward: str = "int16",
+    rollback: bool = False,
+    **schedule: Any,
 ) -> list[tvm.transform.Pass]:
     """Everything, for a loss function; without `fuse` the order of the graph stays."""
     return [

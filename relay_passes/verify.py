@@ -35,16 +35,17 @@ def verify(module: tvm.IRModule, name: str, trained: Collection[str] = ()) -> No
         _check_updates(function, name, trained)
 
 
-def _check_operators(module, function, name: str) -> None:
+def _check_operators(module: tvm.IRModule, function: relax.Function, name: str) -> None:
     lowered = any(isinstance(f, tirx.PrimFunc) for f in module.functions.values())
     for binding in bindings_of(function):
         operator = getattr(binding.value, "op", None)  # of a group to fuse it is a GlobalVar
-        if isinstance(operator, tvm.ir.Op) and operator.name not in (KERNEL, RESHAPE):
-            if lowered or operator.get_attr("FLegalize") is None:
-                raise AssertionError(f"{name}: {operator.name} cannot become a kernel")
+        if not isinstance(operator, tvm.ir.Op) or operator.name in (KERNEL, RESHAPE):
+            continue
+        if lowered or operator.get_attr("FLegalize") is None:
+            raise AssertionError(f"{name}: {operator.name} cannot become a kernel")
 
 
-def _check_updates(function, name: str, trained: Collection[str]) -> None:
+def _check_updates(function: relax.Function, name: str, trained: Collection[str]) -> None:
     names = updated_by(function)
     if not names and not trained:
         return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -22,6 +22,7 @@ from .pipeline import (
     run,
     scheduling,
 )
+from .schedule.default_schedule import Chooser
 from .tir import tirx
 
 AUTO = "auto"  # integers, unless float32 takes less memory
@@ -44,7 +45,7 @@ class _Lowered:
     kernels: tvm.IRModule
     scratch: Mapping[str, int] = field(default_factory=dict)
     order: list[tvm.transform.Pass] = field(default_factory=list)
-    step: Step = Step(())
+    step: Step = field(default_factory=partial(Step, ()))
 
     @property
     def peak_bytes(self) -> int:
@@ -62,9 +63,15 @@ class Lowering:
         passes that make the step; None for no such call.
     """
 
-    def __init__(self, fuse: bool = True, chooser=None, rounds: int = ROUNDS, dump=None):
+    def __init__(
+        self,
+        fuse: bool = True,
+        chooser: Chooser | None = None,
+        rounds: int = ROUNDS,
+        dump: Callable[[str, str, tvm.IRModule], None] | None = None,
+    ) -> None:
         self.fuse, self.chooser, self.rounds, self.dump = fuse, chooser, rounds, dump
-        self.scheduled: dict[tuple, tirx.PrimFunc] = {}
+        self.scheduled: dict[tuple[StructuralKey, int | None], tirx.PrimFunc] = {}
 
     def training(
         self,
@@ -100,13 +107,20 @@ class Lowering:
         found = self._lowered(loss, EVALUATION_ROLES)
         return self._dumped("evaluation", self._fitted(found, free_bytes=free_bytes))
 
-    def _lowered(self, loss, roles, first=(), trained=()) -> _Lowered:
+    def _lowered(
+        self,
+        loss: tvm.IRModule,
+        roles: tuple[str, ...],
+        first: Sequence[tvm.transform.Pass] = (),
+        trained: Collection[str] = (),
+    ) -> _Lowered:
         passes = [*first, *fusion(self.fuse)]
         return _Lowered(loss, roles, trained, passes, run(passes, loss, trained))
 
     def _fitted(self, start: _Lowered, free_bytes: int = 0) -> _Lowered:
         """`start` with the step of the lowest peak."""
-        scratch, found = {}, []
+        scratch: dict[str, int] = {}
+        found: list[_Lowered] = []
         for _ in range(self.rounds):
             found.append(self._ordered(start, scratch))
             less = with_less_scratch(found[-1].step, scratch, free_bytes)
@@ -116,7 +130,9 @@ class Lowering:
         # of equals the last, which has the least scratch
         return min(reversed(found), key=lambda one: one.peak_bytes)
 
-    def _ordered(self, start: _Lowered, scratch, rollback: bool = False) -> _Lowered:
+    def _ordered(
+        self, start: _Lowered, scratch: Mapping[str, int], rollback: bool = False
+    ) -> _Lowered:
         order = ordering(start.roles, rollback) if self.fuse else []
         module = run(order, self._schedule(start.kernels, scratch), start.trained)
         step = read_step(module, start.roles)
@@ -126,8 +142,8 @@ class Lowering:
         """`module` with its kernels scheduled, those that are known from earlier calls as then."""
         functions = dict(module.functions_items())
         kernels = {g: f for g, f in functions.items() if isinstance(f, tirx.PrimFunc)}
-        keys = {
-            gvar: (StructuralKey(function), scratch.get(gvar.name_hint))
+        keys = {  # tvm_ffi declares an argument that there is not
+            gvar: (StructuralKey(function), scratch.get(gvar.name_hint))  # type: ignore[call-arg]
             for gvar, function in kernels.items()
         }
         missing = {key: gvar for gvar, key in keys.items() if key not in self.scheduled}
@@ -181,6 +197,7 @@ def with_less_scratch(
     found = dict(scratch)
     for task, bytes_needed, limit in zip(step.tasks, needed, limits, strict=True):
         if bytes_needed + aligned_bytes(task.kernel.workspace_bytes) > limit:
+            assert task.call is not None, "the tasks of a lowered step are calls"
             name, room = task.call.value.args[0].name_hint, limit - bytes_needed
             found[name] = min(room, found.get(name, room))
     return found

@@ -1,6 +1,7 @@
 """Train neural networks on microcontrollers: a model file in, a training step in C out."""
 
 from importlib import import_module
+from typing import Any
 
 _HOMES = {
     "Channels": ".scheme",
@@ -24,7 +25,7 @@ _HOMES = {
 __all__ = sorted(_HOMES)
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> Any:
     """Import on first use: loading TVM takes seconds, `ondevice-train --help` must not."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -13,6 +13,7 @@ import tvm
 
 from relay_passes.memory.step import Step
 from relay_passes.optimizers import Optimizer, inputs_of
+from relay_passes.schedule.default_schedule import Chooser
 from relay_passes.within_memory import AUTO, ROUNDS, Lowering
 
 from .boards import Board
@@ -61,7 +62,12 @@ class CompiledModel:
         """`planned`, by the name that it had first."""
         return self.planned
 
-    def save(self, directory, platform: str | None = None, transport: str | None = None) -> Path:
+    def save(
+        self,
+        directory: str | os.PathLike,
+        platform: str | None = None,
+        transport: str | None = None,
+    ) -> Path:
         """Write the project into `directory`, all of it or nothing, and return its path.
 
         platform: "host", "baremetal" or "zephyr"; by default the board's own.
@@ -163,7 +169,7 @@ def build_steps(
     backward: str = AUTO,
     rollback: bool = False,
     dump_ir: str | os.PathLike | None = None,
-    chooser=None,
+    chooser: Chooser | None = None,
     rounds: int = ROUNDS,
 ) -> tuple[Step, Step]:
     """The training step and the evaluation as kernel calls, before memory is planned.

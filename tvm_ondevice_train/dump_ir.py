@@ -17,7 +17,7 @@ class IRDump:
     Files that an earlier run left there go.
     """
 
-    def __init__(self, directory: str | os.PathLike):
+    def __init__(self, directory: str | os.PathLike[str]) -> None:
         self.directory = Path(directory)
         self.counts: Counter[str] = Counter()
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 import tvm
 from tvm import relax
 
-from relay_passes.graph import bindings_of, constant, consumers_of, op_name
+from relay_passes.graph import Values, bindings_of, constant_value, consumers_of, is_call_of
 from relay_passes.memory.read_step import layer_name
 from relay_passes.ops.registry import operator_of
 
@@ -54,10 +55,10 @@ class Model:
         decoded = (
             binding.value.args
             for binding in bindings_of(self.module["main"])
-            if op_name(binding.value) == "relax.dequantize"
+            if is_call_of(binding.value, "relax.dequantize")
         )
         return {
-            data.name: constant(scale)
+            data.name: constant_value(scale)
             for data, scale, _ in decoded
             if getattr(data, "name", None) in self.parameters
         }
@@ -80,24 +81,28 @@ class Model:
         return tuple(layers)
 
 
-def _learned(call, producers) -> str | None:
+def _learned(call: relax.Expr, producers: Values) -> str | None:
     """Name of the parameter that `call` has learned, if it has one."""
     operand = operator_of(call).learned
     return None if operand is None else parameter_behind(call.args[operand], producers)
 
 
-def _layer(binding, producers, consumers) -> Layer:
+def _layer(
+    binding: relax.VarBinding,
+    producers: Values,
+    consumers: Mapping[relax.Var, list[relax.VarBinding]],
+) -> Layer:
     weight = _learned(binding.value, producers)
     bias = None
     users = consumers.get(binding.var, [])
-    if len(users) == 1 and op_name(users[0].value) == "relax.add":
+    if len(users) == 1 and is_call_of(users[0].value, "relax.add"):
         other = [a for a in users[0].value.args if not a.same_as(binding.var)]
         bias = parameter_behind(other[0], producers) if other else None
     name = layer_name(weight) if weight else binding.var.name
     return Layer(name=name, weight=weight, bias=bias)
 
 
-def parameter_behind(expr, producers) -> str | None:
+def parameter_behind(expr: relax.Expr, producers: Values) -> str | None:
     """Name of the parameter that `expr` is, decoded or reshaped, if it is one."""
     while expr in producers:
         value = producers[expr]

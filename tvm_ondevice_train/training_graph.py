@@ -35,7 +35,7 @@ def replace_head(model: Model, classes: int, seed: int = 0) -> Model:
     }
     head = [relax.Var(n, relax.TensorType(v.shape, "float32")) for n, v in values.items()]
 
-    def body(builder):
+    def body(builder: relax.BlockBuilder) -> relax.Var:
         for binding in bindings_of(function):
             if binding.var.same_as(classifier.var):
                 break
@@ -49,7 +49,7 @@ def replace_head(model: Model, classes: int, seed: int = 0) -> Model:
     return _without_unused(replace(model, module=module, parameters={**model.parameters, **values}))
 
 
-def _classifier(model: Model, function):
+def _classifier(model: Model, function: relax.Function) -> relax.VarBinding:
     """The last linear layer, if only bias, quantization and reshapes follow it."""
     layers = [b for b in bindings_of(function) if op_name(b.value) == "relax.nn.conv2d"]
     if not layers:
@@ -102,7 +102,7 @@ def loss_module(model: Model, loss: str | Loss, with_output: bool = False) -> tv
         raise OdtError(f"{model.name}: {refusal}")
     target = relax.Var("target", relax.TensorType(*loss.target_of(model.output_shape)))
 
-    def body(builder):
+    def body(builder: relax.BlockBuilder) -> relax.Var:
         for binding in bindings_of(function):
             builder.emit_normalized(binding)
         output = function.body.body

@@ -5,15 +5,25 @@ from __future__ import annotations
 import tvm
 from tvm import relax
 
-from ..graph import ancestors_of, consumers_of, loss_of, main_of, op_name, rebuilt, with_function
+from ..graph import (
+    Emit,
+    ancestors_of,
+    consumers_of,
+    loss_of,
+    main_of,
+    op_name,
+    rebuilt,
+    with_function,
+)
 from ..ops.registry import operator_of, with_attributes
+from ..tvm_pass import Pass
 from .trim_gradients import TAKE, trim_gradients
 
 FUNCTION = "main"
 
 
 @tvm.transform.module_pass(opt_level=0, name="EliminateDeadGradients")
-class EliminateDeadGradients:
+class EliminateDeadGradients(Pass):
     """Leave of a training step only what its results need, and save for the backward the least.
 
     Works on any step in Relax whose first result is the loss: that of `SparseBackward`, or one
@@ -37,7 +47,9 @@ class EliminateDeadGradients:
         dx = R.odt.masked(mask, dy)
     """
 
-    def transform_module(self, module: tvm.IRModule, _context) -> tvm.IRModule:
+    def transform_module(
+        self, module: tvm.IRModule, _context: tvm.transform.PassContext
+    ) -> tvm.IRModule:
         main_of(module, "EliminateDeadGradients")
         module = relax.transform.DeadCodeElimination()(module)
         function = _masks_saved(trim_gradients(module[FUNCTION]))
@@ -47,7 +59,7 @@ class EliminateDeadGradients:
 def _masks_saved(function: relax.Function) -> relax.Function:
     saved = _Saved(function)
 
-    def rewrite(_emit, binding):
+    def rewrite(_emit: Emit, binding: relax.VarBinding) -> relax.Expr:
         value = binding.value
         if operator_of(value).mask and not saved.needed_in_backward(value.args[0]):
             return with_attributes(value, saved=True)
@@ -59,11 +71,11 @@ def _masks_saved(function: relax.Function) -> relax.Function:
 class _Saved:
     """Which activations the backward reads."""
 
-    def __init__(self, function: relax.Function):
+    def __init__(self, function: relax.Function) -> None:
         self.consumers = consumers_of(function)
         self.forward = ancestors_of(function, loss_of(function))
 
-    def needed_in_backward(self, var) -> bool:
+    def needed_in_backward(self, var: relax.Var) -> bool:
         """Whether anything behind the loss reads `var` but masks and slices of it."""
         for reader in self.consumers.get(var, []):
             operator = operator_of(reader.value)

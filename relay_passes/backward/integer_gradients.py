@@ -9,9 +9,11 @@ import tvm
 from tvm import relax
 
 from ..graph import (
+    Emit,
     bindings_of,
     constant,
     dtype_of,
+    is_call_of,
     main_of,
     op_name,
     rebuilt,
@@ -20,13 +22,14 @@ from ..graph import (
 )
 from ..ops.codes import codes_of
 from ..ops.integer_gradient import MAX_PIXELS, MAX_TAPS, integer_input_grad, integer_weight_grad
+from ..tvm_pass import Pass
 
 FUNCTION = "main"
 _INTEGER = {"relax.odt.integer_input_grad", "relax.odt.integer_weight_grad"}
 
 
 @tvm.transform.module_pass(opt_level=0, name="IntegerGradients")
-class IntegerGradients:
+class IntegerGradients(Pass):
     """Multiply adjoints, as blocks of int16, with int8 codes instead of float32 with float32.
 
     A gradient of a convolution with respect to its data is rewritten where its weight is
@@ -55,14 +58,16 @@ class IntegerGradients:
         dw = R.odt.integer_weight_grad(dy, x_q, scale=0.1, zero_point=3)
     """
 
-    def __init__(self, windows: bool = True):
+    def __init__(self, windows: bool = True) -> None:
         self.windows = windows
 
-    def transform_module(self, module: tvm.IRModule, _context) -> tvm.IRModule:
+    def transform_module(
+        self, module: tvm.IRModule, _context: tvm.transform.PassContext
+    ) -> tvm.IRModule:
         function = main_of(module, "IntegerGradients")
         values = {b.var: b.value for b in bindings_of(function)}
 
-        def rewrite(_emit, binding):
+        def rewrite(_emit: Emit, binding: relax.VarBinding) -> relax.Expr:
             value, name = binding.value, op_name(binding.value)
             if not self.windows and _gathers_windows(value):
                 return value
@@ -80,7 +85,7 @@ class IntegerGradients:
         return relax.transform.DeadCodeElimination()(with_function(module, FUNCTION, result))
 
 
-def _gathers_windows(value) -> bool:
+def _gathers_windows(value: relax.Expr) -> bool:
     """Whether it is a gradient of a k x k convolution, or a strided one, that is not depthwise."""
     if op_name(value) not in ("relax.odt.conv2d_input_grad", "relax.odt.conv2d_weight_grad"):
         return False
@@ -91,20 +96,21 @@ def _gathers_windows(value) -> bool:
     return not pointwise and int(geometry["groups"]) == 1
 
 
-def _codes_and_scale(decode):
+def _codes_and_scale(decode: relax.Expr | None) -> tuple[relax.Expr, relax.Expr] | None:
     """(codes, a scale for each output) of ``dequantize(codes, scale, 0)``, or None."""
-    if op_name(decode) != "relax.dequantize" or dtype_of(decode.args[0]) != "int8":
+    if not is_call_of(decode, "relax.dequantize") or dtype_of(decode.args[0]) != "int8":
         return None
     codes, scale, zero_point = decode.args
     scale, zero_point = constant(scale), constant(zero_point)
     if scale is None or zero_point is None or np.any(zero_point):
         return None
     outputs, *taps = shape_of(codes)
-    if scale.size > 1 and int(decode.attrs.axis) != 0 or outputs * math.prod(taps[1:]) > MAX_TAPS:
+    by_tap = scale.size > 1 and int(decode.attrs.axis) != 0
+    if by_tap or outputs * math.prod(taps[1:]) > MAX_TAPS:
         return None
     return codes, relax.const(np.broadcast_to(scale.reshape(-1), (outputs,)).astype(np.float32))
 
 
-def _sums_few_pixels(gradient) -> bool:
+def _sums_few_pixels(gradient: relax.Call) -> bool:
     batch, _, height, width = shape_of(gradient.args[0])
     return int(gradient.attrs["groups"]) == 1 and 1 < batch * height * width <= MAX_PIXELS

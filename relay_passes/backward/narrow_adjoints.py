@@ -8,6 +8,7 @@ import tvm
 from tvm import relax
 
 from ..graph import (
+    Emit,
     Renamer,
     ancestors_of,
     bindings_of,
@@ -21,13 +22,14 @@ from ..graph import (
 )
 from ..ops.precision import FORMATS, decode, encode
 from ..ops.registry import operator_of
+from ..tvm_pass import Pass
 
 FUNCTION = "main"
 LEAST_ELEMENTS = 256  # smaller tensors are not worth the rounding
 
 
 @tvm.transform.module_pass(opt_level=0, name="NarrowAdjoints")
-class NarrowAdjoints:
+class NarrowAdjoints(Pass):
     """Keep the adjoints of activations in 16 or 8 bits between kernels.
 
     Sums are still formed in float32: a kernel decodes what it loads and encodes what it stores
@@ -52,13 +54,15 @@ class NarrowAdjoints:
         dw = R.odt.conv2d_weight_grad(R.odt.decode(bits), x)
     """
 
-    def __init__(self, format: str):
+    def __init__(self, format: str) -> None:
         if format not in ("float32", *FORMATS):
             known = ", ".join(("float32", *FORMATS))
             raise ValueError(f'NarrowAdjoints: unknown format "{format}"; known are {known}.')
         self.format = format
 
-    def transform_module(self, module: tvm.IRModule, _context) -> tvm.IRModule:
+    def transform_module(
+        self, module: tvm.IRModule, _context: tvm.transform.PassContext
+    ) -> tvm.IRModule:
         function = main_of(module, "NarrowAdjoints")
         stored = set() if self.format == "float32" else _stored_adjoints(function)
         if not stored:
@@ -67,10 +71,10 @@ class NarrowAdjoints:
         return with_function(module, FUNCTION, function.with_attr("backward", self.format))
 
 
-def _narrowed(function: relax.Function, stored, format: str) -> relax.Function:
+def _narrowed(function: relax.Function, stored: set[relax.Var], format: str) -> relax.Function:
     renamed = Renamer({})
 
-    def rewrite(emit, binding):
+    def rewrite(emit: Emit, binding: relax.VarBinding) -> relax.Expr:
         var, value = binding.var, renamed(binding.value)
         if var not in stored:
             return value
@@ -98,7 +102,7 @@ def _stored_adjoints(function: relax.Function) -> set[relax.Var]:
     return stored
 
 
-def _is_activation(binding) -> bool:
+def _is_activation(binding: relax.VarBinding) -> bool:
     """Whether it has the shape of an activation: NCHW, float32, not small."""
     var = binding.var
     if not isinstance(var.ty, relax.TensorType) or dtype_of(var) != "float32":

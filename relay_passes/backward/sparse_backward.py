@@ -2,41 +2,49 @@
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Protocol, TypeAlias, runtime_checkable
 
-import numpy as np
 import tvm
 from tvm import relax
 
 from ..graph import (
     Renamer,
     bindings_of,
-    constant,
     dependents_of,
     dtype_of,
     function_of,
+    is_call_of,
     main_of,
     op_name,
-    shape_of,
     variables_in,
 )
-from ..ops.channels import indices_of, take_channels
-from ..ops.masks import INT8_MAX
-from ..ops.optimizer import optimizer_step
-from ..ops.quantized import BIAS_LIMIT
-from ..ops.registry import attributes, without_gradient
-from ..ops.update import real_value, sgd_update, sgd_update_codes
-from ..optimizers import SGD, Inputs, Optimizer, inputs_of
+from ..ops.registry import without_gradient
+from ..optimizers import SGD, Optimizer
+from ..tvm_pass import Pass
 from .split_parameters import SplitParameters, merged_with_frozen
 from .trim_gradients import trim_gradients
+from .updates import Leaf, Updates
 
 LOSS = "main"
 
 
+@runtime_checkable
+class Scheme(Protocol):
+    """What an `UpdateScheme` tells: the parameters that train, and which part of each."""
+
+    @property
+    def trained(self) -> Sequence[str]: ...
+
+    @property
+    def parameters(self) -> Mapping[str, object]: ...
+
+
+Names: TypeAlias = Iterable[str] | Mapping[str, Sequence[int] | None]
+
+
 @tvm.transform.module_pass(opt_level=0, name="SparseBackward")
-class SparseBackward:
+class SparseBackward(Pass):
     """Differentiate the loss with respect to the trained parameters and update them.
 
     Before: ``main(input, target, p0, p1, ...) -> loss``, one dataflow block, the loss a float32
@@ -81,12 +89,14 @@ class SparseBackward:
             return (loss, updated)
     """
 
-    def __init__(self, scheme, optimizer: Optimizer | None = None):
+    def __init__(self, scheme: Names | Scheme, optimizer: Optimizer | None = None) -> None:
         self.optimizer = SGD() if optimizer is None else optimizer
         names = _names_of(scheme)
         self.trained = dict(names if isinstance(names, Mapping) else dict.fromkeys(names))
 
-    def transform_module(self, module: tvm.IRModule, _context) -> tvm.IRModule:
+    def transform_module(
+        self, module: tvm.IRModule, _context: tvm.transform.PassContext
+    ) -> tvm.IRModule:
         _check_names(main_of(module, "SparseBackward"), self.trained)
         subsets = {name: chosen for name, chosen in self.trained.items() if chosen is not None}
         function = SplitParameters(subsets)(module)[LOSS]
@@ -95,7 +105,7 @@ class SparseBackward:
         _check_gradients(dependent)
         opened, outside = _open_leaves(function, leaves, dependent)
         differentiated = _differentiate(function, opened, leaves)
-        updates = _Updates(self.optimizer, function, leaves)
+        updates = Updates(self.optimizer, function, leaves)
         step = _append_updates(function, differentiated, outside, dependent, updates)
         step = tvm.IRModule({LOSS: step})
         step = relax.transform.CanonicalizeBindings()(step)  # no aliases between a gradient and us
@@ -103,32 +113,9 @@ class SparseBackward:
         return relax.transform.DeadCodeElimination()(step)
 
 
-@dataclass(frozen=True)
-class _Leaf:
-    """A trained parameter and how the function gets its real value from it.
-
-    `merge` puts it together with its frozen channels, `decode` is its dequantize; None where there
-    is none. The last of the three is what `Gradient` differentiates.
-    """
-
-    parameter: relax.Var
-    merge: relax.VarBinding | None
-    decode: relax.VarBinding | None
-
-    @property
-    def binding(self) -> relax.VarBinding | None:
-        """What binds the real value; None if it is the parameter itself."""
-        return self.decode or self.merge
-
-    @property
-    def real(self) -> relax.Var:
-        """The real value."""
-        return self.binding.var if self.binding else self.parameter
-
-
-def _names_of(scheme):
+def _names_of(scheme: Names | Scheme) -> Names:
     """What an `UpdateScheme` trains; anything else as it is."""
-    if not hasattr(scheme, "trained"):
+    if not isinstance(scheme, Scheme):
         return scheme
     for name in scheme.trained:
         if scheme.parameters[name] != "all":
@@ -139,7 +126,7 @@ def _names_of(scheme):
     return scheme.trained
 
 
-def _check_names(function, names):
+def _check_names(function: relax.Function, names: Iterable[str]) -> None:
     unknown = sorted(set(names) - {p.name for p in function.params[2:]})
     if unknown:
         raise ValueError(f'SparseBackward: there is no parameter "{unknown[0]}" in the module.')
@@ -147,7 +134,7 @@ def _check_names(function, names):
         raise ValueError("SparseBackward: the scheme trains nothing; name at least one parameter.")
 
 
-def _check_gradients(dependent):
+def _check_gradients(dependent: Sequence[relax.VarBinding]) -> None:
     for binding in dependent:
         if without_gradient(binding.value):
             raise ValueError(
@@ -156,23 +143,25 @@ def _check_gradients(dependent):
             )
 
 
-def _leaf(function, parameter) -> _Leaf:
+def _leaf(function: relax.Function, parameter: relax.Var) -> Leaf:
     merge = merged_with_frozen(function, parameter)
     whole = merge.var if merge else parameter
     readers = [b for b in bindings_of(function) if whole in variables_in(b.value)]
     if not readers:
         raise ValueError(f'SparseBackward: parameter "{parameter.name}" is never used.')
     if dtype_of(parameter) == "float32":
-        return _Leaf(parameter, merge, None)
-    if len(readers) != 1 or op_name(readers[0].value) != "relax.dequantize":
+        return Leaf(parameter, merge, None)
+    if len(readers) != 1 or not is_call_of(readers[0].value, "relax.dequantize"):
         raise ValueError(
             f'SparseBackward: parameter "{parameter.name}" is {dtype_of(parameter)} and not '
             "read through one dequantize; only float32 and quantized parameters train."
         )
-    return _Leaf(parameter, merge, readers[0])
+    return Leaf(parameter, merge, readers[0])
 
 
-def _open_leaves(function, leaves, dependent) -> tuple[relax.Function, list[relax.Var]]:
+def _open_leaves(
+    function: relax.Function, leaves: Sequence[Leaf], dependent: Sequence[relax.VarBinding]
+) -> tuple[relax.Function, list[relax.Var]]:
     """The `dependent` bindings as a function that `Gradient` can differentiate.
 
     What they read of the others is an argument of it, behind those of `function`; the real values
@@ -184,7 +173,7 @@ def _open_leaves(function, leaves, dependent) -> tuple[relax.Function, list[rela
     renamed = Renamer({var: relax.Var(var.name, var.ty) for var in outside})
     params = [*function.params, *renamed.vars.values()]
 
-    def body(builder):
+    def body(builder: relax.BlockBuilder) -> relax.Expr:
         for binding in dependent:
             renamed.vars[binding.var] = builder.emit(renamed(binding.value))
         return builder.emit_output(renamed(function.body.body))
@@ -192,7 +181,9 @@ def _open_leaves(function, leaves, dependent) -> tuple[relax.Function, list[rela
     return function_of(params, body), list(outside)
 
 
-def _differentiate(function, opened, leaves) -> relax.Function:
+def _differentiate(
+    function: relax.Function, opened: relax.Function, leaves: Sequence[Leaf]
+) -> relax.Function:
     """``(..., real values..., others...) -> (loss, (gradient of each leaf...))``."""
     count = len(function.params)
     arguments = dict(zip(function.params, opened.params[:count], strict=True))
@@ -202,7 +193,13 @@ def _differentiate(function, opened, leaves) -> relax.Function:
     return module[LOSS + "_adjoint"]
 
 
-def _append_updates(function, differentiated, outside, dependent, updates) -> relax.Function:
+def _append_updates(
+    function: relax.Function,
+    differentiated: relax.Function,
+    outside: Sequence[relax.Var],
+    dependent: Sequence[relax.VarBinding],
+    updates: Updates,
+) -> relax.Function:
     """Bind what lies `outside` again, add the `updates`, return the new parameters and states."""
     count = len(function.params)
     renamed = Renamer(dict(zip(differentiated.params[:count], function.params, strict=True)))
@@ -210,7 +207,7 @@ def _append_updates(function, differentiated, outside, dependent, updates) -> re
     copies = iter(bindings_of(differentiated))
     copied = {binding.var for binding in dependent}
 
-    def ordered():
+    def ordered() -> Iterator[relax.VarBinding]:
         for leaf in updates.leaves:
             yield from filter(None, (leaf.merge, leaf.decode))
         for binding in bindings_of(function):
@@ -220,7 +217,7 @@ def _append_updates(function, differentiated, outside, dependent, updates) -> re
                 yield binding
         yield from copies
 
-    def body(builder):
+    def body(builder: relax.BlockBuilder) -> relax.Expr:
         for binding in ordered():
             value = builder.emit(renamed(binding.value))
             renamed.vars |= {binding.var: value, arguments.get(binding.var, binding.var): value}
@@ -230,7 +227,9 @@ def _append_updates(function, differentiated, outside, dependent, updates) -> re
     return function_of(updates.params, body).with_attrs(updates.attributes)
 
 
-def _results(differentiated, renamed):
+def _results(
+    differentiated: relax.Function, renamed: Renamer
+) -> tuple[relax.Expr, list[relax.Expr]]:
     """The loss and the list of gradients behind the adjoint function's result."""
     values = {b.var: b.value for b in bindings_of(differentiated)}
     result = differentiated.body.body
@@ -238,89 +237,3 @@ def _results(differentiated, renamed):
     loss, gradients = result.fields
     gradients = values.get(gradients, gradients)
     return renamed(loss), [renamed(g) for g in gradients.fields]
-
-
-class _Updates:
-    """What an optimizer adds to a function: arguments, updates of its `leaves`, new states."""
-
-    def __init__(self, optimizer: Optimizer, function: relax.Function, leaves: list[_Leaf]):
-        self.optimizer, self.leaves = optimizer, leaves
-        own = function.params[2:]
-        names = [leaf.parameter.name for leaf in leaves]
-        inputs: Inputs = inputs_of(optimizer, names, [p.name for p in own])
-        scalar = relax.TensorType((), "float32")
-        self.learning_rate = relax.Var("learning_rate", scalar)
-        self.seed = relax.Var("seed", relax.TensorType((), "uint32"))
-        self.hyper = {name: relax.Var(called, scalar) for name, called in inputs.hyper.items()}
-        self.states = [
-            {
-                name: relax.Var(called, relax.TensorType(shape_of(leaf.parameter), "float32"))
-                for name, called in inputs.states[leaf.parameter.name].items()
-            }
-            for leaf in leaves
-        ]
-        states = [var for one in self.states for var in one.values()]
-        further = [*self.hyper.values(), *states]
-        self.params = [*function.params[:2], self.learning_rate, self.seed, *own, *further]
-        self.attributes = {"trained_parameters": names}
-        if states:
-            self.attributes["optimizer_states"] = [var.name for var in states]
-
-    def emit(self, builder, gradients) -> list[relax.Var]:
-        """The updated parameters, then the new states, as results of the function."""
-        updated, new_states = [], []
-        for leaf, gradient, states in zip(self.leaves, gradients, self.states, strict=True):
-            rows = None
-            if leaf.merge:
-                attrs = attributes(leaf.merge.value)
-                gradient = builder.emit(take_channels(gradient, attrs["ranges"], attrs["axis"]))
-                rows = indices_of(attrs["ranges"]) if attrs["axis"] == 0 else None
-            direction, new = optimizer_step(
-                self.optimizer,
-                gradient,
-                lambda leaf=leaf, rows=rows: builder.emit(_real(leaf, rows)),
-                states,
-                self.hyper,
-                lambda value, is_state: (builder.emit_output if is_state else builder.emit)(value),
-            )
-            update = self._update(leaf, rows, direction)
-            updated.append(builder.emit_output(update))
-            new_states += new.values()
-        return [*updated, *new_states]
-
-    def _update(self, leaf: _Leaf, rows, direction: relax.Var) -> relax.Call:
-        parameter = leaf.parameter
-        if leaf.decode is None:
-            return sgd_update(parameter, direction, self.learning_rate)
-        return sgd_update_codes(
-            parameter,
-            direction,
-            self.learning_rate,
-            self.seed,
-            relax.const(_inverse_scale(leaf, rows)),
-            limit=INT8_MAX if dtype_of(parameter) == "int8" else BIAS_LIMIT,
-            salt=zlib.crc32(parameter.name.encode()),
-        )
-
-
-def _real(leaf: _Leaf, rows) -> relax.Expr:
-    """The float32 values of what trains."""
-    if leaf.decode is None:
-        return leaf.parameter
-    return real_value(leaf.parameter, relax.const(_scale(leaf, rows).astype(np.float32)))
-
-
-def _inverse_scale(leaf: _Leaf, rows) -> np.ndarray:
-    """1 / scale of each trained row, float32; 0 for a dead channel."""
-    scale = _scale(leaf, rows)
-    with np.errstate(divide="ignore"):
-        inverse = np.where(scale > np.finfo(np.float32).tiny, 1.0 / scale, 0.0)
-    return inverse.astype(np.float32)
-
-
-def _scale(leaf: _Leaf, rows) -> np.ndarray:
-    """Scale of each trained row, float64."""
-    whole = leaf.merge.var if leaf.merge else leaf.parameter
-    scale = np.asarray(constant(leaf.decode.value.args[1]), np.float64)
-    scale = np.broadcast_to(scale, shape_of(whole)[:1])
-    return scale if rows is None else scale[rows]

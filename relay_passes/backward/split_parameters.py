@@ -2,32 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import tvm
 from tvm import relax
 
 from ..graph import (
+    Emit,
     Renamer,
     bindings_of,
     consumers_of,
     dtype_of,
+    is_call_of,
     main_of,
-    op_name,
     rebuilt,
     shape_of,
     variables_in,
 )
 from ..ops.channels import merge_channels, ranges_of
 from ..ops.convolution import channel_multiplier
+from ..tvm_pass import Pass
 
 FUNCTION = "main"
 FROZEN_SUFFIX = ".frozen"
+MERGE = "relax.odt.merge_channels"
 
 
 @tvm.transform.module_pass(opt_level=0, name="SplitParameters")
-class SplitParameters:
+class SplitParameters(Pass):
     """Replace a weight by its trained channels, under its name, and its frozen ones.
 
     Whatever read the weight reads both, put together again on the fly: after `FusePrologue` nothing
@@ -52,10 +55,12 @@ class SplitParameters:
             y = R.nn.conv2d(x, whole)
     """
 
-    def __init__(self, channels: Mapping[str, Sequence[int]]):
+    def __init__(self, channels: Mapping[str, Sequence[int]]) -> None:
         self.channels = {name: tuple(chosen) for name, chosen in channels.items()}
 
-    def transform_module(self, module: tvm.IRModule, _context) -> tvm.IRModule:
+    def transform_module(
+        self, module: tvm.IRModule, _context: tvm.transform.PassContext
+    ) -> tvm.IRModule:
         function = main_of(module, "SplitParameters")
         unknown = sorted(self.channels.keys() - {p.name for p in function.params})
         if unknown:
@@ -76,11 +81,13 @@ class SplitParameters:
         return tvm.IRModule({FUNCTION: split}, attrs=module.attrs)
 
 
-def _with_merged(function, params, merged: dict) -> relax.Function:
+def _with_merged(
+    function: relax.Function, params: Sequence[relax.Var], merged: dict
+) -> relax.Function:
     """`function` over `params`, where each parameter in `merged` is that value."""
     renamed = Renamer({})
 
-    def rewrite(emit, binding):
+    def rewrite(emit: Emit, binding: relax.VarBinding) -> relax.Expr:
         for parameter in variables_in(binding.value):
             if parameter in merged and parameter not in renamed.vars:
                 renamed.vars[parameter] = emit(merged[parameter])
@@ -109,7 +116,7 @@ def split_values(
     return result
 
 
-def frozen_names(params) -> dict[str, str]:
+def frozen_names(params: Iterable[relax.Var]) -> dict[str, str]:
     """For each parameter the name that its frozen part would get, unlike any other's."""
     taken = {p.name for p in params}
     names = {}
@@ -129,15 +136,16 @@ def channel_axis(function: relax.Function, parameter: relax.Var) -> tuple[int, i
     and m outputs (depthwise). Raises ValueError for what is no convolution's weight.
     """
     found = {_axis_of(conv) for conv in _convolutions(function, parameter)}
-    if len(found) != 1 or None in found:
+    axis = found.pop() if len(found) == 1 else None
+    if axis is None:
         raise ValueError(
             f'SplitParameters: "{parameter.name}" is not the weight of a convolution or fully '
             "connected layer; only such weights train by channel."
         )
-    return found.pop()
+    return axis
 
 
-def _convolutions(function, parameter) -> list[relax.Call | None]:
+def _convolutions(function: relax.Function, parameter: relax.Var) -> list[relax.Call | None]:
     """The convolutions with that weight; None for any other reader."""
     consumers = consumers_of(function)
     calls, frontier = [], [parameter]
@@ -145,10 +153,10 @@ def _convolutions(function, parameter) -> list[relax.Call | None]:
         var = frontier.pop()
         for reader in consumers.get(var, []):
             value = reader.value
-            if op_name(value) == "relax.dequantize":
+            if is_call_of(value, "relax.dequantize"):
                 frontier.append(reader.var)
             else:
-                is_weight = op_name(value) == "relax.nn.conv2d" and value.args[1].same_as(var)
+                is_weight = is_call_of(value, "relax.nn.conv2d") and value.args[1].same_as(var)
                 calls.append(value if is_weight else None)
     return calls
 
@@ -160,7 +168,7 @@ def _axis_of(conv: relax.Call | None) -> tuple[int, int] | None:
     return (0, multiplier) if multiplier else (1, 1)
 
 
-def _rows(parameter, chosen, axis: int, rows: int) -> list[int]:
+def _rows(parameter: relax.Var, chosen: Sequence[int], axis: int, rows: int) -> list[int]:
     """Indices along `axis` of the chosen channels."""
     count = shape_of(parameter)[axis] // rows
     if (
@@ -179,20 +187,23 @@ def _rows(parameter, chosen, axis: int, rows: int) -> list[int]:
     return [channel * rows + row for channel in chosen for row in range(rows)]
 
 
-def _parts(parameter, frozen_name: str, count: int, axis: int) -> list[relax.Var]:
-    shape = list(shape_of(parameter))
-    sizes = {parameter.name: count, frozen_name: shape[axis] - count}
-    parts = []
-    for name, size in sizes.items():
-        part = [*shape[:axis], size, *shape[axis + 1 :]]
-        parts.append(relax.Var(name, relax.TensorType(part, dtype_of(parameter))))
-    return parts
+def _parts(
+    parameter: relax.Var, frozen_name: str, count: int, axis: int
+) -> tuple[relax.Var, relax.Var]:
+    """Variables for `count` channels that train, under the name of all, and for the others."""
+    shape = shape_of(parameter)
+
+    def part(name: str, size: int) -> relax.Var:
+        sizes = [*shape[:axis], size, *shape[axis + 1 :]]
+        return relax.Var(name, relax.TensorType(sizes, dtype_of(parameter)))
+
+    return part(parameter.name, count), part(frozen_name, shape[axis] - count)
 
 
-def merged_with_frozen(function: relax.Function, parameter) -> relax.VarBinding | None:
+def merged_with_frozen(function: relax.Function, parameter: relax.Var) -> relax.VarBinding | None:
     """The binding that puts `parameter` together with its frozen channels; None if it is whole."""
     for binding in bindings_of(function):
-        if op_name(binding.value) == "relax.odt.merge_channels":
-            if binding.value.args[0].same_as(parameter):
-                return binding
+        value = binding.value
+        if is_call_of(value, MERGE) and value.args[0].same_as(parameter):
+            return binding
     return None

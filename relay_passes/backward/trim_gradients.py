@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tvm import relax
 
-from ..graph import bindings_of, constant, op_name, rebuilt
+from ..graph import Emit, Values, bindings_of, constant, is_call_of, rebuilt
 from ..ops.channels import take_channels
 from ..ops.registry import attributes, operator_of
 
@@ -20,9 +20,9 @@ def trim_gradients(function: relax.Function) -> relax.Function:
     """
     values = {b.var: b.value for b in bindings_of(function)}
 
-    def rewrite(emit, binding):
+    def rewrite(emit: Emit, binding: relax.VarBinding) -> relax.Expr:
         value = binding.value
-        if op_name(value) == TAKE:
+        if is_call_of(value, TAKE):
             attrs = attributes(value)
             return _trimmed(emit, values, value.args[0], attrs["ranges"], attrs["axis"])
         return value
@@ -30,11 +30,13 @@ def trim_gradients(function: relax.Function) -> relax.Function:
     return rebuilt(function, rewrite)
 
 
-def _trimmed(emit, values, gradient, ranges, axis):
+def _trimmed(
+    emit: Emit, values: Values, gradient: relax.Expr, ranges: list[int], axis: int
+) -> relax.Call:
     value = values.get(gradient)
     rule = operator_of(value).trimmed
 
-    def trim(term) -> relax.Call:
+    def trim(term: relax.Expr) -> relax.Call:
         return _trimmed(emit, values, term, ranges, axis)
 
     call = rule(trim, value, ranges, axis) if rule else None
@@ -44,10 +46,11 @@ def _trimmed(emit, values, gradient, ranges, axis):
     return relax.Call(call.op, args, call.attrs)
 
 
-def _emitted(emit, values, call) -> relax.Var:
+def _emitted(emit: Emit, values: Values, call: relax.Call) -> relax.Var:
     """Of decoded activations take channels of the int8 codes: a quarter of the bytes."""
-    decode = values.get(call.args[0]) if op_name(call) == TAKE else None
-    if op_name(decode) != "relax.dequantize" or constant(decode.args[1]).size != 1:
+    decode = values.get(call.args[0]) if is_call_of(call, TAKE) else None
+    scale = constant(decode.args[1]) if is_call_of(decode, "relax.dequantize") else None
+    if decode is None or scale is None or scale.size != 1:
         return emit(call)
     codes = emit(relax.Call(call.op, [decode.args[0]], call.attrs))
     return emit(relax.Call(decode.op, [codes, *decode.args[1:]], decode.attrs))

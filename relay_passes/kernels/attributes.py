@@ -5,8 +5,9 @@ from __future__ import annotations
 import tvm
 from tvm import relax
 
-from ..graph import bindings_of, op_name
+from ..graph import bindings_of, is_call_of
 from ..tir import tirx
+from ..tvm_pass import Pass
 
 MACS = "odt.macs"
 COSTLY = "odt.costly"  # no reader should compute it anew
@@ -23,7 +24,7 @@ def is_cheap(function: tirx.PrimFunc) -> bool:
 
 
 @tvm.transform.module_pass(opt_level=0, name="MergeKernels")
-class MergeKernels:
+class MergeKernels(Pass):
     """TVM's `FuseTIR`, after which a merged kernel has the MACs of its parts.
 
     Examples
@@ -41,7 +42,9 @@ class MergeKernels:
             T.func_attr({"odt.macs": 4608})
     """
 
-    def transform_module(self, module: tvm.IRModule, _context) -> tvm.IRModule:
+    def transform_module(
+        self, module: tvm.IRModule, _context: tvm.transform.PassContext
+    ) -> tvm.IRModule:
         sums = {
             gvar.name_hint: _sum_of_macs(module, function)
             for gvar, function in module.functions_items()
@@ -58,5 +61,5 @@ class MergeKernels:
 
 
 def _sum_of_macs(module: tvm.IRModule, primitive: relax.Function) -> int:
-    calls = [b.value for b in bindings_of(primitive) if op_name(b.value) == "relax.call_tir"]
+    calls = [b.value for b in bindings_of(primitive) if is_call_of(b.value, "relax.call_tir")]
     return sum(macs(module[call.args[0]]) for call in calls)

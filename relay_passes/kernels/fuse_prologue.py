@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection, Iterable, Sequence
 from functools import cache
+from typing import TypeGuard
 
 import numpy as np
 import tvm
 from tvm import relax
 
 from ..graph import (
+    Emit,
     bindings_of,
     consumers_of,
     dependents_of,
     dtype_of,
+    is_call_of,
     main_of,
-    op_name,
     rebuilt,
     shape_of,
     variables_in,
 )
 from ..ops.registry import OPAQUE
+from ..tvm_pass import Pass
 from .attributes import MergeKernels, is_cheap
 from .loads import loads_per_element
 
@@ -29,7 +33,7 @@ SEVERAL = 2  # loads of an element; a window's border alone makes it a little mo
 
 
 @tvm.transform.module_pass(opt_level=0, name="FusePrologue")
-class FusePrologue:
+class FusePrologue(Pass):
     """Move injective producers into each reader where recomputing them costs less than storing.
 
     The rule: a producer is recomputed in every reader, and its result never stored, if it is cheap
@@ -59,7 +63,9 @@ class FusePrologue:
         dw = R.call_tir(fused_dequantize_conv2d_weight_grad, (x_q, dy), ...)   # after
     """
 
-    def transform_module(self, module: tvm.IRModule, _context) -> tvm.IRModule:
+    def transform_module(
+        self, module: tvm.IRModule, _context: tvm.transform.PassContext
+    ) -> tvm.IRModule:
         function = main_of(module, "FusePrologue")
         fusion = _Fusion(module, function)
         fused = fusion.run()
@@ -68,7 +74,7 @@ class FusePrologue:
         return relax.transform.AnnotateTIROpPattern()(_kept_apart(fused, fusion.opaque))
 
 
-def _kept_apart(module, names) -> tvm.IRModule:
+def _kept_apart(module: tvm.IRModule, names: Collection[str]) -> tvm.IRModule:
     """Kernels whose result is saved stay kernels of their own, with whatever they read fused in."""
     functions = {
         gvar: f.with_attr("op_pattern", OPAQUE) if gvar.name_hint in names else f
@@ -77,8 +83,11 @@ def _kept_apart(module, names) -> tvm.IRModule:
     return tvm.IRModule(functions, attrs=module.attrs)
 
 
+Producer = tuple[relax.Var, relax.Call]  # what a kernel computes, and its call_tir
+
+
 class _Fusion:
-    def __init__(self, module, function):
+    def __init__(self, module: tvm.IRModule, function: relax.Function) -> None:
         self.module, self.function = module, function
         self.values = {b.var: b.value for b in bindings_of(function)}
         self.consumers = consumers_of(function)
@@ -92,7 +101,7 @@ class _Fusion:
         self.builder.update_func(self.module.get_global_var("main"), rewritten)
         return self.builder.get()
 
-    def _rewritten(self, _emit, binding):
+    def _rewritten(self, _emit: Emit, binding: relax.VarBinding) -> relax.Expr:
         if not _is_call_tir(binding.value) or self._recomputed(binding.var):
             return binding.value
         group = self._prologue(binding.value)
@@ -101,9 +110,9 @@ class _Fusion:
         inputs = _external_inputs([*group, (binding.var, binding.value)])
         return relax.Call(self._primitive(group, binding, inputs), inputs)
 
-    def _prologue(self, call) -> list:
+    def _prologue(self, call: relax.Call) -> list[Producer]:
         """Producers to recompute inside `call`, operands first."""
-        group = []
+        group: list[Producer] = []
         for var in variables_in(call.args[1]):
             if self._recomputed(var):
                 value = self.values[var]
@@ -112,7 +121,7 @@ class _Fusion:
                         group.append(producer)
         return group
 
-    def _recomputed(self, var) -> bool:
+    def _recomputed(self, var: relax.Var) -> bool:
         value = self.values.get(var)
         if not _is_call_tir(value) or isinstance(value.ty, relax.TupleType):
             return False
@@ -129,7 +138,7 @@ class _Fusion:
         in_place = elementwise and any(self._is_place_for(var, o) for o in operands)
         return not in_place or self._is_loaded_once(var)
 
-    def _is_place_for(self, var, operand) -> bool:
+    def _is_place_for(self, var: relax.Var, operand: relax.Var) -> bool:
         """Whether a kernel stores `operand`, as large as `var`, and no other reads it.
 
         What expands smaller operands is not stored itself.
@@ -140,7 +149,7 @@ class _Fusion:
         size = sum(_bits(o) for o in variables_in(value.args[1]))
         return _bits(var) == _bits(operand) <= size
 
-    def _is_loaded_once(self, var) -> bool:
+    def _is_loaded_once(self, var: relax.Var) -> bool:
         """Whether no kernel loads an element of `var` several times."""
         for reader in self.consumers.get(var, []):
             if not _is_call_tir(reader.value):
@@ -153,7 +162,7 @@ class _Fusion:
                 return False
         return True
 
-    def _is_outlived(self, var, operands) -> bool:
+    def _is_outlived(self, var: relax.Var, operands: Sequence[relax.Var]) -> bool:
         """Whether every operand as large as `var` is needed behind what reads `var`."""
         readers = [b.var for b in self.consumers.get(var, [])]
         return all(
@@ -162,7 +171,9 @@ class _Fusion:
             if _bits(o) >= _bits(var)
         )
 
-    def _primitive(self, group, binding, inputs):
+    def _primitive(
+        self, group: Sequence[Producer], binding: relax.VarBinding, inputs: Sequence[relax.Expr]
+    ) -> relax.GlobalVar:
         """A primitive function of the whole group, for `MergeKernels`."""
         params = [relax.Var(f"p{i}", operand.ty) for i, operand in enumerate(inputs)]
         arguments = dict(zip(inputs, params, strict=True))
@@ -183,10 +194,10 @@ class _Fusion:
         return primitive
 
 
-def _external_inputs(group) -> list[relax.Expr]:
+def _external_inputs(group: Iterable[Producer]) -> list[relax.Expr]:
     """Variables and constants that the group reads but does not compute."""
     inside = [var for var, _ in group]
-    inputs = []
+    inputs: list[relax.Expr] = []
     for _, value in group:
         for operand in value.args[1].fields:
             if not any(operand.same_as(known) for known in [*inside, *inputs]):
@@ -194,11 +205,11 @@ def _external_inputs(group) -> list[relax.Expr]:
     return inputs
 
 
-def _is_call_tir(value) -> bool:
-    return op_name(value) == "relax.call_tir"
+def _is_call_tir(value: relax.Expr | None) -> TypeGuard[relax.Call]:
+    return is_call_of(value, "relax.call_tir")
 
 
-def _bits(var) -> int:
+def _bits(var: relax.Var) -> int:
     """Bits, not bytes: a packed boolean is smaller than any other element."""
     elements = math.prod(shape_of(var))
     return elements if dtype_of(var) == "bool" else 8 * elements * np.dtype(dtype_of(var)).itemsize

@@ -18,10 +18,10 @@ def loads_per_element(function: tirx.PrimFunc, position: int) -> float:
     block anew wherever it is read.
     """
     schedule = Schedule(tvm.IRModule({"main": function}))
-    loads: dict = {}  # buffer -> loads of all of its elements together
+    loads: dict[tirx.Var, float] = {}  # buffer -> loads of all of its elements together
     for handle in reversed(schedule.get_child_blocks(schedule.get_sblock("root"))):
         block = schedule.get(handle)
-        iterations = math.prod(int(axis.dom.extent) for axis in block.iter_vars)
+        iterations: float = math.prod(int(axis.dom.extent) for axis in block.iter_vars)
         (result, *_) = (write.source for write in block.writes)
         anew = len(schedule.get_consumers(handle)) == 1 and block.name_hint not in STAGES
         if anew and is_spatial(block):

@@ -5,13 +5,23 @@ from __future__ import annotations
 import tvm
 from tvm import relax
 
-from ..graph import bindings_of, constant, consumers_of, dtype_of, op_name, rebuilt, with_function
+from ..graph import (
+    Emit,
+    bindings_of,
+    constant,
+    consumers_of,
+    dtype_of,
+    is_call_of,
+    rebuilt,
+    with_function,
+)
 from ..ops.groups import Epilogue
 from ..ops.registry import operator_of, with_attributes
+from ..tvm_pass import Pass
 
 
 @tvm.transform.module_pass(opt_level=0, name="LowerQDQ")
-class LowerQDQ:
+class LowerQDQ(Pass):
     """Replace each QDQ group by one integer operator on the codes.
 
     A group is a `quantize`, an optional ReLU or clip above it, and a conv2d (with or without
@@ -30,7 +40,9 @@ class LowerQDQ:
         y_q = R.odt.qconv2d(x_q, w_q, bias, sx * sw / sy)                 # after
     """
 
-    def transform_module(self, module: tvm.IRModule, _context) -> tvm.IRModule:
+    def transform_module(
+        self, module: tvm.IRModule, _context: tvm.transform.PassContext
+    ) -> tvm.IRModule:
         for gvar, function in module.functions_items():
             if isinstance(function, relax.Function):
                 module = with_function(module, gvar.name_hint, _Lowering(function).run())
@@ -38,15 +50,17 @@ class LowerQDQ:
 
 
 class _Lowering:
-    def __init__(self, function: relax.Function):
+    def __init__(self, function: relax.Function) -> None:
         self.function = function
         self.values = {b.var: b.value for b in bindings_of(function)}
         self.consumers = consumers_of(function)
 
     def run(self) -> relax.Function:
-        masks = {}  # mask variable of the source -> mask variable of the operator
+        masks: dict[
+            relax.Var, relax.Var
+        ] = {}  # mask variable of the source -> mask variable of the operator
 
-        def rewrite(emit, binding):
+        def rewrite(emit: Emit, binding: relax.VarBinding) -> relax.Expr | None:
             if binding.var in masks:
                 return masks[binding.var]
             lowered, sources = self._match(binding)
@@ -61,17 +75,19 @@ class _Lowering:
 
         return rebuilt(self.function, rewrite)
 
-    def _match(self, binding) -> tuple[relax.Call | None, list[relax.Var]]:
+    def _match(self, binding: relax.VarBinding) -> tuple[relax.Call | None, list[relax.Var]]:
         """The operator on codes, without a mask, of the group that ends here, and its masks."""
-        if op_name(binding.value) != "relax.quantize":
+        if not is_call_of(binding.value, "relax.quantize"):
             return None, []
         real, scale, zero_point = binding.value.args
         scale, zero_point = constant(scale), constant(zero_point)
-        if scale is None or scale.size != 1 or dtype_of(binding.var) != "int8":
+        if scale is None or zero_point is None:
+            return None, []
+        if scale.size != 1 or dtype_of(binding.var) != "int8":
             return None, []
         epilogue = Epilogue(float(scale), int(zero_point))
         inner = [real]
-        while bounds := operator_of(value := self.values.get(real)).bounds:
+        while bounds := operator_of(value := self.values.get(real, real)).bounds:
             epilogue.absorb(*bounds(value))
             real = value.args[0]
             inner.append(real)

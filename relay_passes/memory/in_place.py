@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from typing import Any
 
 import tvm
 from tvm import sym
@@ -14,6 +16,7 @@ from tvm_ffi import structural_equal
 from ..graph import ALIGN, aligned_bytes, operands, tensor_bytes
 from ..microkernels.nest import analyzer_of, extent_of
 from ..tir import tirx
+from ..tvm_pass import Pass
 from .scratch_offsets import scratch_offsets
 
 IN_PLACE = "odt.in_place"
@@ -26,7 +29,7 @@ STACK_SCRATCH_BYTES = 64  # larger scratch is the memory plan's
 
 
 @tirx.transform.prim_func_pass(opt_level=0, name="InPlace")
-class InPlace:
+class InPlace(Pass):
     """Prove, kernel by kernel, which result may overwrite which operand.
 
     Each PrimFunc (lowered by `LowerToLoops`) gets four attributes: ``odt.in_place``, pairs of an
@@ -62,7 +65,12 @@ class InPlace:
             ...
     """
 
-    def transform_function(self, function: tirx.PrimFunc, _module, _context) -> tirx.PrimFunc:
+    def transform_function(
+        self,
+        function: tirx.PrimFunc,
+        _module: tvm.IRModule,
+        _context: tvm.transform.PassContext,
+    ) -> tirx.PrimFunc:
         accesses = _Accesses(function)
         pairs = [
             [position, other]
@@ -106,7 +114,7 @@ def with_workspace(function: tirx.PrimFunc) -> tirx.PrimFunc:
     return function.with_attrs({WORKSPACE: total, OFFSETS: offsets})
 
 
-def _attribute(function: tirx.PrimFunc, name: str):
+def _attribute(function: tirx.PrimFunc, name: str) -> Any:
     if function.attrs is None or name not in function.attrs:
         raise ValueError(f"a kernel has no attribute {name}; run LowerToLoops and InPlace first.")
     return function.attrs[name]
@@ -127,33 +135,38 @@ def allocated_bytes(size: int) -> int:
     return aligned_bytes(size) if size > STACK_SCRATCH_BYTES else 0
 
 
-def _bytes(var) -> int:
+def _bytes(var: tirx.Var) -> int:
     return tensor_bytes([int(n) for n in var.ty.shape], str(var.ty.dtype))
 
 
 @dataclass(frozen=True)
 class _Access:
     statement: int
-    index: object
-    loops: tuple  # around the access, outermost first
-    conditions: tuple  # of the `if_then_else` around it
+    index: tirx.Expr
+    loops: tuple[tirx.For, ...]  # around the access, outermost first
+    conditions: tuple[tirx.Expr, ...]  # of the `if_then_else` around it
 
     def precedes(self, store: _Access) -> bool:
         """Whether this load is done before a store to the same index."""
         return self.statement < store.statement and structural_equal(self.index, store.index)
 
 
+def _viewed(pointer: tirx.Expr) -> tirx.Expr:
+    """The buffer that a pointer is computed from."""
+    return _viewed(pointer.args[0]) if isinstance(pointer, tvm.ir.Call) else pointer
+
+
 class _Accesses:
     """Every load and store of a kernel's parameters, in program order."""
 
-    def __init__(self, function: tirx.PrimFunc):
+    def __init__(self, function: tirx.PrimFunc) -> None:
         self.root = {var: var for var in function.params}  # buffer -> the parameter it views
-        self.loads: dict = defaultdict(list)
-        self.stores: dict = defaultdict(list)
+        self.loads: dict[tirx.Var | None, list[_Access]] = defaultdict(list)
+        self.stores: dict[tirx.Var | None, list[_Access]] = defaultdict(list)
         self.statement = 0
         self._visit(function.body, ())
 
-    def _visit(self, node, loops):
+    def _visit(self, node: tirx.Stmt, loops: tuple[tirx.For, ...]) -> None:
         kind = type(node).__name__
         if kind == "SeqStmt":
             for child in node.seq:
@@ -165,10 +178,7 @@ class _Accesses:
             for case in filter(None, (node.then_case, node.else_case)):
                 self._visit(case, loops)
         elif kind == "DeclBuffer":
-            source = node.data
-            while isinstance(source, tvm.ir.Call):
-                source = source.args[0]
-            self.root[node.buffer] = self.root.get(source)
+            self.root[node.buffer] = self.root.get(_viewed(node.data))
         elif kind == "Bind":
             self._read(node.value, loops)
         elif kind == "BufferStore":
@@ -182,7 +192,9 @@ class _Accesses:
                 f"InPlace: a kernel holds a {kind}, no plain loop; run LowerToLoops first."
             )
 
-    def _read(self, expr, loops, conditions=()):
+    def _read(
+        self, expr: tirx.Expr, loops: tuple[tirx.For, ...], conditions: tuple[tirx.Expr, ...] = ()
+    ) -> None:
         if type(expr).__name__ == "TensorLoad":
             access = _Access(self.statement, expr.indices[0], loops, conditions)
             self.loads[self.root.get(expr.source)].append(access)
@@ -195,14 +207,14 @@ class _Accesses:
         for child in operands(expr):
             self._read(child, loops, conditions)
 
-    def may_share(self, source, output) -> bool:
+    def may_share(self, source: tirx.Var, output: tirx.Var) -> bool:
         if not self.loads[source] or not self.stores[output] or self.stores[source]:
             return False
         if "bool" in (str(source.ty.dtype), str(output.ty.dtype)):
             return False  # bits of one byte are not stored by one statement
         return self._elementwise(source, output) or self._by_planes(source, output)
 
-    def _elementwise(self, source, output) -> bool:
+    def _elementwise(self, source: tirx.Var, output: tirx.Var) -> bool:
         stores = self.stores[output]
         if _bytes(source) != _bytes(output):
             return False
@@ -211,7 +223,7 @@ class _Accesses:
             return False  # an element is stored twice
         return all(any(map(load.precedes, stores)) for load in self.loads[source])
 
-    def _by_planes(self, source, output) -> bool:
+    def _by_planes(self, source: tirx.Var, output: tirx.Var) -> bool:
         """Also where the outermost loop was cut into several, one behind the other."""
         loads, stores = self.loads[source], self.stores[output]
         if max(_bytes(output) - _bytes(source), 0) % ALIGN:
@@ -233,7 +245,7 @@ class _Accesses:
         return True
 
 
-def _loads_first(loads, stores) -> bool:
+def _loads_first(loads: Sequence[_Access], stores: Sequence[_Access]) -> bool:
     """Whether all loads of one iteration of the outermost loop are done before its first store."""
     if not loads or not stores:
         return False
@@ -242,7 +254,7 @@ def _loads_first(loads, stores) -> bool:
     return not mixed and max(a.statement for a in loads) < min(a.statement for a in stores)
 
 
-def _is_plane_of(var, planes: int, start: int, accesses) -> bool:
+def _is_plane_of(var: tirx.Var, planes: int, start: int, accesses: Iterable[_Access]) -> bool:
     """Whether iteration v of the outermost loop stays within plane ``start + v`` of `var`."""
     plane = math.prod(int(n) for n in var.ty.shape) / planes
     for access in accesses:

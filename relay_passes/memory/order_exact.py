@@ -10,8 +10,17 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from heapq import heappop, heappush
+from typing import Any, TypeAlias, TypeVar
 
 _RAN, _TO_RUN, _ENDLESS = -1, -2, 1 << 62
+
+Pair = tuple[str, str, int, int]  # read, written, bytes that they share, other readers
+Move = tuple[int, int, tuple[tuple[int, int], ...], tuple[Pair, ...]]
+Path: TypeAlias = "tuple[Path, int] | None"  # the last task, behind those before it
+State = tuple[int, int, tuple[int, ...], Path]  # what ran, live bytes, what may run, how
+Node: TypeAlias = int | str  # of a flow: a task, or a tensor
+Rooms = dict[Node, dict[Node, int]]  # what may flow from node to node
+AnyPair = TypeVar("AnyPair", bound=tuple[Any, ...])
 
 
 @dataclass(frozen=True)
@@ -43,7 +52,7 @@ class Graph:
     results: frozenset[str]
     base_bytes: int = 0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for index, task in enumerate(self.tasks):
             if self.before[index] >> index:
                 other = self.before[index].bit_length() - 1
@@ -57,7 +66,7 @@ class Graph:
     @cached_property
     def writer(self) -> dict[str, int]:
         """Tensor -> the task that writes it."""
-        writer = {}
+        writer: dict[str, int] = {}
         for index, task in enumerate(self.tasks):
             for name in task.writes:
                 if name in writer:
@@ -88,7 +97,7 @@ class Graph:
 
     @cached_property
     def needed_by(self) -> list[list[int]]:
-        needed_by = [[] for _ in self.tasks]
+        needed_by: list[list[int]] = [[] for _ in self.tasks]
         for task, needed in enumerate(self.before):
             for other in members(needed):
                 needed_by[other].append(task)
@@ -123,12 +132,12 @@ class Graph:
         )
 
     @cached_property
-    def moves(self) -> list[tuple]:
+    def moves(self) -> list[Move]:
         """For each task: the bytes it adds; those that stay after it; (bytes, other readers) of
         what it may free; (read, written, bytes, other readers) of what may share a place."""
         return [self._move(1 << index, task) for index, task in enumerate(self.tasks)]
 
-    def _move(self, bit: int, task: Task) -> tuple:
+    def _move(self, bit: int, task: Task) -> Move:
         sizes, readers = self.sizes, self.readers
         written = [name for name in task.writes if name in readers]
         stays = [name for name in written if readers[name] or name in self.results]
@@ -190,7 +199,7 @@ class Graph:
         to_run = self.descendants[task] | union(self.descendants[t] for t in members(to_run))
         ran = self.ancestors[task] & ~(1 << task) | union(self.ancestors[t] for t in members(ran))
         free = (1 << len(self.tasks)) - 1 & ~ran & ~to_run
-        rooms = {node: {} for node in (_RAN, _TO_RUN)}
+        rooms: Rooms = {node: {} for node in (_RAN, _TO_RUN)}
         for other in members(free):
             rooms[other] = dict.fromkeys(members(self.before[other] & free), _ENDLESS)
         for name, readers in self.readers.items():
@@ -214,7 +223,9 @@ def least_peak(graph: Graph, level: int, ceiling: int, effort: int) -> tuple[lis
     after `effort` sets, with the level reached.
     """
     ready = tuple(task for task, needed in enumerate(graph.before) if not needed)
-    stack, blocked, seen = [(0, graph.start_bytes, ready, None)], [], set()
+    stack: list[State] = [(0, graph.start_bytes, ready, None)]
+    blocked: list[tuple[int, int, int, int, State]] = []
+    seen: set[int] = set()
     while level < ceiling and (stack or blocked):
         if not stack:
             level, *_, state = heappop(blocked)
@@ -243,7 +254,9 @@ def least_peak(graph: Graph, level: int, ceiling: int, effort: int) -> tuple[lis
     return None, ceiling
 
 
-def _run_safe(graph: Graph, state: tuple, level: int, skipped: frozenset | None = None) -> tuple:
+def _run_safe(
+    graph: Graph, state: State, level: int, skipped: frozenset[int] | None = None
+) -> State:
     """The state (ran, live, ready, path) after all that can run at once without loss.
 
     That is each task which keeps within `level` and leaves no more bytes live than before: all that
@@ -266,14 +279,14 @@ def _run_safe(graph: Graph, state: tuple, level: int, skipped: frozenset | None 
             return state
 
 
-def _run(graph: Graph, state: tuple, task: int, live: int) -> tuple:
+def _run(graph: Graph, state: State, task: int, live: int) -> State:
     ran, _, ready, path = state
     ran |= 1 << task
     enabled = [t for t in graph.needed_by[task] if graph.before[t] & ran == graph.before[t]]
     return ran, live, (*(t for t in ready if t != task), *enabled), (path, task)
 
 
-def _tasks_of(path: tuple | None) -> list[int]:
+def _tasks_of(path: Path) -> list[int]:
     tasks = []
     while path is not None:
         path, task = path
@@ -281,13 +294,14 @@ def _tasks_of(path: tuple | None) -> list[int]:
     return tasks[::-1]
 
 
-def given_away(pairs: Iterable[tuple]) -> list[tuple]:
+def given_away(pairs: Iterable[AnyPair]) -> list[AnyPair]:
     """Of a task's pairs (read, written, ...) those that share a place: a tensor gives or takes one
     once, and the first pairs have it.
 
     pairs: only those where nobody needs what is read any more.
     """
-    used, chosen = set(), []
+    used: set[object] = set()
+    chosen = []
     for pair in pairs:
         if used.isdisjoint(pair[:2]):
             used.update(pair[:2])
@@ -295,16 +309,17 @@ def given_away(pairs: Iterable[tuple]) -> list[tuple]:
     return chosen
 
 
-def _shared(pairs: tuple, ran: int) -> int:
+def _shared(pairs: Iterable[Pair], ran: int) -> int:
     """The bytes of what is written in place where `ran` have run."""
-    return sum(size for *_, size, _ in given_away(p for p in pairs if p[3] & ran == p[3]))
+    return sum(pair[2] for pair in given_away(p for p in pairs if p[3] & ran == p[3]))
 
 
-def _max_flow(rooms: dict) -> int:
+def _max_flow(rooms: Rooms) -> int:
     """The most that flows from _RAN to _TO_RUN through `rooms`, node -> node -> bytes."""
     total = 0
     while True:
-        came_from, queue = {_RAN: None}, [_RAN]
+        came_from: dict[Node, Node] = {_RAN: _RAN}
+        queue: list[Node] = [_RAN]
         for node in queue:
             for other, room in rooms[node].items():
                 if room and other not in came_from:
@@ -312,7 +327,8 @@ def _max_flow(rooms: dict) -> int:
                     queue.append(other)
         if _TO_RUN not in came_from:
             return total
-        path, node = [], _TO_RUN
+        path: list[tuple[Node, Node]] = []
+        node = _TO_RUN
         while node != _RAN:
             path.append((came_from[node], node))
             node = came_from[node]

@@ -97,7 +97,7 @@ def _lowered(graph: Graph, order: list[int], effort: int) -> tuple[list[int], in
     order = min(sorted(order), order, key=lambda tasks: _peak(graph, tasks)[0])
     bound = graph.start_bytes
     for width in (*(w for w in _WIDTHS if w < len(order)), len(order)):
-        lowered = order
+        lowered: list[int] | None = order
         while lowered:
             order = lowered
             peak, at = _peak(graph, order)

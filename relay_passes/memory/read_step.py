@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 import numpy as np
 import tvm
 from tvm import relax
 
-from ..graph import bindings_of, constant, dtype_of, main_of, op_name, shape_of, updated_by
+from ..graph import (
+    bindings_of,
+    constant_value,
+    dtype_of,
+    is_call_of,
+    main_of,
+    op_name,
+    shape_of,
+    updated_by,
+)
 from ..kernels.attributes import macs
+from ..tir import tirx
 from .in_place import in_place_pairs, parameters_read, reason_for_plain_loops, workspace_bytes
 from .step import Kernel, Step, Task, Tensor, in_valid_order
 
@@ -27,12 +38,12 @@ def read_step(module: tvm.IRModule, roles: tuple[str, ...] = ()) -> Step:
 
 
 class _Reader:
-    def __init__(self, module: tvm.IRModule, roles: tuple[str, ...]):
+    def __init__(self, module: tvm.IRModule, roles: tuple[str, ...]) -> None:
         self.module = module
         self.function = main_of(module, "read_step")
         self.attrs = self.function.attrs or {}
         self.taken = {var.name for var in self.function.params[len(roles) :]}
-        self.tensors: dict = {}  # Relax variable -> Tensor, or tuple of Tensors
+        self.tensors: dict[relax.Var, Tensor | tuple[Tensor, ...]] = {}
         for position, var in enumerate(self.function.params):
             role = roles[position] if position < len(roles) else "parameter"
             name = self._unique(var.name) if position < len(roles) else var.name
@@ -40,9 +51,9 @@ class _Reader:
         self.values = {b.var: b.value for b in bindings_of(self.function)}
         self.results = self._fields(self.function.body.body)
         self.versions = self._versions()
-        self.kernels: dict[tuple, Kernel] = {}
+        self.kernels: dict[tuple[str, int, bool], Kernel] = {}
         self.constants: dict[str, np.ndarray] = {}
-        self.constant_names: dict = {}
+        self.constant_names: dict[tuple[str, bytes], str] = {}
         self.layers: dict[Tensor, str] = {}  # the layer that each temporary belongs to
         self.states = {str(name) for name in self.attrs.get("optimizer_states", ())}
         self.count = 0
@@ -50,13 +61,13 @@ class _Reader:
     def step(self) -> Step:
         tasks = []
         for binding in bindings_of(self.function):
-            if op_name(binding.value) == "relax.call_tir":
+            if is_call_of(binding.value, "relax.call_tir"):
                 tasks.append(self._task(binding))
             else:
                 self.tensors[binding.var] = self._alias(binding.value)
-        results = []
+        results: list[Tensor] = []
         for result in self.results:
-            found = self._tensor(result)
+            found = self._tensors(result)
             results += found if isinstance(found, tuple) else [found]
         peak = self.attrs.get("peak_bytes")
         return Step(
@@ -68,23 +79,24 @@ class _Reader:
             str(self.attrs.get("backward", "float32")),
         )
 
-    def _fields(self, result) -> list:
+    def _fields(self, result: relax.Expr) -> list[relax.Expr]:
         value = self.values.get(result, result)
         return list(value.fields) if isinstance(value, relax.Tuple) else [result]
 
-    def _versions(self) -> dict:
+    def _versions(self) -> dict[tuple[relax.Var, int], Tensor]:
         """(call, number of the result) of each update -> the new version of its parameter."""
         names = updated_by(self.function)
-        parameters = {t.name: t for t in self.tensors.values() if t.role == "parameter"}
+        arguments = (t for t in self.tensors.values() if isinstance(t, Tensor))
+        parameters = {t.name: t for t in arguments if t.role == "parameter"}
         return {
             self._origin(var): _next_version(parameters[name])
             for var, name in zip(self.results[1:] if names else (), names, strict=True)
         }
 
-    def _origin(self, var) -> tuple:
+    def _origin(self, var: relax.Var) -> tuple[relax.Var, int]:
         """The variable that a call binds, and which of its results `var` is a name of."""
         value, index = self.values.get(var), 0
-        while value is not None and op_name(value) != "relax.call_tir":
+        while value is not None and not is_call_of(value, "relax.call_tir"):
             if isinstance(value, relax.TupleGetItem):
                 var, index = value.tuple_value, value.index
             else:
@@ -92,20 +104,22 @@ class _Reader:
             value = self.values.get(var)
         return var, index
 
-    def _alias(self, value):
+    def _alias(self, value: relax.Expr) -> Tensor | tuple[Tensor, ...]:
         """Another name for what exists: a reshape, a tuple, a field of one."""
         if isinstance(value, relax.Tuple):
             return tuple(self._tensor(field) for field in value.fields)
         if isinstance(value, relax.TupleGetItem):
-            return self.tensors[value.tuple_value][value.index]
-        if op_name(value) == "relax.reshape":
+            fields = self.tensors[value.tuple_value]
+            assert isinstance(fields, tuple), "only a tuple has fields"
+            return fields[value.index]
+        if is_call_of(value, "relax.reshape"):
             return self._tensor(value.args[0])
         if isinstance(value, relax.Call):
             name = op_name(value) or "a call"
             raise ValueError(f"read_step: {name} is no kernel; run lowering() first.")
-        return self._tensor(value)
+        return self._tensors(value)
 
-    def _task(self, binding) -> Task:
+    def _task(self, binding: relax.VarBinding) -> Task:
         var, (gvar, operands) = binding.var, binding.value.args[:2]
         fields = [self._tensor(field) for field in operands.fields]
         is_tuple = isinstance(var.ty, relax.TupleType)
@@ -123,13 +137,13 @@ class _Reader:
         kind = kind_of(gvar.name_hint)
         return Task(self._name(kind, fields, outputs), kind, kernel, inputs, outputs, binding)
 
-    def _kernel(self, gvar, inputs: int, updates: bool) -> Kernel:
+    def _kernel(self, gvar: relax.GlobalVar, inputs: int, updates: bool) -> Kernel:
         key = gvar.name_hint, inputs, updates
         if key not in self.kernels:
             self.kernels[key] = kernel_of(self.module[gvar], inputs, updates)
         return self.kernels[key]
 
-    def _name(self, kind: str, operands, outputs) -> str:
+    def _name(self, kind: str, operands: Sequence[Tensor], outputs: Sequence[Tensor]) -> str:
         """Named after the layer whose parameter the task reads, else after that of its operands."""
         found = map(self._layer, sorted(operands, key=lambda t: t.role != "parameter"))
         layer = next(filter(None, found), "input")
@@ -143,7 +157,7 @@ class _Reader:
             return layer_name(tensor.name)
         return self.layers.get(tensor)
 
-    def _temporary(self, ty) -> Tensor:
+    def _temporary(self, ty: relax.TensorType) -> Tensor:
         self.count += 1
         shape = tuple(int(d) for d in ty.shape)
         return Tensor(self._unique(f"t{self.count}"), shape, str(ty.dtype), "temporary")
@@ -154,10 +168,15 @@ class _Reader:
         self.taken.add(name)
         return name
 
-    def _tensor(self, expr) -> Tensor:
+    def _tensor(self, expr: relax.Expr) -> Tensor:
+        found = self._tensors(expr)
+        assert isinstance(found, Tensor), "tuples are not nested, and no operands"
+        return found
+
+    def _tensors(self, expr: relax.Expr) -> Tensor | tuple[Tensor, ...]:
         if expr in self.tensors:
             return self.tensors[expr]
-        value = constant(expr)
+        value = constant_value(expr)
         key = (str(value.dtype), value.tobytes())
         if key not in self.constant_names:
             self.constant_names[key] = self._unique(f"constant{len(self.constant_names)}")
@@ -166,7 +185,7 @@ class _Reader:
         return Tensor(name, tuple(value.shape), str(value.dtype), "constant")
 
 
-def kernel_of(function, inputs: int, updates: bool = False) -> Kernel:
+def kernel_of(function: tirx.PrimFunc, inputs: int, updates: bool = False) -> Kernel:
     """What a caller must know of a lowered PrimFunc."""
     reads = tuple(sorted(index for index in parameters_read(function) if index < inputs))
     in_place = tuple(

@@ -7,7 +7,8 @@ from dataclasses import replace
 import tvm
 from tvm import relax
 
-from ..graph import bindings_of, main_of, op_name, variables_in
+from ..graph import bindings_of, is_call_of, main_of, variables_in
+from ..tvm_pass import Pass
 from .order_search import search
 from .read_step import read_step
 
@@ -15,7 +16,7 @@ FUNCTION = "main"
 
 
 @tvm.transform.module_pass(opt_level=0, name="ReorderForMemory")
-class ReorderForMemory:
+class ReorderForMemory(Pass):
     """Reorder the kernel calls of ``main`` for the smallest peak of live bytes.
 
     A gradient's update runs as soon as its operands exist, a mask or a slice is cut from an
@@ -51,7 +52,9 @@ class ReorderForMemory:
     def __init__(self, roles: tuple[str, ...] = ("input",), rollback: bool = False):
         self.roles, self.rollback = roles, rollback
 
-    def transform_module(self, module: tvm.IRModule, _context) -> tvm.IRModule:
+    def transform_module(
+        self, module: tvm.IRModule, _context: tvm.transform.PassContext
+    ) -> tvm.IRModule:
         function = main_of(module, "ReorderForMemory").with_attr("rollback", int(self.rollback))
         functions = dict(module.functions_items())
         functions[module.get_global_var(FUNCTION)] = function
@@ -73,7 +76,7 @@ class ReorderForMemory:
 
 def _reordered(function: relax.Function, calls: list[relax.VarBinding]) -> relax.Function:
     """The calls in this order, each followed by the other names that its results get."""
-    names = [b for b in bindings_of(function) if op_name(b.value) != "relax.call_tir"]
+    names = [b for b in bindings_of(function) if not is_call_of(b.value, "relax.call_tir")]
     known, bindings = set(function.params), []
     for call in ([], *([call] for call in calls)):
         waiting, ready = [], [*call, *names]

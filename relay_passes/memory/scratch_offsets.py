@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import tvm_ffi
+from tvm_ffi.structural import StructuralVisitor
 
 from ..tir import tirx
 
@@ -23,7 +25,9 @@ class _Life:
         return self.first <= other.last and other.first <= self.last
 
 
-def scratch_offsets(body, size_of) -> tuple[list[int], int]:
+def scratch_offsets(
+    body: tirx.Stmt, size_of: Callable[[tirx.AllocBuffer], int]
+) -> tuple[list[int], int]:
     """Offset of each scratch buffer of a kernel, in the order of the program; bytes of them all.
 
     A loop that was cut into several allocates again in each: the same bytes.
@@ -43,9 +47,9 @@ def scratch_offsets(body, size_of) -> tuple[list[int], int]:
 
 
 class _Walk:
-    def __init__(self, body, size_of):
+    def __init__(self, body: tirx.Stmt, size_of: Callable[[tirx.AllocBuffer], int]) -> None:
         self.size_of = size_of
-        self.lives: dict = {}  # buffer -> its life, by allocation
+        self.lives: dict[tirx.Var, _Life] = {}  # buffer -> its life, by allocation
         self.loops: list[list[_Life]] = []  # around the node: what each uses from outside
         self.clock = 0
         callbacks = [
@@ -55,18 +59,18 @@ class _Walk:
         ]
         tvm_ffi.structural_visit(body, callbacks)
 
-    def _loop(self, loop, visitor):
+    def _loop(self, loop: tirx.For, visitor: StructuralVisitor) -> None:
         self.loops.append([])
         visitor.default_visit(loop)
         for life in self.loops.pop():
             life.last = self.clock
 
-    def _allocated(self, node, _visitor):
+    def _allocated(self, node: tirx.AllocBuffer, _visitor: StructuralVisitor) -> None:
         if size := self.size_of(node):
             self.clock += 1
             self.lives[node.buffer] = _Life(size, len(self.loops), self.clock, self.clock)
 
-    def _used(self, variable, _visitor):
+    def _used(self, variable: tirx.Var, _visitor: StructuralVisitor) -> None:
         if life := self.lives.get(variable):
             life.last = self.clock
             if len(self.loops) > life.depth:

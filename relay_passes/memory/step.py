@@ -15,7 +15,7 @@ from functools import cached_property
 import numpy as np
 from tvm import relax
 
-from ..graph import aligned_bytes, tensor_bytes
+from ..graph import Shape, aligned_bytes, tensor_bytes
 from ..tir import tirx
 from .order_exact import Graph
 from .order_exact import Task as Node
@@ -30,7 +30,7 @@ class Tensor:
     """
 
     name: str
-    shape: tuple[int, ...]
+    shape: Shape
     dtype: str
     role: str
     version: int = 0
@@ -152,7 +152,7 @@ class Step:
         """The tasks as the order search sees them: names, aligned bytes, what waits for what."""
         waits = _waits(self.tasks, self.results)
         sizes = {_key(tensor): aligned_bytes(tensor.size_bytes) for tensor in self.live}
-        copied = [[] for _ in self.tasks]
+        copied: list[list[str]] = [[] for _ in self.tasks]
         for index, tensor in self.backups:
             copied[index].append(tensor.backup_name)
             sizes[tensor.backup_name] = aligned_bytes(tensor.size_bytes)

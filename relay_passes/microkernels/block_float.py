@@ -5,24 +5,25 @@ from __future__ import annotations
 from tvm import sym
 
 from .dot import PACKING
+from .formula import Solution
 from .nest import check
 from .record import records
 
 HEADER = "odt_block_float.h"
 
 
-def _scale(solution) -> None:
+def _scale(solution: Solution) -> None:
     """Without scales they are a null pointer."""
     check(solution.numbers["stride"] >= solution.numbers["P"], "its rows overlap")
     if "scale" not in solution.accesses:
         solution.numbers["scale"] = 0
 
 
-def _unit_each(solution) -> None:
+def _unit_each(solution: Solution) -> None:
     check(solution.numbers["each"] <= 1, "its units are no neighbours")
 
 
-def _code_each(solution) -> None:
+def _code_each(solution: Solution) -> None:
     nest, out = solution.nest, solution.linears["out"]
     index = nest.index(solution.read["index"])
     bases, equal = (solution.linears["code"].base, index.base), sym.Analyzer().can_prove_equal

@@ -6,20 +6,21 @@ the sizes of tiles. `SelectMicrokernels` makes the calls when `InPlace` has read
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from functools import cached_property
 
 from ..ops.staging import COLUMNS, FILTERS, GATHERED, NO_MICROKERNEL, PEAK, PLANE, TAPS, WIDENED
 from ..schedule.blocks import axis_values, names_in, spatial_axes
-from ..tir import tirx
+from ..tir import SBlockRV, Schedule, tirx
 from .form import form_of, is_product
 from .grid import even, grid_in, numbers_on
-from .nest import Linear, Unfit, analyzer_of, buffer_of, check, is_dense
+from .nest import Access, Linear, Unfit, analyzer_of, buffer_of, check, is_dense
 from .record import MARK, chosen
 from .window import Window, check_image, window
 from .window_phases import check_codes
 
 
-def annotate_tiles(schedule, results) -> str | None:
+def annotate_tiles(schedule: Schedule, results: Sequence[SBlockRV]) -> str | None:
     """Annotate a kernel of tiles (see `schedule_tiles`); why its sums stay plain loops, if they do.
 
     results : its blocks behind the accumulation, in their order.
@@ -47,21 +48,23 @@ def annotate_tiles(schedule, results) -> str | None:
     return reason
 
 
-def annotate_results(schedule, blocks, role: str, most_loops: int) -> None:
+def annotate_results(
+    schedule: Schedule, blocks: Sequence[SBlockRV], role: str, most_loops: int
+) -> None:
     """Annotate the nest of blocks that make results; most_loops : that it may have."""
     nest = _Nest(schedule, *blocks)
     if 0 < len(nest.loops) <= most_loops:
         nest.mark(chosen(role, nest.form.text))
 
 
-def annotate_sum(schedule, start, step) -> str | None:
+def annotate_sum(schedule: Schedule, start: SBlockRV, step: SBlockRV) -> str | None:
     """Annotate a reduction for a microkernel; why there is none, if it sums products."""
     added = _Nest(schedule, step)
     if is_product(added.form.text):
         unknown = f"no microkernel for this operator in {added.dtype}"
         return str(added.block.annotations.get(NO_MICROKERNEL, unknown))
     try:
-        reads = [added.linear(each.load) for each in added.form.operands if each.load is not None]
+        reads = [added.linear(each) for each in added.form.loads]
     except Unfit:
         return None
     if is_dense(added.loops, *reads):
@@ -70,7 +73,7 @@ def annotate_sum(schedule, start, step) -> str | None:
     return None
 
 
-def annotate_staged(schedule, block) -> None:
+def annotate_staged(schedule: Schedule, block: SBlockRV) -> None:
     """Annotate a block that computes a part of an operand, as it is read."""
     nest = _Nest(schedule, block)
     nest.mark(_planes(nest))
@@ -82,7 +85,7 @@ class _Nest:
     Loops of extent 1 are left out, as they are when loops are lowered.
     """
 
-    def __init__(self, schedule, *blocks):
+    def __init__(self, schedule: Schedule, *blocks: SBlockRV) -> None:
         self.schedule, self.first = schedule, blocks[0]
         self.block = schedule.get(self.first)
         bodies = [schedule.get(block).body for block in blocks]
@@ -108,18 +111,18 @@ class _Nest:
         return len(spatial_axes(self.block))
 
     @cached_property
-    def axes(self) -> dict:
+    def axes(self) -> dict[tirx.Var, tirx.Expr]:
         """What each axis stands for."""
         return axis_values(self.schedule, self.first)
 
-    def along(self, first: int, end: int | None = None) -> list:
+    def along(self, first: int, end: int | None = None) -> list[tirx.For]:
         """The loops of the axes from the first one up to the end."""
         values = [*self.axes.values()][first:end]
         used = {var for value in values for var in tirx.analysis.undefined_vars(value)}
         return [loop for loop in self.loops if loop.loop_var in used]
 
     @cached_property
-    def simplify(self):
+    def simplify(self) -> Callable[[tirx.Expr], tirx.Expr]:
         """Of an expression of axes: one of loops."""
         analyzer = analyzer_of(self.around)
         for axis, value in self.axes.items():
@@ -127,12 +130,12 @@ class _Nest:
         return analyzer.simplify
 
     @property
-    def conditions(self) -> list:
+    def conditions(self) -> list[tirx.Expr]:
         """Of loops; those that always hold are none."""
         simplified = map(self.simplify, self.form.conditions)
         return [test for test in simplified if not (isinstance(test, tirx.IntImm) and int(test))]
 
-    def index(self, access, pitch: int | None = None):
+    def index(self, access: Access, pitch: int | None = None) -> tirx.Expr:
         """Of a load in its buffer; pitch : from row to row, if not as its shape says."""
         *shape, columns = (int(n) for n in buffer_of(access).ty.shape)
         index = 0
@@ -140,7 +143,7 @@ class _Nest:
             index = index * extent + (at if extent > 1 else 0)
         return self.simplify(index)
 
-    def linear(self, access, pitch: int | None = None) -> Linear:
+    def linear(self, access: Access, pitch: int | None = None) -> Linear:
         return Linear(self.index(access, pitch), self.loops)
 
 
@@ -165,10 +168,10 @@ def _planes(nest: _Nest) -> str | None:
     return _staged(nest, nest.along(0, -1)) if nest.loops else None
 
 
-def _staged(nest: _Nest, taps: list) -> str | None:
+def _staged(nest: _Nest, taps: list[tirx.For]) -> str | None:
     """By how rows and taps of the operand are read; taps : its loops."""
     rows = [loop for loop in nest.loops if loop not in taps]
-    reads = [operand.load for operand in nest.form.operands if operand.load is not None]
+    reads = nest.form.loads
     if "select" in nest.form.text:
         reads = reads[1:]  # behind the mask
     try:
@@ -189,7 +192,7 @@ def _sums(acc: _Nest, columns: _Nest | None, plane: _Nest | None) -> str:
         role = "sums over columns"
         _check_columns(acc, columns)
     else:
-        read = acc.form.operands[0].load
+        read = acc.form.loads[0]
         x = acc.linear(read, pitch=even(int(buffer_of(read).ty.shape[-1])))
         taps = acc.along(acc.spatial)
         results = [loop for loop in acc.loops if loop not in taps]
@@ -197,13 +200,14 @@ def _sums(acc: _Nest, columns: _Nest | None, plane: _Nest | None) -> str:
         phases = _meets_phases(plane, acc, window(*walks))
         role = "sums of phases" if phases else "sums over a plane"
     name = chosen(role, acc.form.text)
-    check(name is not None, f"no microkernel computes {acc.form.text}")
+    if name is None:
+        raise Unfit(f"no microkernel computes {acc.form.text}")
     return name
 
 
 def _check_columns(acc: _Nest, columns: _Nest | None) -> None:
     """Whether columns, or what is read in their place, are a matrix for each tile of outputs."""
-    x = acc.linear(acc.form.operands[0].load)
+    x = acc.linear(acc.form.loads[0])
     rows, taps = acc.along(acc.spatial - 1, acc.spatial), acc.along(acc.spatial)
     outputs = [loop for loop in acc.loops if loop not in (*rows, *taps)]
     check(not any(x.of[loop] for loop in outputs), "a tile of outputs spans groups")
@@ -211,6 +215,7 @@ def _check_columns(acc: _Nest, columns: _Nest | None) -> None:
         planes = is_dense(rows, x) and is_dense(taps, x, step=x.of[taps[-1]] if taps else 1)
         check(planes, "an operand is not read plane by plane")
     else:
+        assert columns is not None, "int16 columns are staged always"
         inside = {loop.loop_var for loop in acc.around if loop not in columns.around}
         moved = inside & set(tirx.analysis.undefined_vars(x.base))
         check(not moved, "columns of several groups are staged at once")
@@ -231,7 +236,7 @@ def _plane(nest: _Nest) -> str | None:
     name = chosen("plane", nest.form.text)
     try:
         grid = grid_in(nest.loops, nest.conditions)
-        x = numbers_on(grid, nest.loops, nest.index(nest.form.operands[0].load))
+        x = numbers_on(grid, nest.loops, nest.index(nest.form.loads[0]))
         check_image(grid, x) if name == "odt_widen_plane" else check_codes(x)
     except Unfit:
         return None
@@ -240,7 +245,7 @@ def _plane(nest: _Nest) -> str | None:
 
 def _taps(nest: _Nest, sums: str | None) -> str | None:
     """For the filter of a window."""
-    w = nest.linear(nest.form.operands[0].load)
+    w = nest.linear(nest.form.loads[0])
     turned = "turned taps" if any(w.of[loop] < 0 for loop in nest.loops) else "taps"
-    role = {"odt_window": turned, "odt_window_phases": "taps of phases"}.get(sums, "")
-    return chosen(role, nest.form.text)
+    roles = {"odt_window": turned, "odt_window_phases": "taps of phases"}
+    return chosen(roles.get(sums or "", ""), nest.form.text)

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from tvm import sym
 
 from ..tir import tirx
-from .nest import Nest, address, check
+from .formula import Solution
+from .nest import Nest, Unfit, address, check
 from .record import records
 
 HEADER = "odt_dot.h"
@@ -26,7 +27,7 @@ class Columns:
         return max(2, self.P * self.K)
 
 
-def by_element(nest: Nest):
+def by_element(nest: Nest) -> tirx.Stmt:
     """The nest, with elements where odt_column says."""
     rows, depth = vars(nest.filled_as(Columns)).values()
     index = nest.linear(nest.store)
@@ -42,25 +43,26 @@ def by_element(nest: Nest):
     return nest.with_store(tirx.BufferStore(nest.store.buffer, nest.store.value, [index]))
 
 
-def _zero_words(solution) -> None:
+def _zero_words(solution: Solution) -> None:
     store = solution.nest.store
     words = str(store.buffer.ty.dtype) in ("int32", "float32")
     check(words and float(store.value.value) == 0, "it is no 0")
 
 
-def _part_of_depth(solution) -> None:
+def _part_of_depth(solution: Solution) -> None:
     """The columns are all of the depth, of which the weights may be a part."""
     numbers, scratch = solution.numbers, solution.nest.scratch
     buffer, first = solution.accesses["columns"].source, solution.linears["columns"].constant
     depth, rest = divmod(scratch.elements.get(buffer, 1), numbers["P"])
     same = numbers["P"] == 1 or numbers["depth"] == depth
-    check(first is not None and not rest and same, "its columns are no matrix")
+    if first is None or rest or not same:
+        raise Unfit("its columns are no matrix")
     scratch.keep(buffer, Columns(numbers["P"], depth))
     numbers |= {"depth": depth, "begin": first, "end": first + numbers["K"]}
     numbers["columns"] = address(buffer)
 
 
-def _whole_matrices(solution) -> None:
+def _whole_matrices(solution: Solution) -> None:
     numbers, scratch = solution.numbers, solution.nest.scratch
     for name, rows in (("a", numbers["P"]), ("b", numbers["O"])):
         buffer = solution.accesses[name].source

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tvm import sym
 
 from ..tir import tirx
+from .formula import Solution
 from .nest import check
 from .record import records
 
@@ -12,7 +13,7 @@ HEADER = "odt_epilogue.h"
 _RUNS = (2, 4, 8, 16, 32)  # booleans that one byte, or whole bytes, hold
 
 
-def _whole_bytes(solution) -> None:
+def _whole_bytes(solution: Solution) -> None:
     run, stride = solution.numbers["Q"], solution.numbers["stride"]
     begin = tirx.truncmod(solution.linears["mask"].base, run)
     whole = stride % run == 0 and sym.Analyzer().can_prove_equal(begin, 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .formula import Solution
 from .nest import check
 from .record import records
 from .window import as_window
@@ -10,7 +11,7 @@ HEADER = "odt_float.h"
 MAX_OUTPUTS = 4  # of odt_dot_f32
 
 
-def _small_tile(solution) -> None:
+def _small_tile(solution: Solution) -> None:
     numbers = solution.numbers
     check(numbers["O"] <= MAX_OUTPUTS, "it has too many outputs")
     check(numbers["stride"] >= numbers["P"], "its rows overlap")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from tvm.ir import Call
+from tvm.ir import Call, TensorLoad
 from tvm_ffi import structural_equal
 
 from ..graph import operands, parts_of
@@ -21,8 +22,8 @@ class Operand:
     load : of a buffer, None for a number; addend : constant that is added to it in `expr`.
     """
 
-    expr: object
-    load: object = None
+    expr: tirx.Expr
+    load: TensorLoad | None = None
     addend: int = 0
 
 
@@ -37,7 +38,12 @@ class Form:
 
     text: str
     operands: list[Operand]
-    conditions: list
+    conditions: list[tirx.Expr]
+
+    @property
+    def loads(self) -> list[TensorLoad]:
+        """Of the operands that are no numbers."""
+        return [operand.load for operand in self.operands if operand.load is not None]
 
 
 def is_product(form: str) -> bool:
@@ -45,7 +51,7 @@ def is_product(form: str) -> bool:
     return form.startswith("(own + (") and " * " in form
 
 
-def form_of(statements, will_be_cut: bool = False) -> Form:
+def form_of(statements: Iterable[tirx.Stmt], will_be_cut: bool = False) -> Form:
     """``int32 acc[i] = acc[i] + int32(a[j]) * int32(b[k])``: ``(own + (int16 * int8))``.
 
     A statement that is no store is written as what it is.
@@ -60,14 +66,14 @@ def form_of(statements, will_be_cut: bool = False) -> Form:
 
 
 class _Reader:
-    def __init__(self, store, form: Form, will_be_cut: bool):
+    def __init__(self, store: tirx.Stmt, form: Form, will_be_cut: bool) -> None:
         self.store, self.form, self.will_be_cut = store, form, will_be_cut
 
-    def stored(self, expr) -> str:
+    def stored(self, expr: tirx.Expr) -> str:
         """Of a value in the dtype of the buffer."""
         return self.text(expr.value if type(expr).__name__ == "Cast" else expr)
 
-    def text(self, expr) -> str:
+    def text(self, expr: tirx.Expr) -> str:
         if _loads(expr):
             return getattr(self, "_" + type(expr).__name__, self._other)(expr)
         if isinstance(expr, tirx.FloatImm) and float(expr.value) == 0:
@@ -75,33 +81,33 @@ class _Reader:
         self.form.operands.append(Operand(expr))
         return "number"
 
-    def _TensorLoad(self, load) -> str:
+    def _TensorLoad(self, load: TensorLoad) -> str:
         own = load.source.same_as(self.store.buffer)
         if own and structural_equal(load.indices, self.store.indices):
             return "own"
         return self._operand(load, load)
 
-    def _operand(self, expr, load, addend: int = 0) -> str:
+    def _operand(self, expr: tirx.Expr, load: TensorLoad, addend: int = 0) -> str:
         self.form.operands.append(Operand(expr, load, addend))
         return str(load.source.ty.dtype)
 
-    def _Cast(self, cast) -> str:
+    def _Cast(self, cast: tirx.Cast) -> str:
         value = cast.value
         while type(value).__name__ == "Cast" and _is_lossless(value, value.value):
             value = value.value  # int8 becomes float32 by way of int32
         text = self.text(value)
         return text if _is_lossless(cast, value) else f"{cast.ty.dtype}({text})"
 
-    def _Add(self, expr, sign: int = 1) -> str:
+    def _Add(self, expr: tirx.Expr, sign: int = 1) -> str:
         load = uncast(expr.a)
         if isinstance(expr.b, tirx.IntImm) and type(load).__name__ == "TensorLoad":
             return self._operand(expr, load, sign * int(expr.b))
         return self._other(expr)
 
-    def _Sub(self, expr) -> str:
+    def _Sub(self, expr: tirx.Expr) -> str:
         return self._Add(expr, sign=-1)
 
-    def _Call(self, call) -> str:
+    def _Call(self, call: Call) -> str:
         name, arguments = call.op.name.split(".")[-1], list(call.args)
         if name == "call_pure_extern":
             return _call(arguments[0].value, map(self.text, arguments[1:]))
@@ -114,7 +120,7 @@ class _Reader:
                 return _call("inside", [self.stored(value)])
         return self._other(call, name)
 
-    def _other(self, expr, name: str = "") -> str:
+    def _other(self, expr: tirx.Expr, name: str = "") -> str:
         name = name or type(expr).__name__
         texts = [self.text(operand) for operand in operands(expr)]
         if name in _BINARY:
@@ -122,31 +128,31 @@ class _Reader:
         return _call(name.lower(), texts)
 
 
-def _call(name: str, texts) -> str:
+def _call(name: str, texts: Iterable[str]) -> str:
     return f"{name}({', '.join(texts)})"
 
 
-def _is_lossless(cast, value) -> bool:
+def _is_lossless(cast: tirx.Cast, value: tirx.Expr) -> bool:
     return (str(value.ty.dtype), str(cast.ty.dtype)) in _LOSSLESS
 
 
-def uncast(expr):
+def uncast(expr: tirx.Expr) -> tirx.Expr:
     """`expr` without the casts around it."""
     return uncast(expr.value) if type(expr).__name__ == "Cast" else expr
 
 
-def _loads(expr) -> bool:
+def _loads(expr: tirx.Expr) -> bool:
     """Whether an expression loads any buffer."""
     return type(expr).__name__ == "TensorLoad" or any(map(_loads, operands(expr)))
 
 
-def likely_in(expr) -> list:
+def likely_in(expr: tirx.Expr) -> list[Call]:
     """The conditions in an expression that cut loops."""
     calls = (part for part in parts_of(expr) if isinstance(part, Call))
     return [call for call in calls if call.op.name.endswith("likely")]
 
 
-def _conjuncts(condition) -> list:
+def _conjuncts(condition: tirx.Expr) -> list[tirx.Expr]:
     """The tests that hold together where `condition` does."""
     if type(condition).__name__ == "And":
         return [*_conjuncts(condition.a), *_conjuncts(condition.b)]

@@ -9,13 +9,18 @@ An index in braces is one of scratch, from its first element.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
-from .nest import Nest, address, buffer_of, check, extent_of, is_dense
+from ..tir import tirx
+from .nest import Linear, Nest, address, buffer_of, check, extent_of, is_dense
 
 _INDEX = r"(?:([\[{])([^\]}]*)[\]}])?"
 _OPERAND, _TARGET = re.compile(r"(\w+) (\w+)" + _INDEX), re.compile(r"(\w+)" + _INDEX)
 _FUSED = "iko"  # axes that several loops may make
+
+Number: TypeAlias = tirx.Expr | int
 
 
 @dataclass(frozen=True)
@@ -29,11 +34,16 @@ class Walk:
 class Formula:
     """A parsed formula: its form, the names of stores and operands in order, and their walks."""
 
-    def __init__(self, text: str):
-        self.targets, self.operands, self.walks, forms = [], [], {}, []
+    def __init__(self, text: str) -> None:
+        self.targets: list[str] = []
+        self.operands: list[str] = []
+        self.walks: dict[str, Walk] = {}
+        forms = []
         for statement in text.split("; "):
             target, value = statement.split(" = ")
-            targets = [_TARGET.match(target).groups()]
+            stored = _TARGET.match(target)
+            assert stored, f"{text}: nothing is stored"
+            targets = [stored.groups()]
             operands = [found[1:] for found in _OPERAND.findall(value)]
             self.targets += [name for name, *_ in targets]
             self.operands += [name for name, *_ in operands]
@@ -57,10 +67,13 @@ class Solution:
     indices. loops : of each axis, innermost first.
     """
 
-    def __init__(self, formula: Formula, nest: Nest, known: dict[str, int]):
+    def __init__(self, formula: Formula, nest: Nest, known: dict[str, int]) -> None:
         self.formula, self.nest = formula, nest
         found = dict(zip(formula.operands, nest.form.operands, strict=True))
-        self.numbers = {"zero_point": -sum(each.addend for each in found.values()), **known}
+        self.numbers: dict[str, Number] = {
+            "zero_point": -sum(each.addend for each in found.values()),
+            **known,
+        }
         self.read = {name: operand.expr for name, operand in found.items()}
         self.accesses = {name: each.load for name, each in found.items() if each.load is not None}
         for name, store in zip(formula.targets, nest.stores, strict=True):
@@ -74,9 +87,9 @@ class Solution:
         for name, walk in formula.walks.items():
             self._solve(walk, self.linears[name], name)
 
-    def _assigned(self, loops) -> dict:
+    def _assigned(self, loops: Sequence[tirx.For]) -> dict[str, list[tirx.For]]:
         """Each loop, the innermost first, goes to an axis that may have it."""
-        found: dict = {axis: [] for axis in self.formula.axes}
+        found: dict[str, list[tirx.For]] = {axis: [] for axis in self.formula.axes}
         waiting = list(reversed(self.formula.axes))
         for loop in reversed(loops):
             while waiting and not self._may_have(waiting[0], [*found[waiting[0]], loop]):
@@ -85,7 +98,7 @@ class Solution:
             found[waiting[0]].append(loop)
         return found
 
-    def _may_have(self, axis: str, loops) -> bool:
+    def _may_have(self, axis: str, loops: Sequence[tirx.For]) -> bool:
         full = extent_of(loops[:-1]) == self.numbers.get(axis.upper())
         if full or (len(loops) > 1 and axis not in _FUSED):
             return False
@@ -93,7 +106,7 @@ class Solution:
         steps = ((walk.steps.get(axis, "0"), self.linears[name]) for name, walk in walks)
         return all(_is_along(step, linear, loops) for step, linear in steps)
 
-    def _solve(self, walk: Walk, linear, name: str) -> None:
+    def _solve(self, walk: Walk, linear: Linear, name: str) -> None:
         for axis, step in walk.steps.items():
             if self.loops[axis]:
                 found = linear.of[self.loops[axis][0]]
@@ -107,11 +120,11 @@ class Solution:
     def _number(self, word: str, found: int) -> int:
         return int(word) if word.isdigit() else self.numbers.setdefault(word, found)
 
-    def arguments(self, words) -> list:
+    def arguments(self, words: Iterable[str]) -> list[Number]:
         """For words: addresses of operands, of bits the first and where they begin; numbers."""
         return [argument for word in words for argument in self._argument(word)]
 
-    def _argument(self, word: str) -> list:
+    def _argument(self, word: str) -> list[Number]:
         if word in self.numbers:
             return [self.numbers[word]]
         if word not in self.linears:
@@ -121,7 +134,7 @@ class Solution:
         return [address(buffer), base] if is_bits else [address(buffer, base)]
 
 
-def _is_along(step: str, linear, loops) -> bool:
+def _is_along(step: str, linear: Linear, loops: Sequence[tirx.For]) -> bool:
     """Whether an index has that step along loops, innermost first, so far as it is known."""
     if step == "0":
         return linear.of[loops[-1]] == 0

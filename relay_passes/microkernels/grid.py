@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from tvm import sym
@@ -49,22 +50,30 @@ class Grid:
         return fits and part <= MAX_TAPS and count <= MAX_COLUMNS
 
 
-def grid_in(loops, conditions) -> Grid:
+def grid_in(loops: Sequence[tirx.For], conditions: Iterable[tirx.Expr]) -> Grid:
     """Where the conditions hold in a plane, whose row and column are the loops; raises Unfit."""
     check(len(loops) == 2, "its plane has one row or one column")
     down, across = axes = [_Axis(loop) for loop in loops]
     for test in conditions:
         check(any(axis.take(test) for axis in axes), "its numbers lie on no grid")
     check(down.count and across.count, "its plane holds no numbers")
-    sizes = (int(loop.extent) for loop in loops)
-    steps = down.first, across.first, down.step, across.step
-    return Grid(*sizes, *steps, down.count, across.count)
+    rows, columns = (int(loop.extent) for loop in loops)
+    return Grid(
+        rows,
+        columns,
+        top=down.first,
+        left=across.first,
+        down=down.step,
+        across=across.step,
+        height=down.count,
+        width=across.count,
+    )
 
 
-def numbers_on(grid: Grid, loops, index) -> Linear:
+def numbers_on(grid: Grid, loops: Sequence[tirx.For], index: tirx.Expr) -> Linear:
     """The index of a grid's numbers: of the first, and their steps; raises Unfit."""
 
-    def at(row: int, column: int):
+    def at(row: int, column: int) -> tirx.Expr:
         analyzer = sym.Analyzer()
         first = grid.top + row * grid.down, grid.left + column * grid.across
         for loop, position in zip(loops, first, strict=True):
@@ -85,17 +94,17 @@ def numbers_on(grid: Grid, loops, index) -> Linear:
 def grid_of(nest: Nest) -> tuple[Grid, Linear]:
     """Of a nest that fills a plane, and the index of what it reads."""
     grid = grid_in(nest.loops, nest.form.conditions)
-    return grid, numbers_on(grid, nest.loops, nest.form.operands[0].load.indices[0])
+    return grid, numbers_on(grid, nest.loops, nest.form.loads[0].indices[0])
 
 
 class _Axis:
     """The values of a loop's variable for which conditions hold: first, first + step, ..."""
 
-    def __init__(self, loop):
+    def __init__(self, loop: tirx.For) -> None:
         self.loop, self.low, self.high = loop, 0, int(loop.extent)
         self.step, self.residue = 1, 0
 
-    def take(self, test) -> bool:
+    def take(self, test: tirx.Expr) -> bool:
         """Whether `test` is about this loop alone, and understood."""
         kind, variable = type(test).__name__, self.loop.loop_var
         if kind in ("LE", "LT") and isinstance(test.a, tirx.IntImm) and test.b.same_as(variable):
@@ -106,7 +115,7 @@ class _Axis:
             return kind == "EQ" and self._take_residue(test)
         return True
 
-    def _take_residue(self, test) -> bool:
+    def _take_residue(self, test: tirx.Expr) -> bool:
         """``(variable + constant) % step == 0``"""
         is_zero = isinstance(test.b, tirx.IntImm) and int(test.b) == 0
         if not is_zero or type(test.a).__name__ not in ("Mod", "FloorMod") or self.step != 1:

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Sequence
 from functools import cached_property
+from typing import TypeAlias, TypeVar
 
 from tvm import sym
-from tvm.ir import Range
+from tvm.ir import Range, TensorLoad
 
 from ..tir import tirx
 from .form import Form, form_of, uncast
+
+Access: TypeAlias = TensorLoad | tirx.BufferStore
+T = TypeVar("T")
 
 
 class Unfit(Exception):
     """Why a microkernel cannot compute a nest."""
 
 
-def check(condition, why: str) -> None:
+def check(condition: object, why: str) -> None:
     """Raise `Unfit` with `why` unless `condition` holds."""
     if not condition:
         raise Unfit(why)
@@ -25,7 +30,7 @@ def check(condition, why: str) -> None:
 class Linear:
     """An index as a sum: a coefficient for each loop, and the rest."""
 
-    def __init__(self, index, loops):
+    def __init__(self, index: tirx.Expr, loops: Sequence[tirx.For]) -> None:
         parts = sym.detect_linear_equation(index, [loop.loop_var for loop in loops])
         found = bool(parts) and all(isinstance(c, tirx.IntImm) for c in parts[:-1])
         check(found, "an operand is not read in equal steps")
@@ -40,15 +45,17 @@ class Linear:
 class Scratch:
     """The local buffers of a kernel: how large they are, and what microkernels keep in them."""
 
-    def __init__(self):
-        self.elements: dict = {}  # buffer -> how many
-        self.arrangements: dict = {}  # by buffer, where it is private to microkernels
-        self.filled: dict = {}  # buffer -> the nests that fill it
+    def __init__(self) -> None:
+        self.elements: dict[tirx.Var, int] = {}  # buffer -> how many
+        self.arrangements: dict[
+            tirx.Var, object
+        ] = {}  # by buffer, where it is private to microkernels
+        self.filled: dict[tirx.Var, list[Nest]] = {}  # buffer -> the nests that fill it
 
-    def __contains__(self, buffer) -> bool:
+    def __contains__(self, buffer: tirx.Var) -> bool:
         return buffer in self.elements
 
-    def keep(self, buffer, arrangement) -> None:
+    def keep(self, buffer: tirx.Var, arrangement: object) -> None:
         """Let the buffer have that arrangement, and no other."""
         known = self.arrangements.setdefault(buffer, arrangement)
         check(known == arrangement, "its scratch is arranged in another way for another nest")
@@ -57,12 +64,19 @@ class Scratch:
 class Nest:
     """Loops, outermost first, and the stores in the last of them.
 
+    scratch : of the kernel.
     around : the loops that the nest itself is in.
     inner : loops that only a part of the stores is in.
-    scratch : of the kernel.
     """
 
-    def __init__(self, loops, stores, around=(), inner=(), scratch=None):
+    def __init__(
+        self,
+        loops: Sequence[tirx.For],
+        stores: Sequence[tirx.BufferStore],
+        scratch: Scratch,
+        around: Sequence[tirx.For] = (),
+        inner: Sequence[tirx.For] = (),
+    ) -> None:
         self.loops, self.stores = tuple(loops), tuple(stores)
         self.around, self.inner = tuple(around), tuple(inner)
         self.scratch = scratch
@@ -72,22 +86,23 @@ class Nest:
         return form_of(self.stores)
 
     @property
-    def store(self):
+    def store(self) -> tirx.BufferStore:
         """The last one: of results."""
         return self.stores[-1]
 
-    def linear(self, access) -> Linear:
+    def linear(self, access: Access) -> Linear:
         """The index of a load or a store."""
         return Linear(access.indices[0], (*self.loops, *self.inner))
 
-    def index(self, expr) -> Linear:
+    def index(self, expr: tirx.Expr) -> Linear:
         """A number as a sum of the loops."""
         return Linear(uncast(expr), self.loops)
 
-    def filled_as(self, kind):
+    def filled_as(self, kind: type[T]) -> T:
         """The arrangement of what it fills, which is of that kind."""
         arrangement = self.scratch.arrangements.get(self.store.buffer)
-        check(isinstance(arrangement, kind), "no microkernel reads what it fills")
+        if not isinstance(arrangement, kind):
+            raise Unfit("no microkernel reads what it fills")
         return arrangement
 
     def is_whole(self) -> bool:
@@ -95,19 +110,21 @@ class Nest:
         filled = extent_of(self.loops) == self.scratch.elements.get(self.store.buffer)
         return filled and self.linear(self.store).constant == 0
 
-    def with_store(self, store):
+    def with_store(self, store: tirx.Stmt) -> tirx.Stmt:
         """Its loops around another store."""
         for loop in reversed(self.loops):
             store = tirx.For(loop.loop_var, loop.min, loop.extent, loop.kind, store)
         return store
 
-    def is_still(self, expr) -> bool:
+    def is_still(self, expr: tirx.Expr) -> bool:
         """Whether no loop of the nest changes it."""
         used = set(tirx.analysis.undefined_vars(expr))
         return not used & {loop.loop_var for loop in self.loops}
 
 
-def nests_in(node, around, scratch: Scratch, loops=()) -> list[Nest]:
+def nests_in(
+    node: tirx.Stmt, around: Sequence[tirx.For], scratch: Scratch, loops: Sequence[tirx.For] = ()
+) -> list[Nest]:
     """The nest in `node`, or where loops of it were cut, each of them."""
     if isinstance(node, tirx.For):
         return nests_in(node.body, around, scratch, (*loops, node))
@@ -122,14 +139,14 @@ def nests_in(node, around, scratch: Scratch, loops=()) -> list[Nest]:
             statement = statement.body
         check(isinstance(statement, tirx.BufferStore), "a nest holds more than stores")
         stores.append(statement)
-    return [Nest(loops, stores, around, inner, scratch)]
+    return [Nest(loops, stores, scratch, around, inner)]
 
 
-def extent_of(loops) -> int:
+def extent_of(loops: Iterable[tirx.For]) -> int:
     return math.prod(int(loop.extent) for loop in loops)
 
 
-def analyzer_of(loops) -> sym.Analyzer:
+def analyzer_of(loops: Iterable[tirx.For]) -> sym.Analyzer:
     """One that knows the values of the loops' variables."""
     analyzer = sym.Analyzer()
     for loop in loops:
@@ -137,7 +154,7 @@ def analyzer_of(loops) -> sym.Analyzer:
     return analyzer
 
 
-def is_dense(loops, *linears, step: int = 1) -> bool:
+def is_dense(loops: Iterable[tirx.For], *linears: Linear, step: int = 1) -> bool:
     """Whether the loops, the last one fastest, walk each index in equal steps."""
     stride = step
     for loop in reversed([*loops]):
@@ -147,11 +164,11 @@ def is_dense(loops, *linears, step: int = 1) -> bool:
     return True
 
 
-def address(buffer, base=0):
+def address(buffer: tirx.Var, base: tirx.Expr | int = 0) -> tirx.Expr:
     """Of an element of a flat buffer."""
     return tirx.address_of(buffer[base])
 
 
-def buffer_of(access):
+def buffer_of(access: Access) -> tirx.Var:
     """Of a load or a store."""
     return access.buffer if isinstance(access, tirx.BufferStore) else access.source

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from ..tir import tirx
 from .formula import Formula, Solution
-from .nest import Nest, Unfit, check
+from .nest import Nest, Unfit
 
 MARK = "pragma_microkernel"  # of the loop that is the head of a nest, or of a block without loops
 
@@ -19,7 +20,7 @@ class Microkernel:
     words : its arguments: names of operands or numbers of its formulas.
     formulas : what it computes, by form (see `form_of`).
     fills : how it arranges what it fills scratch with, whose sizes are numbers of its formulas.
-    beside : solution -> None; checks, and finds further numbers.
+    beside : of the solution; checks, and finds further numbers.
     otherwise : nest -> what stands for one that is not all of its scratch, as where loops were cut
         or conditions that should have cut them are left, or that no formula describes.
     watches : whether it reports numbers that are not finite.
@@ -29,18 +30,19 @@ class Microkernel:
     header: str
     words: list[str]
     formulas: dict[str, Formula]
-    fills: type | None = None
-    beside: Callable[[Solution], None] = lambda solution: None
-    otherwise: Callable[[Nest], object] | None = None
+    fills: type[Any] | None = None
+    beside: Callable[[Solution], object] = lambda solution: None
+    otherwise: Callable[[Nest], tirx.Stmt] | None = None
     watches: bool = False
 
-    def statement(self, nest: Nest):
+    def statement(self, nest: Nest) -> tirx.Stmt:
         """What stands for a nest; raises Unfit."""
         try:
             formula = self.formulas.get(nest.form.text)
             if self.otherwise and not (formula and nest.is_whole()):
                 return self.otherwise(nest)
-            check(formula is not None, f"it would compute {nest.form.text}")
+            if formula is None:
+                raise Unfit(f"it would compute {nest.form.text}")
             sizes = vars(nest.filled_as(self.fills)) if self.fills else {}
             solution = Solution(formula, nest, sizes)
             self.beside(solution)
@@ -54,7 +56,7 @@ RECORDS: dict[str, Microkernel] = {}
 _BY_FORM: dict[tuple[str, str], str] = {}
 
 
-def records(header: str, table: str, **facts: dict) -> None:
+def records(header: str, table: str, **facts: dict[str, Any]) -> None:
     """Make the records of a header.
 
     table : for each microkernel ``for what: odt_name(word, ...)``, and in lines of their own its

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+import tvm
 import tvm_ffi
+from tvm_ffi.structural import StructuralVisitor
 
 from ..memory.in_place import ELEMENTS, PLAIN_LOOPS, elements_of, with_workspace
 from ..tir import tirx
+from ..tvm_pass import Pass
 from . import RECORDS
 from .form import is_product
 from .nest import Scratch, Unfit, check, nests_in
@@ -13,7 +18,7 @@ from .record import MARK
 
 
 @tirx.transform.prim_func_pass(opt_level=0, name="SelectMicrokernels")
-class SelectMicrokernels:
+class SelectMicrokernels(Pass):
     """Replace what `DefaultSchedule` annotated for microkernels by calls of them.
 
     The annotation names a record of `microkernels`, which reads the arguments from the nest's
@@ -38,7 +43,12 @@ class SelectMicrokernels:
         odt_dot(acc, columns, &w[j * 96], 48, 4, 48, 0, 48, 2)
     """
 
-    def transform_function(self, function: tirx.PrimFunc, _module, _context) -> tirx.PrimFunc:
+    def transform_function(
+        self,
+        function: tirx.PrimFunc,
+        _module: tvm.IRModule,
+        _context: tvm.transform.PassContext,
+    ) -> tirx.PrimFunc:
         kernel = _Kernel(function)
         if not kernel.marked:
             return function
@@ -54,11 +64,11 @@ class SelectMicrokernels:
 class _Kernel:
     """The nests of a kernel that are for microkernels, and its scratch."""
 
-    def __init__(self, function: tirx.PrimFunc):
+    def __init__(self, function: tirx.PrimFunc) -> None:
         self.scratch = Scratch()
-        self.marked: dict = {}  # annotation -> loops around it
-        self.elsewhere: set = set()  # buffers and loop variables of other statements
-        self.around: tuple = ()
+        self.marked: dict[tirx.AttrStmt, tuple[tirx.For, ...]] = {}  # annotation -> loops around it
+        self.elsewhere: set[tirx.Var] = set()  # buffers and loop variables of other statements
+        self.around: tuple[tirx.For, ...] = ()
         callbacks = [
             (tirx.AttrStmt, self._attribute),
             (tirx.For, self._loop),
@@ -67,21 +77,21 @@ class _Kernel:
         ]
         tvm_ffi.structural_visit(function.body, callbacks)
 
-    def _attribute(self, node, visitor):
+    def _attribute(self, node: tirx.AttrStmt, visitor: StructuralVisitor) -> None:
         if node.attr_key == MARK:
             self.marked[node] = self.around
         else:
             visitor.default_visit(node)
 
-    def _loop(self, loop, visitor):
+    def _loop(self, loop: tirx.For, visitor: StructuralVisitor) -> None:
         self.around = (*self.around, loop)
         visitor.default_visit(loop)
         self.around = self.around[:-1]
 
-    def _allocated(self, node, _visitor):
+    def _allocated(self, node: tirx.AllocBuffer, _visitor: StructuralVisitor) -> None:
         self.scratch.elements[node.buffer] = elements_of(node)
 
-    def statements(self) -> dict:
+    def statements(self) -> dict[tirx.AttrStmt, tirx.Stmt]:
         """What stands for each annotation; raises Unfit."""
         nests = []
         for mark, around in self.marked.items():
@@ -99,10 +109,14 @@ class _Kernel:
         return found
 
 
-def _rewritten(body, statements: dict, arrangements: dict):
+def _rewritten(
+    body: tirx.Stmt,
+    statements: Mapping[tirx.AttrStmt, tirx.Stmt],
+    arrangements: Mapping[tirx.Var, object],
+) -> tirx.Stmt:
     """`body` with what stands for annotations, and with the scratch that they need."""
 
-    def allocated(node):
+    def allocated(node: tirx.AllocBuffer) -> tirx.AllocBuffer:
         elements = getattr(arrangements.get(node.buffer), "elements", None)
         return tirx.AllocBuffer(node.buffer, {ELEMENTS: elements}) if elements else node
 

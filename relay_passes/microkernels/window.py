@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from tvm import sym
 
+from .formula import Solution
 from .grid import Grid, even, grid_of
 from .nest import Linear, check
 from .record import records
@@ -41,7 +43,7 @@ class Window(NamedTuple):
     columns: int
 
 
-def window(taps, pixels) -> Window:
+def window(taps: Sequence[tuple[int, int]], pixels: Sequence[tuple[int, int]]) -> Window:
     """The sizes of a window whose loops have these (extent, step in the plane), outermost first.
 
     Loops of extent 1 are none. Raises Unfit.
@@ -55,7 +57,7 @@ def window(taps, pixels) -> Window:
     return Window(height, width, pitch, *_tile(pixels, pitch))
 
 
-def _tile(pixels, pitch: int) -> tuple[int, int, int]:
+def _tile(pixels: Sequence[tuple[int, int]], pitch: int) -> tuple[int, int, int]:
     """(stride, rows, columns) of a window's results; `pitch` 0 where filters have one row."""
     if not pixels:
         return 1, 1, 1
@@ -69,7 +71,7 @@ def _tile(pixels, pitch: int) -> tuple[int, int, int]:
     return stride, 1, count
 
 
-def as_window(solution) -> Window:
+def as_window(solution: Solution) -> Window:
     """Find the sizes of a window, and where its plane begins."""
     plane, scratch = solution.nest.linear(solution.accesses["plane"]), solution.nest.scratch
     whole = scratch.elements.get(solution.accesses["taps"].source) == solution.numbers["K"]
@@ -84,13 +86,13 @@ def as_window(solution) -> Window:
     return sizes
 
 
-def _with_taps(solution) -> None:
+def _with_taps(solution: Solution) -> None:
     sizes = as_window(solution)
     taps = solution.accesses["taps"].source
     solution.nest.scratch.keep(taps, Taps(sizes.height, sizes.width))
 
 
-def from_the_end(solution) -> None:
+def from_the_end(solution: Solution) -> None:
     """Let weights that are read backwards begin with the last one that is read."""
     check(solution.numbers["step"] == -1, "its weights are no neighbours")
     w = solution.linears["w"]
@@ -103,7 +105,7 @@ def check_image(grid: Grid, x: Linear) -> None:
     check(walk == (1, 1, grid.width, 1), "it holds no whole rows of the image")
 
 
-def _image(solution) -> None:
+def _image(solution: Solution) -> None:
     grid, x = grid_of(solution.nest)
     check_image(grid, x)
     check(solution.numbers["pitch"] == even(grid.columns), "its plane lies otherwise")

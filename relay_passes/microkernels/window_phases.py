@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..tir import tirx
+from .formula import Solution
 from .grid import even, grid_of
 from .nest import Linear, address, analyzer_of, check
 from .record import records
@@ -36,7 +37,7 @@ def check_codes(x: Linear) -> None:
     check([*x.of.values()][1] == 1, "its numbers are no neighbours")
 
 
-def _codes(solution) -> None:
+def _codes(solution: Solution) -> None:
     nest, (grid, x) = solution.nest, grid_of(solution.nest)
     check_codes(x)
     check(solution.numbers["pitch"] == even(grid.columns), "its plane lies otherwise")
@@ -46,10 +47,10 @@ def _codes(solution) -> None:
     solution.numbers.update(vars(grid) | stored, step=x.of[nest.loops[0]])
 
 
-def _phases(solution) -> None:
+def _phases(solution: Solution) -> None:
     sizes, nest = as_window(solution), solution.nest
     plane, taps = (solution.accesses[name].source for name in ("plane", "taps"))
-    filled = nest.scratch.filled.get(plane, ())
+    filled = nest.scratch.filled.get(plane, [])
     check(len(filled) > 0, "nothing fills its plane")
     grid, _ = grid_of(filled[0])
     base, pitch = solution.linears["plane"].base, even(grid.columns)
@@ -68,7 +69,7 @@ def _phases(solution) -> None:
     solution.numbers.update(plane=address(plane), pitch=even(grid.stored["columns"]))
 
 
-def _turned(solution) -> None:
+def _turned(solution: Solution) -> None:
     step = solution.numbers["step"]
     solution.numbers["turned"] = int(step < 0)
     if step not in (0, 1):

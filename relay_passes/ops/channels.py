@@ -12,7 +12,7 @@ from tvm import relax, te
 
 from ..graph import dtype_of, shape_of
 from ..tir import tirx
-from .registry import call, register
+from .registry import Attributes, call, register
 
 
 def ranges_of(indices: Iterable[int]) -> list[int]:
@@ -31,37 +31,39 @@ def indices_of(ranges: list[int]) -> list[int]:
     return [i for first, end in _pairs(ranges) for i in range(first, end)]
 
 
-def take_channels(data, ranges: list[int], axis: int = 1) -> relax.Call:
+def take_channels(data: relax.Expr, ranges: list[int], axis: int = 1) -> relax.Call:
     """Channels `ranges` of `data` along `axis`, in their order."""
     return call("take_channels", data, ranges=ranges, axis=axis)
 
 
-def merge_channels(trained, frozen, ranges: list[int], axis: int) -> relax.Call:
+def merge_channels(
+    trained: relax.Expr, frozen: relax.Expr, ranges: list[int], axis: int
+) -> relax.Call:
     """The tensor whose channels `ranges` along `axis` are `trained`, its others `frozen`."""
     return call("merge_channels", trained, frozen, ranges=ranges, axis=axis)
 
 
-def _pairs(ranges):
+def _pairs(ranges: list[int]) -> list[tuple[int, int]]:
     return list(zip(ranges[::2], ranges[1::2], strict=True))
 
 
-def _with_extent(expr, extent: int) -> relax.Type:
+def _with_extent(expr: relax.Call, extent: int) -> relax.Type:
     shape = list(shape_of(expr.args[0]))
     shape[int(expr.attrs["axis"])] = extent
     return relax.TensorType(shape, dtype_of(expr.args[0]))
 
 
-def _taken(expr) -> relax.Type:
+def _taken(expr: relax.Call) -> relax.Type:
     ranges = [int(n) for n in expr.attrs["ranges"]]
     return _with_extent(expr, len(indices_of(ranges)))
 
 
-def _merged(expr) -> relax.Type:
+def _merged(expr: relax.Call) -> relax.Type:
     axis = int(expr.attrs["axis"])
     return _with_extent(expr, sum(shape_of(part)[axis] for part in expr.args))
 
 
-def source_channel(ranges: list[int], position):
+def source_channel(ranges: list[int], position: tirx.Expr) -> tirx.Expr:
     """Index into the whole of channel `position` of the part that `ranges` make."""
     pairs = _pairs(ranges)
     taken, offsets = 0, []
@@ -75,25 +77,25 @@ def source_channel(ranges: list[int], position):
 
 
 @register("take_channels", _taken, adjoint=False)
-def _take(attrs, data):
+def _take(attrs: Attributes, data: te.Tensor) -> te.Tensor:
     axis, ranges = attrs["axis"], attrs["ranges"]
     shape = [int(n) for n in data.shape]
     shape[axis] = len(indices_of(ranges))
 
-    def element(*index):
+    def element(*index: tirx.Var) -> tirx.Expr:
         return data(*index[:axis], source_channel(ranges, index[axis]), *index[axis + 1 :])
 
     return te.compute(shape, element, name="taken")
 
 
 @register("merge_channels", _merged)
-def _merge(attrs, trained, frozen):
+def _merge(attrs: Attributes, trained: te.Tensor, frozen: te.Tensor) -> te.Tensor:
     axis, pairs = attrs["axis"], _pairs(attrs["ranges"])
     shape = [int(n) for n in trained.shape]
     shape[axis] += int(frozen.shape[axis])
 
-    def element(*index):
-        def at(part, channel):
+    def element(*index: tirx.Var) -> tirx.Expr:
+        def at(part: te.Tensor, channel: tirx.Expr) -> tirx.Expr:
             return part(*index[:axis], channel, *index[axis + 1 :])
 
         channel = index[axis]

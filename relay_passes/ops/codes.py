@@ -7,17 +7,18 @@ stand for. With that, dequantize passes an adjoint through unchanged and quantiz
 
 from __future__ import annotations
 
+from tvm import relax
 from tvm.relax.op.grad import no_grad
 
-from ..graph import constant, dtype_of, op_name
+from ..graph import constant, constant_value, dtype_of, is_call_of
 from . import numbering
 from .masks import code_range_mask, masked
 from .registry import describe
 
 
-def codes_of(decode):
+def codes_of(decode: relax.Expr | None) -> tuple[relax.Expr, float, int] | None:
     """(codes, scale, zero point) of a per-tensor dequantize of int8 codes, or None."""
-    if op_name(decode) != "relax.dequantize" or dtype_of(decode.args[0]) != "int8":
+    if not is_call_of(decode, "relax.dequantize") or dtype_of(decode.args[0]) != "int8":
         return None
     scale, zero_point = map(constant, decode.args[1:])
     if scale is None or zero_point is None or scale.size != 1 or zero_point.size != 1:
@@ -25,14 +26,19 @@ def codes_of(decode):
     return decode.args[0], float(scale), int(zero_point)
 
 
-def _quantize_gradient(_var, call, adjoint, _builder):
+def _quantize_gradient(
+    _var: relax.Var, call: relax.Call, adjoint: relax.Var, _builder: relax.BlockBuilder
+) -> list[relax.Expr]:
     """Straight-through: `[adjoint where the code is an int8 before clamping, else 0]`."""
-    data, scale, zero_point = call.args
-    mask = code_range_mask(data, float(constant(scale)), int(constant(zero_point)))
-    return [masked(mask, adjoint), no_grad(scale), no_grad(zero_point)]
+    data, *coding = call.args
+    scale, zero_point = map(constant_value, coding)
+    mask = code_range_mask(data, float(scale), int(zero_point))
+    return [masked(mask, adjoint), *map(no_grad, coding)]
 
 
-def _dequantize_gradient(_var, call, adjoint, _builder):
+def _dequantize_gradient(
+    _var: relax.Var, call: relax.Call, adjoint: relax.Var, _builder: relax.BlockBuilder
+) -> list[relax.Expr]:
     """`[adjoint]`: adjoints of codes are taken in the real domain."""
     return [adjoint, no_grad(call.args[1]), no_grad(call.args[2])]
 

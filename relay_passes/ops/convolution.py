@@ -7,28 +7,36 @@ Layouts: activations NCHW, weights OIHW; ``padding`` is (top, left, bottom, righ
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 
+import tvm
 from tvm import relax, te
 
-from ..graph import shape_of
-from ..tir import tirx
+from ..graph import Shape, shape_of
+from ..tir import Scalar, tirx
 from .channels import indices_of, ranges_of, source_channel, take_channels
-from .registry import attributes, call, float_of_shape, register
+from .registry import Attributes, Trim, attributes, call, float_of_shape, register
 from .staging import COLUMNS, FILTERS, NO_MICROKERNEL, PLANE, TAPS, window_tap
 
 
-def conv2d_input_grad(adjoint, weight, shape, conv_attrs) -> relax.Call:
+def conv2d_input_grad(
+    adjoint: relax.Expr, weight: relax.Expr, shape: Shape, conv_attrs: tvm.ir.Attrs
+) -> relax.Call:
     """dL/dx of ``y = conv2d(x, weight)``; `adjoint` is dL/dy, `shape` that of x."""
     return call("conv2d_input_grad", adjoint, weight, shape=list(shape), **geometry(conv_attrs))
 
 
-def conv2d_weight_grad(adjoint, data, shape, conv_attrs) -> relax.Call:
+def conv2d_weight_grad(
+    adjoint: relax.Expr, data: relax.Expr, shape: Shape, conv_attrs: tvm.ir.Attrs
+) -> relax.Call:
     """dL/dweight of ``y = conv2d(data, weight)``; `shape` is that of the weight."""
     attrs = geometry(conv_attrs)
     return call("conv2d_weight_grad", adjoint, data, shape=list(shape), rows=[0, shape[0]], **attrs)
 
 
-def conv2d_weight_grad_slice(_narrow, gradient: relax.Call, ranges, axis: int) -> relax.Call:
+def conv2d_weight_grad_slice(
+    _narrow: Trim, gradient: relax.Call, ranges: list[int], axis: int
+) -> relax.Call:
     """``take_channels(gradient, ranges, axis)`` that computes no more than that.
 
     `gradient` is a call of `conv2d_weight_grad`. Along axis 1 it reads only those input channels;
@@ -49,7 +57,7 @@ def conv2d_weight_grad_slice(_narrow, gradient: relax.Call, ranges, axis: int) -
     return call("conv2d_weight_grad", adjoint, take_channels(data, ranges_of(inputs)), **attrs)
 
 
-def channel_multiplier(weight_shape, groups: int) -> int | None:
+def channel_multiplier(weight_shape: Sequence[int | tirx.IntImm], groups: int) -> int | None:
     """Outputs of each input channel of a depthwise convolution; None for any other.
 
     Depthwise is what has several groups, each of one input channel.
@@ -58,7 +66,7 @@ def channel_multiplier(weight_shape, groups: int) -> int | None:
     return outputs // groups if inputs_per_group == 1 and groups > 1 else None
 
 
-def macs_of_convolution(shape, weight_shape) -> int:
+def macs_of_convolution(shape: Sequence[int], weight_shape: Sequence[int]) -> int:
     """Multiply-accumulates for a result or an adjoint of `shape`: the taps of each element."""
     return math.prod(shape) * math.prod(weight_shape[1:])
 
@@ -74,18 +82,18 @@ def macs_of_weight_grad(expr: relax.Call) -> int:
     return batch * height * width * math.prod(int(n) for n in expr.attrs["shape"])
 
 
-def geometry(attrs) -> dict:
+def geometry(attrs: tvm.ir.Attrs) -> Attributes:
     """strides, padding, dilation and groups of a relax.nn.conv2d as plain integers."""
     return lists_of(attrs, "strides", "padding", "dilation") | {"groups": int(attrs.groups)}
 
 
-def lists_of(attrs, *names: str) -> dict[str, list[int]]:
+def lists_of(attrs: tvm.ir.Attrs, *names: str) -> dict[str, list[int]]:
     """Attributes that are arrays, as lists of plain integers."""
     return {name: [int(n) for n in getattr(attrs, name)] for name in names}
 
 
 @register("conv2d_input_grad", float_of_shape, macs=macs_of_input_grad)
-def _input_grad(attrs, adjoint, weight):
+def _input_grad(attrs: Attributes, adjoint: te.Tensor, weight: te.Tensor) -> te.Tensor:
     """dx[n,c,h,w] = sum over o,i,j of dy[n,o,(h+top-i*di)/sh,(w+left-j*dj)/sw] * w[o,c,i,j]."""
     if channel_multiplier(weight.shape, attrs["groups"]) == 1:
         return _channelwise_input_grad(attrs, adjoint, weight)
@@ -103,7 +111,7 @@ def _input_grad(attrs, adjoint, weight):
     )
     axes = [te.reduce_axis((0, n), name) for n, name in zip(taps, "oij", strict=True)]
 
-    def element(n, c, p):
+    def element(n: tirx.Var, c: tirx.Var, p: tirx.Var) -> tirx.Expr:
         g = c // inputs_per_group
         return te.sum(
             stage[(n, g, *axes, p)] * filters[(g, *axes, c % inputs_per_group)], axis=axes
@@ -115,7 +123,7 @@ def _input_grad(attrs, adjoint, weight):
     )
 
 
-def _channelwise_input_grad(attrs, adjoint, weight):
+def _channelwise_input_grad(attrs: Attributes, adjoint: te.Tensor, weight: te.Tensor) -> te.Tensor:
     """Of a depthwise convolution: the adjoint's plane under the filter turned by 180 degrees."""
     outputs, _, height, width = (int(n) for n in weight.shape)
     step_h, step_w = attrs["dilation"]
@@ -136,12 +144,14 @@ def _channelwise_input_grad(attrs, adjoint, weight):
     return te.compute(attrs["shape"], lambda *at: acc(*at), name="input_grad")
 
 
-def is_pointwise(attrs, taps) -> bool:
+def is_pointwise(attrs: Attributes, taps: list[int]) -> bool:
     """Whether each output pixel reads its own input pixel alone; `taps` are (channels, 1, 1)."""
     return taps[1:] == [1, 1] and attrs["strides"] == [1, 1] and not any(attrs["padding"])
 
 
-def adjoint_tap(attrs, element, shape, taps):
+def adjoint_tap(
+    attrs: Attributes, element: Callable[..., Scalar], shape: Sequence[tirx.Expr], taps: list[int]
+) -> Callable[..., Scalar]:
     """``(n, g, o, i, j, p) -> element``: what pixel p of the data gets of an adjoint of `shape`.
 
     It is weighted with tap (o, i, j) of the outputs in group g; `taps` are their extents.
@@ -150,7 +160,7 @@ def adjoint_tap(attrs, element, shape, taps):
     (top, left, _, _), (step_h, step_w) = attrs["padding"], attrs["dilation"]
     pointwise = is_pointwise(attrs, taps)
 
-    def tap(n, g, o, i, j, p):
+    def tap(n: tirx.Var, g: tirx.Var, o: tirx.Var, i: tirx.Var, j: tirx.Var, p: tirx.Var) -> Scalar:
         channel, h, w = g * taps[0] + o, p // columns, p % columns
         if pointwise:
             return element(n, channel, h, w)
@@ -160,13 +170,19 @@ def adjoint_tap(attrs, element, shape, taps):
     return tap
 
 
-def adjoint_plane(attrs, element, shape, kernel, dtype="float32"):
+def adjoint_plane(
+    attrs: Attributes,
+    element: Callable[..., Scalar],
+    shape: Sequence[tirx.Expr],
+    kernel: tuple[int, int],
+    dtype: str = "float32",
+) -> te.Tensor:
     """Planes of an adjoint of `shape` as the filter, turned by 180 degrees, slides over them."""
     batch, channels, rows, columns = attrs["shape"]
     (step_h, step_w), (top, left, _, _) = attrs["dilation"], attrs["padding"]
     reach_h, reach_w = (kernel[0] - 1) * step_h, (kernel[1] - 1) * step_w
 
-    def pixel(n, c, r, s):
+    def pixel(n: tirx.Var, c: tirx.Var, r: tirx.Var, s: tirx.Var) -> Scalar:
         at = n, c, r + (top - reach_h), s + (left - reach_w)
         return upsampled(attrs, element, shape, *at, dtype)
 
@@ -174,7 +190,16 @@ def adjoint_plane(attrs, element, shape, kernel, dtype="float32"):
     return te.compute(extents, pixel, name=PLANE)
 
 
-def upsampled(attrs, element, shape, n, channel, row, column, dtype="float32"):
+def upsampled(
+    attrs: Attributes,
+    element: Callable[..., Scalar],
+    shape: Sequence[tirx.Expr],
+    n: tirx.Expr,
+    channel: tirx.Expr,
+    row: tirx.Expr,
+    column: tirx.Expr,
+    dtype: str = "float32",
+) -> tirx.Expr:
     """``element`` of an adjoint of `shape` at ``(row, column) / strides``; 0 where it has none."""
     _, _, out_height, out_width = (int(n) for n in shape)
     stride_h, stride_w = attrs["strides"]
@@ -184,7 +209,7 @@ def upsampled(attrs, element, shape, n, channel, row, column, dtype="float32"):
     return tirx.if_then_else(tirx.all(*inside), tap, tirx.const(0, dtype))
 
 
-def window_conditions(position, stride, extent):
+def window_conditions(position: tirx.Expr, stride: int, extent: int) -> list[tirx.Expr]:
     """Where ``position / stride`` is a whole output coordinate in [0, extent): a list of tests."""
     if stride == 1:
         return [position >= 0, position < extent]
@@ -198,7 +223,7 @@ def window_conditions(position, stride, extent):
     trimmed=conv2d_weight_grad_slice,
     adjoint=False,
 )
-def _weight_grad(attrs, adjoint, data):
+def _weight_grad(attrs: Attributes, adjoint: te.Tensor, data: te.Tensor) -> te.Tensor:
     """dw[o,c,i,j] = sum over n,h,w of dy[n,rows(o),h,w] * x[n,g+c,h*sh+i*di-top,w*sw+j*dj-left]."""
     if attrs["groups"] > 1:  # each output has columns of its own: storing them gains nothing
         return _grouped_weight_grad(attrs, adjoint, data)
@@ -206,7 +231,7 @@ def _weight_grad(attrs, adjoint, data):
     outputs, inputs, kernel_h, kernel_w = attrs["shape"]
     taps = inputs * kernel_h * kernel_w
 
-    def column(_, n, h, w, r):
+    def column(_: tirx.Var, n: tirx.Var, h: tirx.Var, w: tirx.Var, r: tirx.Var) -> Scalar:
         c, i, j = r // (kernel_h * kernel_w), r // kernel_w % kernel_h, r % kernel_w
         return window_tap(data, attrs, (n, c, h, w), (i, j))
 
@@ -230,12 +255,12 @@ def _weight_grad(attrs, adjoint, data):
     )
 
 
-def _grouped_weight_grad(attrs, adjoint, data):
+def _grouped_weight_grad(attrs: Attributes, adjoint: te.Tensor, data: te.Tensor) -> te.Tensor:
     outputs_per_group = attrs["shape"][0] // attrs["groups"]
     extents = [int(adjoint.shape[axis]) for axis in (0, 2, 3)]
     n, h, w = (te.reduce_axis((0, e), name) for e, name in zip(extents, "nhw", strict=True))
 
-    def element(o, c, i, j):
+    def element(o: tirx.Var, c: tirx.Var, i: tirx.Var, j: tirx.Var) -> tirx.Expr:
         channel = o // outputs_per_group * attrs["shape"][1] + c
         tap = window_tap(data, attrs, (n, channel, h, w), (i, j))
         return te.sum(adjoint[n, source_channel(attrs["rows"], o), h, w] * tap, axis=[n, h, w])

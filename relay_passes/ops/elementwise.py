@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
@@ -14,36 +15,44 @@ from ..tir import tirx
 from . import numbering
 from .groups import integer_add
 from .masks import interval_mask, masked, positive_mask
-from .registry import call, describe, like_first, register
+from .registry import Attributes, Gradient, Trim, call, describe, like_first, register
 
 
-def _relu_gradient(var, _call, adjoint, _builder):
+def _relu_gradient(
+    var: relax.Var, _call: relax.Call, adjoint: relax.Var, _builder: relax.BlockBuilder
+) -> list[relax.Expr]:
     """`[adjoint where y > 0, else 0]`: reads the output, which the next layer saves anyway."""
     return [masked(positive_mask(var), adjoint)]
 
 
-def _clip_gradient(_var, call, adjoint, _builder):
+def _clip_gradient(
+    _var: relax.Var, call: relax.Call, adjoint: relax.Var, _builder: relax.BlockBuilder
+) -> list[relax.Expr]:
     """`[adjoint where low <= x <= high, else 0]`, bounds included as in PyTorch."""
     data, low, high = call.args
     mask = interval_mask(data, float(low.value), float(high.value))
     return [masked(mask, adjoint), no_grad(low), no_grad(high)]
 
 
-def _trimmed_sum(trim, call, _ranges, _axis):
+def _trimmed_sum(trim: Trim, call: relax.Call, _ranges: list[int], _axis: int) -> relax.Call | None:
     """Term by term, where none is broadcast."""
     if len({shape_of(term) for term in call.args}) > 1:
         return None
     return relax.op.add(*map(trim, call.args))
 
 
-def _derivative(name: str, derivative, inner=None):
+def _derivative(
+    name: str,
+    derivative: Callable[..., tirx.Expr],
+    inner: Callable[[tirx.Expr], tirx.Expr] | None = None,
+) -> Gradient:
     """Gradient rule ``[adjoint * derivative(x)]``, as one kernel, ``relax.odt.<name>_grad``.
 
     inner : what of x the derivative reads several times: it is ``derivative(x, inner(x))``.
     """
 
     @register(f"{name}_grad", like_first, elementwise=True, cheap=False)
-    def _grad(_attrs, data, adjoint):
+    def _grad(_attrs: Attributes, data: te.Tensor, adjoint: te.Tensor) -> te.Tensor:
         operands = [data]
         if inner is not None:
             operands.append(te.compute(data.shape, lambda *i: inner(data(*i)), name="inner"))
@@ -56,11 +65,11 @@ def _derivative(name: str, derivative, inner=None):
     return lambda _var, expr, adjoint, _builder: [call(f"{name}_grad", expr.args[0], adjoint)]
 
 
-def _erf_derivative(x):
+def _erf_derivative(x: tirx.Expr) -> tirx.Expr:
     return tirx.exp(-x * x) * _float(2 / math.sqrt(math.pi))
 
 
-def _gelu_derivative(x):
+def _gelu_derivative(x: tirx.Expr) -> tirx.Expr:
     """Of ``x * (1 + erf(x / sqrt(2))) / 2``."""
     below = tirx.erf(x * _float(math.sqrt(0.5))) * _float(0.5) + _float(0.5)
     return below + x * tirx.exp(x * x * _float(-0.5)) * _float(1 / math.sqrt(2 * math.pi))
@@ -69,17 +78,17 @@ def _gelu_derivative(x):
 _GELU_SCALE, _GELU_CUBE = math.sqrt(2 / math.pi), 0.044715
 
 
-def _gelu_tanh_inner(x):
+def _gelu_tanh_inner(x: tirx.Expr) -> tirx.Expr:
     return tirx.tanh(x * (x * x * _float(_GELU_SCALE * _GELU_CUBE) + _float(_GELU_SCALE)))
 
 
-def _gelu_tanh_derivative(x, tanh):
+def _gelu_tanh_derivative(x: tirx.Expr, tanh: tirx.Expr) -> tirx.Expr:
     """Of ``x * (1 + tanh) / 2``, tanh that of ``_GELU_SCALE * (x + _GELU_CUBE * x**3)``."""
     inner = x * x * _float(3 * _GELU_SCALE * _GELU_CUBE) + _float(_GELU_SCALE)
     return (_float(1) + tanh + x * (_float(1) - tanh * tanh) * inner) * _float(0.5)
 
 
-def _float(value: float):
+def _float(value: float) -> tirx.Expr:
     return tirx.const(value, "float32")
 
 

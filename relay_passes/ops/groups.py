@@ -10,12 +10,12 @@ from __future__ import annotations
 import numpy as np
 from tvm import relax
 
-from ..graph import constant, dtype_of, op_name, shape_of
+from ..graph import Shape, Values, constant, dtype_of, is_call_of, shape_of
 from .codes import codes_of
 from .convolution import geometry
 from .masks import INT8_MAX, INT8_MIN
 from .quantized import INT32_MAX, MAX_TAPS, requantization
-from .registry import call
+from .registry import Attributes, call
 
 CONV2D = "relax.nn.conv2d"
 
@@ -23,7 +23,7 @@ CONV2D = "relax.nn.conv2d"
 class Epilogue:
     """Scale, zero point and the activation between an operator and its quantize."""
 
-    def __init__(self, scale: float, zero_point: int):
+    def __init__(self, scale: float, zero_point: int) -> None:
         self.scale, self.zero_point = scale, zero_point
         self.low, self.high = -np.inf, np.inf  # in the real domain
         self.open_low = False  # a ReLU's gradient is 0 at 0 itself
@@ -32,7 +32,7 @@ class Epilogue:
     def active(self) -> bool:
         return bool(np.isfinite(self.low) or np.isfinite(self.high))
 
-    def absorb(self, low: float, high: float, open_low: bool):
+    def absorb(self, low: float, high: float, open_low: bool) -> None:
         """Add an activation that clamps, see `Operator.bounds`."""
         if low > self.low:
             self.open_low = open_low
@@ -40,15 +40,18 @@ class Epilogue:
             self.open_low |= open_low
         self.low, self.high = max(self.low, low), min(self.high, high)
 
-    def bounds(self, scale, limit: int = INT32_MAX) -> tuple[np.ndarray, np.ndarray]:
+    def bounds(
+        self, scale: np.ndarray | float, limit: int = INT32_MAX
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Least and greatest accumulator of that scale for which the gradient passes."""
         with np.errstate(divide="ignore", invalid="ignore"):
             low = np.nan_to_num(np.ceil(np.float64(self.low) / scale), nan=0.0)
             high = np.nan_to_num(np.floor(np.float64(self.high) / scale), nan=0.0)
         low = low + 1 if self.open_low else low
-        return tuple(np.clip(b, -limit, limit).astype(np.int64) for b in (low, high))
+        low, high = (np.asarray(np.clip(b, -limit, limit), np.int64) for b in (low, high))
+        return low, high
 
-    def attributes(self, shape) -> dict:
+    def attributes(self, shape: Shape) -> Attributes:
         return {
             "shape": list(shape),
             "zero_point": self.zero_point,
@@ -62,30 +65,38 @@ class Epilogue:
         return int(np.clip(code, INT8_MIN, INT8_MAX))
 
 
-def integer_conv2d(values, real, epilogue: Epilogue):
+def integer_conv2d(
+    values: Values, real: relax.Var, epilogue: Epilogue
+) -> tuple[relax.Call | None, list[relax.Var]]:
     """``quantize(conv2d(x, w))``."""
     return _with_bias(values, real, None, epilogue), []
 
 
-def integer_add(values, real, epilogue: Epilogue):
+def integer_add(
+    values: Values, real: relax.Var, epilogue: Epilogue
+) -> tuple[relax.Call | None, list[relax.Var]]:
     """``quantize(conv2d(x, w) + bias)``, or the sum of two activations."""
     operands = values[real].args
     for conv, bias in (operands, reversed(operands)):
-        if op_name(values.get(conv)) == CONV2D:
+        if is_call_of(values.get(conv), CONV2D):
             return _with_bias(values, conv, bias, epilogue), [conv]
     return _sum(values, real, epilogue), []
 
 
-def _with_bias(values, real, bias, epilogue: Epilogue):
+def _with_bias(
+    values: Values, real: relax.Var, bias: relax.Expr | None, epilogue: Epilogue
+) -> relax.Call | None:
     conv = values[real]
     data = codes_of(values.get(conv.args[0]))
     weight = values.get(conv.args[1])
-    if data is None or op_name(weight) != "relax.dequantize":
+    if data is None or not is_call_of(weight, "relax.dequantize"):
         return None
-    taps = int(np.prod(shape_of(conv.args[1])[1:]))
-    scale = np.asarray(constant(weight.args[1]), np.float64) * data[1]
+    weight_scale = constant(weight.args[1])
+    if weight_scale is None or np.prod(shape_of(conv.args[1])[1:]) > MAX_TAPS:
+        return None
+    scale = np.asarray(weight_scale, np.float64) * data[1]
     bias_codes = _bias(values, bias, scale, shape_of(real)[1])
-    if bias_codes is None or taps > MAX_TAPS:
+    if bias_codes is None:
         return None
     scale = np.broadcast_to(scale, (shape_of(real)[1],))
     multiplier, shift, rounding = requantization(scale / epilogue.scale)
@@ -105,21 +116,26 @@ def _with_bias(values, real, bias, epilogue: Epilogue):
     )
 
 
-def _bias(values, bias, scale, channels):
+def _bias(
+    values: Values, bias: relax.Expr | None, scale: np.ndarray | float, channels: int
+) -> relax.Expr | None:
     """int32 bias codes at the accumulator's scale, zeros for none, None if of another scale."""
     if bias is None:
         return relax.const(np.zeros(channels, np.int32))
     reshape = values.get(bias)
-    if op_name(reshape) != "relax.reshape":
+    if not is_call_of(reshape, "relax.reshape"):
         return None
     dequantize = values.get(reshape.args[0])
-    if op_name(dequantize) != "relax.dequantize" or dtype_of(dequantize.args[0]) != "int32":
+    if not is_call_of(dequantize, "relax.dequantize"):
         return None
-    own = np.asarray(constant(dequantize.args[1]), np.float64)
-    return dequantize.args[0] if np.allclose(own, scale, rtol=1e-5, atol=0) else None
+    if dtype_of(dequantize.args[0]) != "int32":
+        return None
+    own = constant(dequantize.args[1])
+    same = own is not None and np.allclose(own.astype(np.float64), scale, rtol=1e-5, atol=0)
+    return dequantize.args[0] if same else None
 
 
-def _sum(values, real, epilogue: Epilogue):
+def _sum(values: Values, real: relax.Var, epilogue: Epilogue) -> relax.Call | None:
     left, right = (codes_of(values.get(arg)) for arg in values[real].args)
     shapes = {shape_of(arg) for arg in values[real].args}
     if left is None or right is None or len(shapes) != 1:
@@ -145,7 +161,9 @@ def _sum(values, real, epilogue: Epilogue):
     )
 
 
-def integer_mean(values, real, epilogue: Epilogue):
+def integer_mean(
+    values: Values, real: relax.Var, epilogue: Epilogue
+) -> tuple[relax.Call | None, list[relax.Var]]:
     """``quantize(mean(x, [2, 3]))``."""
     mean = values[real]
     data = codes_of(values.get(mean.args[0]))

@@ -9,9 +9,11 @@ same on every target.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 from tvm import relax, te
 
-from ..tir import tirx
+from ..tir import Index, Scalar, tirx
 from .channels import source_channel
 from .convolution import (
     adjoint_plane,
@@ -21,7 +23,7 @@ from .convolution import (
     macs_of_input_grad,
     macs_of_weight_grad,
 )
-from .registry import attributes, call, float_of_shape, register
+from .registry import Attributes, attributes, call, float_of_shape, register
 from .staging import COLUMNS, FACTOR, FILTERS, GATHERED, PEAK, TAPS, UNIT, centred_tap
 
 CODE = 128  # no int8 code is larger
@@ -37,7 +39,7 @@ def limit_of(taps: int, largest: int = CODE) -> int:
     return min(INT16_MAX, INT32_MAX // (largest * taps))
 
 
-def integer_input_grad(gradient: relax.Call, codes, scale) -> relax.Call:
+def integer_input_grad(gradient: relax.Call, codes: relax.Expr, scale: relax.Expr) -> relax.Call:
     """What `conv2d_input_grad` gives for the weight ``codes * scale``, int8 and float32 (outputs,).
 
     `gradient` is that call.
@@ -45,7 +47,9 @@ def integer_input_grad(gradient: relax.Call, codes, scale) -> relax.Call:
     return call("integer_input_grad", gradient.args[0], codes, scale, **attributes(gradient))
 
 
-def integer_weight_grad(gradient: relax.Call, codes, scale: float, zero_point: int) -> relax.Call:
+def integer_weight_grad(
+    gradient: relax.Call, codes: relax.Expr, scale: float, zero_point: int
+) -> relax.Call:
     """What `conv2d_weight_grad` gives for the data ``(codes - zero_point) * scale``, codes int8.
 
     `gradient` is that call, of a convolution without groups.
@@ -55,13 +59,17 @@ def integer_weight_grad(gradient: relax.Call, codes, scale: float, zero_point: i
 
 
 @register("integer_input_grad", float_of_shape, macs=macs_of_input_grad)
-def _input_grad(attrs, adjoint, codes, scale):
+def _input_grad(
+    attrs: Attributes, adjoint: te.Tensor, codes: te.Tensor, scale: te.Tensor
+) -> te.Tensor:
     if channel_multiplier(codes.shape, attrs["groups"]) == 1:
         return _channelwise_input_grad(attrs, adjoint, codes, scale)
     return _dense_input_grad(attrs, adjoint, codes, scale)
 
 
-def _dense_input_grad(attrs, adjoint, codes, scale):
+def _dense_input_grad(
+    attrs: Attributes, adjoint: te.Tensor, codes: te.Tensor, scale: te.Tensor
+) -> te.Tensor:
     """A block for each pixel and group: what all input channels read there."""
     batch, inputs, rows, columns = attrs["shape"]
     outputs, inputs_per_group, *kernel = (int(n) for n in codes.shape)
@@ -70,13 +78,13 @@ def _dense_input_grad(attrs, adjoint, codes, scale):
     limit = limit_of(taps[0] * taps[1] * taps[2])
     pointwise = is_pointwise(attrs, taps)
 
-    def scaled(n, channel, h, w):
+    def scaled(n: tirx.Expr, channel: tirx.Expr, h: tirx.Expr, w: tirx.Expr) -> tirx.Expr:
         return adjoint[n, channel, h, w] * scale[channel]
 
     tap = adjoint_tap(attrs, adjoint if pointwise else scaled, adjoint.shape, taps)
     gathered = te.compute([batch, groups, *taps, pixels], tap, name=GATHERED)
 
-    def value(n, g, p, o, i, j):
+    def value(n: Index, g: Index, p: Index, o: Index, i: Index, j: Index) -> Scalar:
         element = gathered[n, g, o, i, j, p]
         return element * scale[g * taps[0] + o] if pointwise else element
 
@@ -96,20 +104,22 @@ def _dense_input_grad(attrs, adjoint, codes, scale):
     )
     axes = _axes(taps, "oij")
 
-    def element(n, c, p):
+    def element(n: tirx.Var, c: tirx.Var, p: tirx.Var) -> tirx.Expr:
         g, filter_ = c // inputs_per_group, c % inputs_per_group
         return te.sum(_product(stage[(n, g, p, *axes)], filters[(g, filter_, *axes)]), axis=axes)
 
     acc = te.compute([batch, inputs, pixels], element, name="acc")
 
-    def real(n, c, h, w):
+    def real(n: tirx.Var, c: tirx.Var, h: tirx.Var, w: tirx.Var) -> tirx.Expr:
         p = h * columns + w
         return _real(acc[n, c, p], unit[n, c // inputs_per_group, p])
 
     return te.compute(attrs["shape"], real, name="input_grad")
 
 
-def _channelwise_input_grad(attrs, adjoint, codes, scale):
+def _channelwise_input_grad(
+    attrs: Attributes, adjoint: te.Tensor, codes: te.Tensor, scale: te.Tensor
+) -> te.Tensor:
     """A block for each channel: its plane, under the filter turned by 180 degrees."""
     batch, channels = attrs["shape"][:2]
     _, _, height, width = (int(n) for n in codes.shape)
@@ -121,7 +131,7 @@ def _channelwise_input_grad(attrs, adjoint, codes, scale):
     unit = te.compute(peak.shape, lambda n, c: _unit(peak[n, c], limit) * scale[c], name=UNIT)
     step_h, step_w = attrs["dilation"]
 
-    def coded(n, c, r, s):
+    def coded(n: tirx.Expr, c: tirx.Expr, r: tirx.Expr, s: tirx.Expr) -> tirx.Expr:
         return _code(gathered[n, c, r, s], factor[n, c])
 
     plane = adjoint_plane(attrs, coded, adjoint.shape, (height, width), "int16")
@@ -132,36 +142,36 @@ def _channelwise_input_grad(attrs, adjoint, codes, scale):
     )
     i, j = _axes([height, width], "ij")
 
-    def element(n, c, h, w):
+    def element(n: tirx.Var, c: tirx.Var, h: tirx.Var, w: tirx.Var) -> tirx.Expr:
         return te.sum(
             _product(plane[n, c, h + i * step_h, w + j * step_w], taps[c, i, j]), axis=[i, j]
         )
 
     acc = te.compute(attrs["shape"], element, name="acc")
 
-    def real(n, c, h, w):
+    def real(n: tirx.Var, c: tirx.Var, h: tirx.Var, w: tirx.Var) -> tirx.Expr:
         return _real(acc[n, c, h, w], unit[n, c])
 
     return te.compute(attrs["shape"], real, name="input_grad")
 
 
 @register("integer_weight_grad", float_of_shape, macs=macs_of_weight_grad, adjoint=False)
-def _weight_grad(attrs, adjoint, codes):
+def _weight_grad(attrs: Attributes, adjoint: te.Tensor, codes: te.Tensor) -> te.Tensor:
     """A block for each output channel: its adjoints of all pixels."""
     batch, _, out_height, out_width = (int(n) for n in adjoint.shape)
     outputs, inputs, kernel_h, kernel_w = attrs["shape"]
     pixels, taps = batch * out_height * out_width, inputs * kernel_h * kernel_w
     limit = limit_of(pixels, CENTRED)
 
-    def pixel(p):
+    def pixel(p: tirx.Var) -> tuple[tirx.Expr, tirx.Expr, tirx.Expr]:
         return p // (out_height * out_width), p // out_width % out_height, p % out_width
 
-    def column(_n, _g, r, p):
+    def column(_n: tirx.Var, _g: tirx.Var, r: tirx.Var, p: tirx.Var) -> Scalar:
         n, h, w = pixel(p)
         c, i, j = r // (kernel_h * kernel_w), r // kernel_w % kernel_h, r % kernel_w
         return centred_tap(codes, attrs["zero_point"], attrs, (n, c, h, w), (i, j))
 
-    def number(o, p):
+    def number(o: tirx.Var, p: tirx.Var) -> Scalar:
         n, h, w = pixel(p)
         return adjoint[n, source_channel(attrs["rows"], o), h, w]
 
@@ -182,7 +192,7 @@ def _weight_grad(attrs, adjoint, codes):
         name="acc",
     )
 
-    def real(o, c, i, j):
+    def real(o: tirx.Var, c: tirx.Var, i: tirx.Var, j: tirx.Var) -> tirx.Expr:
         return _real(acc[o, (c * kernel_h + i) * kernel_w + j], unit[o])
 
     return te.compute(attrs["shape"], real, name="weight_grad")
@@ -195,34 +205,36 @@ _largest = te.comm_reducer(
 )
 
 
-def _axes(extents, names: str) -> list:
+def _axes(extents: Sequence[int], names: str) -> list[tirx.IterVar]:
     return [te.reduce_axis((0, n), name) for n, name in zip(extents, names, strict=True)]
 
 
-def _peak(shape, element, axes):
+def _peak(
+    shape: Sequence[int], element: Callable[..., Scalar], axes: list[tirx.IterVar]
+) -> te.Tensor:
     return te.compute(shape, lambda *at: _largest(element(*at), axis=axes), name=PEAK)
 
 
-def _factor(peak, limit: int):
-    def element(*at):
+def _factor(peak: te.Tensor, limit: int) -> te.Tensor:
+    def element(*at: tirx.Var) -> tirx.Expr:
         arguments = peak(*at), tirx.const(limit, "float32")
         return tirx.call_pure_extern("float32", "odt_block_factor", *arguments)
 
     return te.compute(peak.shape, element, name=FACTOR)
 
 
-def _code(x, factor):
+def _code(x: Scalar, factor: Scalar) -> tirx.Expr:
     return tirx.call_pure_extern("int16", "odt_block_code", x, factor)
 
 
-def _real(acc, unit):
+def _real(acc: Scalar, unit: Scalar) -> tirx.Expr:
     return tirx.call_pure_extern("float32", "odt_real", acc, unit)
 
 
-def _product(code, weight):
+def _product(code: Scalar, weight: Scalar) -> tirx.Expr:
     return code.astype("int32") * weight.astype("int32")
 
 
-def _unit(peak, limit: int):
+def _unit(peak: Scalar, limit: int) -> tirx.Expr:
     """What a code of 1 stands for."""
     return peak * tirx.const(1 / limit, "float32")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+from tvm import relax
+
 from ..graph import shape_of
 from . import numbering
 from .convolution import conv2d_input_grad, conv2d_weight_grad, macs_of_convolution
@@ -12,7 +14,9 @@ from .pooling import avg_pool2d_input_grad, max_pool2d_argmax, max_pool2d_input_
 from .registry import describe
 
 
-def _conv2d_gradient(_var, call, adjoint, _builder):
+def _conv2d_gradient(
+    _var: relax.Var, call: relax.Call, adjoint: relax.Var, _builder: relax.BlockBuilder
+) -> list[relax.Expr]:
     """`[conv2d_input_grad(dy, w), conv2d_weight_grad(dy, x)]`, see `ops.convolution`."""
     data, weight = call.args
     return [
@@ -21,14 +25,18 @@ def _conv2d_gradient(_var, call, adjoint, _builder):
     ]
 
 
-def _max_pool2d_gradient(var, call, adjoint, builder):
+def _max_pool2d_gradient(
+    var: relax.Var, call: relax.Call, adjoint: relax.Var, builder: relax.BlockBuilder
+) -> list[relax.Expr]:
     """`[adjoint of each window at the window's first maximum]`, see `ops.pooling`."""
     (data,) = call.args
     argmax = builder.emit(max_pool2d_argmax(data, shape_of(var), call.attrs))
     return [max_pool2d_input_grad(adjoint, argmax, shape_of(data), call.attrs)]
 
 
-def _avg_pool2d_gradient(_var, call, adjoint, _builder):
+def _avg_pool2d_gradient(
+    _var: relax.Var, call: relax.Call, adjoint: relax.Var, _builder: relax.BlockBuilder
+) -> list[relax.Expr]:
     """`[adjoint of each window, divided by its number of taps]`, see `ops.pooling`."""
     return [avg_pool2d_input_grad(adjoint, call.args[0], call.attrs)]
 

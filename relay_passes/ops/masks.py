@@ -5,38 +5,38 @@ from __future__ import annotations
 from tvm import relax, te
 
 from ..tir import tirx
-from .registry import call, register
+from .registry import Attributes, call, register
 
 INT8_MIN, INT8_MAX = -128, 127
 
 
-def code_range_mask(data, scale: float, zero_point: int) -> relax.Call:
+def code_range_mask(data: relax.Expr, scale: float, zero_point: int) -> relax.Call:
     """True where ``round(data / scale) + zero_point`` is an int8 before clamping."""
     return call("code_range_mask", data, scale=scale, zero_point=zero_point)
 
 
-def interval_mask(data, low: float, high: float) -> relax.Call:
+def interval_mask(data: relax.Expr, low: float, high: float) -> relax.Call:
     """True where ``low <= data <= high``."""
     return call("interval_mask", data, low=low, high=high)
 
 
-def positive_mask(data) -> relax.Call:
+def positive_mask(data: relax.Expr) -> relax.Call:
     """True where ``data > 0``."""
     return call("positive_mask", data)
 
 
-def masked(mask, adjoint) -> relax.Call:
+def masked(mask: relax.Expr, adjoint: relax.Expr) -> relax.Call:
     """`adjoint` where the mask is true, else 0."""
     return call("masked", mask, adjoint)
 
 
-def _bool_like(expr):
+def _bool_like(expr: relax.Call) -> relax.Type:
     return relax.TensorType(expr.args[0].ty.shape, "bool")
 
 
 @register("code_range_mask", _bool_like, mask=True)
-def _code_range(attrs, data):
-    def element(*index):
+def _code_range(attrs: Attributes, data: te.Tensor) -> te.Tensor:
+    def element(*index: tirx.Var) -> tirx.Expr:
         code = tirx.round(data(*index) / tirx.const(attrs["scale"], "float32"))
         low, high = (
             tirx.const(float(bound - attrs["zero_point"]), "float32")
@@ -48,7 +48,7 @@ def _code_range(attrs, data):
 
 
 @register("interval_mask", _bool_like, mask=True)
-def _interval(attrs, data):
+def _interval(attrs: Attributes, data: te.Tensor) -> te.Tensor:
     low, high = (tirx.const(attrs[key], "float32") for key in ("low", "high"))
     return te.compute(
         data.shape, lambda *i: tirx.all(data(*i) >= low, data(*i) <= high), name="mask"
@@ -56,12 +56,12 @@ def _interval(attrs, data):
 
 
 @register("positive_mask", _bool_like, mask=True)
-def _positive(_attrs, data):
+def _positive(_attrs: Attributes, data: te.Tensor) -> te.Tensor:
     return te.compute(data.shape, lambda *i: data(*i) > tirx.const(0, "float32"), name="mask")
 
 
 @register("masked", lambda expr: expr.args[1].ty, elementwise=True)
-def _masked(_attrs, mask, adjoint):
+def _masked(_attrs: Attributes, mask: te.Tensor, adjoint: te.Tensor) -> te.Tensor:
     zero = tirx.const(0, "float32")
     return te.compute(
         adjoint.shape, lambda *i: tirx.Select(mask(*i), adjoint(*i), zero), name="masked"

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 from tvm import relax, te
 
 from ..graph import shape_of
 from ..optimizers import OPTIMIZERS, Optimizer
 from ..tir import tirx
-from .registry import call, register
+from .registry import Attributes, call, register
 
 DIRECTION = "direction"
 _GRADIENT, _VALUE = "gradient", "value"
@@ -19,7 +20,7 @@ _REGISTERED: set[str] = set()  # names of operators
 def optimizer_step(
     optimizer: Optimizer,
     gradient: relax.Var,
-    value: Callable[[], relax.Expr],
+    value: Callable[[], relax.Var],
     states: Mapping[str, relax.Var],
     hyper: Mapping[str, relax.Var],
     emit: Callable[[relax.Expr, bool], relax.Var],
@@ -32,8 +33,8 @@ def optimizer_step(
     states, hyper : tensors of the gradient's shape, and 0-d tensors, by name.
     emit : (value, whether it is a new state) -> the variable that binds it.
     """
-    operands = {_GRADIENT: lambda: gradient, _VALUE: value}
-    operands |= {name: (lambda var=var: var) for name, var in {**states, **hyper}.items()}
+    operands: dict[str, Callable[[], relax.Var]] = {_GRADIENT: lambda: gradient, _VALUE: value}
+    operands |= _constantly({**states, **hyper})
 
     def result(name: str) -> relax.Var:
         traced = {one: tirx.Var(one, "float32") for one in operands}
@@ -45,11 +46,21 @@ def optimizer_step(
         return emit(read, name != DIRECTION)
 
     new = {state.name: result(state.name) for state in optimizer.states}
-    operands |= {name: (lambda var=var: var) for name, var in new.items()}
+    operands |= _constantly(new)
     return result(DIRECTION), new
 
 
-def _element(optimizer: Optimizer, name: str, operands: Mapping, hyper: Sequence[str]):
+def _constantly(variables: Mapping[str, relax.Var]) -> dict[str, Callable[[], relax.Var]]:
+    return {name: partial(_same, var) for name, var in variables.items()}
+
+
+def _same(var: relax.Var) -> relax.Var:
+    return var
+
+
+def _element(
+    optimizer: Optimizer, name: str, operands: Mapping[str, tirx.Expr], hyper: Sequence[str]
+) -> tirx.Expr:
     """What `optimizer` says of an element of result `name`, its operands by their names.
 
     Those that it does not read may be missing.
@@ -65,11 +76,13 @@ def _element(optimizer: Optimizer, name: str, operands: Mapping, hyper: Sequence
     return optimizer.next_states(*arguments)[name]
 
 
-def _occurs(var: tirx.Var, element) -> bool:
+def _occurs(var: tirx.Var, element: tirx.Expr) -> bool:
     return any(var.same_as(used) for used in tirx.analysis.undefined_vars(element))
 
 
-def _operator(optimizer: str, result: str, operands: list, reads: list[str]) -> relax.Call:
+def _operator(
+    optimizer: str, result: str, operands: list[relax.Var], reads: list[str]
+) -> relax.Call:
     name = f"{optimizer}_{result}"
     if name not in _REGISTERED:
         _REGISTERED.add(name)
@@ -78,12 +91,14 @@ def _operator(optimizer: str, result: str, operands: list, reads: list[str]) -> 
     return call(name, *operands, reads=reads)
 
 
-def _compute(optimizer: Optimizer, result: str, attrs: Mapping, tensors: Sequence[te.Tensor]):
+def _compute(
+    optimizer: Optimizer, result: str, attrs: Attributes, tensors: Sequence[te.Tensor]
+) -> te.Tensor:
     """`result` of `tensors`, whose names are ``attrs["reads"]``; the first has its shape."""
     names = [str(name) for name in attrs["reads"]]
     kept = {one.name for one in optimizer.described()}
 
-    def element(*index):
+    def element(*index: tirx.Var) -> tirx.Expr:
         operands = {
             name: tensor() if name in kept else tensor(*index)
             for name, tensor in zip(names, tensors, strict=True)

@@ -7,16 +7,19 @@ Average: TVM's rule divides by the wrong count where `ceil_mode` lets a window l
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import numpy as np
+import tvm
 from tvm import relax, te
 
-from ..graph import shape_of
-from ..tir import tirx
+from ..graph import Shape, shape_of
+from ..tir import Scalar, tirx
 from .convolution import lists_of, window_conditions
-from .registry import call, float_of_shape, register
+from .registry import Attributes, call, float_of_shape, register
 
 
-def max_pool2d_argmax(data, shape, attrs) -> relax.Call:
+def max_pool2d_argmax(data: relax.Expr, shape: Shape, attrs: tvm.ir.Attrs) -> relax.Call:
     """Which tap, row by row, holds the first maximum of each window of ``max_pool2d(data)``.
 
     `shape` is that of the pool's result. With it the gradient needs no operand: one byte a window
@@ -25,7 +28,9 @@ def max_pool2d_argmax(data, shape, attrs) -> relax.Call:
     return call("max_pool2d_argmax", data, saved=True, shape=list(shape), **_geometry(attrs))
 
 
-def max_pool2d_input_grad(adjoint, argmax, shape, attrs) -> relax.Call:
+def max_pool2d_input_grad(
+    adjoint: relax.Expr, argmax: relax.Expr, shape: Shape, attrs: tvm.ir.Attrs
+) -> relax.Call:
     """dL/dx of ``y = max_pool2d(x)``: each window's adjoint goes to its first maximum.
 
     `argmax` is what `max_pool2d_argmax` gives, `shape` that of x.
@@ -34,15 +39,15 @@ def max_pool2d_input_grad(adjoint, argmax, shape, attrs) -> relax.Call:
     return call("max_pool2d_input_grad", adjoint, argmax, shape=list(shape), **geometry)
 
 
-def _geometry(attrs) -> dict[str, list[int]]:
+def _geometry(attrs: tvm.ir.Attrs) -> dict[str, list[int]]:
     return lists_of(attrs, "pool_size", "strides", "padding", "dilation")
 
 
 @register("max_pool2d_input_grad", float_of_shape)
-def _input_grad(attrs, adjoint, argmax):
+def _input_grad(attrs: Attributes, adjoint: te.Tensor, argmax: te.Tensor) -> te.Tensor:
     """dx[n,c,h,w] = sum of dy over the windows whose first maximum lies at (h, w)."""
 
-    def share(n, c, oh, ow, tap):
+    def share(n: tirx.Expr, c: tirx.Expr, oh: tirx.Expr, ow: tirx.Expr, tap: tirx.Expr) -> Scalar:
         zero = tirx.const(0, "float32")
         chosen = argmax[n, c, oh, ow].astype("int32") == tap
         return tirx.Select(chosen, adjoint[n, c, oh, ow], zero)
@@ -50,7 +55,12 @@ def _input_grad(attrs, adjoint, argmax):
     return _over_windows(attrs, adjoint.shape, attrs["shape"], share)
 
 
-def _over_windows(attrs, windows, shape, share):
+def _over_windows(
+    attrs: Attributes,
+    windows: Sequence[tirx.Expr],
+    shape: Sequence[int],
+    share: Callable[..., Scalar],
+) -> te.Tensor:
     """dx[n,c,h,w] = sum of ``share(n, c, oh, ow, tap)`` over the windows that hold (h, w).
 
     (oh, ow) is the window's place among `windows` (NCHW), `tap` counts (h, w) in it row by row.
@@ -61,7 +71,7 @@ def _over_windows(attrs, windows, shape, share):
     _, _, out_height, out_width = (int(n) for n in windows)
     i, j = te.reduce_axis((0, height), "i"), te.reduce_axis((0, width), "j")
 
-    def element(n, c, h, w):
+    def element(n: tirx.Var, c: tirx.Var, h: tirx.Var, w: tirx.Var) -> tirx.Expr:
         row, column = h + top - i * dilation_h, w + left - j * dilation_w
         oh, ow = tirx.indexdiv(row, stride_h), tirx.indexdiv(column, stride_w)
         inside = window_conditions(row, stride_h, out_height)
@@ -73,17 +83,17 @@ def _over_windows(attrs, windows, shape, share):
     return te.compute(shape, element, name="input_grad")
 
 
-def _tap_number(attrs) -> str:
+def _tap_number(attrs: Attributes | tvm.ir.Attrs) -> str:
     height, width = (int(n) for n in attrs["pool_size"])
     return "uint8" if height * width <= 256 else "int32"
 
 
-def _argmax_type(expr) -> relax.Type:
+def _argmax_type(expr: relax.Call) -> relax.Type:
     return relax.TensorType([int(n) for n in expr.attrs["shape"]], _tap_number(expr.attrs))
 
 
 @register("max_pool2d_argmax", _argmax_type)
-def _argmax(attrs, data):
+def _argmax(attrs: Attributes, data: te.Tensor) -> te.Tensor:
     height, width = attrs["pool_size"]
     (stride_h, stride_w), (dilation_h, dilation_w) = attrs["strides"], attrs["dilation"]
     top, left = attrs["padding"][:2]
@@ -91,13 +101,13 @@ def _argmax(attrs, data):
     i, j = te.reduce_axis((0, height), "i"), te.reduce_axis((0, width), "j")
     lowest = tirx.min_value(data.dtype)
 
-    def better(best, tap):
+    def better(best: Sequence[tirx.Expr], tap: Sequence[tirx.Expr]) -> tuple[tirx.Expr, tirx.Expr]:
         wins = tap[1] > best[1]
         return tirx.Select(wins, tap[0], best[0]), tirx.Select(wins, tap[1], best[1])
 
     reducer = te.comm_reducer(better, lambda *_: (tirx.const(0, "int32"), lowest), name="first")
 
-    def window(n, c, h, w):
+    def window(n: tirx.Var, c: tirx.Var, h: tirx.Var, w: tirx.Var) -> tuple[tirx.Expr, tirx.Expr]:
         row, column = h * stride_h + i * dilation_h - top, w * stride_w + j * dilation_w - left
         inside = tirx.all(row >= 0, row < in_height, column >= 0, column < in_width)
         value = tirx.if_then_else(inside, data[n, c, row, column], lowest)
@@ -108,31 +118,42 @@ def _argmax(attrs, data):
     return te.compute(attrs["shape"], lambda *i: first(*i).astype(dtype), name="argmax")
 
 
-def avg_pool2d_input_grad(adjoint, data, attrs) -> relax.Call:
+def avg_pool2d_input_grad(adjoint: relax.Expr, data: relax.Expr, attrs: tvm.ir.Attrs) -> relax.Call:
     """dL/dx of ``y = avg_pool2d(x)``: each window's adjoint is shared out evenly to its taps."""
     geometry = _geometry(attrs)
     top, left, bottom, right = geometry["padding"]
     counted = [(top, bottom), (left, right)] if attrs.count_include_pad else [(0, 0), (0, 0)]
     shares = []
     for axis, border in enumerate(counted):
-        extents = [shape_of(tensor)[2 + axis] for tensor in (adjoint, data)]
-        taps = _taps(*extents, *(values[axis] for values in geometry.values()), border)
+        windows, extent = (shape_of(tensor)[2 + axis] for tensor in (adjoint, data))
+        size, stride, before, dilation = (values[axis] for values in geometry.values())
+        taps = _taps(windows, extent, size, stride, before, dilation, border)
         shares.append(relax.const((1 / np.maximum(taps, 1)).astype(np.float32)))
     shape = list(shape_of(data))
     return call("avg_pool2d_input_grad", adjoint, *shares, shape=shape, **geometry)
 
 
-def _taps(windows, extent, size, stride, before, dilation, border) -> np.ndarray:
+def _taps(
+    windows: int,
+    extent: int,
+    size: int,
+    stride: int,
+    before: int,
+    dilation: int,
+    border: tuple[int, int],
+) -> np.ndarray:
     """How many taps of each window along one axis count: those in the input and its border."""
     position = np.arange(windows)[:, None] * stride - before + np.arange(size) * dilation
     return np.sum((position >= -border[0]) & (position < extent + border[1]), axis=1)
 
 
 @register("avg_pool2d_input_grad", float_of_shape)
-def _average_input_grad(attrs, adjoint, row_share, column_share):
+def _average_input_grad(
+    attrs: Attributes, adjoint: te.Tensor, row_share: te.Tensor, column_share: te.Tensor
+) -> te.Tensor:
     """dx[n,c,h,w] = sum of dy * share over the windows that hold (h, w)."""
 
-    def share(n, c, oh, ow, _tap):
+    def share(n: tirx.Expr, c: tirx.Expr, oh: tirx.Expr, ow: tirx.Expr, _tap: tirx.Expr) -> Scalar:
         return adjoint[n, c, oh, ow] * row_share[oh] * column_share[ow]
 
     return _over_windows(attrs, adjoint.shape, attrs["shape"], share)

@@ -11,17 +11,17 @@ from tvm import relax, te
 
 from ..graph import shape_of
 from ..tir import tirx
-from .registry import call, register
+from .registry import Attributes, call, register
 
 FORMATS = {"bfloat16": "uint16", "float8": "uint8"}  # name -> dtype of the stored bits
 
 
-def encode(data, format: str) -> relax.Call:
+def encode(data: relax.Expr, format: str) -> relax.Call:
     """The bits of float32 `data` in `format`."""
     return call("encode", data, format=format)
 
 
-def decode(bits, format: str) -> relax.Call:
+def decode(bits: relax.Expr, format: str) -> relax.Call:
     """float32 again."""
     return call("decode", bits, format=format)
 
@@ -30,20 +30,20 @@ def decode(bits, format: str) -> relax.Call:
     "encode",
     lambda expr: relax.TensorType(shape_of(expr.args[0]), FORMATS[str(expr.attrs["format"])]),
 )
-def _encode(attrs, data):
+def _encode(attrs: Attributes, data: te.Tensor) -> te.Tensor:
     dtype, function = FORMATS[attrs["format"]], f"odt_{attrs['format']}_of"
 
-    def element(*index):
+    def element(*index: tirx.Var) -> tirx.Expr:
         return tirx.call_pure_extern(dtype, function, data(*index))
 
     return te.compute(data.shape, element, name="encoded")
 
 
 @register("decode", lambda expr: relax.TensorType(shape_of(expr.args[0]), "float32"))
-def _decode(attrs, bits):
+def _decode(attrs: Attributes, bits: te.Tensor) -> te.Tensor:
     function = f"odt_float_of_{attrs['format']}"
 
-    def element(*index):
+    def element(*index: tirx.Var) -> tirx.Expr:
         return tirx.call_pure_extern("float32", function, bits(*index))
 
     return te.compute(bits.shape, element, name="decoded")

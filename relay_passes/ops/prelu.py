@@ -9,10 +9,12 @@ from tvm import relax, te
 from ..graph import shape_of
 from ..tir import tirx
 from . import numbering
-from .registry import call, describe, float_of_shape, like_first, register
+from .registry import Attributes, call, describe, float_of_shape, like_first, register
 
 
-def _gradient(_var, expr, adjoint, _builder):
+def _gradient(
+    _var: relax.Var, expr: relax.Call, adjoint: relax.Var, _builder: relax.BlockBuilder
+) -> list[relax.Expr]:
     """`[adjoint, times the slope where x <= 0; the sum of adjoint * min(x, 0) for each slope]`."""
     data, slope = expr.args
     axis = int(expr.attrs.axis)
@@ -22,7 +24,7 @@ def _gradient(_var, expr, adjoint, _builder):
     ]
 
 
-def _channels(expr: relax.Call):
+def _channels(expr: relax.Call) -> numbering.Pairs | None:
     if int(expr.attrs.axis) != 1:
         return None
     slopes = [((numbering.RESULT, 1), (1, 0))] if shape_of(expr.args[1]) != (1,) else []
@@ -33,8 +35,10 @@ describe("nn.prelu", elementwise=True, gradient=_gradient, channels=_channels, l
 
 
 @register("prelu_input_grad", like_first, elementwise=True)
-def _input_grad(attrs, data, slope, adjoint):
-    def element(*i):
+def _input_grad(
+    attrs: Attributes, data: te.Tensor, slope: te.Tensor, adjoint: te.Tensor
+) -> te.Tensor:
+    def element(*i: tirx.Var) -> tirx.Expr:
         own = slope[i[attrs["axis"]]] if int(slope.shape[0]) > 1 else slope[0]
         return tirx.Select(data(*i) > _ZERO, adjoint(*i), adjoint(*i) * own)
 
@@ -42,12 +46,12 @@ def _input_grad(attrs, data, slope, adjoint):
 
 
 @register("prelu_slope_grad", float_of_shape, macs=lambda expr: math.prod(shape_of(expr.args[0])))
-def _slope_grad(attrs, data, adjoint):
+def _slope_grad(attrs: Attributes, data: te.Tensor, adjoint: te.Tensor) -> te.Tensor:
     summed = [te.reduce_axis((0, int(n)), "k") for n in data.shape]
     if attrs["shape"] != [1]:
         del summed[attrs["axis"]]
 
-    def element(slope):
+    def element(slope: tirx.Var) -> tirx.Expr:
         at = list(summed)
         if attrs["shape"] != [1]:
             at.insert(attrs["axis"], slope)

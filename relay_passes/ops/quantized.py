@@ -8,16 +8,18 @@ a clip between the layer and its quantize, the accumulator inside the activation
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from tvm import relax, te
 
 from ..graph import shape_of
-from ..tir import tirx
+from ..tir import Scalar, tirx
 from .convolution import channel_multiplier, macs_of_convolution
 from .masks import INT8_MAX, INT8_MIN
-from .registry import register
+from .registry import Attributes, Outputs, register
 from .staging import WIDENED, columns_of, planes_of, taps_of
-from .sum_in_32_bits import sum_in_32_bits
+from .sum_in_32_bits import SumIn32Bits, sum_in_32_bits
 
 # Biases stay within +-BIAS_LIMIT and no accumulator has more than MAX_TAPS products of 255 * 128,
 # so that their sum cannot leave int32: overflow is undefined behaviour in C. Published int8 models
@@ -26,6 +28,7 @@ INT32_MAX = 2**31 - 1
 BIAS_LIMIT = 2**30 - 1
 MAX_TAPS = 2**30 // (255 * 128)
 MAX_SHIFT = 54  # leaves odt_requantize_tile room for the rounding beside the product
+Code = Callable[..., tirx.Expr]  # of an element, not clamped
 
 
 def fixed_point(factor: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -63,7 +66,7 @@ def requantization(factor: np.ndarray) -> tuple[np.ndarray, np.ndarray, str]:
     return multiplier, shift, "even"
 
 
-def _outputs(expr):
+def _outputs(expr: relax.Call) -> relax.Type:
     shape = [int(n) for n in expr.attrs["shape"]]
     codes = relax.TensorType(shape, "int8")
     if not bool(expr.attrs["mask"]):
@@ -71,7 +74,7 @@ def _outputs(expr):
     return relax.TupleType([codes, relax.TensorType(shape, "bool")])
 
 
-def _finish(attrs, rounded, inside):
+def _finish(attrs: Attributes, rounded: Code, inside: Callable[..., list[tirx.Expr]]) -> Outputs:
     """Codes, and the mask if wanted.
 
     ``rounded(*i)`` is the code, not clamped; ``inside(*i)`` are the activation's conditions.
@@ -80,7 +83,7 @@ def _finish(attrs, rounded, inside):
     code = te.compute(shape, rounded, name="code")
     low, high = attrs["low"], attrs["high"]
 
-    def clamped(*i):
+    def clamped(*i: tirx.Var) -> tirx.Expr:
         if (low, high) == (INT8_MIN, INT8_MAX):
             return tirx.call_pure_extern("int32", "odt_clamp8", code(*i)).astype("int8")
         return te.max(te.min(code(*i), high), low).astype("int8")
@@ -89,13 +92,15 @@ def _finish(attrs, rounded, inside):
     if not attrs["mask"]:
         return y
 
-    def passes(*i):
+    def passes(*i: tirx.Var) -> tirx.Expr:
         return tirx.all(tirx.call_pure_extern("bool", "odt_is_int8", code(*i)), *inside(*i))
 
     return y, te.compute(shape, passes, name="mask")
 
 
-def _requantize(attrs, acc, multiplier, shift):
+def _requantize(
+    attrs: Attributes, acc: Scalar, multiplier: Scalar | int, shift: Scalar | int
+) -> tirx.Expr:
     """The code of an accumulator, not clamped."""
     operands, zero_point = (acc, multiplier, shift), attrs["zero_point"]
     if attrs["rounding"] == "high":
@@ -105,13 +110,21 @@ def _requantize(attrs, acc, multiplier, shift):
     return tirx.call_pure_extern("int32", function, *operands) + zero_point
 
 
-def _macs(expr):
+def _macs(expr: relax.Call) -> int:
     shape = [int(n) for n in expr.attrs["shape"]]
     return macs_of_convolution(shape, shape_of(expr.args[1]))
 
 
 @register("qconv2d", _outputs, macs=_macs)
-def _qconv2d(attrs, data, weight, bias, multiplier, shift, *bounds):
+def _qconv2d(
+    attrs: Attributes,
+    data: te.Tensor,
+    weight: te.Tensor,
+    bias: te.Tensor,
+    multiplier: te.Tensor,
+    shift: te.Tensor,
+    *bounds: te.Tensor,
+) -> Outputs:
     """acc[n,o,h,w] = bias[o] + sum over c,i,j of (x - input_zero_point) * w[o,c,i,j].
 
     multiplier, shift : int32, one for each output channel.
@@ -121,16 +134,16 @@ def _qconv2d(attrs, data, weight, bias, multiplier, shift, *bounds):
     acc = (_depthwise if depthwise else _dense)(attrs, data, weight)
     biased = te.compute(attrs["shape"], lambda n, o, h, w: acc(n, o, h, w) + bias[o], name="biased")
 
-    def rounded(n, o, h, w):
+    def rounded(n: tirx.Var, o: tirx.Var, h: tirx.Var, w: tirx.Var) -> tirx.Expr:
         return _requantize(attrs, biased[n, o, h, w], multiplier[o], shift[o])
 
-    def inside(*i):
+    def inside(*i: tirx.Var) -> list[tirx.Expr]:
         return [biased(*i) >= bounds[0][i[1]], biased(*i) <= bounds[1][i[1]]] if bounds else []
 
     return _finish(attrs, rounded, inside)
 
 
-def _dense(attrs, data, weight):
+def _dense(attrs: Attributes, data: te.Tensor, weight: te.Tensor) -> Callable[..., Scalar]:
     """Accumulators (n, o, h, w) from columns: each input channel of a group meets each output."""
     outputs, *kernel = (int(n) for n in weight.shape)
     batch, _, out_h, out_w = attrs["shape"]
@@ -139,7 +152,7 @@ def _dense(attrs, data, weight):
     widened = te.compute(weight.shape, lambda *at: weight(*at).astype("int16"), name=WIDENED)
     taps = [te.reduce_axis((0, n), name) for n, name in zip(kernel, "cij", strict=True)]
 
-    def element(n, o, p):
+    def element(n: tirx.Var, o: tirx.Var, p: tirx.Var) -> tirx.Expr:
         column = columns[(n, o // outputs_per_group, p, *taps)]
         return te.sum(column.astype("int32") * widened[(o, *taps)].astype("int32"), axis=taps)
 
@@ -147,7 +160,7 @@ def _dense(attrs, data, weight):
     return lambda n, o, h, w: acc[n, o, h * out_w + w]
 
 
-def _depthwise(attrs, data, weight):
+def _depthwise(attrs: Attributes, data: te.Tensor, weight: te.Tensor) -> te.Tensor:
     """Accumulators (n, o, h, w) of a convolution with one input channel a group."""
     _, _, kernel_h, kernel_w = (int(n) for n in weight.shape)
     (stride_h, stride_w), (dilation_h, dilation_w) = attrs["strides"], attrs["dilation"]
@@ -158,7 +171,7 @@ def _depthwise(attrs, data, weight):
     outputs_per_group = int(weight.shape[0]) // attrs["groups"]
     i, j = te.reduce_axis((0, kernel_h), "i"), te.reduce_axis((0, kernel_w), "j")
 
-    def element(n, o, h, w):
+    def element(n: tirx.Var, o: tirx.Var, h: tirx.Var, w: tirx.Var) -> tirx.Expr:
         row, column = h * stride_h + i * dilation_h, w * stride_w + j * dilation_w
         tap = planes[n, o // outputs_per_group, row, column]
         return te.sum(tap.astype("int32") * filters[o, i, j].astype("int32"), axis=[i, j])
@@ -167,58 +180,75 @@ def _depthwise(attrs, data, weight):
 
 
 @register("qadd", _outputs)
-def _qadd(attrs, left, right):
+def _qadd(attrs: Attributes, left: te.Tensor, right: te.Tensor) -> Outputs:
     """((a - za) * left_multiplier + (b - zb) * right_multiplier) / 2**shift."""
     multipliers = attrs["left_multiplier"], attrs["right_multiplier"]
-    zero_points = attrs["left_zero_point"], attrs["right_zero_point"]
+    zero_points = attrs["left_zero_point"], attrs["right_zero_point"], attrs["zero_point"]
     bounds = (attrs["acc_low"], attrs["acc_high"]) if attrs["activation"] else None
-    numbers = *multipliers, attrs["shift"], (*zero_points, attrs["zero_point"]), bounds
-    short = sum_in_32_bits(*numbers)
+    short = sum_in_32_bits(*multipliers, attrs["shift"], zero_points, bounds)
+    if short is None:
+        (total, rounded), limits = _exact_sum(attrs, left, right), bounds
+    else:
+        total, rounded = _short_sum(attrs, left, right, short)
+        limits = bounds and (short.low, short.high)
 
-    def total_in_32_bits(*i):
-        a, b = (t(*i).astype("int32") for t in (left, right))
-        operands = a, short.left, b, short.right, short.offset
-        return tirx.call_pure_extern("int32", "odt_scaled_sum_32", *operands)
-
-    def exact_total(*i):
-        a, b = (t(*i).astype("int32") - z for t, z in zip((left, right), zero_points, strict=True))
-        operands = a, multipliers[0], b, multipliers[1]
-        return tirx.call_pure_extern("int64", "odt_scaled_sum", *operands)
-
-    total = te.compute(attrs["shape"], total_in_32_bits if short else exact_total, name="total")
-
-    def rounded(*i):
-        if short:
-            return total(*i) >> short.shift
-        code = tirx.call_pure_extern("int64", "odt_shift_round", total(*i), attrs["shift"])
-        return tirx.call_pure_extern("int32", "odt_saturate_32", code) + attrs["zero_point"]
-
-    def inside(*i):
-        if not bounds:
+    def inside(*i: tirx.Var) -> list[tirx.Expr]:
+        if limits is None:
             return []
-        low, high = (short.low, short.high) if short else bounds
-        dtype = "int32" if short else "int64"
-        return [total(*i) >= tirx.const(low, dtype), total(*i) <= tirx.const(high, dtype)]
+        low, high = (tirx.const(limit, total.dtype) for limit in limits)
+        return [total(*i) >= low, total(*i) <= high]
 
     return _finish(attrs, rounded, inside)
 
 
+def _short_sum(
+    attrs: Attributes, left: te.Tensor, right: te.Tensor, short: SumIn32Bits
+) -> tuple[te.Tensor, Code]:
+    """The sum of `qadd` in int32."""
+
+    def element(*i: tirx.Var) -> tirx.Expr:
+        a, b = (t(*i).astype("int32") for t in (left, right))
+        operands = a, short.left, b, short.right, short.offset
+        return tirx.call_pure_extern("int32", "odt_scaled_sum_32", *operands)
+
+    total = te.compute(attrs["shape"], element, name="total")
+    return total, lambda *i: total(*i) >> short.shift
+
+
+def _exact_sum(attrs: Attributes, left: te.Tensor, right: te.Tensor) -> tuple[te.Tensor, Code]:
+    """The sum of `qadd` in int64."""
+
+    def element(*i: tirx.Var) -> tirx.Expr:
+        a = left(*i).astype("int32") - attrs["left_zero_point"]
+        b = right(*i).astype("int32") - attrs["right_zero_point"]
+        operands = a, attrs["left_multiplier"], b, attrs["right_multiplier"]
+        return tirx.call_pure_extern("int64", "odt_scaled_sum", *operands)
+
+    total = te.compute(attrs["shape"], element, name="total")
+
+    def rounded(*i: tirx.Var) -> tirx.Expr:
+        code = tirx.call_pure_extern("int64", "odt_shift_round", total(*i), attrs["shift"])
+        return tirx.call_pure_extern("int32", "odt_saturate_32", code) + attrs["zero_point"]
+
+    return total, rounded
+
+
 @register("qmean", _outputs)
-def _qmean(attrs, data):
+def _qmean(attrs: Attributes, data: te.Tensor) -> Outputs:
     """Mean over the spatial axes of NCHW: sum of (x - input_zero_point), divided while scaling."""
     _, _, height, width = (int(n) for n in data.shape)
     i, j = te.reduce_axis((0, height), "i"), te.reduce_axis((0, width), "j")
 
-    def element(n, c, *_):
+    def element(n: tirx.Var, c: tirx.Var, *_: tirx.Var) -> tirx.Expr:
         tap = data[n, c, i, j].astype("int32") - attrs["input_zero_point"]
         return te.sum(tap, axis=[i, j])
 
     acc = te.compute(attrs["shape"], element, name="acc")
 
-    def rounded(*i):
+    def rounded(*i: tirx.Var) -> tirx.Expr:
         return _requantize(attrs, acc(*i), attrs["multiplier"], attrs["shift"])
 
-    def inside(*i):
+    def inside(*i: tirx.Var) -> list[tirx.Expr]:
         if not attrs["activation"]:
             return []
         return [acc(*i) >= attrs["acc_low"], acc(*i) <= attrs["acc_high"]]

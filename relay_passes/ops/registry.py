@@ -2,25 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partialmethod
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import tvm
-from tvm import relax
+from tvm import relax, te
 from tvm.ir import Op
 from tvm.ir import _ffi_api as _ir_ffi
 from tvm.ir.op import register_op_attr
 from tvm.relax.op.base import register_gradient
 
-from ..graph import op_name
+from ..graph import Values, op_name
 from ..kernels.attributes import COSTLY, MACS
+
+if TYPE_CHECKING:
+    from .groups import Epilogue
+    from .numbering import Pairs
 
 PREFIX = "relax."
 OWN = PREFIX + "odt."
 OPAQUE = 8  # TVM's OpPatternKind: never fused with a reader
 _OVERRIDE = 20  # TVM registers its own rules at level 10
+
+
+Attributes = dict[str, Any]  # of a call: numbers, strings and lists of them
+Outputs: TypeAlias = te.Tensor | tuple[te.Tensor, ...]
+Compute = Callable[..., Outputs]
+Gradient = Callable[[relax.Var, relax.Call, relax.Var, relax.BlockBuilder], list[relax.Expr]]
+Integer = Callable[[Values, relax.Var, "Epilogue"], tuple[relax.Call | None, list[relax.Var]]]
+Trim = Callable[[relax.Expr], relax.Call]
+Trimmed = Callable[[Trim, relax.Call, list[int], int], relax.Call | None]
 
 
 @dataclass(frozen=True)
@@ -45,11 +59,11 @@ class Operator:
     learned : the operand that is a parameter, if one is.
     """
 
-    gradient: Callable | None = None
-    integer: Callable | None = None
-    bounds: Callable | None = None
-    channels: Callable | None = None
-    trimmed: Callable | None = None
+    gradient: Gradient | None = None
+    integer: Integer | None = None
+    bounds: Callable[[relax.Call], tuple[float, float, bool]] | None = None
+    channels: Callable[[relax.Call], Pairs | None] | None = None
+    trimmed: Trimmed | None = None
     macs: Callable[[relax.Call], int] = lambda _: 0
     cheap: bool = True
     elementwise: bool = False
@@ -65,26 +79,28 @@ _UNKNOWN = Operator()
 _OPERATORS: dict[str, Operator] = {}
 
 
-def operator_of(expr) -> Operator:
+def operator_of(expr: relax.Expr | None) -> Operator:
     """The record of the operator that `expr` calls."""
     return _OPERATORS.get(op_name(expr), _UNKNOWN)
 
 
-def without_gradient(expr) -> bool:
+def without_gradient(expr: relax.Expr) -> bool:
     """Whether `expr` calls an operator for which `relax.transform.Gradient` has no rule."""
     if not isinstance(expr, relax.Call):
         return False
     return not isinstance(expr.op, Op) or expr.op.get_attr("FPrimalGradient") is None
 
 
-def describe(name: str, **facts) -> None:
+def describe(name: str, **facts: Any) -> None:
     """Enter the record of TVM's ``relax.<name>``; `facts` are fields of `Operator`."""
     operator = _entered(PREFIX + name, facts)
     if not operator.cheap or "macs" in facts:
         _legalize_annotated(PREFIX + name, operator)
 
 
-def register(name: str, infer, **facts):
+def register(
+    name: str, infer: Callable[[relax.Call], relax.Type], **facts: Any
+) -> Callable[[Compute], Compute]:
     """Register ``relax.odt.<name>`` and its record; decorates its TE function.
 
     Parameters
@@ -102,8 +118,8 @@ def register(name: str, infer, **facts):
     register_op_attr(OWN + name, "TScriptPrinterName", "odt." + name, level=20)
     operator = _entered(OWN + name, facts)
 
-    def decorate(compute):
-        def legalize(builder, call):
+    def decorate(compute: Compute) -> Compute:
+        def legalize(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
             attrs = attributes(call)
             kernel = _kernel_attributes(operator, call)
             return builder.call_te(
@@ -119,7 +135,7 @@ def register(name: str, infer, **facts):
     return decorate
 
 
-def _entered(name: str, facts) -> Operator:
+def _entered(name: str, facts: dict[str, Any]) -> Operator:
     operator = _OPERATORS[name] = Operator(**facts)
     if operator.gradient is not None:
         register_gradient(name, operator.gradient, level=_OVERRIDE)
@@ -135,7 +151,7 @@ def _legalize_annotated(name: str, operator: Operator) -> None:
     """Let TVM's legalization of `name` attach what the record says of the kernel."""
     legalize = Op.get(name).get_attr("FLegalize")
 
-    def annotated(builder, call):
+    def annotated(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
         with _kernels_with(_kernel_attributes(operator, call)):
             return legalize(builder, call)
 
@@ -143,7 +159,7 @@ def _legalize_annotated(name: str, operator: Operator) -> None:
 
 
 @contextmanager
-def _kernels_with(attrs: dict[str, int]):
+def _kernels_with(attrs: dict[str, int]) -> Iterator[None]:
     """While it lasts builders give kernels these attributes; TVM's legalizations have no say."""
     call_te = relax.BlockBuilder.call_te
     relax.BlockBuilder.call_te = partialmethod(call_te, primfunc_attrs=attrs)
@@ -163,23 +179,23 @@ def like_first(expr: relax.Call) -> relax.Type:
     return expr.args[0].ty
 
 
-def call(name: str, *operands, **attrs) -> relax.Call:
+def call(name: str, *operands: relax.Expr, **attrs: Any) -> relax.Call:
     """``relax.odt.<name>(*operands)`` with compile-time attributes."""
     return relax.Call(Op.get(OWN + name), list(operands), tvm.ir.make_node("ir.DictAttrs", **attrs))
 
 
-def attributes(expr: relax.Call) -> dict:
+def attributes(expr: relax.Call) -> Attributes:
     """Attributes of a ``relax.odt.*`` call as plain Python numbers, strings and lists."""
-    return {key: _plain(expr.attrs[key]) for key in expr.attrs.keys()}
+    return {key: _plain(value) for key, value in expr.attrs.items()}
 
 
-def with_attributes(expr: relax.Call, **changed) -> relax.Call:
+def with_attributes(expr: relax.Call, **changed: Any) -> relax.Call:
     """The same ``relax.odt.*`` call with other or further attributes."""
-    attrs = {key: expr.attrs[key] for key in expr.attrs.keys()} | changed
+    attrs = dict(expr.attrs.items()) | changed
     return relax.Call(expr.op, expr.args, tvm.ir.make_node("ir.DictAttrs", **attrs))
 
 
-def _plain(value):
+def _plain(value: Any) -> Any:
     if isinstance(value, (str, int, float, bool)):
         return value
     if hasattr(value, "value"):

@@ -6,9 +6,12 @@ the block's name says what it holds, and is all that the schedule goes by.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 from tvm import te
 
-from ..tir import tirx
+from ..tir import Index, Scalar, tirx
+from .registry import Attributes
 
 COLUMNS = "columns"  # [batch, group, pixel, *tap]: what one output pixel reads, im2col
 PLANE = "plane"  # [batch, channel, row, column]: one channel with its border
@@ -23,7 +26,13 @@ NO_MICROKERNEL = "no_microkernel"  # attribute of a block without stages: why it
 STAGES = (COLUMNS, FILTERS, WIDENED, PLANE, TAPS, GATHERED, PEAK, FACTOR, UNIT)
 
 
-def columns_of(data, zero_point: int, kernel, geometry: dict, out_size):
+def columns_of(
+    data: te.Tensor,
+    zero_point: int,
+    kernel: Sequence[int],
+    geometry: Attributes,
+    out_size: Sequence[int],
+) -> te.Tensor:
     """int16 columns of `data` (int8, NCHW): ``x - zero_point``, 0 outside the image.
 
     kernel : (input channels of a group, height, width); out_size : (height, width) of the output.
@@ -31,7 +40,9 @@ def columns_of(data, zero_point: int, kernel, geometry: dict, out_size):
     batch, channels, _, _ = (int(n) for n in data.shape)
     out_h, out_w = out_size
 
-    def element(n, g, p, c, i, j):
+    def element(
+        n: tirx.Var, g: tirx.Var, p: tirx.Var, c: tirx.Var, i: tirx.Var, j: tirx.Var
+    ) -> Scalar:
         at = n, g * kernel[0] + c, p // out_w, p % out_w
         return centred_tap(data, zero_point, geometry, at, (i, j))
 
@@ -39,12 +50,25 @@ def columns_of(data, zero_point: int, kernel, geometry: dict, out_size):
     return te.compute(shape, element, name=COLUMNS)
 
 
-def centred_tap(data, zero_point: int, geometry: dict, at, tap):
+def centred_tap(
+    data: te.Tensor,
+    zero_point: int,
+    geometry: Attributes,
+    at: Sequence[Index],
+    tap: Sequence[Index],
+) -> Scalar:
     """int16 ``x - zero_point`` at `window_tap`."""
     return window_tap(data, geometry, at, tap, lambda code: _centred(code, zero_point), "int16")
 
 
-def window_tap(data, geometry: dict, at, tap, read=lambda x: x, dtype="float32"):
+def window_tap(
+    data: te.Tensor,
+    geometry: Attributes,
+    at: Sequence[Index],
+    tap: Sequence[Index],
+    read: Callable[[te.TensorSlice], Scalar] = lambda x: x,
+    dtype: str = "float32",
+) -> Scalar:
     """``read(x)`` where tap (i, j) lies for (n, c, h, w) of the output; 0 outside the image."""
     _, _, height, width = (int(n) for n in data.shape)
     (n, c, h, w), (i, j) = at, tap
@@ -55,7 +79,13 @@ def window_tap(data, geometry: dict, at, tap, read=lambda x: x, dtype="float32")
     return _inside(value, geometry["padding"], (row, height), (column, width), dtype)
 
 
-def planes_of(data, zero_point: int, kernel, geometry: dict, out_size):
+def planes_of(
+    data: te.Tensor,
+    zero_point: int,
+    kernel: Sequence[int],
+    geometry: Attributes,
+    out_size: Sequence[int],
+) -> te.Tensor:
     """int16 planes of `data` (int8, NCHW) with their border: ``x - zero_point``, 0 outside.
 
     kernel : (height, width); out_size : (height, width) of the output.
@@ -69,7 +99,7 @@ def planes_of(data, zero_point: int, kernel, geometry: dict, out_size):
         )
     )
 
-    def element(n, c, r, s):
+    def element(n: tirx.Var, c: tirx.Var, r: tirx.Var, s: tirx.Var) -> Scalar:
         row, column = r - top, s - left
         tap = _centred(data[n, c, row, column], zero_point)
         return _inside(tap, geometry["padding"], (row, height), (column, width), "int16")
@@ -77,7 +107,7 @@ def planes_of(data, zero_point: int, kernel, geometry: dict, out_size):
     return te.compute([batch, channels, rows, columns], element, name=PLANE)
 
 
-def taps_of(weight):
+def taps_of(weight: te.Tensor) -> te.Tensor:
     """int16 filters of `weight` (int8, one input channel a group)."""
     outputs, _, height, width = (int(n) for n in weight.shape)
     return te.compute(
@@ -85,11 +115,17 @@ def taps_of(weight):
     )
 
 
-def _centred(code, zero_point: int):
+def _centred(code: Scalar, zero_point: int) -> tirx.Expr:
     return (code.astype("int32") - zero_point).astype("int16")
 
 
-def _inside(value, padding, row, column, dtype):
+def _inside(
+    value: Scalar,
+    padding: Sequence[int],
+    row: tuple[tirx.Expr, int],
+    column: tuple[tirx.Expr, int],
+    dtype: str,
+) -> Scalar:
     if not any(padding):
         return value
     conditions = [test for at, extent in (row, column) for test in (at >= 0, at < extent)]

@@ -34,7 +34,13 @@ class SumIn32Bits:
 
 
 @lru_cache
-def sum_in_32_bits(left, right, shift, zero_points, bounds=None) -> SumIn32Bits | None:
+def sum_in_32_bits(
+    left: int,
+    right: int,
+    shift: int,
+    zero_points: tuple[int, int, int],
+    bounds: tuple[int, int] | None = None,
+) -> SumIn32Bits | None:
     """A form of ``round(((a - za) * left + (b - zb) * right) / 2**shift) + zero_point``.
 
     Rounded half to even, and equal where the code lies in int8; beyond, beyond on the same side.
@@ -73,20 +79,23 @@ def sum_in_32_bits(left, right, shift, zero_points, bounds=None) -> SumIn32Bits 
     return None
 
 
-def _half_to_even(total, shift):
+def _half_to_even(total: np.ndarray, shift: int) -> np.ndarray:
     biased = total + (1 << (shift - 1))
     rounded = biased >> shift
     return np.where(biased & ((1 << shift) - 1), rounded, rounded & ~1)
 
 
-def _offsets(base, codes, bits):
+def _offsets(base: np.ndarray, codes: np.ndarray, bits: int) -> tuple[np.ndarray, np.ndarray]:
     """Least and greatest offset that gives all `codes`; the least is larger where none does."""
     least = np.where(codes >= INT8_MIN, (codes << bits) - base, -(2**31))
     greatest = np.where(codes <= INT8_MAX, ((codes + 1) << bits) - 1 - base, 2**31)
-    return least.max(-1, initial=-(2**31)), greatest.min(-1, initial=2**31)
+    first, last = least.max(-1, initial=-(2**31)), greatest.min(-1, initial=2**31)
+    return np.asarray(first), np.asarray(last)
 
 
-def _limits(sums, total, bounds):
+def _limits(
+    sums: np.ndarray, total: np.ndarray, bounds: tuple[int, int] | None
+) -> tuple[int, int] | tuple[()] | None:
     """Ends of the `sums` whose `total` lies in `bounds`, None if others lie between them."""
     if bounds is None:
         return ()

@@ -7,19 +7,32 @@ stochastically, without bias, and saturate.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from tvm import relax, te
 
 from ..graph import shape_of
 from ..tir import tirx
-from .registry import call, like_first, register
+from .registry import Attributes, call, like_first, register
 
 
-def sgd_update(parameter, direction, learning_rate) -> relax.Call:
+def sgd_update(
+    parameter: relax.Expr, direction: relax.Expr, learning_rate: relax.Expr
+) -> relax.Call:
     """float32: ``parameter - learning_rate * direction``; `learning_rate` is a 0-d tensor."""
     return call("sgd_update", parameter, direction, learning_rate)
 
 
-def sgd_update_codes(codes, direction, learning_rate, seed, inverse_scale, *, limit, salt):
+def sgd_update_codes(
+    codes: relax.Expr,
+    direction: relax.Expr,
+    learning_rate: relax.Expr,
+    seed: relax.Expr,
+    inverse_scale: relax.Expr,
+    *,
+    limit: int,
+    salt: int,
+) -> relax.Call:
     """Codes of the updated parameter.
 
     `inverse_scale` is a vector along axis 0 (1 / s, 0 where s is 0). `seed` is a 0-d uint32
@@ -31,36 +44,45 @@ def sgd_update_codes(codes, direction, learning_rate, seed, inverse_scale, *, li
     return call("sgd_update_codes", *operands, limit=limit, salt=salt)
 
 
-def real_value(codes, scale) -> relax.Call:
+def real_value(codes: relax.Expr, scale: relax.Expr) -> relax.Call:
     """float32: each of `codes` times `scale`, a vector along axis 0."""
     return call("real_value", codes, scale)
 
 
 @register("sgd_update", like_first)
-def _update(_attrs, parameter, direction, learning_rate):
+def _update(
+    _attrs: Attributes, parameter: te.Tensor, direction: te.Tensor, learning_rate: te.Tensor
+) -> te.Tensor:
     return te.compute(
         parameter.shape, lambda *i: parameter(*i) - learning_rate() * direction(*i), name="updated"
     )
 
 
 @register("real_value", lambda expr: relax.TensorType(shape_of(expr.args[0]), "float32"))
-def _real_value(_attrs, codes, scale):
+def _real_value(_attrs: Attributes, codes: te.Tensor, scale: te.Tensor) -> te.Tensor:
     return te.compute(
         codes.shape, lambda *i: codes(*i).astype("float32") * scale[i[0]], name="value"
     )
 
 
 @register("sgd_update_codes", like_first)
-def _update_codes(attrs, codes, direction, learning_rate, seed, inverse_scale):
+def _update_codes(
+    attrs: Attributes,
+    codes: te.Tensor,
+    direction: te.Tensor,
+    learning_rate: te.Tensor,
+    seed: te.Tensor,
+    inverse_scale: te.Tensor,
+) -> te.Tensor:
     shape = [int(n) for n in codes.shape]
 
-    def flat(index):
+    def flat(index: Sequence[tirx.Var]) -> tirx.Expr:
         position = index[0]
         for axis, extent in zip(index[1:], shape[1:], strict=True):
             position = position * extent + axis
         return position
 
-    def element(*i):
+    def element(*i: tirx.Var) -> tirx.Expr:
         step = direction(*i) * (learning_rate() * inverse_scale[i[0]])
         new_code = tirx.call_pure_extern(
             "int32",

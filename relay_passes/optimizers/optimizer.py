@@ -48,8 +48,9 @@ def hyperparameter(default: float, help: str, **bounds: Any) -> Any:
     return field(default=default, metadata={"help": help, **bounds})
 
 
-def _described(entry: Field) -> HyperParameter:
-    return HyperParameter(entry.name, entry.default, **entry.metadata)
+def _described(entry: Field[Any]) -> HyperParameter:
+    default: Any = entry.default
+    return HyperParameter(entry.name, default, **entry.metadata)
 
 
 @dataclass(frozen=True)

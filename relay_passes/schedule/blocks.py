@@ -2,34 +2,34 @@
 
 from __future__ import annotations
 
-from ..tir import get_sblockrealize
+from ..tir import LoopRV, SBlockRV, Schedule, get_sblockrealize, s_tir, tirx
 
 _SPATIAL = 0  # iter_type of an axis that is not summed over
 
 
-def names_in(schedule, loop=None) -> list[str]:
+def names_in(schedule: Schedule, loop: LoopRV | None = None) -> list[str]:
     """Of the blocks in a loop, or of all, in the order of the program."""
     scope = loop or schedule.get_sblock("root")
     return [schedule.get(block).name_hint for block in schedule.get_child_blocks(scope)]
 
 
-def outputs_of(schedule) -> set[str]:
+def outputs_of(schedule: Schedule) -> set[str]:
     """The names of the blocks that compute results."""
     blocks = schedule.get_output_blocks(schedule.get_sblock("root"))
     return {schedule.get(block).name_hint for block in blocks}
 
 
-def spatial_axes(block) -> list:
+def spatial_axes(block: s_tir.SBlock) -> list[tirx.IterVar]:
     """Those that are not summed over; the others come behind them."""
     return [axis for axis in block.iter_vars if int(axis.iter_type) == _SPATIAL]
 
 
-def is_spatial(block) -> bool:
+def is_spatial(block: s_tir.SBlock) -> bool:
     """Whether it sums nothing."""
     return len(spatial_axes(block)) == len(block.iter_vars)
 
 
-def axis_values(schedule, block) -> dict:
+def axis_values(schedule: Schedule, block: SBlockRV) -> dict[tirx.Var, tirx.Expr]:
     """What each axis of a block in its loops stands for."""
     realize = get_sblockrealize(schedule, block)
     axes = zip(realize.block.iter_vars, realize.iter_values, strict=True)

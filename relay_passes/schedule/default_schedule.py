@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
 
 import tvm
 from tvm import sym
@@ -10,11 +11,13 @@ from tvm import sym
 from ..memory.in_place import PLAIN_LOOPS
 from ..microkernels.choose import annotate_results, annotate_staged, annotate_sum
 from ..ops.staging import COLUMNS, PLANE, STAGES, WIDENED
-from ..tir import Schedule, ScheduleError, tirx
+from ..tir import LoopRV, SBlockRV, Schedule, ScheduleError, s_tir, tirx
+from ..tvm_pass import Pass
 from .blocks import is_spatial, names_in, outputs_of, spatial_axes
 from .loop_cuts import asks_likely
 from .lower_to_loops import HINTED
 from .tiled import (
+    Choose,
     NotEnoughScratch,
     ample_bytes,
     by_default,
@@ -23,11 +26,12 @@ from .tiled import (
     schedule_planes,
 )
 
+Chooser = Callable[[tirx.PrimFunc, int | None], Choose]
 _TILED = {COLUMNS: schedule_columns, PLANE: schedule_planes}
 
 
 @tvm.transform.module_pass(opt_level=0, name="DefaultSchedule")
-class DefaultSchedule:
+class DefaultSchedule(Pass):
     """Schedule every PrimFunc of the module that is not scheduled yet.
 
     * Elementwise blocks are inlined into what reads them; a value with several readers is computed
@@ -66,11 +70,15 @@ class DefaultSchedule:
             with T.sblock("y"): y[o, h, w] = T.max(acc[o, h, w], 0)
     """
 
-    def __init__(self, chooser=None, scratch: Mapping[str, int] | None = None):
+    def __init__(
+        self, chooser: Chooser | None = None, scratch: Mapping[str, int] | None = None
+    ) -> None:
         self.chooser = chooser or (lambda _function, _limit: by_default)
         self.scratch = dict(scratch or {})
 
-    def transform_module(self, module: tvm.IRModule, _context) -> tvm.IRModule:
+    def transform_module(
+        self, module: tvm.IRModule, _context: tvm.transform.PassContext
+    ) -> tvm.IRModule:
         functions = {
             gvar: self._scheduled(gvar.name_hint, function) if _unscheduled(function) else function
             for gvar, function in module.functions_items()
@@ -84,11 +92,11 @@ class DefaultSchedule:
         return schedule.mod["main"].with_attrs({"tirx.is_scheduled": 1, **attributes})
 
 
-def _unscheduled(function) -> bool:
+def _unscheduled(function: tvm.ir.BaseFunc) -> bool:
     return isinstance(function, tirx.PrimFunc) and not function.attrs.get("tirx.is_scheduled", 0)
 
 
-def apply_schedule(schedule: Schedule, choose, limit: int | None = None) -> dict:
+def apply_schedule(schedule: Schedule, choose: Choose, limit: int | None = None) -> dict[str, Any]:
     """Schedule the kernel in `schedule`; `choose` takes the decisions (see `schedule_tiles`).
 
     limit : the most bytes of scratch, if there are not enough.
@@ -104,7 +112,13 @@ def apply_schedule(schedule: Schedule, choose, limit: int | None = None) -> dict
     return hints if reason is None else {**hints, PLAIN_LOOPS: reason}
 
 
-def _schedule_tiled(schedule, names, schedule_tiles, choose, limit: int | None) -> str | None:
+def _schedule_tiled(
+    schedule: Schedule,
+    names: list[str],
+    schedule_tiles: Callable[[Schedule, Choose, float], str | None],
+    choose: Choose,
+    limit: int | None,
+) -> str | None:
     """Tile by tile, or where scratch is short element by element; why it ends as plain loops."""
     _inline_elementwise(schedule, names)
     ample = ample_bytes(schedule)
@@ -115,7 +129,7 @@ def _schedule_tiled(schedule, names, schedule_tiles, choose, limit: int | None) 
         return str(error)
 
 
-def _schedule_elementwise(schedule, names) -> str | None:
+def _schedule_elementwise(schedule: Schedule, names: list[str]) -> str | None:
     """Without tiles; why it ends as plain loops, if it sums products."""
     reason, outputs = None, outputs_of(schedule)
     blocks = {name: schedule.get(schedule.get_sblock(name)) for name in names}
@@ -125,13 +139,13 @@ def _schedule_elementwise(schedule, names) -> str | None:
     staged = {name for name in inner - shared if _is_masked(schedule, name, reductions)}
     for name in names:
         if name in inner - shared - staged:
-            _try(lambda name=name: schedule.compute_inline(schedule.get_sblock(name)))
+            _try(schedule.compute_inline, schedule.get_sblock(name))
     for name in names:
         if name in staged:
             _stage(schedule, name)
         if name in reductions & outputs:
             # in a local: the compiler cannot keep memory in a register
-            _try(lambda name=name: schedule.cache_write(schedule.get_sblock(name), 0, "local"))
+            _try(schedule.cache_write, schedule.get_sblock(name), 0, "local")
         if name in reductions | shared:
             _fuse_epilogue(schedule, name)
         if name in reductions:
@@ -146,7 +160,7 @@ def _schedule_elementwise(schedule, names) -> str | None:
     return reason
 
 
-def _inline_elementwise(schedule, names) -> None:
+def _inline_elementwise(schedule: Schedule, names: list[str]) -> None:
     """Every stage that is read once and is neither staged nor a result."""
     outputs = outputs_of(schedule)
     for name in names:
@@ -159,11 +173,11 @@ def _inline_elementwise(schedule, names) -> None:
             schedule.compute_inline(schedule.get_sblock(name))
 
 
-def _consumers(schedule, name: str) -> list:
+def _consumers(schedule: Schedule, name: str) -> list[SBlockRV]:
     return schedule.get_consumers(schedule.get_sblock(name))
 
 
-def _fuse_epilogue(schedule, name: str):
+def _fuse_epilogue(schedule: Schedule, name: str) -> None:
     """Move the consumers with the reduction's own iteration space under its spatial loops."""
     block = schedule.get_sblock(name)
     spatial, loops = spatial_axes(schedule.get(block)), schedule.get_loops(block)
@@ -176,10 +190,10 @@ def _fuse_epilogue(schedule, name: str):
     for consumer in _consumers(schedule, name):
         same = [int(axis.dom.extent) for axis in schedule.get(consumer).iter_vars] == extents
         if same and is_spatial(schedule.get(consumer)):
-            _try(lambda consumer=consumer: schedule.reverse_compute_at(consumer, innermost))
+            _try(schedule.reverse_compute_at, consumer, innermost)
 
 
-def _is_masked(schedule, name: str, reductions) -> bool:
+def _is_masked(schedule: Schedule, name: str, reductions: Collection[str]) -> bool:
     """Whether a block applies a gradient mask to what one reduction reads again and again."""
     (consumer,) = _consumers(schedule, name)
     block = schedule.get(schedule.get_sblock(name))
@@ -187,7 +201,7 @@ def _is_masked(schedule, name: str, reductions) -> bool:
     return reads_bits and schedule.get(consumer).name_hint in reductions
 
 
-def _stage(schedule, name: str):
+def _stage(schedule: Schedule, name: str) -> None:
     """Compute a reduction's operand a part at a time, each element once.
 
     The loops that choose the part go outside: the pixel for a 1x1 convolution, the channel for a
@@ -198,13 +212,15 @@ def _stage(schedule, name: str):
     outer, inner = _part_loops(schedule, schedule.get(producer).writes[0].source, reduction)
     if any(int(schedule.get(loop).extent) > 1 for loop in inner) and outer:
         schedule.reorder(*outer, *inner)
-        if _try(lambda: schedule.compute_at(producer, outer[-1])):
+        if _try(schedule.compute_at, producer, outer[-1]):
             annotate_staged(schedule, producer)
             return
-    _try(lambda: schedule.compute_inline(producer))
+    _try(schedule.compute_inline, producer)
 
 
-def _part_loops(schedule, operand, reduction) -> tuple[list, list]:
+def _part_loops(
+    schedule: Schedule, operand: tirx.Var, reduction: SBlockRV
+) -> tuple[list[LoopRV], list[LoopRV]]:
     """The spatial loops of `reduction` that choose a part of `operand`, and the others."""
     block = schedule.get(reduction)
     (read,) = (r for r in block.reads if r.source.same_as(operand))
@@ -218,7 +234,7 @@ def _part_loops(schedule, operand, reduction) -> tuple[list, list]:
     return outer, [loop for var, loop in spatial if var not in used]
 
 
-def _buffer_plane(schedule, name: str):
+def _buffer_plane(schedule: Schedule, name: str) -> None:
     """Copy the channel that a windowed, channel-wise reduction is about to read.
 
     Depthwise convolutions and pools then read scratch of one plane, and their result may take the
@@ -234,11 +250,11 @@ def _buffer_plane(schedule, name: str):
         return  # computed plane by plane already
     channel = schedule.get_loops(block)[1]
     plane = schedule.cache_read(block, operand, "global")
-    if not _try(lambda: schedule.compute_at(plane, channel)):
+    if not _try(schedule.compute_at, plane, channel):
         schedule.compute_inline(plane)  # as it was
 
 
-def _channelwise_operand(block) -> int | None:
+def _channelwise_operand(block: s_tir.SBlock) -> int | None:
     """Of what is read, whose channel is the block's own, NCHW; None unless a window is read."""
     spatial = [axis.var for axis in spatial_axes(block)]
     windows = [int(axis.dom.extent) for axis in block.iter_vars[len(spatial) :]]
@@ -258,7 +274,7 @@ def _channelwise_operand(block) -> int | None:
     return None
 
 
-def _analyzer(block) -> sym.Analyzer:
+def _analyzer(block: s_tir.SBlock) -> sym.Analyzer:
     """One that knows the extents of the block's axes."""
     analyzer = sym.Analyzer()
     for axis in block.iter_vars:
@@ -266,10 +282,10 @@ def _analyzer(block) -> sym.Analyzer:
     return analyzer
 
 
-def _try(primitive) -> bool:
+def _try(primitive: Callable[..., object], *operands: object) -> bool:
     """Apply a primitive where the schedule's own legality check allows it; whether it did."""
     try:
-        primitive()
+        primitive(*operands)
     except ScheduleError:
         return False
     return True

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import tvm
+
 from ..microkernels.form import likely_in
-from ..tir import tirx
+from ..tir import LoopRV, SBlockRV, Schedule, s_tir, tirx
 from .blocks import axis_values
 
 
-def cut_where_likely(schedule, loop, block) -> None:
+def cut_where_likely(schedule: Schedule, loop: LoopRV, block: SBlockRV) -> None:
     """Let `LowerToLoops` make several loops of this one, so that no ``likely`` is asked in it.
 
     Only where it is the outermost of the loops that decide: where one inside it were cut as well,
@@ -24,11 +26,11 @@ def cut_where_likely(schedule, loop, block) -> None:
             return
 
 
-def asks_likely(block) -> bool:
+def asks_likely(block: s_tir.SBlock) -> bool:
     """Whether what a block computes depends on conditions that cut loops."""
     return bool(_likely_conditions(block))
 
 
-def _likely_conditions(block) -> list:
+def _likely_conditions(block: s_tir.SBlock) -> list[tvm.ir.Call]:
     statements = getattr(block.body, "seq", [block.body])
     return [condition for each in statements for condition in likely_in(each.value)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tvm
 
 from ..tir import s_tir, tirx
+from ..tvm_pass import Pass
 
 HINTED = "odt.partition_hints"  # attribute of a kernel whose schedule says which loops to cut
 _LOOPS = tvm.ir.transform.Sequential(
@@ -31,7 +32,7 @@ _LOOPS = tvm.ir.transform.Sequential(
 
 
 @tirx.transform.prim_func_pass(opt_level=0, name="LowerToLoops")
-class LowerToLoops:
+class LowerToLoops(Pass):
     """Lower every scheduled PrimFunc by TVM's own passes; Relax functions stay as they are.
 
     Examples
@@ -47,7 +48,12 @@ class LowerToLoops:
             y_1[i] = x_1[i] * T.float32(2)
     """
 
-    def transform_function(self, function: tirx.PrimFunc, _module, _context) -> tirx.PrimFunc:
+    def transform_function(
+        self,
+        function: tirx.PrimFunc,
+        _module: tvm.IRModule,
+        _context: tvm.transform.PassContext,
+    ) -> tirx.PrimFunc:
         # A loop whose condition is marked `likely` becomes one loop for each outcome (see
         # ops.channels): any such loop, or in a kernel that says which ones (`schedule_tiles`) no
         # other.

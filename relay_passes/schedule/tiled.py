@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Callable
 
 from ..graph import tensor_bytes
 from ..memory.in_place import STACK_SCRATCH_BYTES, allocated_bytes
@@ -31,7 +32,7 @@ from ..ops.staging import (
     UNIT,
     WIDENED,
 )
-from ..tir import tirx
+from ..tir import LoopRV, SBlockRV, Schedule, tirx
 from .blocks import names_in, spatial_axes
 from .loop_cuts import cut_where_likely
 from .tile_sizes import Tile, Tiling, tile_sizes
@@ -47,17 +48,20 @@ MAX_OUTPUTS = 16
 SCRATCH_BYTES, SCRATCH_PART = 1024, 2
 
 
+Choose = Callable[[Schedule, str, list[int], int], int]  # what decides, see above
+
+
 class NotEnoughScratch(Exception):
-    def __init__(self, wanted: int, limit: float):
+    def __init__(self, wanted: int, limit: float) -> None:
         super().__init__(f"not enough scratch: {wanted:,} bytes wanted, {limit:,} allowed")
 
 
-def by_default(_schedule, _name: str, _candidates: list[int], default: int) -> int:
+def by_default(_schedule: Schedule, _name: str, _candidates: list[int], default: int) -> int:
     """The choice of a schedule that is not tuned."""
     return default
 
 
-def schedule_columns(schedule, choose, limit: float) -> str | None:
+def schedule_columns(schedule: Schedule, choose: Choose, limit: float) -> str | None:
     """A convolution whose every output reads every input channel of its group, or its gradient.
 
     for each tile of columns: stage them; for each tile of outputs: stage their filters where those
@@ -105,7 +109,14 @@ def schedule_columns(schedule, choose, limit: float) -> str | None:
     return annotate_tiles(schedule, [driver, *others])
 
 
-def _best_tile(schedule, choose, limit: float, channel, pixels, of_columns: bool):
+def _best_tile(
+    schedule: Schedule,
+    choose: Choose,
+    limit: float,
+    channel: LoopRV,
+    pixels: list[LoopRV],
+    of_columns: bool,
+) -> tuple[Tile, dict[str, list[int]]]:
     """The tile that takes the fewest instructions, and the sizes that there are."""
     names, channels = names_in(schedule), int(schedule.get(channel).extent)
     if of_columns:
@@ -134,12 +145,12 @@ def _best_tile(schedule, choose, limit: float, channel, pixels, of_columns: bool
     return best or min(tiles, key=tiling.scratch_bytes), sizes
 
 
-def _stage_blocks(schedule, loop) -> None:
+def _stage_blocks(schedule: Schedule, loop: LoopRV) -> None:
     for stage in _BLOCKS:
         _stage(schedule, stage, loop)
 
 
-def _stage_weights(schedule, loop, first: int) -> None:
+def _stage_weights(schedule: Schedule, loop: LoopRV, first: int) -> None:
     """first : of the loops around them that may be cut."""
     for weights in (FILTERS, WIDENED, *_merged(schedule)):
         if weights in names_in(schedule):
@@ -149,7 +160,9 @@ def _stage_weights(schedule, loop, first: int) -> None:
                 cut_where_likely(schedule, each, block)
 
 
-def _accumulate_in_parts(schedule, accumulator, rows, outputs: int, parts: int):
+def _accumulate_in_parts(
+    schedule: Schedule, accumulator: SBlockRV, rows: LoopRV, outputs: int, parts: int
+) -> tuple[LoopRV, LoopRV]:
     """For each part of the depth, for each tile of `outputs`: accumulate; the two loops."""
     schedule.compute_at(accumulator, rows, preserve_unit_loops=True)
     spatial = len(spatial_axes(schedule.get(accumulator)))
@@ -162,7 +175,7 @@ def _accumulate_in_parts(schedule, accumulator, rows, outputs: int, parts: int):
     return part, tile
 
 
-def _parts(schedule, depth: int) -> list[int]:
+def _parts(schedule: Schedule, depth: int) -> list[int]:
     """In how many equal parts the depth may be staged: each whole groups for the microkernels."""
     if GATHERED in names_in(schedule) and not _is_copy(schedule, GATHERED):
         return [1]  # which is all there at once
@@ -172,7 +185,9 @@ def _parts(schedule, depth: int) -> list[int]:
     return [n for n in parts if n == 1 or (depth // n >= MIN_PART and depth // n % 4 == 0)]
 
 
-def _tiling(schedule, rows: int, outputs: int, of_columns: bool, without="") -> Tiling:
+def _tiling(
+    schedule: Schedule, rows: int, outputs: int, of_columns: bool, without: str = ""
+) -> Tiling:
     """What is staged of the convolution in `schedule`.
 
     of_columns : blocks are of columns, if there are any; otherwise of filters.
@@ -197,7 +212,7 @@ def _tiling(schedule, rows: int, outputs: int, of_columns: bool, without="") -> 
     )
 
 
-def schedule_planes(schedule, choose, limit: float) -> str | None:
+def schedule_planes(schedule: Schedule, choose: Choose, limit: float) -> str | None:
     """A depthwise convolution, or its gradient.
 
     for each channel: stage its plane and its filter; for each tile of pixels: accumulate, finish.
@@ -228,7 +243,7 @@ def schedule_planes(schedule, choose, limit: float) -> str | None:
     return annotate_tiles(schedule, [driver, *others])
 
 
-def _plane_bytes(schedule) -> int:
+def _plane_bytes(schedule: Schedule) -> int:
     """Scratch of what is staged of a channel."""
     total = 0
     for stage in {PLANE, TAPS, GATHERED}.intersection(names_in(schedule)):
@@ -241,7 +256,7 @@ def _plane_bytes(schedule) -> int:
     return total
 
 
-def schedule_elements(schedule, buffer_plane) -> None:
+def schedule_elements(schedule: Schedule, buffer_plane: Callable[[Schedule, str], None]) -> None:
     """The same kernels element by element, with next to no scratch, where memory is the limit.
 
     buffer_plane : copies the channel that a depthwise convolution is about to read, so that its
@@ -262,7 +277,7 @@ def schedule_elements(schedule, buffer_plane) -> None:
     _separate_init(schedule, accumulator, outer=len(loops))
 
 
-def _stage(schedule, name: str, loop) -> None:
+def _stage(schedule: Schedule, name: str, loop: LoopRV) -> None:
     """Compute the stage in `loop`; not at all where it only copies an operand."""
     if name not in names_in(schedule):
         return
@@ -273,7 +288,7 @@ def _stage(schedule, name: str, loop) -> None:
     schedule.compute_at(block, loop, preserve_unit_loops=name in (COLUMNS, GATHERED, PEAK))
 
 
-def ample_bytes(schedule) -> int:
+def ample_bytes(schedule: Schedule) -> int:
     """The most scratch that a kernel should ask for: a part of what it reads and writes anyway.
 
     Where memory is tight the kernel's own buffers are small too.
@@ -283,19 +298,19 @@ def ample_bytes(schedule) -> int:
     return max(SCRATCH_BYTES, sum(sizes) // SCRATCH_PART)
 
 
-def _dtype(schedule, name: str) -> str:
+def _dtype(schedule: Schedule, name: str) -> str:
     """Of what the block writes."""
     return str(schedule.get(schedule.get_sblock(name)).writes[0].source.ty.dtype)
 
 
-def _merged(schedule) -> list[str]:
+def _merged(schedule: Schedule) -> list[str]:
     """Weights that are put together from parts, stages of no other kind."""
     readers = [name for name in (WIDENED, "acc") if name in names_in(schedule)]
     found = [b for name in readers for b in schedule.get_producers(schedule.get_sblock(name))]
     return [n for n in (schedule.get(block).name_hint for block in found) if n not in STAGES]
 
 
-def _is_copy(schedule, stage: str) -> bool:
+def _is_copy(schedule: Schedule, stage: str) -> bool:
     """Whether the columns are what an operand holds, its rows in the order of the columns."""
     block = schedule.get(schedule.get_sblock(stage))
     value, row = block.body.value, block.iter_vars[-1].var
@@ -304,12 +319,12 @@ def _is_copy(schedule, stage: str) -> bool:
     return any(row.same_as(used) for used in tirx.analysis.undefined_vars(value.indices[-1]))
 
 
-def _shape(schedule, name: str) -> list[int]:
+def _shape(schedule: Schedule, name: str) -> list[int]:
     """Of what the block writes."""
     return [int(n) for n in schedule.get(schedule.get_sblock(name)).writes[0].source.ty.shape]
 
 
-def _unroll_window(schedule, choose) -> None:
+def _unroll_window(schedule: Schedule, choose: Choose) -> None:
     """So that which taps lie outside the image is mostly known while compiling.
 
     Of the taps of a column nothing is unrolled, or those of a channel, or those of all channels.
@@ -331,7 +346,7 @@ def _unroll_window(schedule, choose) -> None:
             schedule.unroll(loop)
 
 
-def _readers(schedule, block) -> list:
+def _readers(schedule: Schedule, block: SBlockRV) -> list[SBlockRV]:
     """Every block that depends on `block`, in the order of the program."""
     behind = [schedule.get(block).name_hint]
     for name in names_in(schedule):
@@ -341,7 +356,15 @@ def _readers(schedule, block) -> list:
     return [schedule.get_sblock(name) for name in behind[1:]]
 
 
-def _split(schedule, loops, name: str, wanted: int, most: int, choose, pairs=False):
+def _split(
+    schedule: Schedule,
+    loops: list[LoopRV],
+    name: str,
+    wanted: int,
+    most: int,
+    choose: Choose,
+    pairs: bool = False,
+) -> list[LoopRV]:
     """The loops as one, split in two; the size of the inner is near to `wanted`, or chosen.
 
     pairs : tiles start at pairs of elements, as microkernels load them.
@@ -356,7 +379,7 @@ def _split(schedule, loops, name: str, wanted: int, most: int, choose, pairs=Fal
     return schedule.split(schedule.fuse(*loops), [None, factor])
 
 
-def _separate_init(schedule, accumulator, outer: int) -> None:
+def _separate_init(schedule: Schedule, accumulator: SBlockRV, outer: int) -> None:
     """Zero a whole tile first: the accumulation is then one loop nest, which a microkernel takes.
 
     Its loops over taps may be cut where the weights of some channels lie elsewhere.
@@ -367,7 +390,7 @@ def _separate_init(schedule, accumulator, outer: int) -> None:
         cut_where_likely(schedule, loop, accumulator)
 
 
-def _separate_peak(schedule) -> None:
+def _separate_peak(schedule: Schedule) -> None:
     """Let the peaks of a tile start at 0 in a nest of its own, as `_separate_init`."""
     if PEAK in names_in(schedule):
         peak = schedule.get_sblock(PEAK)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import Field, fields
-from typing import Any
+from typing import Any, TypeAlias
 
 import click
 
 from relay_passes.optimizers import HYPERPARAMETERS, HyperParameter
 from tvm_ondevice_train.options import Options
 
+Command: TypeAlias = Callable[..., Any]
+Decorator: TypeAlias = Callable[[Command], Command]
 PROGRAM = "ondevice-train"
 _UNITS = {"": 1, "k": 1024, "m": 1024**2}
 
@@ -21,11 +23,11 @@ class Size(click.ParamType):
 
     name = "size"
 
-    def convert(self, value, param, ctx) -> int:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         if isinstance(value, int):
             return value
         found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([km]?)(?:i?b)?\s*", value, re.I | re.A)
-        size_bytes = float(found[1]) * _UNITS[found[2].lower()] if found else 0
+        size_bytes = float(found[1]) * _UNITS[found[2].lower()] if found else 0.0
         if not (size_bytes >= 1 and size_bytes.is_integer()):
             self.fail(f"{value!r} is not a size in bytes, such as 256KB, 1MB or 262144", param, ctx)
         return int(size_bytes)
@@ -34,10 +36,12 @@ class Size(click.ParamType):
 class Checked(click.ParamType):
     """Text as `parse` reads it, if `check` finds nothing wrong with the value."""
 
-    def __init__(self, name: str, parse: Callable[[str], Any], check: Callable[[Any], str | None]):
+    def __init__(
+        self, name: str, parse: Callable[[str], Any], check: Callable[[Any], str | None]
+    ) -> None:
         self.name, self.parse, self.check = name, parse, check
 
-    def convert(self, value, param, ctx) -> Any:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         try:
             parsed = self.parse(value)
         except ValueError:
@@ -56,7 +60,7 @@ port_option = click.option(
 )
 
 
-def compile_options(only_tune: bool = False):
+def compile_options(only_tune: bool = False) -> Decorator:
     """Flags for the fields of `Options`; with `only_tune` for those that `tune` needs, too.
 
     The command gets them all by the names of the fields, and hyper-parameters by theirs.
@@ -66,7 +70,7 @@ def compile_options(only_tune: bool = False):
     place = 1 + next(i for i, e in enumerate(chosen) if e.name == "optimizer")
     flags[place:place] = [hyperparameter_flag(one) for one in HYPERPARAMETERS.values()]
 
-    def decorate(command):
+    def decorate(command: Command) -> Command:
         for flag in reversed(flags):
             command = flag(command)
         return command
@@ -74,7 +78,7 @@ def compile_options(only_tune: bool = False):
     return decorate
 
 
-def _flag(entry: Field):
+def _flag(entry: Field[Any]) -> Decorator:
     facts, default = entry.metadata, entry.default
     names = [facts["flag"], entry.name] if "/" not in facts["flag"] else [facts["flag"]]
     kind: Any = None
@@ -94,7 +98,7 @@ def _flag(entry: Field):
     )
 
 
-def hyperparameter_flag(one: HyperParameter, default: str | None = None):
+def hyperparameter_flag(one: HyperParameter, default: str | None = None) -> Decorator:
     """``--momentum F``, say; `default` says what holds without it."""
 
     def check(value: float) -> str | None:
@@ -115,7 +119,7 @@ def hyperparameter_flag(one: HyperParameter, default: str | None = None):
     )
 
 
-def hyperparameters(command):
+def hyperparameters(command: Command) -> Command:
     """A flag for each hyper-parameter of any optimizer, where a project has its own."""
     for one in reversed(HYPERPARAMETERS.values()):
         command = hyperparameter_flag(one, default="that of the project")(command)

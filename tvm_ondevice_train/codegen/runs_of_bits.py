@@ -9,7 +9,7 @@ from relay_passes.tir import tirx
 _COUNTS = (2, 4, 8, 16, 32)  # of odt_bits_write
 
 
-def runs_of_bits(loop: tirx.For) -> list[tuple[tirx.BufferStore, tirx.PrimExpr]]:
+def runs_of_bits(loop: tirx.For) -> list[tuple[tirx.BufferStore, tirx.Expr]]:
     """The boolean stores of each iteration, and where the first iteration stores.
 
     Iteration i stores at that index plus i, and the index is a multiple of the extent.

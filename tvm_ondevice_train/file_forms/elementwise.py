@@ -2,31 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from tvm import relax
 
-from relay_passes.graph import constant, dtype_of, op_name, shape_of
+from relay_passes.graph import constant, dtype_of, is_call_of, op_name, shape_of
 
 from ..errors import OdtError
-from ..frontend.canonicalize import Canonicalizer, Value
+from ..frontend.canonicalize import Canonicalizer, Source, Value
 from ..frontend.quantized_values import Parameter
-from .form import Pattern, aligned, node, on_reals, reads
+from .form import Pattern, Write, aligned, node, on_reals, reads
 from .linear import match_biased_convolution
+
+if TYPE_CHECKING:
+    from ..export.onnx_writer import Writer
 
 _LARGEST = float(np.finfo(np.float32).max)
 
 
-def _write_clip(w, var, call):
+def _write_clip(w: Writer, var: relax.Var, call: relax.Call) -> str:
     data, *bounds = call.args
     bounds = [w.constant(np.float32(float(b.value)), "bound") for b in bounds]
     return w.node("Clip", [w.operand(data), *bounds], var)
 
 
 @reads("clip", write=_write_clip)
-def clip(c: Canonicalizer, call):
-    data = c.read(call.args[0])
+def clip(c: Canonicalizer, call: relax.Call) -> Value:
+    data = c.read_data(call.args[0])
     # PyTorch writes a bound that is not there as infinity
     low, high = (min(max(float(b.value), -_LARGEST), _LARGEST) for b in call.args[1:3])
     var = data.var
@@ -43,12 +48,12 @@ def clip(c: Canonicalizer, call):
     return replace(data, var=c.emit_codes(c.emit(relax.op.clip(real, low, high)), like=var))
 
 
-def _unary(c: Canonicalizer, call):
-    data = c.read(call.args[0])
+def _unary(c: Canonicalizer, call: relax.Call) -> Value:
+    data = c.read_data(call.args[0])
     return replace(data, var=on_reals(c, data.var, lambda v: relax.Call(call.op, [v])))
 
 
-def _write_prelu(w, var, call):
+def _write_prelu(w: Writer, var: relax.Var, call: relax.Call) -> str:
     data, slope = map(w.operand, call.args)
     if shape_of(call.args[1]) != (1,):  # along the channels, the others broadcast
         column = [-1, *[1] * (len(shape_of(var)) - 1 - int(call.attrs.axis))]
@@ -57,9 +62,9 @@ def _write_prelu(w, var, call):
 
 
 @reads("nn.prelu", write=_write_prelu)
-def prelu(c: Canonicalizer, call):
+def prelu(c: Canonicalizer, call: relax.Call) -> Value:
     """One slope for each channel, or one for all."""
-    data, slope = (c.read(arg) for arg in call.args)
+    data, slope = c.read_data(call.args[0]), c.read(call.args[1])
     axis = data.perm[int(call.attrs.axis) % len(data.perm)]
     if not isinstance(slope, Parameter) or slope.value.size not in (1, shape_of(data.var)[axis]):
         raise OdtError(
@@ -71,21 +76,21 @@ def prelu(c: Canonicalizer, call):
 
 
 @reads("nn.leakyrelu")
-def leaky_relu(c: Canonicalizer, call):
+def leaky_relu(c: Canonicalizer, call: relax.Call) -> Value:
     """``max(x, alpha * x)``, the same for 0 <= alpha <= 1, the slopes that are used."""
     alpha = float(call.attrs.alpha)
     if not 0 <= alpha <= 1:
         raise OdtError(f"{c.name}: leakyrelu has slope {alpha}; supported are 0 to 1")
-    data = c.read(call.args[0])
+    data = c.read_data(call.args[0])
 
-    def rectify(var):
+    def rectify(var: relax.Expr) -> relax.Expr:
         scaled = c.emit(relax.op.multiply(var, relax.const(alpha, "float32")))
         return relax.op.maximum(var, scaled)
 
     return replace(data, var=on_reals(c, data.var, rectify))
 
 
-def _write_silu(w, var, call):
+def _write_silu(w: Writer, var: relax.Var, call: relax.Call) -> str:
     data = w.operand(call.args[0])
     return w.node("Mul", [data, w.node("Sigmoid", [data])], var)
 
@@ -104,12 +109,15 @@ reads("sqrt", write=node("Sqrt"))(_unary)
 reads("tanh", write=node("Tanh"))(_unary)
 
 
-def _binary(c: Canonicalizer, call):
+def _binary(c: Canonicalizer, call: relax.Call) -> Source:
     left, right = (c.read(a) for a in call.args)
-    if isinstance(left, Parameter) and isinstance(right, Parameter):
+    if isinstance(left, Value):
+        tensor = left
+    elif isinstance(right, Value):
+        tensor = right
+    else:
         function = getattr(np, op_name(call).split(".")[-1])
         return Parameter(None, function(left.value, right.value))
-    tensor = left if isinstance(left, Value) else right
     perm = tensor.perm
     operands = [
         _broadcast(c, operand, tensor, call) if isinstance(operand, Parameter) else operand
@@ -125,11 +133,11 @@ def _binary(c: Canonicalizer, call):
     return Value(var, perm)
 
 
-def _match_leaky_relu(w, var) -> Pattern | None:
+def _match_leaky_relu(w: Writer, var: relax.Var) -> Pattern | None:
     """``maximum(x, alpha * x)``, as `leaky_relu` reads it."""
     data, scaled = w.values[var].args
     multiply = w.values.get(scaled)
-    if op_name(multiply) != "relax.multiply" or not w.only_reader(scaled):
+    if not is_call_of(multiply, "relax.multiply") or not w.only_reader(scaled):
         return None
     slope = constant(multiply.args[1])
     if not multiply.args[0].same_as(data) or slope is None or slope.size != 1:
@@ -138,7 +146,7 @@ def _match_leaky_relu(w, var) -> Pattern | None:
     if not 0 <= alpha <= 1:  # beyond it is another function
         return None
 
-    def write(w, var):
+    def write(w: Writer, var: relax.Var) -> str:
         return w.node("LeakyRelu", [w.operand(data)], var, alpha=alpha)
 
     return Pattern((scaled,), write)
@@ -152,7 +160,7 @@ reads("multiply", write=node("Mul"))(_binary)
 reads("subtract", write=node("Sub"))(_binary)
 
 
-def _broadcast(c: Canonicalizer, parameter: Parameter, other: Value, call) -> Value:
+def _broadcast(c: Canonicalizer, parameter: Parameter, other: Value, call: relax.Call) -> Value:
     """A constant operand, broadcast to the rank of the other one and in its axis order.
 
     A vector along one axis (a bias) stays a vector parameter and is reshaped in the graph.
@@ -181,7 +189,7 @@ def _broadcast(c: Canonicalizer, parameter: Parameter, other: Value, call) -> Va
     return Value(c.emit_parameter(lifted), perm)
 
 
-def _linear_operand(c: Canonicalizer, call):
+def _linear_operand(c: Canonicalizer, call: relax.Call) -> relax.Expr | None:
     for arg in call.args:
         value = c.read(arg)
         if isinstance(value, Value) and value.var in c.linear:
@@ -189,7 +197,7 @@ def _linear_operand(c: Canonicalizer, call):
     return None
 
 
-def _bias_name(c: Canonicalizer, call, shape) -> str | None:
+def _bias_name(c: Canonicalizer, call: relax.Call, shape: Sequence[int]) -> str | None:
     """Name for a vector of `shape` that `call` adds to a layer's output, one for each channel."""
     linear = _linear_operand(c, call)
     if linear is None or op_name(call) != "relax.add":
@@ -200,7 +208,9 @@ def _bias_name(c: Canonicalizer, call, shape) -> str | None:
     return c.linear[linear][0].removesuffix(".weight") + ".bias"
 
 
-def _remember_bias(c: Canonicalizer, call, operands, var):
+def _remember_bias(
+    c: Canonicalizer, call: relax.Call, operands: Iterable[Value], var: relax.Var
+) -> None:
     linear = _linear_operand(c, call)
     names = [c.parameter_names[o.var] for o in operands if o.var in c.parameter_names]
     if linear is not None and op_name(call) == "relax.add" and names:
@@ -209,15 +219,15 @@ def _remember_bias(c: Canonicalizer, call, operands, var):
             c.linear[var] = (weight, names[0])
 
 
-def _softmax(c: Canonicalizer, call):
-    data = c.read(call.args[0])
+def _softmax(c: Canonicalizer, call: relax.Call) -> Value:
+    data = c.read_data(call.args[0])
     axis = data.perm[int(call.attrs.axis) % len(data.perm)]
     operator = getattr(relax.op.nn, op_name(call).split(".")[-1])
     return replace(data, var=on_reals(c, data.var, lambda v: operator(v, axis)))
 
 
-def _write_softmax(kind: str):
-    def write(w, var, call):
+def _write_softmax(kind: str) -> Write:
+    def write(w: Writer, var: relax.Var, call: relax.Call) -> str:
         return w.node(kind, [w.operand(call.args[0])], var, axis=int(call.attrs.axis))
 
     return write

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
+import tvm
 from tvm import relax
 
 from relay_passes.graph import dtype_of, shape_of
+from relay_passes.tir import tirx
 
-from ..frontend.canonicalize import Canonicalizer, Value
+from ..frontend.canonicalize import Canonicalizer, Source, Value
+
+if TYPE_CHECKING:
+    from ..export.onnx_writer import Writer
+
+Read = Callable[[Canonicalizer, relax.Call], Source]
+Write = Callable[["Writer", relax.Var, relax.Call], str]
+Match = Callable[["Writer", relax.Var], "Pattern | None"]
 
 
 @dataclass(frozen=True)
@@ -23,9 +33,9 @@ class FileForm:
         those before it is one operator of ONNX.
     """
 
-    read: Callable
-    write: Callable | None = None
-    match: Callable | None = None
+    read: Read
+    write: Write | None = None
+    match: Match | None = None
 
 
 @dataclass(frozen=True)
@@ -33,39 +43,41 @@ class Pattern:
     """``write(writer, var)`` writes `var` and what lies `inside`, values that nobody else reads."""
 
     inside: tuple[relax.Var, ...]
-    write: Callable
+    write: Callable[[Writer, relax.Var], str]
 
 
 FORMS: dict[str, FileForm] = {}
 
 
-def reads(*names, write=None, match=None):
+def reads(
+    *names: str, write: Write | None = None, match: Match | None = None
+) -> Callable[[Read], Read]:
     """Enter the decorated reader for these Relax operators, named without ``relax.``."""
 
-    def enter(read):
+    def enter(read: Read) -> Read:
         FORMS.update({f"relax.{name}": FileForm(read, write, match) for name in names})
         return read
 
     return enter
 
 
-def node(kind: str, **options):
+def node(kind: str, **options: Any) -> Write:
     """Writer of one node that has the operator's meaning and operands; see `Writer.node`."""
     return lambda w, var, call: w.node(kind, map(w.operand, call.args), var, **options)
 
 
-def windows(attrs) -> dict[str, list[int]]:
+def windows(attrs: tvm.ir.Attrs) -> dict[str, Any]:
     """Strides, pads and dilations of a convolution or pool, as attributes of an ONNX node."""
     sources = {"strides": attrs.strides, "pads": attrs.padding, "dilations": attrs.dilation}
     return {name: integers(values) for name, values in sources.items()}
 
 
-def integers(values) -> list[int]:
+def integers(values: Iterable[int | tirx.IntImm]) -> list[int]:
     """Of an attribute that is an array."""
     return [int(value) for value in values]
 
 
-def identity(var) -> Value:
+def identity(var: relax.Expr) -> Value:
     """`var` with its axes in logical order."""
     return Value(var, tuple(range(len(shape_of(var)))))
 
@@ -76,7 +88,9 @@ def aligned(left: Value, right: Value) -> bool:
     return left.perm == right.perm and len(ranks) == 1
 
 
-def on_reals(c: Canonicalizer, var, function):
+def on_reals(
+    c: Canonicalizer, var: relax.Expr, function: Callable[[relax.Expr], relax.Expr]
+) -> relax.Var:
     """Apply `function` to real values; int8 codes go through dequantize and quantize."""
     if dtype_of(var) != "int8":
         return c.emit(function(var))

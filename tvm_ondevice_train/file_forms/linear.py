@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from tvm import relax
 
-from relay_passes.graph import op_name, shape_of
+from relay_passes.graph import is_call_of, shape_of
 
 from ..errors import OdtError
 from ..frontend.canonicalize import NHWC, Canonicalizer, Value
@@ -17,8 +18,13 @@ from ..model import layer_name, parameter_behind
 from .form import Pattern, identity, node, reads, windows
 from .shape import ROW, as_row, reshaped
 
+if TYPE_CHECKING:
+    from ..export.onnx_writer import Writer
 
-def _layer(c: Canonicalizer, kind: str, data, weight: Parameter, **geometry) -> relax.Var:
+
+def _layer(
+    c: Canonicalizer, kind: str, data: relax.Expr, weight: Parameter, **geometry: Any
+) -> relax.Var:
     """A convolution of an NCHW variable; `kind` names its OIHW weight where the source does not."""
     parameter = c.emit_parameter(weight, f"{kind}{c.linear_count}.weight")
     c.linear_count += 1
@@ -27,7 +33,9 @@ def _layer(c: Canonicalizer, kind: str, data, weight: Parameter, **geometry) -> 
     return var
 
 
-def _write_conv2d(w, var, call, bias=None) -> str:
+def _write_conv2d(
+    w: Writer, var: relax.Var, call: relax.Call, bias: relax.Var | None = None
+) -> str:
     """A Conv that is called as its layer; `bias` is a vector."""
     data, weight = call.args
     parameter = parameter_behind(weight, w.values)
@@ -42,11 +50,11 @@ def _write_conv2d(w, var, call, bias=None) -> str:
     )
 
 
-def match_biased_convolution(w, var) -> Pattern | None:
+def match_biased_convolution(w: Writer, var: relax.Var) -> Pattern | None:
     """``conv2d(x, w) + reshape(bias, (1, C, 1, 1))``."""
     operands = w.values[var].args
     for conv, column in (operands, reversed(operands)):
-        if op_name(w.values.get(conv)) != "relax.nn.conv2d" or not w.only_reader(conv):
+        if not is_call_of(w.values.get(conv), "relax.nn.conv2d") or not w.only_reader(conv):
             continue
         bias = _vector_behind(w, column, shape_of(conv)[1])
         if bias is not None:
@@ -54,17 +62,17 @@ def match_biased_convolution(w, var) -> Pattern | None:
     return None
 
 
-def _vector_behind(w, column, channels: int):
+def _vector_behind(w: Writer, column: relax.Var, channels: int) -> relax.Var | None:
     """The bias that `column` spreads over the channels."""
     reshape = w.values.get(column)
-    if op_name(reshape) != "relax.reshape" or not w.only_reader(column):
+    if not is_call_of(reshape, "relax.reshape") or not w.only_reader(column):
         return None
     is_bias = shape_of(column) == (1, channels, 1, 1) and shape_of(reshape.args[0]) == (channels,)
     return reshape.args[0] if is_bias else None
 
 
 @reads("nn.conv2d", write=_write_conv2d)
-def conv2d(c: Canonicalizer, call):
+def conv2d(c: Canonicalizer, call: relax.Call) -> Value:
     attrs = call.attrs
     layout, kernel = str(attrs.data_layout), str(attrs.kernel_layout)
     perm = {"NCHW": (0, 1, 2, 3), "NHWC": NHWC}.get(layout)
@@ -82,7 +90,7 @@ def conv2d(c: Canonicalizer, call):
 
 
 @reads("nn.conv1d")
-def conv1d(c: Canonicalizer, call):
+def conv1d(c: Canonicalizer, call: relax.Call) -> Value:
     """A convolution over a map one pixel high."""
     attrs = call.attrs
     weight = c.read(call.args[1])
@@ -104,7 +112,7 @@ def conv1d(c: Canonicalizer, call):
 
 
 @reads("matmul", write=node("MatMul"))
-def matmul(c: Canonicalizer, call):
+def matmul(c: Canonicalizer, call: relax.Call) -> Value:
     """``x @ W`` with one row and a constant W becomes a 1x1 convolution, one rule for both."""
     weight = c.read(call.args[1])
     shape = shape_of(call.args[0])
@@ -113,7 +121,7 @@ def matmul(c: Canonicalizer, call):
         return identity(c.emit(relax.op.matmul(*operands)))
     weight = weight.map(lambda a: np.ascontiguousarray(a.T)[:, :, None, None])
     inputs = weight.value.shape[1]
-    column = c.physical(reshaped(c, c.read(call.args[0]), (1, inputs, 1, 1)))
+    column = c.physical(reshaped(c, c.read_data(call.args[0]), (1, inputs, 1, 1)))
     var = _layer(c, "dense", column, weight)
     if len(shape) == 2:
         return Value(var, (0, 1))
@@ -121,15 +129,15 @@ def matmul(c: Canonicalizer, call):
 
 
 @reads("nn.batch_norm")
-def batch_norm(c: Canonicalizer, call):
+def batch_norm(c: Canonicalizer, call: relax.Call) -> Value:
     """Inference batch norm: an affine map, folded into the layer that feeds it where one does.
 
     With one sample a step batch statistics mean nothing; the trained statistics stay.
     """
-    gamma, beta, mean, variance = (c.read(a).value for a in call.args[1:5])
+    gamma, beta, mean, variance = (c.read_constant(a).value for a in call.args[1:5])
     factor = gamma / np.sqrt(variance + float(call.attrs.epsilon))
     shift = beta - mean * factor
-    data = c.read(call.args[0])
+    data = c.read_data(call.args[0])
     axis = data.perm[int(call.attrs.axis)]
     shape = [1] * len(shape_of(data.var))
     shape[axis] = factor.size
@@ -150,7 +158,7 @@ def batch_norm(c: Canonicalizer, call):
     return replace(data, var=var)
 
 
-def _foldable(c: Canonicalizer, var, channels: int) -> bool:
+def _foldable(c: Canonicalizer, var: relax.Expr, channels: int) -> bool:
     """Whether `var` is a float32 layer's output, whose parameters are that layer's alone."""
     names = [name for name in c.linear.get(var, ()) if name is not None]
     biases = [c.values[name].shape for name in names[1:]]

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import TYPE_CHECKING
 
+import tvm
 from tvm import relax
 
-from relay_passes.graph import op_name, shape_of
+from relay_passes.graph import Shape, op_name, shape_of
 
 from ..errors import OdtError
 from ..frontend.canonicalize import NHWC, Canonicalizer, Value
 from .form import integers, on_reals, reads, windows
 from .shape import ROW, as_row
 
+if TYPE_CHECKING:
+    from ..export.onnx_writer import Writer
+
 _GEOMETRY = ("pool_size", "strides", "padding", "dilation")
 
 
-def _write_pool(kind: str, w, var, call):
+def _write_pool(kind: str, w: Writer, var: relax.Var, call: relax.Call) -> str:
     attrs = call.attrs
     pads, rounded_up = integers(attrs.padding), bool(attrs.ceil_mode)
     counts_pads = kind == "AveragePool" and bool(attrs.count_include_pad) and any(pads)
@@ -28,7 +33,7 @@ def _write_pool(kind: str, w, var, call):
     return w.node(kind, [w.operand(call.args[0])], var, **options)
 
 
-def _wider_pads(source, result, attrs) -> list[int]:
+def _wider_pads(source: Shape, result: Shape, attrs: tvm.ir.Attrs) -> list[int]:
     """Pads with which rounding down gives the result's shape.
 
     Readers of ONNX disagree about windows of ``ceil_mode`` that start in the padding.
@@ -43,14 +48,14 @@ def _wider_pads(source, result, attrs) -> list[int]:
 
 @reads("nn.avg_pool2d", write=partial(_write_pool, "AveragePool"))
 @reads("nn.max_pool2d", write=partial(_write_pool, "MaxPool"))
-def pool2d(c: Canonicalizer, call):
+def pool2d(c: Canonicalizer, call: relax.Call) -> Value:
     perm = NHWC if str(call.attrs.layout) == "NHWC" else (0, 1, 2, 3)
     geometry = {name: list(getattr(call.attrs, name)) for name in _GEOMETRY}
     return Value(_pooled(c, c.tensor(call.args[0], perm), call, geometry), perm)
 
 
 @reads("nn.max_pool1d", "nn.avg_pool1d")
-def pool1d(c: Canonicalizer, call):
+def pool1d(c: Canonicalizer, call: relax.Call) -> Value:
     """Pooling of a map one pixel high."""
     if str(call.attrs.layout) != "NCW":
         raise OdtError(f"{c.name}: {op_name(call)} needs NCW data")
@@ -61,7 +66,9 @@ def pool1d(c: Canonicalizer, call):
     return Value(_pooled(c, as_row(c, call.args[0]), call, geometry), ROW)
 
 
-def _pooled(c: Canonicalizer, data, call, geometry):
+def _pooled(
+    c: Canonicalizer, data: relax.Expr, call: relax.Call, geometry: dict[str, list[int]]
+) -> relax.Var:
     """Max or average pooling of an NCHW variable."""
     average = "avg" in op_name(call)
     whole = [int(n) for n in geometry["pool_size"]] == list(shape_of(data)[2:])
@@ -75,7 +82,7 @@ def _pooled(c: Canonicalizer, data, call, geometry):
 
 
 @reads("nn.adaptive_avg_pool2d")
-def adaptive_avg_pool2d(c: Canonicalizer, call):
+def adaptive_avg_pool2d(c: Canonicalizer, call: relax.Call) -> Value:
     perm = NHWC if str(call.attrs.layout) == "NHWC" else (0, 1, 2, 3)
     if [int(n) for n in call.attrs.output_size or ()] != [1, 1]:
         raise OdtError(f"{c.name}: adaptive_avg_pool2d is supported for an output of 1x1 only")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from tvm import relax
@@ -10,19 +11,22 @@ from tvm import relax
 from relay_passes.graph import dtype_of, shape_of
 
 from ..errors import OdtError
-from ..frontend.canonicalize import Canonicalizer, Value
+from ..frontend.canonicalize import Canonicalizer, Source, Value
 from ..frontend.quantized_values import Parameter
 from .form import aligned, identity, integers, on_reals, reads
 
+if TYPE_CHECKING:
+    from ..export.onnx_writer import Writer
 
-def _write_permute_dims(w, var, call):
+
+def _write_permute_dims(w: Writer, var: relax.Var, call: relax.Call) -> str:
     data, axes = call.args[0], call.attrs.axes
     axes = integers(axes) if axes else list(range(len(shape_of(data))))[::-1]
     return w.node("Transpose", [w.operand(data)], var, perm=axes)
 
 
 @reads("permute_dims", write=_write_permute_dims)
-def permute_dims(c: Canonicalizer, call):
+def permute_dims(c: Canonicalizer, call: relax.Call) -> Source:
     data = c.read(call.args[0])
     rank = data.value.ndim if isinstance(data, Parameter) else len(data.perm)
     axes = [int(a) for a in call.attrs.axes] if call.attrs.axes else list(range(rank))[::-1]
@@ -34,9 +38,9 @@ def permute_dims(c: Canonicalizer, call):
 ROW = (0, 1, 3)  # logical NCW axis -> axis of an NCHW map one pixel high
 
 
-def as_row(c: Canonicalizer, expr):
+def as_row(c: Canonicalizer, expr: relax.Expr) -> relax.Expr:
     """An NCW operand as an NCHW variable with H = 1."""
-    value = c.read(expr)
+    value = c.read_data(expr)
     if value.perm == ROW and len(shape_of(value.var)) == 4:
         return value.var
     var = c.physical(value)
@@ -44,7 +48,7 @@ def as_row(c: Canonicalizer, expr):
     return c.emit_moved(var, lambda v: relax.op.reshape(v, (batch, channels, 1, width)))
 
 
-def _reshape(c: Canonicalizer, call):
+def _reshape(c: Canonicalizer, call: relax.Call) -> Source:
     data = c.read(call.args[0])
     shape = shape_of(call)
     if isinstance(data, Parameter):
@@ -67,7 +71,7 @@ def reshaped(c: Canonicalizer, data: Value, shape: tuple[int, ...]) -> Value:
     return identity(c.emit_moved(var, lambda v: relax.op.reshape(v, shape)))
 
 
-def _write_reshape(w, var, call):
+def _write_reshape(w: Writer, var: relax.Var, call: relax.Call) -> str:
     shape = w.integers(shape_of(var), "shape")
     return w.node("Reshape", [w.operand(call.args[0]), shape], var)
 
@@ -76,7 +80,7 @@ reads("reshape", write=_write_reshape)(_reshape)
 reads("expand_dims", "flatten", "squeeze")(_reshape)
 
 
-def _write_mean(w, var, call):
+def _write_mean(w: Writer, var: relax.Var, call: relax.Call) -> str:
     data = call.args[0]
     axes = integers(call.attrs.axis) if call.attrs.axis else list(range(len(shape_of(data))))
     if axes == [2, 3] and len(shape_of(data)) == 4 and call.attrs.keepdims:
@@ -86,8 +90,8 @@ def _write_mean(w, var, call):
 
 
 @reads("mean", write=_write_mean)
-def mean(c: Canonicalizer, call):
-    data = c.read(call.args[0])
+def mean(c: Canonicalizer, call: relax.Call) -> Value:
+    data = c.read_data(call.args[0])
     axes = [int(a) % len(data.perm) for a in (call.attrs.axis or range(len(data.perm)))]
     physical = sorted(data.perm[a] for a in axes)
     var = on_reals(c, data.var, lambda v: relax.op.mean(v, physical, True))
@@ -96,15 +100,16 @@ def mean(c: Canonicalizer, call):
     return Value(var, tuple(p for i, p in enumerate(data.perm) if i not in axes))
 
 
-def _write_concat(w, var, call):
+def _write_concat(w: Writer, var: relax.Var, call: relax.Call) -> str:
     parts = [w.operand(field) for field in call.args[0].fields]
     return w.node("Concat", parts, var, axis=int(call.attrs.axis or 0))
 
 
 @reads("concat", write=_write_concat)
-def concat(c: Canonicalizer, call):
-    parts = [c.read(field) for field in call.args[0].fields]
-    if any(isinstance(p, Parameter) for p in parts) or len({dtype_of(p.var) for p in parts}) > 1:
+def concat(c: Canonicalizer, call: relax.Call) -> Value:
+    operands = [c.read(field) for field in call.args[0].fields]
+    parts = [operand for operand in operands if isinstance(operand, Value)]
+    if len(parts) < len(operands) or len({dtype_of(p.var) for p in parts}) > 1:
         raise OdtError(f"{c.name}: concat of constants or of mixed types is unsupported")
     perm = parts[0].perm
     axis = int(call.attrs.axis or 0) % len(perm)
@@ -120,17 +125,17 @@ def concat(c: Canonicalizer, call):
 
 
 @reads("nn.dropout")
-def dropout(c: Canonicalizer, call):
+def dropout(c: Canonicalizer, call: relax.Call) -> Source:
     """Inference dropout is the identity."""
     return c.read(call.args[0])
 
 
 @reads("shape_of")
-def shape_of_tensor(c: Canonicalizer, call):
+def shape_of_tensor(c: Canonicalizer, call: relax.Call) -> Parameter:
     return Parameter(None, np.asarray(shape_of(call.args[0]), np.int64))
 
 
 @reads("zeros_like")
-def zeros_like(_c: Canonicalizer, call):
+def zeros_like(_c: Canonicalizer, call: relax.Call) -> Parameter:
     """PyTorch's importer pairs a max pool with indices that nobody reads."""
     return Parameter(None, np.zeros(shape_of(call), np.float32))

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
 
-def render(package: str, name: str, facts: dict) -> str:
+
+def render(package: str, name: str, facts: Mapping[str, Any]) -> str:
     """Text of ``<package>/templates/<name>.j2`` with `facts` filled in."""
     import jinja2  # late: `ondevice-train --help` must not wait for it
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from ..errors import OdtError
 
 
-def write_whole(path: str | Path, content: bytes, what: str) -> None:
+def write_whole(path: str | os.PathLike[str], content: bytes, what: str) -> None:
     """Write `content` beside `path`, then put it in its place; nothing is left of a failure.
 
     Raises OdtError, which begins with `what`, where that cannot be done.

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import gc
 import os
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import OdtError
 from ..model import Model
 from .check import check_model
 from .dead_channels import condition_dead_channels
 
+if TYPE_CHECKING:
+    from torch.export import ExportedProgram
 
-def load(source) -> Model:
+
+def load(source: str | os.PathLike[str] | ExportedProgram) -> Model:
     """Read a trained model.
 
     source : a path to an .onnx file (float32, or int8/uint8 in QDQ form), a .tflite file (float32,
@@ -31,7 +36,7 @@ def load(source) -> Model:
 
 
 @contextmanager
-def _quiet():
+def _quiet() -> Iterator[None]:
     """Nothing on standard error: TVM's importers print warnings, also when they are given up."""
     kept = os.dup(2)
     try:
@@ -43,7 +48,7 @@ def _quiet():
         os.close(kept)
 
 
-def _read(source) -> Model:
+def _read(source: str | os.PathLike[str] | ExportedProgram) -> Model:
     if hasattr(source, "graph_signature"):
         from .torch import load_exported_program
 

@@ -8,17 +8,30 @@ stay numpy until an operator reads them, which is where they become named parame
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from tvm import relax
 
-from relay_passes.graph import bindings_of, constant, consumers_of, dtype_of, op_name, shape_of
+from relay_passes.graph import (
+    bindings_of,
+    constant,
+    consumers_of,
+    dtype_of,
+    is_call_of,
+    op_name,
+    shape_of,
+)
 from relay_passes.ops.registry import operator_of
 
 from ..errors import OdtError
 from ..model import Model, TensorSpec
 from .quantized_values import Parameter
+
+if TYPE_CHECKING:
+    from ..file_forms.form import FileForm
 
 NHWC = (0, 2, 3, 1)  # logical NHWC axis -> physical NCHW axis
 
@@ -34,6 +47,9 @@ class Value:
     perm: tuple[int, ...]
 
 
+Source = Value | Parameter  # what an operand of the source function is
+
+
 @dataclass(frozen=True)
 class Codes:
     """How an int8 variable was made: its codes stand for ``(q - zero_point) * scale``."""
@@ -47,8 +63,13 @@ class Canonicalizer:
     """State of one walk. `forms` says how each operator is read, by name."""
 
     def __init__(
-        self, name: str, function: relax.Function, parameters: dict, forms: dict, locate=None
-    ):
+        self,
+        name: str,
+        function: relax.Function,
+        parameters: Mapping[relax.Var, tuple[str, np.ndarray]],
+        forms: Mapping[str, FileForm],
+        locate: Callable[[str], str | None] | None = None,
+    ) -> None:
         """`locate` gives an operator's place in the source file by its name, or None."""
         self.name = name
         self.locate = locate or (lambda kind: None)
@@ -56,29 +77,45 @@ class Canonicalizer:
         self.forms = forms
         self.consumers = consumers_of(function)
         self.builder = relax.BlockBuilder()
-        self.env: dict = {var: Parameter(n, v) for var, (n, v) in parameters.items()}
+        self.env: dict[relax.Var, Source | tuple[Source, ...]] = {
+            var: Parameter(n, v) for var, (n, v) in parameters.items()
+        }
         self.values: dict[str, np.ndarray] = {}  # emitted parameters
         self.parameter_vars: dict[str, relax.Var] = {}
         self.parameter_reads: dict[str, relax.Expr] = {}  # as floats, one dequantize each
         self.parameter_names: dict[relax.Expr, str] = {}  # of those reads, and of reshaped ones
         self.shared_parameters: set[str] = set()  # read by several layers
         self.codes: dict[relax.Expr, Codes] = {}
-        self.decoded: dict[relax.Expr, tuple] = {}  # real -> (codes, scale, zero point)
+        self.decoded: dict[
+            relax.Expr, tuple[relax.Expr, float, int]
+        ] = {}  # real -> (codes, scale, zero point)
         self.linear: dict[relax.Expr, tuple[str, str | None]] = {}  # output -> (weight, bias)
         self.linear_count = 0
 
     # -- reading operands ---------------------------------------------------------------------
 
-    def read(self, expr):
+    def read(self, expr: relax.Expr) -> Source:
         """The `Value` or `Parameter` behind an operand of the source function."""
-        if isinstance(expr, relax.Var):
-            return self.env[expr]
-        value = constant(expr)
-        if value is None:
+        found = self.env[expr] if isinstance(expr, relax.Var) else constant(expr)
+        if found is None or isinstance(found, tuple):
             raise OdtError(f"{self.name}: an operand of kind {type(expr).__name__} is unsupported")
-        return Parameter(None, value)
+        return Parameter(None, found) if isinstance(found, np.ndarray) else found
 
-    def scalar(self, expr, what: str):
+    def read_data(self, expr: relax.Expr) -> Value:
+        """An operand that must depend on the input."""
+        value = self.read(expr)
+        if isinstance(value, Parameter):
+            raise ValueError("it reads a constant where data is wanted")
+        return value
+
+    def read_constant(self, expr: relax.Expr) -> Parameter:
+        """An operand that must not depend on the input."""
+        value = self.read(expr)
+        if isinstance(value, Value):
+            raise ValueError("it reads data where a constant is wanted")
+        return value
+
+    def scalar(self, expr: relax.Expr, what: str) -> float:
         """Value of an operand that must be one number (a scale, a zero point)."""
         value = self.read(expr)
         if not isinstance(value, Parameter) or value.value.size != 1:
@@ -102,7 +139,7 @@ class Canonicalizer:
             axes[target] = source[logical]
         return self.emit_moved(var, lambda v: relax.op.permute_dims(v, axes))
 
-    def tensor(self, expr, perm=None) -> relax.Expr:
+    def tensor(self, expr: relax.Expr, perm: tuple[int, ...] | None = None) -> relax.Expr:
         """An operand as a variable in the order `perm`, whatever it was."""
         value = self.read(expr)
         if isinstance(value, Parameter):
@@ -114,7 +151,7 @@ class Canonicalizer:
     def emit(self, expr: relax.Expr) -> relax.Var:
         return self.builder.emit(expr)
 
-    def emit_moved(self, source: relax.Expr, move) -> relax.Var:
+    def emit_moved(self, source: relax.Expr, move: Callable[[relax.Expr], relax.Expr]) -> relax.Var:
         """Emit ``move(source)``, a pure data movement.
 
         Where `source` is decoded from int8 codes the codes move, a quarter of the bytes.
@@ -207,7 +244,7 @@ class Canonicalizer:
         """
         shape, dtype = shape_of(input_var), dtype_of(input_var)
         readers = self.consumers.get(input_var, [])
-        hoisted = len(readers) == 1 and op_name(readers[0].value) == "relax.quantize"
+        hoisted = len(readers) == 1 and is_call_of(readers[0].value, "relax.quantize")
         if hoisted or dtype == "uint8":
             dtype = "int8"
         if dtype not in ("float32", "int8"):
@@ -234,7 +271,7 @@ class Canonicalizer:
         unsigned = "uint8" in (dtype_of(call.args[0]), str(call.attrs.out_dtype))
         return scale, zero_point - 128 if unsigned else zero_point
 
-    def _binding(self, binding: relax.VarBinding):
+    def _binding(self, binding: relax.VarBinding) -> None:
         value, var = binding.value, binding.var
         if isinstance(value, relax.Var):
             self.env[var] = self.env[value]
@@ -246,8 +283,8 @@ class Canonicalizer:
             whole = self.env[value.tuple_value]  # of batch_norm only the first field is kept
             self.env[var] = whole[value.index] if isinstance(whole, tuple) else whole
             return
-        if constant(value) is not None:
-            self.env[var] = Parameter(None, constant(value))
+        if (known := constant(value)) is not None:
+            self.env[var] = Parameter(None, known)
             return
         form = self.forms.get(op_name(value))
         if form is None:
@@ -294,7 +331,7 @@ class Canonicalizer:
         return self.emit_real(var) if dtype_of(var) == "int8" else var
 
 
-def _constants(scale: float, zero_point: int) -> tuple[relax.Constant, relax.Constant]:
+def _constants(scale: float, zero_point: int) -> tuple[relax.Expr, relax.Expr]:
     return relax.const(scale, "float32"), relax.const(zero_point, "int8")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from relay_passes.graph import bindings_of, constant, op_name, shape_of
+from relay_passes.graph import bindings_of, constant_value, op_name, shape_of
 
 from ..errors import OdtError
 from ..model import Model
@@ -20,7 +20,7 @@ def check_model(model: Model) -> Model:
         name = op_name(binding.value).removeprefix("relax.")
         if name not in ("quantize", "dequantize"):
             continue
-        scale = constant(binding.value.args[1])
+        scale = constant_value(binding.value.args[1])
         # a weight's scale may be 0: all of the channel is
         usable = np.isfinite(scale) & (scale >= 0 if name == "dequantize" else scale > 0)
         if not usable.all():

@@ -8,7 +8,7 @@ import numpy as np
 import tvm
 from tvm import relax
 
-from relay_passes.graph import op_name, rebuilt
+from relay_passes.graph import Emit, is_call_of, rebuilt
 from relay_passes.ops.quantized import BIAS_LIMIT
 
 from ..model import Model
@@ -25,7 +25,7 @@ def condition_dead_channels(model: Model) -> Model:
     values, scales = dict(model.parameters), model.scales
     changed = {}
     for layer in model.layers:
-        if layer.bias is None or values[layer.bias].dtype != np.int32:
+        if layer.weight is None or layer.bias is None or values[layer.bias].dtype != np.int32:
             continue
         shift = _shifts(values[layer.bias])
         if not shift.any():
@@ -49,9 +49,9 @@ def _shifts(bias: np.ndarray) -> np.ndarray:
 def _with_scales(module: tvm.IRModule, scales: dict[str, np.ndarray]) -> tvm.IRModule:
     """The module with other scales in the dequantize of the named parameters."""
 
-    def rewrite(_emit, binding):
+    def rewrite(_emit: Emit, binding: relax.VarBinding) -> relax.Expr:
         value = binding.value
-        if op_name(value) != "relax.dequantize" or value.args[0].name not in scales:
+        if not is_call_of(value, "relax.dequantize") or value.args[0].name not in scales:
             return value
         data, _, zero_point = value.args
         return relax.Call(value.op, [data, relax.const(scales[data.name]), zero_point], value.attrs)

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import re
 import warnings
+from collections.abc import Iterable, Mapping
 from contextlib import redirect_stdout
 from io import StringIO
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tvm import relax
 
 from ..errors import OdtError
 from ..file_forms import FORMS
 from ..model import Model
 from .canonicalize import Canonicalizer
 from .quantized_values import parameters_of
+
+if TYPE_CHECKING:
+    import onnx
 
 
 def load_onnx(path: Path) -> Model:
@@ -38,7 +45,7 @@ def load_onnx(path: Path) -> Model:
     return canonicalizer.run(function.params[0])
 
 
-def _import(name: str, proto, shapes):
+def _import(name: str, proto: onnx.ModelProto, shapes: Mapping[str, list[int]]) -> relax.Function:
     import tvm
     from tvm.relax.frontend.onnx import from_onnx
 
@@ -57,7 +64,7 @@ def _import(name: str, proto, shapes):
     return module["main"]
 
 
-def _nodes(proto, kind: str) -> str | None:
+def _nodes(proto: onnx.ModelProto, kind: str) -> str | None:
     """Which nodes of the file are of `kind`, an operator's name in ONNX or Relax; None if none."""
     plain = kind.replace("_", "").lower()
     names = [n.name or n.output[0] for n in proto.graph.node if n.op_type.lower() == plain]
@@ -67,7 +74,7 @@ def _nodes(proto, kind: str) -> str | None:
     return f'node "{names[0]}"{more}'
 
 
-def _static_input(name: str, proto) -> dict[str, list[int]]:
+def _static_input(name: str, proto: onnx.ModelProto) -> dict[str, list[int]]:
     """Shape of each input; a free batch axis becomes 1, any other free axis is refused."""
     initializers = {i.name for i in proto.graph.initializer}
     shapes = {}
@@ -92,7 +99,7 @@ def _static_input(name: str, proto) -> dict[str, list[int]]:
     return shapes
 
 
-def _dims(dims) -> str:
+def _dims(dims: Iterable[onnx.TensorShapeProto.Dimension]) -> str:
     return "(" + ", ".join(str(d.dim_value or d.dim_param or "?") for d in dims) + ")"
 
 

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
 
 from tvm import relax
 from tvm.relax.frontend.onnx import onnx_frontend
@@ -16,20 +19,34 @@ from relay_passes.graph import constant
 
 from .replaced import replaced
 
+Imported = list[dict[str, relax.Var]]  # what the importer makes parameters of
+
 
 class Clip(onnx_frontend.OnnxOpConverter):
     """Clip with constant bounds: attributes before opset 11, operands since."""
 
     @classmethod
-    def _impl_v1(cls, _builder, inputs, attributes, _parameters):
+    def _impl_v1(
+        cls,
+        _builder: relax.BlockBuilder,
+        inputs: Sequence[relax.Expr],
+        attributes: Mapping[str, Any],
+        _parameters: Imported,
+    ) -> relax.Expr:
         return _clip(inputs[0], attributes.get("min"), attributes.get("max"))
 
     @classmethod
-    def _impl_v11(cls, _builder, inputs, _attributes, parameters):
+    def _impl_v11(
+        cls,
+        _builder: relax.BlockBuilder,
+        inputs: Sequence[relax.Expr],
+        _attributes: Mapping[str, Any],
+        parameters: Imported,
+    ) -> relax.Expr:
         return _clip(inputs[0], _number(inputs[1], parameters), _number(inputs[2], parameters))
 
 
-def _number(bound, parameters) -> float | None:
+def _number(bound: relax.Expr | None, parameters: Imported) -> float | None:
     if bound is None:
         return None
     value = constant(onnx_frontend.get_constant(bound, parameters))
@@ -38,7 +55,7 @@ def _number(bound, parameters) -> float | None:
     return float(value)
 
 
-def _clip(data, low, high):
+def _clip(data: relax.Expr, low: float | None, high: float | None) -> relax.Expr:
     """A bound that is missing, or NaN as ONNX has it, is none."""
     low = -math.inf if low is None or math.isnan(low) else low
     high = math.inf if high is None or math.isnan(high) else high
@@ -49,7 +66,13 @@ class Max(onnx_frontend.OnnxOpConverter):
     """The larger of any number of operands, two at a time."""
 
     @classmethod
-    def _impl_v1(cls, builder, inputs, _attributes, _parameters):
+    def _impl_v1(
+        cls,
+        builder: relax.BlockBuilder,
+        inputs: Sequence[relax.Expr],
+        _attributes: Mapping[str, Any],
+        _parameters: Imported,
+    ) -> relax.Expr:
         return functools.reduce(lambda a, b: builder.normalize(relax.op.maximum(a, b)), inputs)
 
 
@@ -57,10 +80,16 @@ class Min(onnx_frontend.OnnxOpConverter):
     """The smaller of any number of operands, two at a time."""
 
     @classmethod
-    def _impl_v1(cls, builder, inputs, _attributes, _parameters):
+    def _impl_v1(
+        cls,
+        builder: relax.BlockBuilder,
+        inputs: Sequence[relax.Expr],
+        _attributes: Mapping[str, Any],
+        _parameters: Imported,
+    ) -> relax.Expr:
         return functools.reduce(lambda a, b: builder.normalize(relax.op.minimum(a, b)), inputs)
 
 
-def one_operator_each():
+def one_operator_each() -> AbstractContextManager[None]:
     """While it lasts TVM's ONNX importer converts as above."""
     return replaced(onnx_frontend, Clip=Clip, Max=Max, Min=Min)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -23,7 +24,13 @@ class Parameter:
     scale: np.ndarray | None = None
 
     @staticmethod
-    def quantized(name, value, scale, zero_point, axis) -> Parameter:
+    def quantized(
+        name: str | None,
+        value: np.ndarray,
+        scale: np.ndarray | float,
+        zero_point: np.ndarray | int,
+        axis: int,
+    ) -> Parameter:
         """Attach a per-tensor or per-axis scale; weights must be symmetric (zero point 0)."""
         if np.any(np.asarray(zero_point) != 0):
             raise OdtError(
@@ -37,13 +44,14 @@ class Parameter:
             scale = scale.reshape(shape)
         return Parameter(name, value, np.broadcast_to(scale, value.shape))
 
-    def map(self, function) -> Parameter:
+    def map(self, function: Callable[[np.ndarray], np.ndarray]) -> Parameter:
         """Apply a pure data movement (reshape, transpose) to value and scale."""
         scale = None if self.scale is None else function(self.scale)
         return replace(self, value=function(self.value), scale=scale)
 
-    def channel_scale(self) -> np.ndarray:
+    def channel_scale(self) -> np.ndarray | np.floating:
         """Scale along axis 0, a scalar array when it is the same everywhere."""
+        assert self.scale is not None, "no plain tensor has one"
         rows = self.scale.reshape(self.scale.shape[0], -1)
         if not np.all(rows == rows[:, :1]):
             raise OdtError(
@@ -54,7 +62,9 @@ class Parameter:
         return per_channel[0] if np.all(per_channel == per_channel[0]) else per_channel
 
 
-def parameters_of(where: str, function: relax.Function, source_name) -> dict[relax.Var, tuple]:
+def parameters_of(
+    where: str, function: relax.Function, source_name: Callable[[str], str]
+) -> dict[relax.Var, tuple[str, np.ndarray]]:
     """(name in the source, value) of each parameter of an imported function with one input.
 
     where : what errors begin with.

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 
 @contextmanager
-def replaced(owner, **ours):
+def replaced(owner: object, **ours: object) -> Iterator[None]:
     """While it lasts these are the attributes of `owner`, a module or class."""
     theirs = {name: getattr(owner, name) for name in ours}
     try:

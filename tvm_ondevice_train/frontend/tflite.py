@@ -6,6 +6,8 @@ import struct
 import warnings
 from pathlib import Path
 
+from tvm import relax
+
 from relay_passes.graph import shape_of
 
 from ..errors import OdtError
@@ -30,7 +32,7 @@ def load_tflite(path: Path) -> Model:
     return Canonicalizer(path.stem, function, {}, FORMS).run(inputs[0])
 
 
-def _import(path: Path):
+def _import(path: Path) -> relax.Function:
     import tflite
     import tvm
     from tvm.relax.frontend.tflite import from_tflite

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import OdtError
 from ..file_forms import FORMS
@@ -10,6 +11,9 @@ from ..model import Model
 from .canonicalize import Canonicalizer
 from .onnx import first_line
 from .quantized_values import parameters_of
+
+if TYPE_CHECKING:
+    from torch.export import ExportedProgram
 
 
 def load_pt2(path: Path) -> Model:
@@ -25,7 +29,7 @@ def load_pt2(path: Path) -> Model:
     return load_exported_program(program, path.stem)
 
 
-def load_exported_program(program, name: str = "model") -> Model:
+def load_exported_program(program: ExportedProgram, name: str = "model") -> Model:
     """A `torch.export.ExportedProgram` in evaluation mode, batch 1; parameters keep their names."""
     import torch
     from tvm.relax.frontend.torch import from_exported_program

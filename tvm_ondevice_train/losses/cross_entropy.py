@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from .loss import LABEL, Loss
+from typing import Any
+
+from .loss import LABEL, Emit, Loss
 
 
 def _refusal(output_shape: tuple[int, ...]) -> str | None:
@@ -14,7 +16,7 @@ def _refusal(output_shape: tuple[int, ...]) -> str | None:
     )
 
 
-def _graph(emit, logits, label):
+def _graph(emit: Emit, logits: Any, label: Any) -> Any:
     from tvm import relax
 
     from relay_passes.ops.loss import negative_log_likelihood

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 LABEL, VALUES = "label", "values"
+Emit: TypeAlias = Callable[[Any], Any]  # a binding's value -> its variable
 
 
 @dataclass(frozen=True)
@@ -19,8 +20,8 @@ class Loss:
     target : what a sample is trained towards: LABEL, the number of a class, int32 of shape (1,);
         or VALUES, float32 of the output's shape.
     refusal : output shape -> why no network of that output can have this loss; None if it can.
-    graph : (emit, output, target) -> the loss, a float32 scalar, as a Relax expression; `emit`
-        binds a value and gives its variable. It loads TVM itself.
+    graph : (emit, output, target) -> the loss, a float32 scalar, as a Relax expression. It
+        loads TVM itself.
     metric : what is measured beside the loss: "accuracy" of the largest output, or None.
     """
 
@@ -28,7 +29,7 @@ class Loss:
     help: str
     target: str
     refusal: Callable[[tuple[int, ...]], str | None]
-    graph: Callable[[Callable[[Any], Any], Any, Any], Any]
+    graph: Callable[[Emit, Any, Any], Any]
     metric: str | None = None
 
     def target_of(self, output_shape: tuple[int, ...]) -> tuple[tuple[int, ...], str]:

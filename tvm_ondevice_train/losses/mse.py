@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from .loss import VALUES, Loss
+from typing import Any
+
+from .loss import VALUES, Emit, Loss
 
 
-def _graph(emit, prediction, target):
+def _graph(emit: Emit, prediction: Any, target: Any) -> Any:
     from tvm.relax import op
 
     difference = emit(op.subtract(prediction, target))

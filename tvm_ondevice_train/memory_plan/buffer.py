@@ -26,7 +26,7 @@ class Buffer:
     alignment: int = ALIGN
     spans: tuple[tuple[int, int, int], ...] = ()
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.size_bytes <= 0 or self.first > self.last:
             raise ValueError(f"memory plan: {self} needs size_bytes > 0 and first <= last")
         if self.alignment <= 0 or self.alignment & (self.alignment - 1):
@@ -68,7 +68,7 @@ class Buffer:
 
 def live_bytes(buffers: Sequence[Buffer]) -> dict[int, int]:
     """Op -> bytes occupied there, at every op where something changes (so at the peak too)."""
-    change = {}
+    change: dict[int, int] = {}
     for first, last, low, high in (phase for buffer in buffers for phase in buffer.phases):
         change[first] = change.get(first, 0) + high - low
         change[last + 1] = change.get(last + 1, 0) - (high - low)

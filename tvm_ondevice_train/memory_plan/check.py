@@ -23,7 +23,7 @@ def check_plan(buffers: Sequence[Buffer], plan: MemoryPlan) -> None:
         _require(end <= plan.total_bytes, f"{buffer} ends at {end}, after {plan.total_bytes}")
     bound = plan.lower_bound_bytes
     _require(bound <= plan.total_bytes, "the total is below the lower bound")
-    live = {}
+    live: dict[int | None, int] = {}
     for op in _ops(buffers):
         live[op] = _check_op(op, buffers, plan)
         _require(live[op] <= bound, f"{live[op]} bytes are live at op {op}, more than the bound")

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from .buffer import Buffer, round_up
 
+Conflicts = list[tuple[int, int, int]]  # of a buffer, see `find_conflicts`
+Fit = Callable[[list[tuple[int, int]], int], int]  # the offset beside what is barred, aligned
+SortKey = Callable[[Buffer], tuple[int, int]]
 
-def heuristics(live: Mapping[int, int]):
+
+def heuristics(live: Mapping[int, int]) -> tuple[tuple[str, SortKey, Fit], ...]:
     """(name, sort key of a buffer, gap chooser) of each greedy algorithm."""
 
     def breadth(buffer: Buffer) -> int:
@@ -24,14 +28,14 @@ def heuristics(live: Mapping[int, int]):
     )
 
 
-def find_conflicts(buffers: Sequence[Buffer]) -> list[list[tuple[int, int, int]]]:
+def find_conflicts(buffers: Sequence[Buffer]) -> list[Conflicts]:
     """For each buffer (other, up, down) of those live at the same time.
 
     The other must begin at least `up` bytes above this one's offset, or this one at least `down`
     above the other's: then no byte that both need at one op is the same.
     """
-    conflicts = [[] for _ in buffers]
-    active = []
+    conflicts: list[Conflicts] = [[] for _ in buffers]
+    active: list[int] = []
     for new in sorted(range(len(buffers)), key=lambda i: buffers[i].first):
         active = [i for i in active if buffers[i].last >= buffers[new].first]
         for old in active:
@@ -53,7 +57,9 @@ def _distance(lower: Buffer, upper: Buffer) -> int:
     )
 
 
-def place(buffers, conflicts, order, fit) -> list[int]:
+def place(
+    buffers: Sequence[Buffer], conflicts: Sequence[Conflicts], order: Sequence[int], fit: Fit
+) -> list[int]:
     """Offsets when each buffer in `order` takes the gap that `fit` chooses beside the placed."""
     offsets = [-1] * len(buffers)
     for index in order:
@@ -61,7 +67,7 @@ def place(buffers, conflicts, order, fit) -> list[int]:
     return offsets
 
 
-def _barred(conflicts, offsets) -> list[tuple[int, int]]:
+def _barred(conflicts: Conflicts, offsets: Sequence[int]) -> list[tuple[int, int]]:
     """Sorted (last offset below, first offset above) each conflicting buffer that is placed."""
     return sorted(
         [
@@ -98,7 +104,14 @@ def total_bytes(buffers: Sequence[Buffer], offsets: Sequence[int]) -> int:
     return max(o + buffer.aligned_bytes for buffer, o in zip(buffers, offsets, strict=True))
 
 
-def climb(buffers, conflicts, order, bound, iterations, seed) -> list[int]:
+def climb(
+    buffers: Sequence[Buffer],
+    conflicts: Sequence[Conflicts],
+    order: Sequence[int],
+    bound: int,
+    iterations: int,
+    seed: int,
+) -> list[int]:
     """Offsets after random moves in the order that never made the arena larger.
 
     A move takes a buffer that reaches the top of the arena, or one that is live beside it, to a
@@ -126,7 +139,14 @@ def climb(buffers, conflicts, order, bound, iterations, seed) -> list[int]:
     return offsets
 
 
-def _place_again(buffers, conflicts, tail, moved, old, limit) -> list[int] | None:
+def _place_again(
+    buffers: Sequence[Buffer],
+    conflicts: Sequence[Conflicts],
+    tail: Sequence[int],
+    moved: int,
+    old: Sequence[int],
+    limit: int,
+) -> list[int] | None:
     """Offsets `old`, but the `tail` of the order, where `moved` was moved, placed anew.
 
     A buffer keeps its offset if those it conflicts with do. None as soon as one ends above `limit`.

@@ -45,7 +45,7 @@ def plan(
     if not buffers:
         return MemoryPlan({}, 0, 0, None, "empty")
     live = live_bytes(buffers)
-    peak_op = max(live, key=live.get)
+    peak_op = max(live, key=live.__getitem__)
     algorithm, offsets = _best(buffers, live, live[peak_op], iterations, seed, effort)
     return MemoryPlan(
         {buffer.name: offset for buffer, offset in zip(buffers, offsets, strict=True)},
@@ -56,12 +56,20 @@ def plan(
     )
 
 
-def _best(buffers, live, bound, iterations, seed, effort) -> tuple[str, list[int]]:
+def _best(
+    buffers: Sequence[Buffer],
+    live: Mapping[int, int],
+    bound: int,
+    iterations: int,
+    seed: int,
+    effort: float,
+) -> tuple[str, list[int]]:
     """(algorithm, offsets) of the smallest plan found."""
     conflicts = find_conflicts(buffers)
     candidates = []
     for algorithm, key, fit in heuristics(live):
-        order = sorted(range(len(buffers)), key=lambda i, key=key: (*key(buffers[i]), i))
+        keys = [(*key(buffer), index) for index, buffer in enumerate(buffers)]
+        order = sorted(range(len(buffers)), key=keys.__getitem__)
         offsets = place(buffers, conflicts, order, fit)
         candidates.append((total_bytes(buffers, offsets), algorithm, order, offsets))
     total, algorithm, order, offsets = min(candidates, key=lambda candidate: candidate[0])

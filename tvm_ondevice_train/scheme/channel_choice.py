@@ -75,7 +75,10 @@ def _chosen(what: Channels, name: str, model: Model, axis: ChannelAxis) -> tuple
         return what.indices
     if what.count is not None:
         _check_range(name, f"count {what.count}", what.count <= axis.channels, axis)
-    count = what.count or max(1, round(what.ratio * axis.channels))
+        count = what.count
+    else:
+        assert what.ratio is not None, "`Channels` has one of the three"
+        count = max(1, round(what.ratio * axis.channels))
     return tuple(sorted(_ranking(what, name, model, axis)[:count]))
 
 

@@ -8,7 +8,7 @@ operators. Permuting constants costs the device nothing, a gather would.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import permutations
 
@@ -17,11 +17,11 @@ import tvm
 from tvm import relax
 
 from relay_passes.backward.split_parameters import channel_axis
-from relay_passes.graph import constant, rebuilt
+from relay_passes.graph import Emit, constant_value, rebuilt
 from relay_passes.ops.channels import ranges_of
 
 from ..model import Model
-from .channel_spaces import Spaces, channel_spaces
+from .channel_spaces import Orders, Spaces, channel_spaces
 
 MAX_SETS_TRIED = 5  # ranks of the sets: 5! = 120
 
@@ -34,7 +34,7 @@ class ChannelNumbering:
         None where the order is the original one. Parameters that kept theirs are left out.
     """
 
-    axes: Mapping[str, tuple[np.ndarray | None, np.ndarray | None]]
+    axes: Mapping[str, Orders]
 
 
 def number_channels(
@@ -62,7 +62,7 @@ def number_channels(
         if not _is_identity(numbering := _numbering(spaces.extent[space], sets))
     }
     renumbered = {
-        name: _renumbered(chosen, numberings.get(spaces.of_channels(name, _axis(function, name))))
+        name: _renumbered(chosen, spaces.numberings_of(name, numberings)[_axis(function, name)])
         for name, chosen in channels.items()
     }
     axes = {name: spaces.numberings_of(name, numberings) for name in model.parameters}
@@ -74,12 +74,12 @@ def _is_identity(numbering: np.ndarray) -> bool:
     return np.array_equal(numbering, np.arange(len(numbering)))
 
 
-def _axis(function, name: str) -> int:
+def _axis(function: relax.Function, name: str) -> int:
     parameter = next(p for p in function.params if p.name == name)
     return channel_axis(function, parameter)[0]
 
 
-def _renumbered(chosen, order) -> tuple[int, ...]:
+def _renumbered(chosen: Sequence[int], order: np.ndarray | None) -> tuple[int, ...]:
     if order is None:
         return tuple(chosen)
     return tuple(int(i) for i in np.flatnonzero(np.isin(order, chosen)))
@@ -95,7 +95,9 @@ def _numbering(extent: int, sets: list[tuple[int, ...]]) -> np.ndarray:
     return min(tried, key=lambda order: _cost(order, distinct))
 
 
-def _side_by_side(channels: list[int], sets, members_last: bool = False) -> list[int]:
+def _side_by_side(
+    channels: list[int], sets: Sequence[tuple[int, ...]], members_last: bool = False
+) -> list[int]:
     """Members of the first set on one side, and in both parts those of the next at the border."""
     if not sets or not channels:
         return channels
@@ -105,13 +107,15 @@ def _side_by_side(channels: list[int], sets, members_last: bool = False) -> list
     return [*_side_by_side(left, sets[1:], True), *_side_by_side(right, sets[1:], False)]
 
 
-def _cost(order, sets) -> tuple[int, int]:
+def _cost(order: np.ndarray, sets: Iterable[tuple[int, ...]]) -> tuple[int, int]:
     """Ranges of all sets, and how many sets do not begin at channel 0."""
     found = [ranges_of(_renumbered(chosen, order)) for chosen in sets]
     return sum(len(ranges) for ranges in found), sum(ranges[0] > 0 for ranges in found)
 
 
-def _permuted(model: Model, spaces: Spaces, numberings, axes) -> Model:
+def _permuted(
+    model: Model, spaces: Spaces, numberings: Mapping[int, np.ndarray], axes: Mapping[str, Orders]
+) -> Model:
     """`model` with every value in its new order; its graph but for constants is the same."""
     if not numberings:
         return model
@@ -121,13 +125,13 @@ def _permuted(model: Model, spaces: Spaces, numberings, axes) -> Model:
             if order is not None:
                 values[name] = np.ascontiguousarray(np.take(values[name], order, axis))
 
-    def rewrite(_emit, binding):
+    def rewrite(_emit: Emit, binding: relax.VarBinding) -> relax.Expr:
         value = binding.value
-        moved = {
-            position: relax.const(np.take(constant(value.args[position]), numberings[space], axis))
-            for position, axis, space in spaces.constants.get(binding.var, ())
-            if space in numberings
-        }
+        moved = {}
+        for position, axis, space in spaces.constants.get(binding.var, ()):
+            if space in numberings:
+                known = constant_value(value.args[position])
+                moved[position] = relax.const(np.take(known, numberings[space], axis))
         if not moved:
             return value
         args = [moved.get(position, arg) for position, arg in enumerate(value.args)]

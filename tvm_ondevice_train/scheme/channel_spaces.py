@@ -17,6 +17,9 @@ from tvm import relax
 from relay_passes.graph import bindings_of, constant, shape_of, variables_in
 from relay_passes.ops.registry import operator_of
 
+# for the first two axes of a parameter the original index of each position, None where it is that
+Orders = tuple[np.ndarray | None, np.ndarray | None]
+
 
 @dataclass(frozen=True)
 class Spaces:
@@ -33,9 +36,13 @@ class Spaces:
         """The space of a weight's input channels, None if it is fixed."""
         return self.parameters.get(name, (None, None))[axis]
 
-    def numberings_of(self, name: str, numberings: Mapping[int, np.ndarray]):
+    def numberings_of(self, name: str, numberings: Mapping[int, np.ndarray]) -> Orders:
         """What `numberings` (by space) mean for the two axes of a parameter."""
-        return tuple(numberings.get(space) for space in self.parameters.get(name, (None, None)))
+        rows, columns = (
+            None if space is None else numberings.get(space)
+            for space in self.parameters.get(name, (None, None))
+        )
+        return rows, columns
 
 
 def channel_spaces(function: relax.Function) -> Spaces:
@@ -44,7 +51,7 @@ def channel_spaces(function: relax.Function) -> Spaces:
 
 
 class _Analysis:
-    def __init__(self, function: relax.Function):
+    def __init__(self, function: relax.Function) -> None:
         self.function = function
         self.values = {b.var: b.value for b in bindings_of(function)}
         self.parent: list[int] = []
@@ -62,11 +69,11 @@ class _Analysis:
         fixed = {self._find(space) for space in self.fixed}
         free = {s for s in range(len(self.parent)) if s == self._find(s)} - fixed
 
-        def resolved(var, axis):
+        def resolved(var: relax.Var, axis: int) -> int | None:
             space = self._find(self.axis[var, axis]) if (var, axis) in self.axis else None
             return space if space in free else None
 
-        constants: dict = {}
+        constants: dict[relax.Var, list[tuple[int, int, int]]] = {}
         for var, operand, axis, space in self.constants:
             if self._find(space) in free:
                 constants.setdefault(var, []).append((operand, axis, self._find(space)))
@@ -83,21 +90,21 @@ class _Analysis:
             space = self.parent[space]
         return space
 
-    def _unite(self, first: tuple, second: tuple):
+    def _unite(self, first: tuple[relax.Var, int], second: tuple[relax.Var, int]) -> None:
         self.parent[self._find(self._space(*first))] = self._find(self._space(*second))
 
-    def _space(self, var, axis: int) -> int:
+    def _space(self, var: relax.Var, axis: int) -> int:
         if (var, axis) not in self.axis:
             self.axis[var, axis] = len(self.parent)
             self.parent.append(len(self.parent))
             self.extents.append(shape_of(var)[axis])
         return self.axis[var, axis]
 
-    def _fix(self, var):
+    def _fix(self, var: relax.Var) -> None:
         for axis in range(len(shape_of(var))):
             self.fixed.append(self._space(var, axis))
 
-    def _binding(self, var, value):
+    def _binding(self, var: relax.Var, value: relax.Expr) -> None:
         rule = operator_of(value).channels
         pairs = rule(value) if rule else None
         if pairs is None:

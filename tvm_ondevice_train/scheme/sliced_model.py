@@ -43,7 +43,8 @@ def slice_model(model: Model, scheme: UpdateScheme) -> SlicedModel:
         if name in channels:
             axis, rows = channel_axis(function, parameters[name])
             kept = np.array([c * rows + r for c in channels[name] for r in range(rows)])
-            axes[axis] = kept if axes[axis] is None else axes[axis][kept]
+            moved = axes[axis]
+            axes[axis] = kept if moved is None else moved[kept]
         slices[name] = Slice(model.parameters[name].shape, *axes)
     module = SplitParameters(channels)(ordered.module)
     values = split_values(function, ordered.parameters, channels)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -21,7 +22,7 @@ class Slice:
     columns: np.ndarray | None = None
 
     @classmethod
-    def from_report(cls, entry: Mapping) -> Slice:
+    def from_report(cls, entry: Mapping[str, Any]) -> Slice:
         """The slice of an entry of ``trained_parameters`` in report.json."""
         axes = (entry.get(key) for key in ("rows", "columns"))
         axes = (None if axis is None else np.array(axis, np.intp) for axis in axes)
@@ -42,6 +43,6 @@ class Slice:
         result[self._index()] = stored
         return result
 
-    def _index(self):
+    def _index(self) -> tuple[np.ndarray, ...]:
         axes = zip(self.shape, (self.rows, self.columns), strict=False)
         return np.ix_(*(np.arange(n) if chosen is None else chosen for n, chosen in axes))

@@ -15,14 +15,17 @@ import difflib
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from numbers import Integral, Real
 from pathlib import Path
+from typing import Any, TypeVar
 
 from tvm_ondevice_train.errors import OdtError
 from tvm_ondevice_train.files.whole_file import write_whole
+
+T = TypeVar("T")
 
 FORMAT = "ondevice-train scheme"
 VERSION = 1
@@ -74,7 +77,7 @@ class Channels:
     rule: str = "norm"
     seed: int = 0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         given = [v for v in (self.indices, self.ratio, self.count) if v is not None]
         if len(given) != 1:
             raise OdtError(
@@ -93,16 +96,23 @@ class Channels:
         if self.count is not None and not (_is_index(self.count) and self.count > 0):
             raise OdtError(f"count is {_shown(self.count)}; it must be an integer of at least 1")
 
-    def to_json(self) -> dict:
+    def to_json(self) -> dict[str, Any]:
         """The object that stands in a scheme file."""
         if self.indices is not None:
             return {"channels": list(self.indices)}
-        size = {"count": int(self.count)} if self.ratio is None else {"ratio": float(self.ratio)}
-        rule = {} if self.rule == "norm" else {"rule": self.rule}
-        return size | rule | ({"seed": int(self.seed)} if self.rule == "random" else {})
+        entry: dict[str, Any] = {}
+        if self.count is not None:
+            entry["count"] = int(self.count)
+        if self.ratio is not None:
+            entry["ratio"] = float(self.ratio)
+        if self.rule != "norm":
+            entry["rule"] = self.rule
+        if self.rule == "random":
+            entry["seed"] = int(self.seed)
+        return entry
 
     @classmethod
-    def from_json(cls, entry: dict) -> Channels:
+    def from_json(cls, entry: dict[str, Any]) -> Channels:
         """The inverse of `to_json`; OdtError for anything else."""
         choice = {"rule"} | ({"seed"} if entry.get("rule") == "random" else set())
         allowed = {"channels", "ratio", "count"} | (set() if "channels" in entry else choice)
@@ -122,7 +132,7 @@ class UpdateScheme:
     parameters: Mapping[str, str | Channels]
     head: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name, what in self.parameters.items():
             if not isinstance(what, Channels) and what not in (ALL, FROZEN):
                 raise OdtError(
@@ -151,12 +161,12 @@ class UpdateScheme:
         lines = [f'  "{key}": {value}' for key, value in zip(_KEYS, values, strict=True)]
         return "{\n" + ",\n".join(lines) + "\n}\n"
 
-    def save(self, path: str | os.PathLike) -> None:
+    def save(self, path: str | os.PathLike[str]) -> None:
         """Write the scheme to `path`: the whole file or, where that fails, nothing."""
         write_whole(path, self.to_json().encode(), "scheme")
 
     @classmethod
-    def load(cls, path: str | os.PathLike) -> UpdateScheme:
+    def load(cls, path: str | os.PathLike[str]) -> UpdateScheme:
         """Read a scheme file; OdtError where it is missing, not JSON, or not a scheme."""
         try:
             content = json.loads(Path(path).read_text(encoding="utf-8"))
@@ -168,7 +178,7 @@ class UpdateScheme:
             return _parsed(content)
 
 
-def resolve(spec: str | os.PathLike | UpdateScheme, layers: tuple[Layer, ...]) -> UpdateScheme:
+def resolve(spec: str | os.PathLike[str] | UpdateScheme, layers: tuple[Layer, ...]) -> UpdateScheme:
     """The scheme that `spec` means for a model with these layers.
 
     spec: "full" every weight and bias; "head" the last layer's; "last:K" those of the last K
@@ -184,12 +194,13 @@ def resolve(spec: str | os.PathLike | UpdateScheme, layers: tuple[Layer, ...]) -
         scheme = UpdateScheme.load(spec)
         with errors_naming(spec):
             return _checked(scheme, layers)
+    assert isinstance(spec, str), "what is no file is a word"
     *before, head = layers
     counted = re.fullmatch(r"(last|bias):(.*)", spec)
     if spec == "full":
         names = [name for layer in layers for name in layer.parameters]
     elif spec == "head":
-        names = head.parameters
+        names = [*head.parameters]
     elif counted and counted[1] == "last":
         chosen = _last(spec, counted[2], before, "layers")
         names = [name for layer in (*chosen, head) for name in layer.parameters]
@@ -201,7 +212,7 @@ def resolve(spec: str | os.PathLike | UpdateScheme, layers: tuple[Layer, ...]) -
     return UpdateScheme(dict.fromkeys(names, ALL))
 
 
-def _last(spec: str, count: str, items: list, what: str) -> list:
+def _last(spec: str, count: str, items: list[T], what: str) -> list[T]:
     """The last `count` items; `count` is the user's text."""
     if not re.fullmatch(r"0*[1-9][0-9]{0,8}", count, re.ASCII):
         raise OdtError(f'scheme: "{spec}": K must be a positive whole number, found "{count}"')
@@ -210,12 +221,12 @@ def _last(spec: str, count: str, items: list, what: str) -> list:
     return items[-int(count) :]
 
 
-def _is_file(spec) -> bool:
+def _is_file(spec: object) -> bool:
     return isinstance(spec, os.PathLike) or isinstance(spec, str) and spec.endswith(".json")
 
 
 @contextmanager
-def errors_naming(spec: str | os.PathLike | UpdateScheme):
+def errors_naming(spec: str | os.PathLike[str] | UpdateScheme) -> Iterator[None]:
     """Say in which file the mistake is, if the scheme came from one."""
     try:
         yield
@@ -242,7 +253,7 @@ def _parsed(content: object) -> UpdateScheme:
     return UpdateScheme(entries, content.get("head", False))
 
 
-def _entry(name: str, what: object) -> object:
+def _entry(name: str, what: Any) -> Any:
     """One parameter's value, channels as `Channels`; `UpdateScheme` checks what is no object."""
     if not isinstance(what, dict):
         return what
@@ -283,7 +294,7 @@ def _is_number(value: object) -> bool:
 
 
 def _is_index(value: object) -> bool:
-    return isinstance(value, Integral) and not isinstance(value, bool) and value >= 0
+    return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= 0
 
 
 def _ascending(channels: object) -> tuple[int, ...]:
