@@ -14,7 +14,7 @@ _HOMES = {
     "IntegerGradients": "backward.integer_gradients",
     "LowerQDQ": "kernels.lower_qdq",
     "LowerToLoops": "schedule.lower_to_loops",
-    "MergeKernels": "kernels.attributes",
+    "MergeKernels": "kernels.merge_kernels",
     "NarrowAdjoints": "backward.narrow_adjoints",
     "ReorderForMemory": "memory.reorder_for_memory",
     "SelectMicrokernels": "microkernels.select",

@@ -214,16 +214,3 @@ def function_of(
             result = body(builder)
         builder.emit_func_output(result)
     return builder.get()["main"]
-
-
-def operands(expr: tvm.ir.Expr) -> list[tvm.ir.Expr]:
-    """Direct operands of a TIR expression."""
-    names = ("a", "b", "value", "condition", "true_value", "false_value")
-    found = [getattr(expr, name, None) for name in names]
-    found += [*getattr(expr, "args", ()), *getattr(expr, "indices", ())]
-    return [operand for operand in found if isinstance(operand, tvm.ir.Expr)]
-
-
-def parts_of(expr: tvm.ir.Expr) -> list[tvm.ir.Expr]:
-    """A TIR expression and every expression in it."""
-    return [expr, *(part for operand in operands(expr) for part in parts_of(operand))]

@@ -12,9 +12,9 @@ from .backward.eliminate_dead_gradients import EliminateDeadGradients
 from .backward.integer_gradients import IntegerGradients
 from .backward.narrow_adjoints import NarrowAdjoints
 from .backward.sparse_backward import Names, Scheme, SparseBackward
-from .kernels.attributes import MergeKernels
 from .kernels.fuse_prologue import FusePrologue
 from .kernels.lower_qdq import LowerQDQ
+from .kernels.merge_kernels import MergeKernels
 from .memory.in_place import InPlace
 from .memory.reorder_for_memory import ReorderForMemory
 from .microkernels.select import SelectMicrokernels

@@ -23,10 +23,11 @@ from ..graph import (
     shape_of,
     variables_in,
 )
+from ..kernel_attributes import is_cheap
 from ..ops.registry import OPAQUE
 from ..tvm_pass import Pass
-from .attributes import MergeKernels, is_cheap
 from .loads import loads_per_element
+from .merge_kernels import MergeKernels
 
 INJECTIVE = 2  # TVM's OpPatternKind: elementwise 0, broadcast 1, injective 2
 SEVERAL = 2  # loads of an element; a window's border alone makes it a little more than 1

@@ -6,8 +6,8 @@ import math
 
 import tvm
 
+from ..blocks import is_spatial
 from ..ops.staging import STAGES
-from ..schedule.blocks import is_spatial
 from ..tir import Schedule, tirx
 
 

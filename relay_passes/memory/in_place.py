@@ -7,25 +7,17 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any
 
 import tvm
 from tvm import sym
 from tvm_ffi import structural_equal
 
-from ..graph import ALIGN, aligned_bytes, operands, tensor_bytes
-from ..microkernels.nest import analyzer_of, extent_of
+from ..graph import ALIGN, tensor_bytes
+from ..kernel_attributes import IN_PLACE, READS
+from ..loops import analyzer_of, extent_of, operands
 from ..tir import tirx
 from ..tvm_pass import Pass
-from .scratch_offsets import scratch_offsets
-
-IN_PLACE = "odt.in_place"
-READS = "odt.reads"
-WORKSPACE = "odt.workspace_bytes"
-OFFSETS = "odt.workspace_offsets"
-ELEMENTS = "odt.elements"
-PLAIN_LOOPS = "odt.plain_loops"
-STACK_SCRATCH_BYTES = 64  # larger scratch is the memory plan's
+from .scratch import with_workspace
 
 
 @tirx.transform.prim_func_pass(opt_level=0, name="InPlace")
@@ -80,59 +72,6 @@ class InPlace(Pass):
         ]
         reads = [i for i, var in enumerate(function.params) if accesses.loads[var]]
         return with_workspace(function.with_attrs({IN_PLACE: pairs, READS: reads}))
-
-
-def in_place_pairs(function: tirx.PrimFunc) -> tuple[tuple[int, int], ...]:
-    """(input parameter, output parameter) that one buffer can hold, by position."""
-    return tuple((int(a), int(b)) for a, b in _attribute(function, IN_PLACE))
-
-
-def parameters_read(function: tirx.PrimFunc) -> frozenset[int]:
-    """Positions of the parameters that the kernel loads; of others only the shape matters."""
-    return frozenset(int(i) for i in _attribute(function, READS))
-
-
-def workspace_bytes(function: tirx.PrimFunc) -> int:
-    """Bytes of scratch that the kernel wants from its caller."""
-    return int(_attribute(function, WORKSPACE))
-
-
-def workspace_offsets(function: tirx.PrimFunc) -> list[int]:
-    """Offsets in it of the local buffers that are scratch, in the order of the program."""
-    return [int(offset) for offset in _attribute(function, OFFSETS)]
-
-
-def reason_for_plain_loops(function: tirx.PrimFunc) -> str | None:
-    """Why a kernel multiplies and accumulates outside of microkernels; None if it does not."""
-    reason = (function.attrs or {}).get(PLAIN_LOOPS)
-    return None if reason is None else str(reason)
-
-
-def with_workspace(function: tirx.PrimFunc) -> tirx.PrimFunc:
-    """`function` with its scratch laid out (again)."""
-    offsets, total = scratch_offsets(function.body, scratch_bytes)
-    return function.with_attrs({WORKSPACE: total, OFFSETS: offsets})
-
-
-def _attribute(function: tirx.PrimFunc, name: str) -> Any:
-    if function.attrs is None or name not in function.attrs:
-        raise ValueError(f"a kernel has no attribute {name}; run LowerToLoops and InPlace first.")
-    return function.attrs[name]
-
-
-def elements_of(allocation: tirx.AllocBuffer) -> int:
-    """Elements of a local buffer: as its type says, or more where a microkernel wants more."""
-    return int(allocation.annotations.get(ELEMENTS, math.prod(allocation.buffer.ty.shape)))
-
-
-def scratch_bytes(allocation: tirx.AllocBuffer) -> int:
-    """Bytes of a local buffer, if it is too large for the stack; else 0."""
-    return allocated_bytes(tensor_bytes([elements_of(allocation)], str(allocation.buffer.ty.dtype)))
-
-
-def allocated_bytes(size: int) -> int:
-    """Bytes of scratch that a local buffer of `size` bytes takes: none on the stack."""
-    return aligned_bytes(size) if size > STACK_SCRATCH_BYTES else 0
 
 
 def _bytes(var: tirx.Var) -> int:

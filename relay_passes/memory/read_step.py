@@ -19,9 +19,14 @@ from ..graph import (
     shape_of,
     updated_by,
 )
-from ..kernels.attributes import macs
+from ..kernel_attributes import (
+    in_place_pairs,
+    macs,
+    parameters_read,
+    reason_for_plain_loops,
+    workspace_bytes,
+)
 from ..tir import tirx
-from .in_place import in_place_pairs, parameters_read, reason_for_plain_loops, workspace_bytes
 from .step import Kernel, Step, Task, Tensor, in_valid_order
 
 

@@ -9,19 +9,20 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import cached_property
 
+from ..blocks import axis_values, names_in, spatial_axes
+from ..loops import analyzer_of
 from ..ops.staging import COLUMNS, FILTERS, GATHERED, NO_MICROKERNEL, PEAK, PLANE, TAPS, WIDENED
-from ..schedule.blocks import axis_values, names_in, spatial_axes
 from ..tir import SBlockRV, Schedule, tirx
 from .form import form_of, is_product
 from .grid import even, grid_in, numbers_on
-from .nest import Access, Linear, Unfit, analyzer_of, buffer_of, check, is_dense
+from .nest import Access, Linear, Unfit, buffer_of, check, is_dense
 from .record import MARK, chosen
 from .window import Window, check_image, window
 from .window_phases import check_codes
 
 
 def annotate_tiles(schedule: Schedule, results: Sequence[SBlockRV]) -> str | None:
-    """Annotate a kernel of tiles (see `schedule_tiles`); why its sums stay plain loops, if they do.
+    """Annotate a kernel of tiles (see `tiled`); why its sums stay plain loops, if they do.
 
     results : its blocks behind the accumulation, in their order.
     """

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from tvm.ir import Call, TensorLoad
 from tvm_ffi import structural_equal
 
-from ..graph import operands, parts_of
+from ..loops import likely_in, operands
 from ..tir import tirx
 
 _BINARY = {"Add": "+", "Sub": "-", "Mul": "*", "RShift": ">>", "shift_right": ">>"}
@@ -144,12 +144,6 @@ def uncast(expr: tirx.Expr) -> tirx.Expr:
 def _loads(expr: tirx.Expr) -> bool:
     """Whether an expression loads any buffer."""
     return type(expr).__name__ == "TensorLoad" or any(map(_loads, operands(expr)))
-
-
-def likely_in(expr: tirx.Expr) -> list[Call]:
-    """The conditions in an expression that cut loops."""
-    calls = (part for part in parts_of(expr) if isinstance(part, Call))
-    return [call for call in calls if call.op.name.endswith("likely")]
 
 
 def _conjuncts(condition: tirx.Expr) -> list[tirx.Expr]:

@@ -13,8 +13,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from ..loops import extent_of
 from ..tir import tirx
-from .nest import Linear, Nest, address, buffer_of, check, extent_of, is_dense
+from .nest import Linear, Nest, address, buffer_of, check, is_dense
 
 _INDEX = r"(?:([\[{])([^\]}]*)[\]}])?"
 _OPERAND, _TARGET = re.compile(r"(\w+) (\w+)" + _INDEX), re.compile(r"(\w+)" + _INDEX)

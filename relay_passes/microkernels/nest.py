@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import TypeAlias, TypeVar
 
 from tvm import sym
-from tvm.ir import Range, TensorLoad
+from tvm.ir import TensorLoad
 
+from ..loops import extent_of
 from ..tir import tirx
 from .form import Form, form_of, uncast
 
@@ -140,18 +140,6 @@ def nests_in(
         check(isinstance(statement, tirx.BufferStore), "a nest holds more than stores")
         stores.append(statement)
     return [Nest(loops, stores, scratch, around, inner)]
-
-
-def extent_of(loops: Iterable[tirx.For]) -> int:
-    return math.prod(int(loop.extent) for loop in loops)
-
-
-def analyzer_of(loops: Iterable[tirx.For]) -> sym.Analyzer:
-    """One that knows the values of the loops' variables."""
-    analyzer = sym.Analyzer()
-    for loop in loops:
-        analyzer.bind(loop.loop_var, Range.from_min_extent(loop.min, loop.extent))
-    return analyzer
 
 
 def is_dense(loops: Iterable[tirx.For], *linears: Linear, step: int = 1) -> bool:

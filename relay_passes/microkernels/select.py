@@ -8,7 +8,8 @@ import tvm
 import tvm_ffi
 from tvm_ffi.structural import StructuralVisitor
 
-from ..memory.in_place import ELEMENTS, PLAIN_LOOPS, elements_of, with_workspace
+from ..kernel_attributes import PLAIN_LOOPS
+from ..memory.scratch import ELEMENTS, elements_of, with_workspace
 from ..tir import tirx
 from ..tvm_pass import Pass
 from . import RECORDS

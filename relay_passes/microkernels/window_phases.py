@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ..loops import analyzer_of
 from ..tir import tirx
 from .formula import Solution
 from .grid import even, grid_of
-from .nest import Linear, address, analyzer_of, check
+from .nest import Linear, address, check
 from .record import records
 from .window import as_window, from_the_end
 

@@ -16,7 +16,7 @@ from tvm.ir.op import register_op_attr
 from tvm.relax.op.base import register_gradient
 
 from ..graph import Values, op_name
-from ..kernels.attributes import COSTLY, MACS
+from ..kernel_attributes import COSTLY, MACS
 
 if TYPE_CHECKING:
     from .groups import Epilogue

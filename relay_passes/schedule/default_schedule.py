@@ -8,12 +8,12 @@ from typing import Any
 import tvm
 from tvm import sym
 
-from ..memory.in_place import PLAIN_LOOPS
+from ..blocks import is_spatial, names_in, outputs_of, spatial_axes
+from ..kernel_attributes import PLAIN_LOOPS
 from ..microkernels.choose import annotate_results, annotate_staged, annotate_sum
 from ..ops.staging import COLUMNS, PLANE, STAGES, WIDENED
 from ..tir import LoopRV, SBlockRV, Schedule, ScheduleError, s_tir, tirx
 from ..tvm_pass import Pass
-from .blocks import is_spatial, names_in, outputs_of, spatial_axes
 from .loop_cuts import asks_likely
 from .lower_to_loops import HINTED
 from .tiled import (
@@ -49,7 +49,7 @@ class DefaultSchedule(Pass):
     memory plan owns (see `codegen.c_printer`).
 
     chooser : for an unscheduled PrimFunc and the bytes of scratch that it must keep to, or None,
-        the function that takes its decisions (see `schedule_tiles`); by default all are the
+        the function that takes its decisions (see `tiled`); by default all are the
         defaults.
     scratch : of kernels, by name, that get less than they want: the most bytes (see
         `with_less_scratch`).
@@ -97,7 +97,7 @@ def _unscheduled(function: tvm.ir.BaseFunc) -> bool:
 
 
 def apply_schedule(schedule: Schedule, choose: Choose, limit: int | None = None) -> dict[str, Any]:
-    """Schedule the kernel in `schedule`; `choose` takes the decisions (see `schedule_tiles`).
+    """Schedule the kernel in `schedule`; `choose` takes the decisions (see `tiled`).
 
     limit : the most bytes of scratch, if there are not enough.
 

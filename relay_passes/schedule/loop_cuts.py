@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import tvm
 
-from ..microkernels.form import likely_in
+from ..blocks import axis_values
+from ..loops import likely_in
 from ..tir import LoopRV, SBlockRV, Schedule, s_tir, tirx
-from .blocks import axis_values
 
 
 def cut_where_likely(schedule: Schedule, loop: LoopRV, block: SBlockRV) -> None:

@@ -55,7 +55,7 @@ class LowerToLoops(Pass):
         _context: tvm.transform.PassContext,
     ) -> tirx.PrimFunc:
         # A loop whose condition is marked `likely` becomes one loop for each outcome (see
-        # ops.channels): any such loop, or in a kernel that says which ones (`schedule_tiles`) no
+        # ops.channels): any such loop, or in a kernel that says which ones (`tiled`) no
         # other.
         partition = {"partition_const_loop": not function.attrs.get(HINTED, 0)}
         with tvm.transform.PassContext(config={"s_tir.LoopPartition": partition}):

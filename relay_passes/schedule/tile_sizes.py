@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from ..memory.in_place import allocated_bytes
+from ..memory.scratch import allocated_bytes
 
 # Instructions, roughly, of Cortex-M's microkernels: what matters is which tile takes fewer.
 TILE_COST = 60  # of the calls for a tile

@@ -15,8 +15,9 @@ import itertools
 import math
 from collections.abc import Callable
 
+from ..blocks import names_in, spatial_axes
 from ..graph import tensor_bytes
-from ..memory.in_place import STACK_SCRATCH_BYTES, allocated_bytes
+from ..memory.scratch import STACK_SCRATCH_BYTES, allocated_bytes
 from ..microkernels.choose import annotate_tiles
 from ..microkernels.float import MAX_OUTPUTS as MAX_FLOAT_OUTPUTS
 from ..microkernels.window import Taps
@@ -33,7 +34,6 @@ from ..ops.staging import (
     WIDENED,
 )
 from ..tir import LoopRV, SBlockRV, Schedule, tirx
-from .blocks import names_in, spatial_axes
 from .loop_cuts import cut_where_likely
 from .tile_sizes import Tile, Tiling, tile_sizes
 

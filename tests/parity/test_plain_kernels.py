@@ -9,7 +9,7 @@ import tvm
 from shared import needs_models
 
 from relay_passes import EliminateDeadGradients, IntegerGradients, SparseBackward, lowering
-from relay_passes.memory.in_place import reason_for_plain_loops
+from relay_passes.kernel_attributes import reason_for_plain_loops
 from relay_passes.memory.read_step import kind_of
 from relay_passes.tir import tirx
 from tvm_ondevice_train.training_graph import loss_module

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from tvm.ir import Call
 
 from relay_passes import microkernels
-from relay_passes.memory.in_place import elements_of, scratch_bytes, workspace_offsets
+from relay_passes.kernel_attributes import workspace_offsets
+from relay_passes.memory.scratch import elements_of, scratch_bytes
 from relay_passes.memory.step import Kernel, Step
 
 from ..errors import OdtError

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
-from relay_passes.memory.in_place import operands
+from relay_passes.loops import operands
 from relay_passes.tir import tirx
 
 _CONDITIONAL = ("Select", "IfThenElse")

@@ -7,7 +7,7 @@ from tvm import relax, te
 from tvm.script import ir as I
 
 from relay_passes import InPlace, lowering
-from relay_passes.memory.in_place import in_place_pairs, parameters_read, workspace_bytes
+from relay_passes.kernel_attributes import in_place_pairs, parameters_read, workspace_bytes
 from relay_passes.memory.read_step import read_step
 from relay_passes.tir import T
 

@@ -16,7 +16,7 @@ from selected_kernels import (
 from tvm import relax, te
 
 from relay_passes import DefaultSchedule, InPlace, LowerToLoops, SelectMicrokernels
-from relay_passes.memory.in_place import reason_for_plain_loops, workspace_bytes
+from relay_passes.kernel_attributes import reason_for_plain_loops, workspace_bytes
 from relay_passes.microkernels.record import MARK
 from relay_passes.ops import channels, convolution, masks
 from relay_passes.schedule.tile_sizes import tile_sizes

@@ -13,7 +13,7 @@ from test_quantized_ops import codes_like
 from tvm import relax
 
 from relay_passes import IntegerGradients, lowering
-from relay_passes.memory.in_place import workspace_bytes
+from relay_passes.kernel_attributes import workspace_bytes
 from relay_passes.memory.read_step import read_step
 from relay_passes.ops.channels import merge_channels
 from relay_passes.ops.convolution import conv2d_weight_grad

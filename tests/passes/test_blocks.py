@@ -3,7 +3,7 @@
 import tvm
 from tvm import te
 
-from relay_passes.schedule.blocks import axis_values, is_spatial, names_in, outputs_of, spatial_axes
+from relay_passes.blocks import axis_values, is_spatial, names_in, outputs_of, spatial_axes
 from relay_passes.tir import Schedule
 
 

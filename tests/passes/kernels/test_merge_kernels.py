@@ -7,7 +7,8 @@ from tvm import relax
 from tvm.relax import op
 
 from relay_passes import lowering
-from relay_passes.kernels.attributes import MACS, MergeKernels, macs
+from relay_passes.kernel_attributes import MACS, macs
+from relay_passes.kernels.merge_kernels import MergeKernels
 from relay_passes.ops.convolution import conv2d_input_grad, conv2d_weight_grad
 from relay_passes.ops.registry import call
 from relay_passes.tir import tirx

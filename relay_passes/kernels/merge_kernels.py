@@ -1,4 +1,4 @@
-"""What legalization says of a kernel, and how it outlives fusion."""
+"""What legalization said of kernels, kept for the kernel that fusion makes of them."""
 
 from __future__ import annotations
 
@@ -6,21 +6,8 @@ import tvm
 from tvm import relax
 
 from ..graph import bindings_of, is_call_of
-from ..tir import tirx
+from ..kernel_attributes import MACS, macs
 from ..tvm_pass import Pass
-
-MACS = "odt.macs"
-COSTLY = "odt.costly"  # no reader should compute it anew
-
-
-def macs(function: tirx.PrimFunc) -> int:
-    """Multiply-accumulates of one call of the kernel, as its operators' records say."""
-    return int((function.attrs or {}).get(MACS, 0))
-
-
-def is_cheap(function: tirx.PrimFunc) -> bool:
-    """Whether recomputing an element of the kernel's result costs less than a load."""
-    return not (function.attrs or {}).get(COSTLY, 0)
 
 
 @tvm.transform.module_pass(opt_level=0, name="MergeKernels")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..tir import LoopRV, SBlockRV, Schedule, get_sblockrealize, s_tir, tirx
+from .tir import LoopRV, SBlockRV, Schedule, get_sblockrealize, s_tir, tirx
 
 _SPATIAL = 0  # iter_type of an axis that is not summed over
 

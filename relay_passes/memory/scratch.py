@@ -1,14 +1,44 @@
-"""Where a kernel's local buffers lie in its scratch: those never live at once share bytes."""
+"""Scratch: what of a kernel's local buffers lies in the arena, and where in its workspace.
+
+Buffers that are never live at once share bytes.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import tvm_ffi
 from tvm_ffi.structural import StructuralVisitor
 
+from ..graph import aligned_bytes, tensor_bytes
+from ..kernel_attributes import OFFSETS, WORKSPACE
 from ..tir import tirx
+
+ELEMENTS = "odt.elements"  # of a local buffer, where a microkernel wants more than its type says
+STACK_SCRATCH_BYTES = 64  # larger scratch is the memory plan's
+
+
+def with_workspace(function: tirx.PrimFunc) -> tirx.PrimFunc:
+    """`function` with its scratch laid out (again)."""
+    offsets, total = scratch_offsets(function.body, scratch_bytes)
+    return function.with_attrs({WORKSPACE: total, OFFSETS: offsets})
+
+
+def elements_of(allocation: tirx.AllocBuffer) -> int:
+    """Elements of a local buffer: as its type says, or more where a microkernel wants more."""
+    return int(allocation.annotations.get(ELEMENTS, math.prod(allocation.buffer.ty.shape)))
+
+
+def scratch_bytes(allocation: tirx.AllocBuffer) -> int:
+    """Bytes of a local buffer, if it is too large for the stack; else 0."""
+    return allocated_bytes(tensor_bytes([elements_of(allocation)], str(allocation.buffer.ty.dtype)))
+
+
+def allocated_bytes(size: int) -> int:
+    """Bytes of scratch that a local buffer of `size` bytes takes: none on the stack."""
+    return aligned_bytes(size) if size > STACK_SCRATCH_BYTES else 0
 
 
 @dataclass
