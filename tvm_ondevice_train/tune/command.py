@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from ..boards import board as find_board
 from ..cli.display import print_tuning, tuning_progress
@@ -15,8 +16,17 @@ from .runners import BoardRunner, EmulatorRunner, HostRunner, Runner
 
 
 def tune_and_show(
-    model: str, options: Mapping, *, output, trials, runner, line, tracker, seed, jobs
-):
+    model: str,
+    options: Mapping[str, Any],
+    *,
+    output: str,
+    trials: int,
+    runner: str | None,
+    line: tuple[str | None, str | None],
+    tracker: str | None,
+    seed: int,
+    jobs: int,
+) -> None:
     """Tune and print a table of the kernels; `options` are those of the command `compile`."""
     from .tuner import tune
 
@@ -37,7 +47,7 @@ def tune_and_show(
     print(f"\nCompile with --tuning {output}")
 
 
-def _options(model: str, options: Mapping) -> tuple[dict, str]:
+def _options(model: str, options: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
     """The arguments of `compile`, from the command line or from a project's report."""
     options = dict(options)
     board = options.pop("board")
@@ -58,7 +68,7 @@ def _options(model: str, options: Mapping) -> tuple[dict, str]:
     return made_from, report["board"]
 
 
-def _command(model: str, options: Mapping, board: str, trials: int, seed: int) -> str:
+def _command(model: str, options: Mapping[str, Any], board: str, trials: int, seed: int) -> str:
     words = ["ondevice-train tune", Path(model).name, f"--board {board}"]
     for name in ("classes", "scheme", "loss", "backward", "prefer", "sram", "flash"):
         value = options.get(name, options.get(f"{name}_bytes"))
@@ -70,10 +80,17 @@ def _command(model: str, options: Mapping, board: str, trials: int, seed: int) -
     return " ".join([*words, f"--trials {trials}", f"--seed {seed}"])
 
 
-def _runner(name: str | None, board: str, line, tracker: str | None) -> Runner:
+def _runner(
+    name: str | None, board: str, line: tuple[str | None, str | None], tracker: str | None
+) -> Runner:
     is_host = find_board(board).is_host
     name = name or ("host" if is_host else "emulator")
-    local = {"emulator": EmulatorRunner, "host": HostRunner, "board": BoardRunner}[name]
+    runners: dict[str, type[Runner]] = {
+        "emulator": EmulatorRunner,
+        "host": HostRunner,
+        "board": BoardRunner,
+    }
+    local = runners[name]
     if (name == "host") != is_host:
         raise OdtError(f"tune: runner {name} cannot run programs for board {board}")
     if tracker is not None:
