@@ -1,6 +1,22 @@
 """Train neural networks on microcontrollers: a model file in, a training step in C out."""
 
+from __future__ import annotations
+
 from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from . import relay as relay
+    from .compiler import CompiledModel as CompiledModel
+    from .compiler import compile as compile
+    from .errors import OdtError as OdtError
+    from .export.exchange import export_project as export_project
+    from .export.exchange import import_project as import_project
+    from .frontend import load as load
+    from .model import Model as Model
+    from .run.run_project import run_project as run_project
+    from .scheme.update_scheme import Channels as Channels
+    from .scheme.update_scheme import UpdateScheme as UpdateScheme
 
 _HOMES = {
     "Channels": "scheme.update_scheme",
@@ -19,7 +35,7 @@ _HOMES = {
 __all__ = sorted(_HOMES)
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> Any:
     """Import on first use: loading TVM takes seconds, `ondevice-train --help` must not."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
