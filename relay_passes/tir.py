@@ -7,7 +7,7 @@ from typing import TypeAlias
 from tvm import s_tir, te, tirx
 from tvm.s_tir import Schedule, meta_schedule
 from tvm.s_tir.dlight.analysis.common_analysis import get_sblockrealize
-from tvm.s_tir.schedule import LoopRV, SBlockRV, ScheduleError
+from tvm.s_tir.schedule import LoopRV, SBlockRV, ScheduleError, Trace
 from tvm.script import tirx as T
 
 Index: TypeAlias = tirx.Expr | tirx.IterVar | int  # what a tensor of te is read at
@@ -21,6 +21,7 @@ __all__ = [
     "Schedule",
     "ScheduleError",
     "T",
+    "Trace",
     "get_sblockrealize",
     "meta_schedule",
     "s_tir",

@@ -10,7 +10,8 @@ import pytest
 import relay_passes
 import tvm_ondevice_train
 
-MODULES = [
+MODULES = ["relay_passes", "tvm_ondevice_train"]
+MODULES += [
     found.name
     for package in (relay_passes, tvm_ondevice_train)
     for found in pkgutil.walk_packages(package.__path__, package.__name__ + ".")
@@ -42,3 +43,9 @@ def test_every_name_in_an_annotation_exists(name):
     exec(compile(ast.Module(imports_for_checkers(tree), []), name, "exec"), names)
     for annotation in annotations_in(tree):
         eval(compile(ast.Expression(annotation), name, "eval"), names)
+
+
+def test_checkers_see_the_names_that_are_imported_on_first_use():
+    tree = ast.parse(Path(tvm_ondevice_train.__file__).read_text())
+    seen = [alias.name for statement in imports_for_checkers(tree) for alias in statement.names]
+    assert sorted(seen) == tvm_ondevice_train.__all__

@@ -1,7 +1,28 @@
 """Train neural networks on microcontrollers: a model file in, a training step in C out."""
 
+from __future__ import annotations
+
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from relay_passes.optimizers import SGD as SGD
+    from relay_passes.optimizers import Momentum as Momentum
+    from relay_passes.optimizers import Optimizer as Optimizer
+
+    from . import relay as relay
+    from .compiler import CompiledModel as CompiledModel
+    from .compiler import compile as compile
+    from .errors import OdtError as OdtError
+    from .export.exchange import export_project as export_project
+    from .export.exchange import import_project as import_project
+    from .frontend import load as load
+    from .losses import Loss as Loss
+    from .model import Model as Model
+    from .options import Options as Options
+    from .run.run_project import run_project as run_project
+    from .scheme import Channels as Channels
+    from .scheme import UpdateScheme as UpdateScheme
 
 _HOMES = {
     "Channels": ".scheme",

@@ -5,11 +5,16 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from relay_passes.memory.step import Step, Task, Tensor
 
 from .codegen.planned_step import PlannedStep, workspace_name
 from .errors import OdtError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.backends.backend_agg import RendererAgg
 
 COLOURS = {  # of Okabe and Ito, told apart without red and green
     "forward": "#56b4e9",
@@ -57,7 +62,10 @@ def memory_rectangles(planned: PlannedStep) -> tuple[Rectangle, ...]:
 
 
 def draw_arena(
-    planned: PlannedStep, path: str | os.PathLike, title: str = "", top_bytes: int | None = None
+    planned: PlannedStep,
+    path: str | os.PathLike[str],
+    title: str = "",
+    top_bytes: int | None = None,
 ) -> None:
     """Write a PNG of 1200x700: ops to the right, arena offsets upwards, a colour for each kind.
 
@@ -110,7 +118,7 @@ def _tensors(planned: PlannedStep) -> list[Rectangle]:
                 kinds[tensor.name],
                 start,
                 end,
-                planned.offset(tensor),
+                _offset(planned, tensor),
                 tensor.size_bytes,
                 _labels(tensor, writers.get(tensor.name)),
             )
@@ -118,8 +126,14 @@ def _tensors(planned: PlannedStep) -> list[Rectangle]:
     return rectangles
 
 
+def _offset(planned: PlannedStep, tensor: Tensor) -> int:
+    offset = planned.offset(tensor)
+    assert offset is not None, f"{tensor.name} is live, and not in the arena"
+    return offset
+
+
 def _overlap(planned: PlannedStep, one: Tensor, other: Tensor) -> bool:
-    low, high = planned.offset(one), planned.offset(other)
+    low, high = _offset(planned, one), _offset(planned, other)
     return low < high + other.size_bytes and high < low + one.size_bytes
 
 
@@ -201,7 +215,7 @@ def _writers(step: Step) -> dict[str, Task]:
     return {t.name: task for task in step.tasks for t in task.outputs if t.in_arena}
 
 
-def _draw(axes, rectangle: Rectangle) -> None:
+def _draw(axes: Axes, rectangle: Rectangle) -> None:
     from matplotlib import patches
 
     corner, width = (rectangle.start, rectangle.offset), rectangle.end - rectangle.start
@@ -217,7 +231,7 @@ def _draw(axes, rectangle: Rectangle) -> None:
     )
 
 
-def _draw_legend(axes, planned: PlannedStep, kinds: set[str]) -> None:
+def _draw_legend(axes: Axes, planned: PlannedStep, kinds: set[str]) -> None:
     """The arena's end and the lower bound as lines, and the legend's entries."""
     from matplotlib import patches
 
@@ -229,11 +243,11 @@ def _draw_legend(axes, planned: PlannedStep, kinds: set[str]) -> None:
         axes.add_patch(empty)
     end, bound = plan.total_bytes, plan.lower_bound_bytes
     axes.axhline(end, color="black", lw=1.5, label=f"arena, {end:,} bytes")
-    style = {"color": "#c0392b", "lw": 1.5, "ls": (0, (5, 5))}
+    style: dict[str, Any] = {"color": "#c0392b", "lw": 1.5, "ls": (0, (5, 5))}
     axes.axhline(bound, label=f"lower bound, {bound:,} bytes", **style)
 
 
-def _label(axes, renderer, rectangle: Rectangle) -> None:
+def _label(axes: Axes, renderer: RendererAgg, rectangle: Rectangle) -> None:
     """The longest of its labels that fits into the rectangle, upright or turned; else none."""
     corners = axes.transData.transform(
         [
@@ -243,10 +257,10 @@ def _label(axes, renderer, rectangle: Rectangle) -> None:
     )
     corners[:, 1] = corners[:, 1].clip(*axes.bbox.intervaly)
     (width, height), centre = corners[1] - corners[0], corners.mean(axis=0)
-    place = axes.transData.inverted().transform(centre)
+    x, y = axes.transData.inverted().transform(centre)
     for label in rectangle.labels:
         for rotation in (0, 90):
-            text = axes.text(*place, label, ha="center", va="center", fontsize=8, rotation=rotation)
+            text = axes.text(x, y, label, ha="center", va="center", fontsize=8, rotation=rotation)
             extent = text.get_window_extent(renderer)
             if extent.width + 4 <= width and extent.height + 2 <= height:
                 return

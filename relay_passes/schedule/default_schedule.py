@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from typing import Any
 
 import tvm
 from tvm import sym
@@ -96,7 +95,9 @@ def _unscheduled(function: tvm.ir.BaseFunc) -> bool:
     return isinstance(function, tirx.PrimFunc) and not function.attrs.get("tirx.is_scheduled", 0)
 
 
-def apply_schedule(schedule: Schedule, choose: Choose, limit: int | None = None) -> dict[str, Any]:
+def apply_schedule(
+    schedule: Schedule, choose: Choose, limit: int | None = None
+) -> dict[str, int | str]:
     """Schedule the kernel in `schedule`; `choose` takes the decisions (see `tiled`).
 
     limit : the most bytes of scratch, if there are not enough.
@@ -105,11 +106,15 @@ def apply_schedule(schedule: Schedule, choose: Choose, limit: int | None = None)
     """
     names = names_in(schedule)
     stage = next((stage for stage in _TILED if stage in names), None)
+    attributes: dict[str, int | str] = {}
     if stage is None:
-        hints, reason = {}, _schedule_elementwise(schedule, names)
+        reason = _schedule_elementwise(schedule, names)
     else:
-        hints, reason = {HINTED: 1}, _schedule_tiled(schedule, names, _TILED[stage], choose, limit)
-    return hints if reason is None else {**hints, PLAIN_LOOPS: reason}
+        attributes[HINTED] = 1
+        reason = _schedule_tiled(schedule, names, _TILED[stage], choose, limit)
+    if reason is not None:
+        attributes[PLAIN_LOOPS] = reason
+    return attributes
 
 
 def _schedule_tiled(

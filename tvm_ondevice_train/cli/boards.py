@@ -9,7 +9,7 @@ from tvm_ondevice_train.cli import display
 
 
 @click.command("boards")
-def boards_command():
+def boards_command() -> None:
     """List the boards that a project can be made for.
 
     \b

@@ -26,7 +26,9 @@ from .options import port_option
 )
 @click.option("--saved", is_flag=True, help="Ask the device what it kept in its flash.")
 @port_option
-def export_command(directory, output, source, saved, port):
+def export_command(
+    directory: str, output: str, source: str | None, saved: bool, port: str | None
+) -> None:
     """Write what the project in DIR learned to FILE.
 
     The ONNX model takes float32 samples in the layout of the model that was compiled, and gives the
@@ -47,7 +49,7 @@ def export_command(directory, output, source, saved, port):
 @click.argument("directory", metavar="DIR", type=click.Path(exists=True, file_okay=False))
 @click.argument("file", type=click.Path(exists=True, dir_okay=False))
 @port_option
-def import_command(directory, file, port):
+def import_command(directory: str, file: str, port: str | None) -> None:
     """Bring the learned parameters in FILE to the device of the project in DIR, which saves them.
 
     FILE is an .npz, or the model that `export` wrote or that was compiled, trained further

@@ -8,7 +8,7 @@ import click
 @click.command("monitor", short_help="Watch a run: loss and accuracy, live.")
 @click.argument("directory", metavar="DIR", type=click.Path(exists=True, file_okay=False))
 @click.option("--once", is_flag=True, help="Show how it stands now, and end.")
-def monitor_command(directory, once):
+def monitor_command(directory: str, once: bool) -> None:
     """Watch the run of the project in DIR, from another terminal: loss and accuracy, live.
 
     `run` may begin later; this ends with it, or with Ctrl-C, which the run does not notice.

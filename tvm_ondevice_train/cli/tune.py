@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from .options import compile_options
@@ -59,7 +61,18 @@ from .options import compile_options
     metavar="N",
     help="Programs that are built and run at the same time.",
 )
-def tune_command(model, output, trials, runner, port, flasher, tracker, seed, jobs, **options):
+def tune_command(
+    model: str,
+    output: str,
+    trials: int,
+    runner: str | None,
+    port: str | None,
+    flasher: str | None,
+    tracker: str | None,
+    seed: int,
+    jobs: int,
+    **options: Any,
+) -> None:
     """Search the schedules of MODEL's training step for a board, kernel by kernel.
 
     MODEL is a model file, with options as for `compile`, or the directory of a project that

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from ..boards import board as find_board
 from ..cli.display import print_tuning, tuning_progress
@@ -17,8 +18,17 @@ from .runners import BoardRunner, EmulatorRunner, HostRunner, Runner
 
 
 def tune_and_show(
-    model: str, options: Mapping, *, output, trials, runner, line, tracker, seed, jobs
-):
+    model: str,
+    options: Mapping[str, Any],
+    *,
+    output: str,
+    trials: int,
+    runner: str | None,
+    line: tuple[str | None, str | None],
+    tracker: str | None,
+    seed: int,
+    jobs: int,
+) -> None:
     """Tune and print a table of the kernels; `options` are those of the command `compile`."""
     from .tuner import tune
 
@@ -39,7 +49,7 @@ def tune_and_show(
     print(f"\nCompile with --tuning {output}")
 
 
-def _options(model: str, options: Mapping) -> dict:
+def _options(model: str, options: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments of `tune`, from the command line or from a project's report."""
     if not Path(model).is_dir():
         return {"model": model, **options}
@@ -54,7 +64,7 @@ def _options(model: str, options: Mapping) -> dict:
     return {**made_from, "board": report["board"]}
 
 
-def _command(model: str, options: Mapping, trials: int, seed: int) -> str:
+def _command(model: str, options: Mapping[str, Any], trials: int, seed: int) -> str:
     """The command line that asks the same; the optimizer's numbers cost nothing."""
     chosen = Options.of(**{name: value for name, value in options.items() if name != "model"})
     words = ["ondevice-train tune", Path(model).name]
@@ -70,10 +80,17 @@ def _command(model: str, options: Mapping, trials: int, seed: int) -> str:
     return " ".join([*words, f"--trials {trials}", f"--seed {seed}"])
 
 
-def _runner(name: str | None, board: str, line, tracker: str | None) -> Runner:
+def _runner(
+    name: str | None, board: str, line: tuple[str | None, str | None], tracker: str | None
+) -> Runner:
     is_host = find_board(board).is_host
     name = name or ("host" if is_host else "emulator")
-    local = {"emulator": EmulatorRunner, "host": HostRunner, "board": BoardRunner}[name]
+    runners: dict[str, type[Runner]] = {
+        "emulator": EmulatorRunner,
+        "host": HostRunner,
+        "board": BoardRunner,
+    }
+    local = runners[name]
     if (name == "host") != is_host:
         raise OdtError(f"tune: runner {name} cannot run programs for board {board}")
     if tracker is not None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 
@@ -56,12 +57,12 @@ class Batch:
         return {"model.c": self.model_c, "model.h": self.model_h}
 
     @property
-    def report(self) -> dict:
+    def report(self) -> dict[str, Any]:
         """What a project's report says of its input and output."""
         tensor = {"shape": [1, self.count], "dtype": "int8", "scale": None, "zero_point": None}
         return {**REPORT, "input": tensor, "output": {"shape": [1, 2 * self.count]}}
 
-    def as_dict(self) -> dict:
+    def as_dict(self) -> dict[str, Any]:
         return asdict(self)
 
 
@@ -92,7 +93,7 @@ def _clock(board: Board) -> str | None:
 class _Layout:
     """Where operands, results and scratch of the candidates lie: constants in flash."""
 
-    def __init__(self, task: Task, kernels: Sequence[CKernel]):
+    def __init__(self, task: Task, kernels: Sequence[CKernel]) -> None:
         op = task.op
         self.end = 0
         self._place(len(kernels))  # the first bytes say which candidates run
@@ -138,7 +139,7 @@ class _Layout:
         return f"arena + {offset}"
 
 
-def _made_up(tensor: Tensor, place: str) -> dict:
+def _made_up(tensor: Tensor, place: str) -> dict[str, Any]:
     """An operand that only another kernel could compute."""
     small = tensor.dtype in ("bool", "int8", "uint8", "int16")
     fill = _FILLS_BY_ROLE.get(tensor.role) or (_ANY if small else _FILLS[tensor.dtype])

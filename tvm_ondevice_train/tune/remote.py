@@ -33,7 +33,9 @@ class RemoteRunner(Runner):
     local : the class of runner that the workers have; it tells what costs mean.
     """
 
-    def __init__(self, host: str, port: int, key: str, local: type[Runner] = EmulatorRunner):
+    def __init__(
+        self, host: str, port: int, key: str, local: type[Runner] = EmulatorRunner
+    ) -> None:
         super().__init__()
         self.host, self.port, self.key = host, port, key
         self.unit = local.unit

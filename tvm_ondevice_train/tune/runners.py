@@ -8,6 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -21,6 +22,7 @@ from .firmware import Batch, name_of
 STACK_BYTES = 16384
 SECONDS = 10.0  # that a candidate may take
 _RIGHT, _WRONG = 1, 2  # what the program says of a candidate's results
+Run = tuple[int, int, str | None]  # of a candidate: verdict, cost, error
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class Measured:
     flash_bytes: int | None = None
     error: str | None = None
 
-    def as_dict(self) -> dict:
+    def as_dict(self) -> dict[str, Any]:
         return asdict(self)
 
 
@@ -47,7 +49,7 @@ class Runner(ABC):
 
     unit = "guest instructions"
 
-    def __init__(self, seconds: float = SECONDS):
+    def __init__(self, seconds: float = SECONDS) -> None:
         self.seconds = seconds
 
     @abstractmethod
@@ -65,7 +67,7 @@ class LocalRunner(Runner):
     If it does not end in time or dies, each candidate runs again on its own.
     """
 
-    def measure(self, batch, flash_growth=None):
+    def measure(self, batch: Batch, flash_growth: int | None = None) -> list[Measured]:
         board = find_board(batch.board)
         platform = board.platforms[0]
         board = _as_large_as_possible(board)
@@ -85,13 +87,13 @@ class LocalRunner(Runner):
             for index, size in enumerate(sizes)
         ]
 
-    def _measured(self, project: Path, chosen: list[int], count: int) -> dict[int, tuple]:
+    def _measured(self, project: Path, chosen: list[int], count: int) -> dict[int, Run]:
         try:
             return self._run(project, chosen, count)
         except OdtError as error:
             if chosen == [0]:
                 return {0: (0, 0, str(error))}
-        results = {}
+        results: dict[int, Run] = {}
         for index in chosen:
             try:
                 results |= self._run(project, sorted({0, index}), count)
@@ -100,14 +102,14 @@ class LocalRunner(Runner):
         return results
 
     @abstractmethod
-    def _run(self, project: Path, chosen: list[int], count: int) -> dict[int, tuple]:
-        """Candidate -> (verdict, cost, None) of those of the built `project` that are `chosen`."""
+    def _run(self, project: Path, chosen: Sequence[int], count: int) -> dict[int, Run]:
+        """How those of the built `project` that are `chosen` ran, without errors."""
 
 
 class EmulatorRunner(LocalRunner):
     """Guest instructions in QEMU, by the counting plugin: the same each time."""
 
-    def _run(self, project, chosen, count):
+    def _run(self, project: Path, chosen: Sequence[int], count: int) -> dict[int, Run]:
         names = [name_of(index) for index in range(count)]
         with Session(project, self.seconds * len(chosen), kernels=[*names, "judge"]) as device:
             words = _words(device.predict(_flags(chosen, count)))
@@ -120,15 +122,15 @@ class HostRunner(LocalRunner):
 
     unit = "ns"
 
-    def __init__(self, seconds: float = SECONDS, repeats: int = 20):
+    def __init__(self, seconds: float = SECONDS, repeats: int = 20) -> None:
         super().__init__(seconds)
         self.repeats = repeats
 
-    def _run(self, project, chosen, count):
+    def _run(self, project: Path, chosen: Sequence[int], count: int) -> dict[int, Run]:
         with Session(project, self.seconds * len(chosen)) as device:
             return self._least(lambda: device.predict(_flags(chosen, count)), chosen)
 
-    def _least(self, predict: Callable, chosen) -> dict[int, tuple]:
+    def _least(self, predict: Callable[[], np.ndarray], chosen: Sequence[int]) -> dict[int, Run]:
         runs = [_words(predict()) for _ in range(self.repeats)]
         return {
             index: (
@@ -155,11 +157,11 @@ class BoardRunner(HostRunner):
         flash: Callable[[Path], None],
         seconds: float = SECONDS,
         repeats: int = 1,
-    ):
+    ) -> None:
         super().__init__(seconds, repeats)
         self.port, self.flash = port, flash
 
-    def _run(self, project, chosen, count):
+    def _run(self, project: Path, chosen: Sequence[int], count: int) -> dict[int, Run]:
         self.flash(build(project))
         with Session(project, self.seconds * len(chosen), port=self.port) as device:
             return self._least(lambda: device.predict(_flags(chosen, count)), chosen)
@@ -176,10 +178,12 @@ def _as_large_as_possible(board: Board) -> Board:
 def _function_sizes(program: Path, names: Sequence[str]) -> list[int]:
     """Bytes of code of each function."""
     from elftools.elf.elffile import ELFFile
+    from elftools.elf.sections import SymbolTableSection
 
     with open(program, "rb") as file:
-        symbols = ELFFile(file).get_section_by_name(".symtab").iter_symbols()
-        found = {symbol.name: symbol["st_size"] for symbol in symbols}
+        table = ELFFile(file).get_section_by_name(".symtab")
+        assert isinstance(table, SymbolTableSection), "we link without stripping"
+        found = {symbol.name: symbol["st_size"] for symbol in table.iter_symbols()}
     return [found[name] for name in names]
 
 

@@ -10,10 +10,11 @@ from __future__ import annotations
 import logging
 import random
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from types import ModuleType
+from typing import TypeAlias
 
 import numpy as np
 import tvm
@@ -21,7 +22,7 @@ from tvm.ir.utils import derived_object
 from tvm.target import Target
 
 from relay_passes.schedule.default_schedule import apply_schedule
-from relay_passes.tir import Schedule
+from relay_passes.tir import Schedule, Trace, tirx
 from relay_passes.tir import meta_schedule as ms
 
 from ..errors import OdtError
@@ -42,12 +43,14 @@ _EVOLUTION = {
 _WARMUP = 32  # measurements before the cost model says anything
 _REFUSALS = (RuntimeError, ValueError)  # of schedules, for some decisions
 Decisions = Mapping[str, int]
+Measure = Callable[[Task, Sequence[Decisions]], list[Measured]]
+Candidate: TypeAlias = ms.search_strategy.MeasureCandidate
 
 
 def search(
     tasks: Sequence[Task],
     weights: Sequence[float],
-    measure: Callable[[Task, Sequence[Decisions]], list[Measured]],
+    measure: Measure,
     *,
     trials: int,
     batch: int,
@@ -89,7 +92,7 @@ def search(
 
 
 @contextmanager
-def _without_intrinsics():
+def _without_intrinsics() -> Iterator[None]:
     """A TuneContext imports the intrinsics of all GPUs, for half a minute; our space has none."""
     name = "tvm.s_tir.tensor_intrin"
     if name in sys.modules:
@@ -103,7 +106,7 @@ def _without_intrinsics():
 
 
 @contextmanager
-def _quiet():
+def _quiet() -> Iterator[None]:
     """MetaSchedule tells of every generation; who tunes shows its own progress."""
     logger = logging.getLogger("tvm.s_tir.meta_schedule")
     level = logger.level
@@ -115,7 +118,7 @@ def _quiet():
 
 
 @contextmanager
-def _seeded(seed: int):
+def _seeded(seed: int) -> Iterator[None]:
     """The cost model draws from numpy's global generator until it has learned something."""
     state = np.random.get_state()
     np.random.seed(seed)
@@ -125,14 +128,14 @@ def _seeded(seed: int):
         np.random.set_state(state)
 
 
-def _cost_model(seed: int):
+def _cost_model(seed: int) -> ms.CostModel:
     config = ms.cost_model.xgb_model.XGBConfig(seed=seed, nthread=1)
     return ms.cost_model.XGBModel(
         extractor=_Features(), config=config, num_warmup_samples=_WARMUP, verbose_eval=0
     )
 
 
-def _context(task: Task, seed: int):
+def _context(task: Task, seed: int) -> ms.TuneContext:
     return ms.TuneContext(
         mod=tvm.IRModule({"main": _named(task)}),
         target=Target(_TARGET),
@@ -149,7 +152,7 @@ def _context(task: Task, seed: int):
     )
 
 
-def _named(task: Task):
+def _named(task: Task) -> tirx.PrimFunc:
     """The task's function, knowing what it is."""
     function = task.function.with_attr(_SIGNATURE, task.signature)
     return function if task.limit is None else function.with_attr(_LIMIT, task.limit)
@@ -165,7 +168,7 @@ def _sampled(schedule: Schedule, choices: Sequence[Choice]) -> Schedule:
     return schedule
 
 
-def _decisions(function) -> dict[str, int]:
+def _decisions(function: tirx.PrimFunc) -> dict[str, int]:
     annotations = function.body.block.annotations
     return {
         str(name).removeprefix(_PREFIX): int(value)
@@ -174,7 +177,7 @@ def _decisions(function) -> dict[str, int]:
     }
 
 
-def _words(function) -> str:
+def _words(function: tirx.PrimFunc) -> str:
     """A candidate as text: its kernel's signature, and its decisions."""
     words = [f"{name}={value}" for name, value in _decisions(function).items()]
     return " ".join([function.attrs[_SIGNATURE], *words])
@@ -184,15 +187,17 @@ def _words(function) -> str:
 class _Features(ms.feature_extractor.PyFeatureExtractor):
     """MetaSchedule's features of each store, of the kernel that the decisions make."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.of_stores = ms.feature_extractor.PerStoreFeature()
-        self.known: dict = {}
+        self.known: dict[str, tvm.runtime.Tensor] = {}
 
-    def extract_from(self, context, candidates):
+    def extract_from(
+        self, context: ms.TuneContext, candidates: Sequence[Candidate]
+    ) -> list[tvm.runtime.Tensor]:
         return [self._features(context, candidate) for candidate in candidates]
 
-    def _features(self, context, candidate):
+    def _features(self, context: ms.TuneContext, candidate: Candidate) -> tvm.runtime.Tensor:
         function = candidate.sch.mod["main"]
         key = _words(function)
         if key not in self.known:
@@ -215,13 +220,13 @@ class _Features(ms.feature_extractor.PyFeatureExtractor):
 class _Resample(ms.mutator.PyMutator):
     """Takes one of the decisions again, differently."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.random = random.Random()
 
-    def _initialize_with_tune_context(self, context) -> None:
+    def _initialize_with_tune_context(self, context: ms.TuneContext) -> None:
         self.random = random.Random(int(context.rand_state))
 
-    def apply(self, trace, _):
+    def apply(self, trace: Trace, _: object) -> Trace | None:
         samples = [i for i in trace.insts if i.kind.name == _SAMPLE and len(i.attrs[0]) > 1]
         if not samples:
             return None
@@ -230,7 +235,7 @@ class _Resample(ms.mutator.PyMutator):
         others = [index for index in range(len(sample.attrs[0])) if index != now]
         return trace.with_decision(sample, self.random.choice(others), remove_postproc=True)
 
-    def clone(self):
+    def clone(self) -> _Resample:
         return _Resample()
 
 
@@ -241,26 +246,28 @@ class _Builder(ms.builder.PyBuilder):
     left : of the trials that the search may make.
     """
 
-    def __init__(self, left: int):
+    def __init__(self, left: int) -> None:
         super().__init__()
         self.left = left
 
-    def build(self, build_inputs):
+    def build(
+        self, build_inputs: Sequence[ms.builder.BuilderInput]
+    ) -> list[ms.builder.BuilderResult]:
         self.left -= len(build_inputs)
         return [ms.builder.BuilderResult(_words(one.mod["main"]), None) for one in build_inputs]
 
 
 @derived_object
 class _Future(ms.runner.PyRunnerFuture):
-    def __init__(self, measured: Measured):
+    def __init__(self, measured: Measured) -> None:
         super().__init__()
         self.measured = measured
 
-    def done(self):
+    def done(self) -> bool:
         return True
 
-    def result(self):
-        if self.measured.error is not None:
+    def result(self) -> ms.runner.RunnerResult:
+        if self.measured.cost is None:
             return ms.runner.RunnerResult(None, self.measured.error)
         return ms.runner.RunnerResult([self.measured.cost * 1e-9], None)
 
@@ -269,11 +276,13 @@ class _Future(ms.runner.PyRunnerFuture):
 class _Runner(ms.runner.PyRunner):
     """Hands a batch to `measure`."""
 
-    def __init__(self, tasks: Mapping[str, Task], measure, failures: list):
+    def __init__(
+        self, tasks: Mapping[str, Task], measure: Measure, failures: list[OdtError]
+    ) -> None:
         super().__init__()
         self.tasks, self.measure, self.failures = tasks, measure, failures
 
-    def run(self, runner_inputs):
+    def run(self, runner_inputs: Sequence[ms.runner.RunnerInput]) -> list[_Future]:
         if not runner_inputs:
             return []
         candidates = [str(one.artifact_path).split(" ") for one in runner_inputs]
@@ -296,11 +305,18 @@ class _Exhausted(ms.measure_callback.PyMeasureCallback):
     Not if no trial is left: then MetaSchedule ends all tasks itself, and would find one ended.
     """
 
-    def __init__(self, spaces: Sequence[int], builder: _Builder):
+    def __init__(self, spaces: Sequence[int], builder: _Builder) -> None:
         super().__init__()
         self.left, self.builder = list(spaces), builder
 
-    def apply(self, task_scheduler, task_id, measure_candidates, builder_results, runner_results):
+    def apply(
+        self,
+        task_scheduler: ms.TaskScheduler,
+        task_id: int,
+        measure_candidates: Sequence[Candidate],
+        builder_results: Sequence[ms.builder.BuilderResult],
+        runner_results: Sequence[ms.runner.RunnerResult],
+    ) -> None:
         self.left[task_id] -= len(measure_candidates)
         if self.left[task_id] <= 0 < self.builder.left:
             task_scheduler.terminate_task(task_id)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 
 from relay_passes.loops import operands
-from relay_passes.tir import tirx
+from relay_passes.tir import s_tir, tirx
 
 _CONDITIONAL = ("Select", "IfThenElse")
 
@@ -30,11 +31,11 @@ def signature(function: tirx.PrimFunc, limit: int | None = None) -> str:
 class _Words:
     """A kernel as words; variables and buffers are numbered in the order of their appearance."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.found: list[str] = []
-        self.numbers: dict = {}
+        self.numbers: dict[tirx.Var, int] = {}
 
-    def statement(self, node):
+    def statement(self, node: tirx.Stmt) -> None:
         kind = type(node).__name__
         self.found.append(kind)
         for child in getattr(node, "seq", ()):
@@ -55,7 +56,7 @@ class _Words:
                 self.statement(child)
         self.found.append(";")
 
-    def _block(self, block):
+    def _block(self, block: s_tir.SBlock) -> None:
         self.found.append(str(block.name_hint))
         for axis in block.iter_vars:
             self.found.append(str(int(axis.iter_type)))
@@ -67,11 +68,11 @@ class _Words:
             self.statement(block.init)
         self.statement(block.body)
 
-    def _expressions(self, nodes, fixed: bool):
+    def _expressions(self, nodes: Iterable[tirx.Expr], fixed: bool) -> None:
         for node in nodes:
             self._expression(node, fixed)
 
-    def _expression(self, node, fixed: bool):
+    def _expression(self, node: tirx.Expr, fixed: bool) -> None:
         """fixed: whether integers are part of what the kernel is, as they are in an index."""
         kind = type(node).__name__
         self.found.append(kind)
@@ -94,7 +95,7 @@ class _Words:
                 self._expression(operand, fixed or (chosen and position == 0))
             self.found.append(")")
 
-    def name(self, variable):
+    def name(self, variable: tirx.Var) -> None:
         if variable not in self.numbers:
             self.numbers[variable] = len(self.numbers)
             shape = getattr(variable.ty, "shape", ())

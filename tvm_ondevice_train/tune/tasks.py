@@ -13,6 +13,7 @@ import tvm
 from relay_passes.memory import step
 from relay_passes.memory.read_step import kernel_of
 from relay_passes.pipeline import scheduling
+from relay_passes.schedule.tiled import Choose
 from relay_passes.tir import Schedule, tirx
 
 from ..codegen.c_printer import CKernel, print_kernel
@@ -83,11 +84,11 @@ class Recorder(Tuning):
 
     asked: list[tuple[tirx.PrimFunc, int | None, list[Choice]]] = field(default_factory=list)
 
-    def chooser(self, function, limit):
+    def chooser(self, function: tirx.PrimFunc, limit: int | None) -> Choose:
         choices: list[Choice] = []
         self.asked.append((function, limit, choices))
 
-        def choose(_schedule, name, candidates, default):
+        def choose(_schedule: Schedule, name: str, candidates: list[int], default: int) -> int:
             choices.append(Choice(name, tuple(candidates), default))
             return default
 
@@ -130,7 +131,7 @@ def tasks_of(compiled: CompiledModel, recorder: Recorder) -> list[Task]:
 
 def _uses(planned: PlannedStep, arena_bytes: int) -> list[tuple[step.Task, int]]:
     """Each task, and the scratch that it could have in an arena of `arena_bytes`."""
-    live = Counter()
+    live: Counter[int] = Counter()
     for first, last, low, high in (phase for b in planned.buffers for phase in b.phases):
         for index in range(first, last + 1):
             live[index] += high - low
@@ -143,7 +144,7 @@ def _uses(planned: PlannedStep, arena_bytes: int) -> list[tuple[step.Task, int]]
 def _kernel(
     function: tirx.PrimFunc, limit: int | None, inputs: int, decisions: Mapping[str, int]
 ) -> CKernel:
-    def choose(_schedule, name, _candidates, default):
+    def choose(_schedule: Schedule, name: str, _candidates: list[int], default: int) -> int:
         return decisions.get(name, default)
 
     scratch = {} if limit is None else {"main": limit}

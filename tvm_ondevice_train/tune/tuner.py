@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from ..boards import DEFAULT_BOARD
 from ..boards import board as find_board
 from ..codegen.c_printer import CKernel
 from ..compiler import compile as compile_model
 from ..errors import OdtError
+from ..model import Model
 from .firmware import batch_of
 from .runners import EmulatorRunner, Measured, Runner
 from .search import search
@@ -48,10 +50,10 @@ class TuningResult:
 
 
 def tune(
-    model,
+    model: Model | str | os.PathLike[str],
     *,
     board: str = DEFAULT_BOARD,
-    output: str | os.PathLike | None = None,
+    output: str | os.PathLike[str] | None = None,
     trials: int = TRIALS,
     runner: Runner | None = None,
     seed: int = 0,
@@ -60,7 +62,7 @@ def tune(
     made_by: str = "",
     only: Callable[[Task], bool] = lambda task: True,
     on_progress: Callable[[int, int, str], None] | None = None,
-    **options,
+    **options: Any,
 ) -> TuningResult:
     """Search the schedules of a model's training step and prediction for `board`.
 
@@ -101,7 +103,7 @@ def tune(
     return result
 
 
-def _started(output, fresh: Tuning) -> Tuning:
+def _started(output: str | os.PathLike[str] | None, fresh: Tuning) -> Tuning:
     """What the file `output` holds; `fresh` if there is none."""
     if output is None or not Path(output).exists():
         return fresh
@@ -135,7 +137,7 @@ class _Tuner:
     """Measures candidates, and keeps the best of each kernel."""
 
     tuning: Tuning
-    output: str | os.PathLike | None
+    output: str | os.PathLike[str] | None
     runner: Runner
     board: str
     jobs: int
@@ -149,13 +151,14 @@ class _Tuner:
         """What `search` asks: builds and runs the candidates that may run at all."""
         kernels = [_lowered(task, decisions) for decisions in candidates]
         refused = [_refusal(task, kernel) for kernel in kernels]
-        allowed = [k for k, why in zip(kernels, refused, strict=True) if why is None]
-        texts = list(dict.fromkeys(kernel.text for kernel in allowed))
-        distinct = [next(k for k in allowed if k.text == text) for text in texts]
-        reference, measured = self._run(task, distinct)
-        found = dict(zip(texts, measured, strict=True))
+        distinct: dict[str, CKernel] = {}
+        for kernel, why in zip(kernels, refused, strict=True):
+            if kernel is not None and why is None:
+                distinct.setdefault(kernel.text, kernel)
+        reference, measured = self._run(task, list(distinct.values()))
+        found = dict(zip(distinct, measured, strict=True))
         results = [
-            Measured(error=why) if why else found[kernel.text]
+            found[kernel.text] if kernel is not None and why is None else Measured(error=why)
             for kernel, why in zip(kernels, refused, strict=True)
         ]
         self._keep(task, reference, zip(candidates, kernels, results, strict=True))
@@ -182,20 +185,29 @@ class _Tuner:
         each = [self._run_program(task, [kernel]) for kernel in kernels]
         return [each[0][0], *(one for _, one in each)]
 
-    def _keep(self, task: Task, reference: Measured, measured) -> None:
+    def _keep(
+        self,
+        task: Task,
+        reference: Measured,
+        measured: Iterable[tuple[Mapping[str, int], CKernel | None, Measured]],
+    ) -> None:
         key = task.signature
         if reference.error is not None:
             raise OdtError(f"tuning: {task.name} does not run: {reference.error}")
         defaults = {choice.name: choice.default for choice in task.choices}
         best = _tuned(task, defaults, task.default, reference, reference)
         known = self.tuning.kernels.get(key)
-        same_code = known and known.default_cost == best.cost and task.allows(known.decisions)
-        if same_code and known.cost < best.cost:
+        if (
+            known is not None
+            and known.default_cost == best.cost
+            and known.cost < best.cost
+            and task.allows(known.decisions)
+        ):
             best = known  # of this search, or of an earlier one of the same code
         for decisions, kernel, one in measured:
             self.trials[key] = self.trials.get(key, 0) + 1
             self.done += 1
-            if one.error is None and one.cost < best.cost:
+            if kernel is not None and one.cost is not None and one.cost < best.cost:
                 best = _tuned(task, decisions, kernel, one, reference)
         best = replace(best, trials=self.trials[key])
         kernels = {**self.tuning.kernels, key: best}
@@ -228,7 +240,14 @@ def _refusal(task: Task, kernel: CKernel | None) -> str | None:
     return None
 
 
-def _tuned(task, decisions, kernel: CKernel, measured: Measured, reference: Measured) -> Tuned:
+def _tuned(
+    task: Task,
+    decisions: Mapping[str, int],
+    kernel: CKernel,
+    measured: Measured,
+    reference: Measured,
+) -> Tuned:
+    assert measured.cost is not None and reference.cost is not None, "what ran has a cost"
     return Tuned(
         name=task.name,
         decisions=dict(decisions),

@@ -8,9 +8,14 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from ..boards import Board
 from ..errors import OdtError
+
+if TYPE_CHECKING:  # which take TVM with them
+    from relay_passes.schedule.tiled import Choose
+    from relay_passes.tir import Schedule, tirx
 
 VERSION = 1
 UNTUNED = "none"  # in the place of a file: the default schedules
@@ -61,7 +66,7 @@ class Tuning:
         the default is taken. It is not part of the file.
     """
 
-    target: Mapping
+    target: Mapping[str, Any]
     unit: str = "guest instructions"
     seed: int = 0
     made_by: str = ""
@@ -70,7 +75,7 @@ class Tuning:
     strict: bool = field(default=True, compare=False)
     refused: list[str] = field(default_factory=list, init=False, repr=False, compare=False)
 
-    def chooser(self, function, limit: int | None):
+    def chooser(self, function: tirx.PrimFunc, limit: int | None) -> Choose:
         """What `DefaultSchedule` asks: the function that takes the decisions of a kernel."""
         from .signature import signature
 
@@ -78,7 +83,7 @@ class Tuning:
         if tuned is None:
             return _by_default
 
-        def choose(_schedule, name, candidates, default):
+        def choose(_schedule: Schedule, name: str, candidates: list[int], default: int) -> int:
             value = tuned.decisions.get(name, default)
             if value in candidates:
                 return value
@@ -100,7 +105,7 @@ class Tuning:
         if self.refused:
             raise OdtError(self.refused[0])
 
-    def save(self, path: str | Path) -> None:
+    def save(self, path: str | os.PathLike[str]) -> None:
         """Write the file, all of it or nothing; the same content gives the same bytes."""
         path = Path(path)
         content = {"version": VERSION, **asdict(self)}
@@ -121,22 +126,25 @@ def default_tunings() -> dict[str, Path]:
     return {path.stem: path for path in sorted(_DEFAULTS.glob("*.json"))}
 
 
-def target_of(board: Board) -> dict:
+def target_of(board: Board) -> dict[str, Any]:
     """What a tuning for `board` is good for."""
     return {"cpu": board.cpu, "flags": list(board.cflags)}
 
 
-def tuning_for(tuning: str | os.PathLike | Mapping | Tuning | None, board: Board) -> Tuning:
+def tuning_for(
+    tuning: str | os.PathLike[str] | Mapping[str, Any] | Tuning | None, board: Board
+) -> Tuning:
     """The tuning that `compile` was given, checked against `board`.
 
     None is the package's own for that CPU, if there is one, as far as it holds for this version of
     the schedules and for the board's flags; "none" is no tuning at all.
     """
     expected = target_of(board)
+    source: str | os.PathLike[str] = "the tuning"
     if isinstance(tuning, Tuning):
-        found, source = tuning, "the tuning"
+        found = tuning
     elif isinstance(tuning, Mapping):
-        found, source = _parse(tuning, "the tuning"), "the tuning"
+        found = _parse(tuning, source)
     elif tuning == UNTUNED:
         return Tuning(expected)
     elif tuning is None:
@@ -153,7 +161,7 @@ def tuning_for(tuning: str | os.PathLike | Mapping | Tuning | None, board: Board
     return found
 
 
-def load_tuning(path: str | os.PathLike) -> Tuning:
+def load_tuning(path: str | os.PathLike[str]) -> Tuning:
     """Read a tune.json; OdtError if it is none."""
     try:
         content = json.loads(Path(path).read_text())
@@ -164,7 +172,7 @@ def load_tuning(path: str | os.PathLike) -> Tuning:
     return _parse(content, path)
 
 
-def _parse(content, source) -> Tuning:
+def _parse(content: object, source: str | os.PathLike[str]) -> Tuning:
     if not isinstance(content, Mapping) or "kernels" not in content:
         raise OdtError(f"tuning: {source} is not what `ondevice-train tune` writes")
     if content.get("version") != VERSION:
@@ -187,7 +195,7 @@ def _parse(content, source) -> Tuning:
     return Tuning(**head, step=step, kernels=kernels)
 
 
-def _check(content, fields: Mapping[str, type], source) -> None:
+def _check(content: object, fields: Mapping[str, type], source: str | os.PathLike[str]) -> None:
     for name, kind in fields.items():
         if not isinstance(content, Mapping) or not isinstance(content.get(name), kind):
             raise OdtError(
@@ -195,9 +203,9 @@ def _check(content, fields: Mapping[str, type], source) -> None:
             )
 
 
-def _describe(target: Mapping) -> str:
+def _describe(target: Mapping[str, Any]) -> str:
     return " ".join([str(target.get("cpu")), *map(str, target.get("flags", ()))])
 
 
-def _by_default(_schedule, _name, _candidates, default):
+def _by_default(_schedule: Schedule, _name: str, _candidates: list[int], default: int) -> int:
     return default
