@@ -118,7 +118,7 @@ def test_machine_code_is_read_as_the_compiler_accounts_for_it(board, kind, tmp_p
     text = "".join(path.read_text() for path in program.parent.rglob("*.ci"))
     told = re.findall(r'title: "([^"]+)" label: "[^"]*\\n(\d+) bytes', text)
     told = {title.rsplit(":")[-1]: int(size) for title, size in told}
-    read = functions_in(program, row.compiler, told)
+    read = functions_in(program, row.architecture, told)
     common = sorted(told.keys() & read.keys())
     assert len(common) > 50
     assert {name: read[name].problem for name in common if "variable" in read[name].problem} == {}

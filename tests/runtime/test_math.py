@@ -151,7 +151,7 @@ SOFT = ("-mcpu=cortex-m3", "-mthumb")  # without an FPU: every operation is libg
 )
 def test_every_board_computes_the_same_bits(probe, patterns, board, cflags, extra, tmp_path):
     row = find_board(board)
-    row = replace(row, cflags=cflags or row.cflags)
+    row = replace(row, core=replace(row.core, cflags=cflags or row.core.cflags))
     directory = generate_project(FILES, REPORT, row, "baremetal", tmp_path / "project")
     build(directory, f"-Werror {extra}")
     with Session(directory) as device:
