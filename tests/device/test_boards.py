@@ -63,7 +63,7 @@ def test_a_budget_can_be_overridden():
 
 
 def test_an_unknown_board_names_the_known_ones():
-    with pytest.raises(OdtError, match="unknown board 'stm32'.*host, mps2-an500, mps2-an386"):
+    with pytest.raises(OdtError, match=r"unknown board 'stm32'.*host, mps2-an500, mps2-an386"):
         board("stm32")
 
 

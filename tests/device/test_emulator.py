@@ -120,7 +120,7 @@ def test_flash_that_overflows_does_not_link(tmp_path):
 
 def test_a_compile_error_is_one_line(tmp_path):
     files = edited(model_c=("#include <string.h>", "#error no model\n#include <string.h>"))
-    with pytest.raises(OdtError, match="^build: model.c:3:.*no model$"):
+    with pytest.raises(OdtError, match=r"^build: model\.c:3:.*no model$"):
         build(fake_project(tmp_path / "project", files=files))
 
 

@@ -102,5 +102,5 @@ def test_a_fault_says_what_it_was(name, fault, directory):
 @pytest.mark.parametrize("fault", [BEYOND, DEEP, FAR, ILLEGAL])
 @pytest.mark.parametrize("name", WITHOUT_GUARD)
 def test_a_core_without_a_guard_faults_where_no_memory_answers(name, fault, directory):
-    with pytest.raises(OdtError, match="HardFault .exit status 70"):
+    with pytest.raises(OdtError, match=r"HardFault .exit status 70"):
         step(name, directory, fault)

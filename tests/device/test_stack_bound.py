@@ -135,5 +135,5 @@ def test_a_program_that_was_built_without_call_graphs_is_refused(tmp_path):
     project = fake_project(tmp_path / "project", "mps2-an500")
     makefile = project / "Makefile"
     makefile.write_text(makefile.read_text().replace("-fcallgraph-info=su", ""))
-    with pytest.raises(OdtError, match="no call graphs.*gcc 10"):
+    with pytest.raises(OdtError, match=r"no call graphs.*gcc 10"):
         stack_bound(project)

@@ -128,8 +128,13 @@ def patterns():
 
 @pytest.mark.parametrize(
     ("compiler", "level", "extra"),
-    [("gcc", "0", []), ("gcc", "1", []), ("gcc", "3", ["-march=x86-64-v3"])]
-    + [("clang", "0", []), ("clang", "3", ["-march=x86-64-v3"])],
+    [
+        ("gcc", "0", []),
+        ("gcc", "1", []),
+        ("gcc", "3", ["-march=x86-64-v3"]),
+        ("clang", "0", []),
+        ("clang", "3", ["-march=x86-64-v3"]),
+    ],
 )
 def test_every_compiler_computes_the_same_bits(probe, patterns, compiler, level, extra, tmp_path):
     other = Probe(tmp_path, compiler, level, extra)
