@@ -1,7 +1,7 @@
 # Each target does one thing and sets up what it needs first; `make help` lists them.
 .DEFAULT_GOAL := test
 .NOTPARALLEL:
-.PHONY: setup demo test test-all coverage lint bench fuzz clean help
+.PHONY: setup demo test test-all coverage lint bench fuzz newest-tvm clean help
 
 bin := .venv/bin
 FUZZ_SECONDS = 60
@@ -31,6 +31,9 @@ bench: .venv/test.stamp ## every benchmark
 
 fuzz: .venv/test.stamp ## protocol and store against hostile bytes, FUZZ_SECONDS=60 each
 	PYTHONPATH=tests:tests/end_to_end $(bin)/python tests/fuzz/fuzzing.py $(FUZZ_SECONDS) build/fuzz
+
+newest-tvm: .venv/test.stamp ## whether the newest TVM works, in one line; no part of test, blocks nothing
+	@$(bin)/python scripts/newest_tvm.py build/newest-tvm
 
 clean: ## remove what building and testing left; .venv stays
 	rm -rf build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache

@@ -171,9 +171,11 @@ def faults(before: dict, after: dict) -> list[str]:
     """What got worse in a case, or other."""
     found = []
     for kind in PLATFORMS:
-        for what in ("losses", "parameters"):
-            if before[kind][what] != after[kind][what]:
-                found.append(f"{kind}: other {what}")
+        found += [
+            f"{kind}: other {what}"
+            for what in ("losses", "parameters")
+            if before[kind][what] != after[kind][what]
+        ]
         for what in ("instructions_per_step", "instructions_forward"):
             then, now = before[kind][what], after[kind][what]
             if then is not None and now > then * (1 + MORE_INSTRUCTIONS):

@@ -60,9 +60,8 @@ def compiler(monkeypatch):
     """Replaces `tvm_ondevice_train.compile`; `calls` holds its arguments."""
 
     class Compiler:
-        calls = []
-        compiled = FakeCompiled()
-        error = None
+        def __init__(self):
+            self.calls, self.compiled, self.error = [], FakeCompiled(), None
 
         def __call__(self, model, options):
             self.calls.append((model, options))
@@ -71,7 +70,6 @@ def compiler(monkeypatch):
             return self.compiled
 
     fake = Compiler()
-    fake.calls = []
     monkeypatch.setitem(vars(tvm_ondevice_train), "compile", fake)
     return fake
 

@@ -84,6 +84,6 @@ def test_a_directory_that_cannot_be_written_is_one_line(tmp_path, place):
 
 def test_a_file_that_cannot_be_written_is_one_line(tmp_path):
     (tmp_path / "training" / "00_SparseBackward.py").mkdir(parents=True)
-    with pytest.raises(OdtError, match="dump_ir: cannot write .*: Is a directory") as caught:
+    with pytest.raises(OdtError, match=r"dump_ir: cannot write .*: Is a directory") as caught:
         odt.compile(tiny.network(), dump_ir=tmp_path)
     assert len(str(caught.value).splitlines()) == 1

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 
+from .architectures import RECORDS, Architecture, Core
+from .c_runtime import drivers
 from .errors import OdtError
 
 DEFAULT_BOARD = "mps2-an500"
 BAUD = 115200  # of every serial line; 8 data bits, no parity, one stop bit
+_HOST = "host"  # what stands for a CPU in the rows whose programs run on this computer
+_DRIVERS = {"uart": "uart", "store": "flash"}  # column -> what its driver's file begins with
 
 
 @dataclass(frozen=True)
@@ -21,30 +25,26 @@ class Board:
     The host has neither budget nor addresses. The limits are what the machine really has: a
     budget may be moved up to them. A row without addresses is for Zephyr alone, which has its own.
 
-    arch : "arm", "riscv" or "host"; which compiler, and which start-up code.
+    cpu, core : its name in `architectures`, and what is known of it there.
+    architecture : which compiler, emulator and start-up code; None of a process of this computer.
     vectors_origin : where the core looks for its vector table at reset, where that is not in the
         flash itself.
     qemu_machine, qemu_cpu : QEMU's names where it emulates the board; the CPU only where the
         machine has a choice.
     zephyr : Zephyr version -> its name of the board; None where there is none.
     uart : "driver", one of runtime/c/port/uart_*.c, "base" address, "clock_hz" at reset, and what
-        else that driver wants to know of the board.
+        else that driver wants to know of the board: "tx_pin" is its BOARD_UART_TX_PIN.
     store : how a program writes the board's own flash, for what was learned: "driver", one of
         runtime/c/port/flash_*.c, "page_bytes", what is erased at a time, and what else that driver
         wants to know. None where it cannot.
     flasher : the command that brings {elf} to the board.
-    cflags : leave out the vector float instructions of the Cortex-M55 (+nomve.fp): they flush
-        denormal numbers to zero, which no other board does, and compilers use them unasked.
     """
 
     name: str
     description: str
     cpu: str
-    arch: str
-    fpu: bool
-    dsp: bool
-    mve: bool
-    cflags: tuple[str, ...]
+    core: Core
+    architecture: Architecture | None = field(repr=False)
     sram_bytes: int | None = None
     flash_bytes: int | None = None
     ram_origin: int | None = None
@@ -62,16 +62,12 @@ class Board:
     @property
     def is_host(self) -> bool:
         """Whether programs for this board run as a process of this computer."""
-        return self.arch == "host"
+        return self.architecture is None
 
     @property
     def compiler(self) -> str:
         """The program that compiles for this board's core."""
-        return {
-            "arm": "arm-none-eabi-gcc",
-            "riscv": "riscv64-unknown-elf-gcc",
-            "host": "gcc",
-        }[self.arch]
+        return self.architecture.compiler if self.architecture else "gcc"
 
     @property
     def platforms(self) -> tuple[str, ...]:
@@ -92,16 +88,39 @@ class Board:
 
 @cache
 def _table() -> dict[str, Board]:
-    rows = json.loads(Path(__file__).with_name("boards.json").read_text())
-    return {name: Board(name=name, **_typed(row)) for name, row in rows.items()}
+    return read_table(json.loads(Path(__file__).with_name("boards.json").read_text()))
+
+
+def read_table(rows: Mapping[str, Mapping]) -> dict[str, Board]:
+    """The boards of `rows`, as boards.json has them.
+
+    Raises OdtError, which names the row, for a CPU that no architecture has and for a driver that
+    the runtime lacks.
+    """
+    return {name: _board(name, row) for name, row in rows.items()}
+
+
+def _board(name: str, row: Mapping) -> Board:
+    for column, kind in _DRIVERS.items():
+        if column in row:
+            _check(name, f"{kind} driver", row[column]["driver"], drivers(kind))
+    cores = {cpu: (core, found) for found in RECORDS.values() for cpu, core in found.cores.items()}
+    cores[_HOST] = Core(cflags=(), fpu=True), None
+    _check(name, "CPU", row["cpu"], cores)
+    core, architecture = cores[row["cpu"]]
+    facts = {column: _typed(value) for column, value in row.items()}
+    return Board(name=name, core=core, architecture=architecture, **facts)
+
+
+def _check(row: str, what: str, name: str, known: Collection[str]) -> None:
+    if name not in known:
+        raise OdtError(f"boards.json: {row}: unknown {what} {name!r}; known are {', '.join(known)}")
 
 
 def _typed(value):
-    """Lists as tuples and hexadecimal text as numbers, which JSON has no way to write."""
-    if isinstance(value, dict):
-        return {name: _typed(entry) for name, entry in value.items()}
+    """A list as a tuple and hexadecimal text as a number; what a driver wants stays as written."""
     if isinstance(value, list):
-        return tuple(_typed(entry) for entry in value)
+        return tuple(value)
     return int(value, 16) if isinstance(value, str) and value.startswith("0x") else value
 
 

@@ -45,7 +45,7 @@ def extra_memory(model: Model, scheme: str | os.PathLike | UpdateScheme) -> Extr
     activation = mask = 0
     *_, (head, _) = calls = linear_calls(model)
     for layer, call in calls:
-        data, weight = call.args
+        data = call.args[0]
         if layer.weight in trained:
             activation += math.prod(shape_of(data)) * _share(model, chosen, layer.weight)
         if layer.bias in trained and layer is not head:

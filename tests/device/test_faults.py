@@ -36,31 +36,33 @@ CODE = """
     }
     odt->steps++;
 """
-ARM = {
-    BEYOND: "MemManage at address {end:#010x}: beyond the SRAM budget",
-    DEEP: "MemManage.*: stack overflow",
-    TO_FLASH: "MemManage at address {flash:#010x}: write to flash",
-    FAR: "MemManage at address 0x90000000: outside flash and SRAM",
-    DATA_AS_CODE: "MemManage",
-    ILLEGAL: "UsageFault",
+WORDS = {
+    "cortex_m": {
+        BEYOND: "MemManage at address {end:#010x}: beyond the SRAM budget",
+        DEEP: "MemManage.*: stack overflow",
+        TO_FLASH: "MemManage at address {flash:#010x}: write to flash",
+        FAR: "MemManage at address 0x90000000: outside flash and SRAM",
+        DATA_AS_CODE: "MemManage",
+        ILLEGAL: "UsageFault",
+    },
+    "riscv": {
+        BEYOND: "store fault at address {end:#010x}: beyond the SRAM budget",
+        DEEP: "store fault at address .*: stack overflow",
+        TO_FLASH: "store fault at address {flash:#010x}: write to flash",
+        FAR: "store fault at address 0x90000000: outside flash and SRAM",
+        DATA_AS_CODE: "fetch fault at address",
+        ILLEGAL: "illegal instruction",
+    },
 }
-RISCV = {
-    BEYOND: "store fault at address {end:#010x}: beyond the SRAM budget",
-    DEEP: "store fault at address .*: stack overflow",
-    TO_FLASH: "store fault at address {flash:#010x}: write to flash",
-    FAR: "store fault at address 0x90000000: outside flash and SRAM",
-    DATA_AS_CODE: "fetch fault at address",
-    ILLEGAL: "illegal instruction",
-}
+CODE_BIT = {"cortex_m": 1, "riscv": 0}  # of an address that is called
 
 
 def addresses(name):
     row = find_board(name)
     sram_bytes = row.sram_bytes if name in WITHOUT_GUARD else SMALLER
     end = row.ram_origin + sram_bytes
-    thumb = 1 if row.arch == "arm" else 0
-    flash = row.flash_origin + 64
-    return {"end": end, "last": end - 4, "flash": flash, "data": row.ram_origin + 256 + thumb}
+    flash, data = row.flash_origin + 64, row.ram_origin + 256 + CODE_BIT[row.architecture.name]
+    return {"end": end, "last": end - 4, "flash": flash, "data": data}
 
 
 @cache
@@ -89,11 +91,10 @@ def test_all_of_the_budget_can_be_used(name, directory):
     assert step(name, directory, LAST_WORD) > 0
 
 
-@pytest.mark.parametrize("fault", ARM)
+@pytest.mark.parametrize("fault", [BEYOND, DEEP, TO_FLASH, FAR, DATA_AS_CODE, ILLEGAL])
 @pytest.mark.parametrize("name", GUARDED)
 def test_a_fault_says_what_it_was(name, fault, directory):
-    words = ARM if find_board(name).arch == "arm" else RISCV
-    message = words[fault].format(**addresses(name))
+    message = WORDS[find_board(name).architecture.name][fault].format(**addresses(name))
     with pytest.raises(OdtError, match=rf"{message}.*exit status 70"):
         step(name, directory, fault)
 
@@ -101,5 +102,5 @@ def test_a_fault_says_what_it_was(name, fault, directory):
 @pytest.mark.parametrize("fault", [BEYOND, DEEP, FAR, ILLEGAL])
 @pytest.mark.parametrize("name", WITHOUT_GUARD)
 def test_a_core_without_a_guard_faults_where_no_memory_answers(name, fault, directory):
-    with pytest.raises(OdtError, match="HardFault .exit status 70"):
+    with pytest.raises(OdtError, match=r"HardFault .exit status 70"):
         step(name, directory, fault)

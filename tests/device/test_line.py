@@ -85,7 +85,7 @@ def test_a_run_over_the_line_starts_anew_and_measures_what_can_be(wired, tmp_pat
 
 def test_a_board_with_another_program_is_refused(wired, tmp_path):
     other = fake_project(tmp_path / "other", report={**REPORT, "model_hash": 1})
-    with pytest.raises(OdtError, match="it runs model 1234abcd, .* holds 00000001; bring"):
+    with pytest.raises(OdtError, match=r"it runs model 1234abcd, .* holds 00000001; bring"):
         Session(other, port=wired.port)
 
 
@@ -115,7 +115,7 @@ def test_a_port_that_cannot_be_opened_is_refused(port, reason, tmp_path):
 def test_a_line_where_nobody_answers_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(session_module, "_GREETING_SECONDS", 0.1)
     ours, theirs = os.openpty()
-    with pytest.raises(OdtError, match="no answer in time at .*; is the project's program on"):
+    with pytest.raises(OdtError, match=r"no answer in time at .*; is the project's program on"):
         Session(fake_project(tmp_path / "project"), port=os.ttyname(theirs))
     os.close(ours)
     os.close(theirs)

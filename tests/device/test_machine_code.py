@@ -4,14 +4,13 @@ import subprocess
 
 import pytest
 
+from tvm_ondevice_train.architectures import RECORDS
 from tvm_ondevice_train.device.machine_code import functions_in
 
-ARM, RISCV = "arm-none-eabi-gcc", "riscv64-unknown-elf-gcc"
-FLAGS = {
-    ARM: "-mcpu=cortex-m7 -mthumb -mfpu=fpv5-d16 -mfloat-abi=hard".split(),
-    RISCV: ["-march=rv32imac", "-mabi=ilp32"],
-}
-HEAD = """
+ARM, RISCV = "cortex_m", "riscv"
+CPUS = {ARM: "cortex-m7", RISCV: "rv32imac"}
+HEADS = {
+    ARM: """
     .syntax unified
     .macro function name
     .global \\name
@@ -19,27 +18,30 @@ HEAD = """
     .thumb_func
 \\name:
     .endm
-"""
-RISCV_HEAD = """
+""",
+    RISCV: """
     .macro function name
     .global \\name
     .type \\name, @function
 \\name:
     .endm
-"""
+""",
+}
 
 
-def read(compiler, body, directory, borders=()):
+def read(name, body, directory, borders=()):
     """The functions of assembly `body`, linked."""
     source, program = directory / "code.S", directory / "code.elf"
-    source.write_text((HEAD if compiler == ARM else RISCV_HEAD) + body)
-    command = [compiler, *FLAGS[compiler], "-nostdlib", "-Wl,-e0", str(source), "-o", str(program)]
+    source.write_text(HEADS[name] + body)
+    architecture = RECORDS[name]
+    command = [architecture.compiler, *architecture.cores[CPUS[name]].cflags, "-nostdlib"]
+    command += ["-Wl,-e0", str(source), "-o", str(program)]
     subprocess.run(command, check=True, capture_output=True)
-    return functions_in(program, compiler, borders)
+    return functions_in(program, architecture, borders)
 
 
 @pytest.mark.parametrize(
-    ("compiler", "instructions", "size"),
+    ("architecture", "instructions", "size"),
     [
         (ARM, "push {r4, lr}", 8),
         (ARM, "push {r4, r5, r6, r7, lr}", 20),
@@ -56,13 +58,13 @@ def read(compiler, body, directory, borders=()):
         (RISCV, "addi sp, sp, 16; addi a0, sp, -16; sub a0, sp, a1", 0),
     ],
 )
-def test_everything_pushed_counts(compiler, instructions, size, tmp_path):
-    (function,) = read(compiler, f"function f\n{instructions}; nop\n", tmp_path).values()
+def test_everything_pushed_counts(architecture, instructions, size, tmp_path):
+    (function,) = read(architecture, f"function f\n{instructions}; nop\n", tmp_path).values()
     assert (function.frame_bytes, function.calls, function.problem) == (size, set(), "")
 
 
 @pytest.mark.parametrize(
-    ("compiler", "instructions", "calls"),
+    ("architecture", "instructions", "calls"),
     [
         (ARM, "bl far; bx lr", {"far"}),
         (ARM, "b.w far", {"far"}),
@@ -80,13 +82,13 @@ def test_everything_pushed_counts(compiler, instructions, size, tmp_path):
         (RISCV, "li a0, 0", {"behind"}),
     ],
 )
-def test_whom_a_function_calls_or_runs_into(compiler, instructions, calls, tmp_path):
+def test_whom_a_function_calls_or_runs_into(architecture, instructions, calls, tmp_path):
     body = f"function f\n{instructions}\nfunction behind\nnop\nfunction far\nnop\n"
-    assert read(compiler, body, tmp_path)["f"].calls == calls
+    assert read(architecture, body, tmp_path)["f"].calls == calls
 
 
 @pytest.mark.parametrize(
-    ("compiler", "instructions", "words"),
+    ("architecture", "instructions", "words"),
     [
         (ARM, "blx r3", "pointer"),
         (ARM, "sub.w sp, sp, r3", "variable"),
@@ -95,8 +97,8 @@ def test_whom_a_function_calls_or_runs_into(compiler, instructions, calls, tmp_p
         (RISCV, "li t0, -4096; add sp, sp, t0", "variable"),
     ],
 )
-def test_what_has_no_bound_is_told(compiler, instructions, words, tmp_path):
-    assert words in read(compiler, f"function f\n{instructions}\n", tmp_path)["f"].problem
+def test_what_has_no_bound_is_told(architecture, instructions, words, tmp_path):
+    assert words in read(architecture, f"function f\n{instructions}\n", tmp_path)["f"].problem
 
 
 def test_what_only_its_file_sees_belongs_to_the_function_before_it(tmp_path):

@@ -136,6 +136,8 @@ def test_a_session_can_be_closed_twice(host):
 
 def test_a_device_that_never_answers_is_stopped(tmp_path):
     files = edited(model_c=("    odt->seed = seed;", "    for (;;) odt->seed = seed;"))
-    with Session(fake_project(tmp_path / "p", files=files), timeout=0.5) as device:
-        with pytest.raises(OdtError, match="no answer in time"):
-            device.set_seed(1)
+    with (
+        Session(fake_project(tmp_path / "p", files=files), timeout=0.5) as device,
+        pytest.raises(OdtError, match="no answer in time"),
+    ):
+        device.set_seed(1)

@@ -51,9 +51,10 @@ def test_the_last_words_come_over_the_line(board, words, tmp_path):
     fault = "    *(volatile uint32_t *)(uintptr_t)0x90000000u = 1;\n    odt->steps++;"
     files = edited(model_c=("    odt->steps++;", fault))
     x, y = samples(1)
-    with Session(fake_project(tmp_path / "project", board, files, transport="uart")) as device:
-        with pytest.raises(OdtError, match=f"the program stopped: {words}.*outside flash and SRAM"):
-            device.train(x[0], y[0])
+    project = fake_project(tmp_path / "project", board, files, transport="uart")
+    stopped = pytest.raises(OdtError, match=f"program stopped: {words}.*outside flash and SRAM")
+    with Session(project) as device, stopped:
+        device.train(x[0], y[0])
 
 
 def test_half_a_frame_is_given_up(tmp_path):

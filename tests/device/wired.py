@@ -42,9 +42,10 @@ class OnSerial:
     board = "virt-rv32imac"  # QEMU counts its cycles
 
     def __init__(self, directory, program):
-        machine = find_board(self.board).qemu_machine
-        command = ["qemu-system-riscv32", "-machine", machine, "-bios", "none", "-serial", "pty"]
-        command += ["-display", "none", "-monitor", "none", "-kernel", str(program)]
+        board = find_board(self.board)
+        command = [board.architecture.emulator, *board.architecture.emulator_options]
+        command += ["-machine", board.qemu_machine, "-serial", "pty", "-kernel", str(program)]
+        command += ["-display", "none", "-monitor", "none"]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         self.port = re.search(r"/dev/pts/\d+", self.process.stdout.readline())[0]
 

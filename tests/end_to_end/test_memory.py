@@ -106,7 +106,7 @@ def replay(planned, source):
 
     def span(tensor):
         offset = planned.offset(tensor)
-        assert 0 <= offset and offset + tensor.size_bytes <= source.arena_bytes
+        assert 0 <= offset <= source.arena_bytes - tensor.size_bytes
         return slice(offset, offset + tensor.size_bytes)
 
     def check(tensors, op):
@@ -174,7 +174,7 @@ def test_the_smallest_budget_that_compiles_links_and_runs(kind, scheme, classes,
     assert f" {peak:,} bytes of SRAM, 1 more than" in refusal(kind, sram_bytes=peak - 1, **options)
     constants = odt.compile(model(kind), **options).report["flash_bytes"]
     too_large = odt.compile(model(kind), flash_bytes=constants + 1000, **options)
-    with pytest.raises(OdtError, match="exceeds the budget of mps2-an500: flash by [0-9]+ bytes"):
+    with pytest.raises(OdtError, match=r"exceeds the budget of mps2-an500: flash by [0-9]+ bytes"):
         too_large.save(tmp_path / "too_large")
     assert not (tmp_path / "too_large").exists()
 

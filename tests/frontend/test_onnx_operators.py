@@ -75,6 +75,6 @@ def test_bounds_that_are_computed_are_refused(tmp_path, capsys):
     path = tmp_path / "clip.onnx"
     least = helper.make_node("ReduceMax", ["c"], ["least"], keepdims=0)
     write_clip(path, 17, ("least", "six"), [least])
-    with pytest.raises(OdtError, match="clip.onnx: Clip: its bounds must be constants"):
+    with pytest.raises(OdtError, match=r"clip\.onnx: Clip: its bounds must be constants"):
         load(path)
     assert capsys.readouterr().out == ""

@@ -127,7 +127,7 @@ def test_an_operator_among_kernels_is_named():
         return emit(relax.op.reshape(emit(relax.op.nn.relu(x)), (4, 4)))
 
     module = tiny.module({"x": ((4, 4), "float32")}, body)
-    with pytest.raises(AssertionError, match="^Late: relax.permute_dims cannot become a kernel"):
+    with pytest.raises(AssertionError, match=r"^Late: relax\.permute_dims cannot become a kernel"):
         run([*fusion(), broken("Late", unlowered)], module)
 
 

@@ -82,7 +82,7 @@ def test_an_empty_directory_is_used(tmp_path):
 
 def test_foreign_files_are_never_replaced(tmp_path):
     (tmp_path / "thesis.txt").write_text("years of work")
-    with pytest.raises(OdtError, match="thesis.txt, which is not part of a project"):
+    with pytest.raises(OdtError, match=r"thesis\.txt, which is not part of a project"):
         fake_project(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
@@ -90,7 +90,7 @@ def test_foreign_files_are_never_replaced(tmp_path):
 def test_a_note_inside_an_earlier_project_is_not_lost(tmp_path):
     directory = fake_project(tmp_path / "project")
     (directory / "notes.txt").write_text("keep me")
-    with pytest.raises(OdtError, match="notes.txt"):
+    with pytest.raises(OdtError, match=r"notes\.txt"):
         fake_project(directory)
     assert (directory / "notes.txt").read_text() == "keep me"
 

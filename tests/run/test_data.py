@@ -26,7 +26,7 @@ F = X.astype(np.float32)
         ({"x": X[:0], "y": Y[:0]}, "x has no samples"),
         ({"x": X[:, :63], "y": Y}, r"x has shape \(4, 63\); the model takes \(N, 64\)"),
         ({"x": X.astype(np.int32), "y": Y}, "x is int32; the model takes float32 or int8"),
-        ({"x": np.where(F == F[2, 0], np.nan, F), "y": Y}, "x holds NaN or infinity in sample"),
+        ({"x": np.where(F[2, 0] == F, np.nan, F), "y": Y}, "x holds NaN or infinity in sample"),
         ({"x": X, "y": Y + 10}, r"y\[0\] is \d+; the model has classes 0 to 9"),
         ({"x": X, "y": Y - 10}, r"y\[0\] is -\d+; the model has classes"),
         ({"x": X, "y": Y.astype(np.float32)}, "y is float32 of shape"),
@@ -34,7 +34,7 @@ F = X.astype(np.float32)
         ({"x": X, "y": Y, "x_test": X}, "x_test has no labels y_test"),
         ({"x": X, "y": Y, "y_test": Y}, "y_test but no x_test"),
         ({"x": X, "y": Y, "x_test": X[:, :1], "y_test": Y}, "x_test has shape"),
-        ({"x": np.array([None]), "y": Y}, "not a readable .npz"),
+        ({"x": np.array([None]), "y": Y}, r"not a readable \.npz"),
     ],
 )
 def test_bad_data_is_one_line(arrays, message, tmp_path):
@@ -49,7 +49,7 @@ def test_a_file_that_is_no_npz_is_refused(tmp_path):
         load_data(tmp_path / "none.npz", REPORT)
     for name, content in {"text": b"hello", "empty": b"", "cut": whole[:500]}.items():
         (tmp_path / name).write_bytes(content)
-        with pytest.raises(OdtError, match="not a readable .npz"):
+        with pytest.raises(OdtError, match=r"not a readable \.npz"):
             load_data(tmp_path / name, REPORT)
     np.save(tmp_path / "one.npy", X)
     with pytest.raises(OdtError, match="is one array"):

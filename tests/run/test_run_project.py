@@ -103,7 +103,7 @@ def test_a_step_that_fails_says_which(tmp_path):
     files = edited(model_c=("    odt->steps++;", "    if (odt->steps++ == 4) return -4;"))
     x, y = samples(10)
     path = save(tmp_path / "data.npz", x=x, y=y)
-    with pytest.raises(OdtError, match="^run: step 5 of 10, sample .*not finite"):
+    with pytest.raises(OdtError, match=r"^run: step 5 of 10, sample .*not finite"):
         run_project(fake_project(tmp_path / "project", files=files), path)
 
 
@@ -118,5 +118,5 @@ def test_a_step_that_fails_says_which(tmp_path):
     ],
 )
 def test_a_length_without_meaning_is_refused(length, data, tmp_path):
-    with pytest.raises(OdtError, match="^run: "):
+    with pytest.raises(OdtError, match=r"^run: "):
         run_project(fake_project(tmp_path / "project"), data, **length)

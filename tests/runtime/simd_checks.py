@@ -55,19 +55,28 @@ def run_on_host(name: str, directory: Path) -> str:
 def run_on_board(name: str, core: str, level: str, directory: Path) -> str:
     """The same on a board of BOARDS, started from flash with a stack of 4 KB."""
     board = BOARDS[core]
+    architecture = board.architecture
     script, program = directory / "link.ld", directory / "check.elf"
+    (directory / "board.h").write_text(f'#include "{architecture.name}.h"\n')
     facts = {"board": board, "stack_bytes": 4096, "store_bytes": 0}
     facts["image_bytes"] = board.flash_bytes
     script.write_text(render("tvm_ondevice_train.project", "link.ld", facts))
     port = runtime_dir() / "port"
-    include = [f"-I{runtime_dir() / 'include'}", f"-I{port}", f"-I{_SOURCES}"]
+    folders = (runtime_dir() / "include", port, _SOURCES, directory)
+    include = [f"-I{folder}" for folder in folders]
     sources = [_SOURCES / f"{name}.c", _SOURCES / "main.c", port / "semihosting.c"]
-    link = ["-nostartfiles", "--specs=nano.specs", "-T", str(script), "-Wl,--gc-sections"]
+    link = [
+        "-nostartfiles",
+        f"--specs={architecture.specs}",
+        "-T",
+        str(script),
+        "-Wl,--gc-sections",
+    ]
     link.append("-Wl,-e,vectors")  # kept though nothing refers to it
-    command = ["arm-none-eabi-gcc", *board.cflags, *_STRICT, level, "-ffunction-sections"]
+    command = [board.compiler, *board.core.cflags, *_STRICT, level, "-ffunction-sections"]
     command += [*include, *map(str, sources), *link, "-o", str(program)]
     subprocess.run(command, check=True)
-    emulator = ["qemu-system-arm", "-machine", board.qemu_machine, "-kernel", str(program)]
+    emulator = [architecture.emulator, "-machine", board.qemu_machine, "-kernel", str(program)]
     emulator += ["-display", "none", "-monitor", "none", "-serial", "none"]
     return _run([*emulator, "-semihosting-config", "enable=on,target=native"])
 

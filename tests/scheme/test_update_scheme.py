@@ -161,7 +161,7 @@ def test_an_interrupted_save_leaves_the_older_file(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "replace", full_disk)
-    with pytest.raises(OdtError, match="cannot write .*: No space left"):
+    with pytest.raises(OdtError, match=r"cannot write .*: No space left"):
         resolve("head", LAYERS).save(path)
     assert path.read_text() == before
     assert os.listdir(tmp_path) == ["scheme.json"]

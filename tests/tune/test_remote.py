@@ -43,7 +43,7 @@ def test_two_workers_measure_what_this_computer_does(tracker):
 def test_a_tracker_that_is_not_there_is_said_in_one_line():
     task = convolution()
     runner = RemoteRunner("127.0.0.1", 9, "m7")
-    with pytest.raises(OdtError, match="no answer from m7 at 127.0.0.1:9") as caught:
+    with pytest.raises(OdtError, match=r"no answer from m7 at 127\.0\.0\.1:9") as caught:
         runner.measure(batch_of(task, [task.default], BOARD))
     assert "\n" not in str(caught.value)
 

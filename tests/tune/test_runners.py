@@ -84,3 +84,9 @@ def test_the_host_measures_time_and_finds_wrong_results_too():
     first, same, other = measured([task.default, wrong], runner=HostRunner(repeats=3), board="host")
     assert 0 < first.cost < 1e9 and 0 < same.cost < 1e9
     assert "not those of the default" in other.error
+
+
+def test_a_board_counts_the_cycles_of_its_own_core():
+    """As on a real board; QEMU has such a counter for this core alone."""
+    (reference,) = measured([], runner=HostRunner(repeats=1), board="virt-rv32imac")
+    assert reference.error is None and reference.cost > 0

@@ -120,7 +120,8 @@ def test_the_default_for_a_cpu_is_used_where_there_is_one(tmp_path, monkeypatch)
     monkeypatch.setattr("tvm_ondevice_train.tune.tuning._DEFAULTS", tmp_path)
     assert tuning_for(None, board) == saved
     assert tuning_for(None, find_board("host")).kernels == {}
-    assert tuning_for(None, replace(board, cflags=("-mcpu=cortex-m7",))).kernels == {}
+    other = replace(board, core=replace(board.core, cflags=("-mcpu=cortex-m7",)))
+    assert tuning_for(None, other).kernels == {}
     assert tuning_for("none", board).kernels == {}
 
 

@@ -98,7 +98,7 @@ def test_what_failed_to_configure_does_not_stand_in_the_way(base, tool, tmp_path
 def test_without_zephyr_one_line_says_what_to_set(tmp_path, monkeypatch):
     monkeypatch.delenv("ZEPHYR_BASE", raising=False)
     project = zephyr_project(tmp_path / "project", "native_sim")
-    with pytest.raises(OdtError, match="set ZEPHYR_BASE to its folder, or .* `west build`"):
+    with pytest.raises(OdtError, match=r"set ZEPHYR_BASE to its folder, or .* `west build`"):
         build(project)
     monkeypatch.setenv("ZEPHYR_BASE", str(tmp_path))
     with pytest.raises(OdtError, match="which is not the folder of Zephyr"):

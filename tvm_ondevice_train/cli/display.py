@@ -96,8 +96,8 @@ def print_boards(boards: Iterable) -> None:
 
 def _extensions(row) -> str:
     """What the core has beside its base; Helium has the DSP instructions in it."""
-    names = ("fpu", "mve") if row.mve else ("fpu", "dsp")
-    return " ".join(name for name in names if getattr(row, name))
+    names = ("fpu", "mve") if row.core.mve else ("fpu", "dsp")
+    return " ".join(name for name in names if getattr(row.core, name))
 
 
 def print_tuning(result) -> None:

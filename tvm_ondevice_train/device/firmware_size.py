@@ -9,9 +9,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from ..boards import Board
+from ..c_runtime import runtime_files
 from ..errors import BudgetError, OdtError
 from ..project.makefile_project import core_cflags
-from ..project.runtime import runtime_files
 from .build import build, flash_bytes
 from .toolchain import run_tool
 

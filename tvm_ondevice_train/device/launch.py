@@ -22,7 +22,6 @@ from .build import function_addresses, load_report, symbol_address
 from .toolchain import find_tool, run_tool
 
 _KINDS = ("train", "predict")  # the pairs of marker functions in odt_marks.h
-_EMULATORS = {"arm": "qemu-system-arm", "riscv": "qemu-system-riscv32"}
 _START_SECONDS = 60.0  # how long an emulated board may take until it listens
 _PLUGIN_SOURCE = Path(__file__).with_name("count_plugin.c")
 
@@ -181,10 +180,10 @@ def _qemu_command(
     arguments += [f"kernel={address:x}" for address in kernels]
     semihosting = ("-serial", "none", "-semihosting-config", "enable=on,target=native")
     return [
-        find_tool(_EMULATORS[board.arch]),
+        find_tool(board.architecture.emulator),
         *("-machine", board.qemu_machine),
         *(("-cpu", board.qemu_cpu) if board.qemu_cpu else ()),
-        *(("-bios", "none") if board.arch == "riscv" else ()),
+        *board.architecture.emulator_options,
         *("-display", "none", "-monitor", "none"),
         *(("-serial", "stdio") if transport == "uart" else semihosting),
         *("-plugin", ",".join(arguments)),

@@ -21,10 +21,9 @@ class Line:
     port : a serial device, such as /dev/ttyACM0 or COM3, or socket://HOST:PORT.
     """
 
-    calls: dict[str, list[tuple[str, int]]] = {}  # nothing on a line counts instructions
-
     def __init__(self, port: str):
         self.port = port
+        self.calls: dict[str, list[tuple[str, int]]] = {}  # nothing on a line counts instructions
         try:
             self._serial = serial.serial_for_url(port, BAUD, exclusive=True)
         except (OSError, ValueError) as error:  # pyserial's own are OSError

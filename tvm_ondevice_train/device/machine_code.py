@@ -14,24 +14,12 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
+from ..architectures import Architecture, MachineCode
 from ..errors import OdtError
 from .toolchain import run_tool
 
 _INSTRUCTION = re.compile(r" *([0-9a-f]+):\t([^\s.]\S*)\t?(.*)")  # no directive such as .word
 _TARGET = re.compile(r"<([^>+]+)")
-_JUMP = re.compile(
-    r"(bl?x?|b(eq|ne|cs|cc|mi|pl|vs|vc|hi|ls|ge|lt|gt|le)|cbn?z)(\.[nw])? "  # Arm
-    r"|(j|jal|jalr|b(eq|ne|lt|ge|gt|le)u?z?) "  # RISC-V
-)
-_LAST = re.compile(  # what stands behind these is reached in another way
-    r"(b(\.[nw])?|bx|j|jr|ret)( |$)|(pop|ldm).*\bpc}|(ldr|mov)\S* pc,"
-)
-_BY_POINTER = re.compile(r"(blx|jalr) [^<]*$")
-_PUSH = re.compile(r"v?(?:push|stmdb)\S* (?:sp!, )?{(.*)}")
-_STORE = re.compile(r"v?str\S* .*\[sp, #-(\d+)\]!")
-_LOWER = re.compile(r"sub\S* sp, (?:sp, )?#(\d+)|addi? sp,sp,-(\d+)")
-_VARIABLE = re.compile(r"(?:sub|addi?)\S* sp, ?(?:sp, ?)?(?!sp)[a-z]")
-_WORD = 4
 
 
 @dataclass(frozen=True)
@@ -46,7 +34,9 @@ class Function:
     problem: str
 
 
-def functions_in(program: Path, compiler: str, borders: Collection[str]) -> dict[str, Function]:
+def functions_in(
+    program: Path, architecture: Architecture, borders: Collection[str]
+) -> dict[str, Function]:
     """Every function of an ELF file by name, as its machine code has it.
 
     A function reaches as far as the next one that other files see, or that is named in `borders`;
@@ -61,11 +51,12 @@ def functions_in(program: Path, compiler: str, borders: Collection[str]) -> dict
     names, bodies = defaultdict(list), defaultdict(list)
     for address, name, _ in symbols:
         names[start_of(address)].append(name)
-    for address, text in _instructions(program, compiler):
+    for address, text in _instructions(program, architecture.objdump):
         bodies[start_of(address)].append(text)
     found = {}
     for start, behind in pairwise([*starts, None]):
-        function = _function(bodies[start], set(names[start]), names[behind][:1])
+        code = architecture.machine_code
+        function = _function(bodies[start], set(names[start]), names[behind][:1], code)
         found |= dict.fromkeys(names[start], function)
     return found
 
@@ -82,9 +73,8 @@ def function_symbols(program: Path) -> list[tuple[int, str, bool]]:
         )
 
 
-def _instructions(program: Path, compiler: str) -> Iterator[tuple[int, str]]:
+def _instructions(program: Path, objdump: str) -> Iterator[tuple[int, str]]:
     """Address and text of each, without the comment but with the name of a jump's target."""
-    objdump = compiler.replace("gcc", "objdump")
     result = run_tool([objdump, "--disassemble", "--no-show-raw-insn", str(program)])
     if result.returncode:
         raise OdtError(f"stack: {objdump} cannot read {program}: {result.stderr.strip()}")
@@ -94,33 +84,20 @@ def _instructions(program: Path, compiler: str) -> Iterator[tuple[int, str]]:
             yield int(address, 16), f"{mnemonic} {operands}".strip()
 
 
-def _function(body: list[str], names: set[str], behind: Iterable[str]) -> Function:
+def _function(
+    body: list[str], names: set[str], behind: Iterable[str], code: MachineCode
+) -> Function:
     """From its instructions, its own names, and the name of what lies behind it in memory."""
     calls, problem, size = set(), "", 0
     for text in body:
-        if _JUMP.match(text) and (target := _TARGET.search(text)):
+        if code.jump.match(text) and (target := _TARGET.search(text)):
             calls.add(target[1])
-        if _BY_POINTER.match(text):
+        if code.by_pointer.match(text):
             problem = "calls through a pointer"
-        if _VARIABLE.match(text):
+        if code.variable.match(text):
             problem = "has a frame of variable size"
-        size += _pushed(text)
+        size += code.pushed(text)
     last = next((text for text in reversed(body) if not text.startswith("nop")), "")
-    if not _LAST.match(last):
+    if not code.last.match(last):
         calls.update(behind)
     return Function(size, frozenset(calls - names), problem)
-
-
-def _pushed(text: str) -> int:
-    """By how many bytes an instruction lowers the stack pointer."""
-    if match := _PUSH.match(text):
-        return sum(map(_register_bytes, match[1].split(", ")))
-    if match := _STORE.match(text) or _LOWER.match(text):
-        return int(match[match.lastindex])
-    return 0
-
-
-def _register_bytes(text: str) -> int:
-    """Of an entry of a list of registers: r4, s16-s31, d8-d9."""
-    numbers = [int(number) for number in re.findall(r"\d+", text)] or [0]
-    return (numbers[-1] - numbers[0] + 1) * _WORD * (2 if text.startswith("d") else 1)

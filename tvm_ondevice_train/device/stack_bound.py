@@ -8,17 +8,18 @@ of every function's frame, and whom it calls. The bound is the deepest path thro
   their own, and none of them hands itself to the one below.
 - What has no call graph, such as the C library and libgcc, is read from its machine code.
 - A fault is reported on a fresh stack, so that path counts on its own, and no interrupt is ever
-  enabled. On Arm the core pushes registers first, wherever the stack pointer stands.
+  enabled. Some cores push registers first, wherever the stack pointer stands.
 """
 
 from __future__ import annotations
 
 import re
 from collections import defaultdict
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..boards import Board
+from ..architectures import Architecture
 from ..boards import board as find_board
 from ..errors import OdtError
 from .build import build, load_report
@@ -29,14 +30,7 @@ _NODE = re.compile(r'node: { title: "([^"]+)" label: "[^"]*\\n(\d+) bytes \(([a-
 _EDGE = re.compile(r'edge: { sourcename: "([^"]+)" targetname: "([^"]+)"')
 _POINTER = "__indirect_call"  # gcc's name for whom a call through a pointer reaches
 _KNOWN_SIZE = {"static", "dynamic,bounded"}  # kinds of frames
-# Relocations that take no address: of jumps, and what only helps the linker.
-_JUMPS = {
-    "EM_ARM": {10, 28, 29, 30, 40, 51, 102, 103},
-    "EM_RISCV": {16, 17, 18, 19, 43, 44, 45, 51},
-}
 _ENTRY = "machine_start"
-_HANDLERS = ("report_fault", "report_trap")  # behind the vectors of Arm and of RISC-V
-_WORD = 4
 
 
 @dataclass(frozen=True)
@@ -79,25 +73,21 @@ def stack_bound(directory: str | Path) -> StackBound:
             f"has a stack of its own"
         )
     program, board = build(directory), find_board(report["board"])
-    graph = _read_call_graphs(program.parent)
-    _add_what_has_none(graph, program, board.compiler)
-    main, entered = _deepest(graph, _ENTRY), (("exception entry", _exception_bytes(board)),)
-    bounds = [StackBound(main.size_bytes + entered[0][1], main.path + entered)]
-    bounds += [_deepest(graph, name) for name in graph.frames if _bare(name) in _HANDLERS]
+    architecture, pushed = board.architecture, board.core.exception_bytes
+    graph = _read_call_graphs(program.parent, architecture)
+    _add_what_has_none(graph, program, architecture)
+    main = _deepest(graph, _ENTRY)
+    bounds = [StackBound(main.size_bytes + pushed, (*main.path, ("exception entry", pushed)))]
+    handlers = (name for name in graph.frames if _bare(name) == architecture.fault_handler)
+    bounds += [_deepest(graph, name) for name in handlers]
     return max(bounds, key=lambda bound: bound.size_bytes)
-
-
-def _exception_bytes(board: Board) -> int:
-    """What the core pushes at a fault: r0-r3, r12, lr, pc, xpsr and a word to align them; with an
-    FPU also s0-s15, fpscr and a spare word."""
-    return _WORD * (9 + (18 if board.fpu else 0)) if board.arch == "arm" else 0
 
 
 def _bare(name: str) -> str:
     return name.rsplit(":", 1)[-1]
 
 
-def _read_call_graphs(directory: Path) -> CallGraph:
+def _read_call_graphs(directory: Path, architecture: Architecture) -> CallGraph:
     """The call graphs (.ci) below `directory`, and what the objects beside them add, as one."""
     paths = sorted(directory.rglob("*.ci"))
     if not paths:
@@ -107,14 +97,15 @@ def _read_call_graphs(directory: Path) -> CallGraph:
         )
     graph = CallGraph()
     for path in paths:
-        _read_call_graph(graph, path.read_text(), path.with_suffix(".o"))
+        text, compiled = path.read_text(), path.with_suffix(".o")
+        _read_call_graph(graph, text, compiled, architecture.machine_code.relocations)
     return graph
 
 
-def _read_call_graph(graph: CallGraph, text: str, compiled: Path) -> None:
+def _read_call_graph(graph: CallGraph, text: str, compiled: Path, jumps: Collection[int]) -> None:
     """Add one file. Functions that are defined twice, one of them weak, count as both."""
     source = _TITLE.match(text)[1]
-    seen_by_all, taken = _read_object(compiled, source)
+    seen_by_all, taken = _read_object(compiled, source, jumps)
     name_of = {f"{source}:{name}": name for name in seen_by_all}  # gcc's title of a weak function
     for title, size, kind in _NODE.findall(text):
         name = name_of.get(title, title)
@@ -127,17 +118,17 @@ def _read_call_graph(graph: CallGraph, text: str, compiled: Path) -> None:
     graph.taken |= taken
 
 
-def _read_object(path: Path, source: str) -> tuple[set[str], set[str]]:
+def _read_object(path: Path, source: str, jumps: Collection[int]) -> tuple[set[str], set[str]]:
     """The functions that an object defines for others, and those whose address it takes.
 
-    The vector table counts as neither: only the core calls what is in it.
+    The vector table counts as neither: only the core calls what is in it. Relocations of a number
+    in `jumps` take no address.
     """
     from elftools.elf.elffile import ELFFile
     from elftools.elf.relocation import RelocationSection
 
     with open(path, "rb") as file:
         image = ELFFile(file)
-        jumps = _JUMPS[image["e_machine"]]
         symbols = list(image.get_section_by_name(".symtab").iter_symbols())
         used = {
             relocation["r_info_sym"]
@@ -159,7 +150,7 @@ def _read_object(path: Path, source: str) -> tuple[set[str], set[str]]:
     return seen_by_all, taken
 
 
-def _add_what_has_none(graph: CallGraph, program: Path, compiler: str) -> None:
+def _add_what_has_none(graph: CallGraph, program: Path, architecture: Architecture) -> None:
     """Complete the graph with what only the linked program shows: libraries, and second names."""
     known, at_address = defaultdict(set), defaultdict(set)
     for name in graph.frames:
@@ -168,7 +159,7 @@ def _add_what_has_none(graph: CallGraph, program: Path, compiler: str) -> None:
     for address, name, _ in symbols:
         at_address[address] |= known.get(name, set())
     twins = {name: at_address[address] for address, name, _ in symbols}
-    code = functions_in(program, compiler, known)
+    code = functions_in(program, architecture, known)
 
     waiting = {callee for callees in graph.calls.values() for callee in callees} | graph.taken
     while waiting:

@@ -5,21 +5,18 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from collections import ChainMap
 from collections.abc import Sequence
 
+from ..architectures import RECORDS
 from ..errors import OdtError
 
-_PACKAGES = {
+_OF_THE_HOST = {
     "gcc": "gcc libc6-dev",
     "make": "make",
     "cmake": "cmake ninja-build device-tree-compiler",
-    "arm-none-eabi-gcc": "gcc-arm-none-eabi libnewlib-arm-none-eabi",
-    "arm-none-eabi-objdump": "binutils-arm-none-eabi",
-    "riscv64-unknown-elf-objdump": "binutils-riscv64-unknown-elf",
-    "riscv64-unknown-elf-gcc": "gcc-riscv64-unknown-elf picolibc-riscv64-unknown-elf",
-    "qemu-system-arm": "qemu-system-arm",
-    "qemu-system-riscv32": "qemu-system-misc",
 }
+_PACKAGES = ChainMap(_OF_THE_HOST, *(record.packages for record in RECORDS.values()))
 
 
 def find_tool(name: str) -> str:

@@ -59,9 +59,9 @@ def _reshape(c: Canonicalizer, call: relax.Call) -> Source:
 def reshaped(c: Canonicalizer, data: Value, shape: tuple[int, ...]) -> Value:
     """`data` with logical `shape`; nothing is emitted where only unit axes come or go."""
     physical = shape_of(data.var)
-    if shape == tuple(physical[p] for p in data.perm):
-        if len(shape) == len(physical) or len(shape) < 4:
-            return data
+    is_its_own = shape == tuple(physical[p] for p in data.perm)
+    if is_its_own and (len(shape) == len(physical) or len(shape) < 4):
+        return data
     long_axes = [p for p, extent in enumerate(physical) if extent > 1]
     if len(long_axes) <= 1 and len(shape) <= len(physical):
         unit = iter(p for p in range(len(physical)) if p not in long_axes)

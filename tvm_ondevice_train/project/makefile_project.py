@@ -9,45 +9,23 @@ from collections.abc import Mapping
 import numpy as np
 
 from ..boards import BAUD, Board
+from ..c_runtime import runtime_files
 from ..files.render import render
-from .runtime import runtime_files
 
 NAMES = {"Makefile", "link.ld", "board.h"}
 _COMMON_CFLAGS = "-std=c99 -O3 -ffp-contract=off -ffunction-sections -fdata-sections"
 # No start files and no system calls: they are ours.
 _BAREMETAL_LDFLAGS = "-nostartfiles -T link.ld -Wl,--gc-sections -Wl,-Map=build/map.txt"
-_HOST_PORT = ("host_main.c", "host_flash.c", "host_flash.h", "host_tcp.c", "host_tcp.h")
-_HOST_PORT += ("file_flash.c", "file_flash.h")
-_PORT = ("baremetal_main.c", "machine.c", "machine.h", "link.h", "odt_board.h")
-_CORE_PORTS = {"arm": ("cortex_m.c",), "riscv": ("riscv.c",)}
-_LINK_PORTS = {
-    "semihosting": ("link_semihosting.c", "semihosting.c", "semihosting.h"),
-    "uart": ("link_uart.c", "uart.h"),
-}
-_FLASH_PORTS = {
-    "none": ("flash_none.c",),
-    "nvmc": ("flash_nvmc.c",),
-    "semihosting": ("flash_semihosting.c", "file_flash.c", "file_flash.h"),
-}
-_UART_PORTS = {
-    "cmsdk": ("uart_cmsdk.c",),
-    "nrf": ("uart_nrf.c", "nrf_pins.h"),
-    "nrf_dma": ("uart_nrf_dma.c", "nrf_pins.h"),
-    "ns16550": ("uart_ns16550.c",),
-    "stm32": ("uart_stm32.c", "stm32_pins.c", "stm32_pins.h"),
-    "stm32f4": ("uart_stm32f4.c", "stm32_pins.c", "stm32_pins.h"),
-}
-_LIBRARIES = {"arm": "nano.specs", "riscv": "picolibc.specs"}  # for memcpy and its like
 _HEADER_BYTES = 48  # ODT_STORE_HEADER_BYTES
 _PADDING_BYTES = 4  # at most, after each member of odt_params_t
-_ARM_DEVICES = (0x40000000, 0x20000000)  # where every Cortex-M has them; start and size
+_DEVICE_PAGE_BYTES = 0x1000  # where an architecture says nothing of its devices: the UART's
 
 
 def contents(files: Mapping[str, str], report: Mapping, board: Board) -> dict[str, str]:
     """Path -> text of what this platform adds to model, report and README."""
     baremetal = report["platform"] == "baremetal"
     flash = _flash(board, report["transport"])
-    ports = _baremetal_ports(board, report["transport"], flash) if baremetal else _HOST_PORT
+    ports = _baremetal_ports(board, report["transport"], flash) if baremetal else ["host_main.c"]
     added = {f"runtime/{path}": text for path, text in runtime_files(ports).items()}
     facts = {
         "model": report["model"],
@@ -74,7 +52,7 @@ def contents(files: Mapping[str, str], report: Mapping, board: Board) -> dict[st
 
 
 def _flash(board: Board, transport: str) -> str:
-    """What keeps the learned parameters: an entry of `_FLASH_PORTS`."""
+    """What keeps the learned parameters: the driver in flash_*.c."""
     if transport == "semihosting":
         return "semihosting"
     return board.store["driver"] if board.store else "none"
@@ -94,24 +72,34 @@ def _divided_flash(report: Mapping, board: Board) -> dict[str, int]:
     return {"image_bytes": whole_bytes - store_bytes, "store_bytes": store_bytes}
 
 
-def _baremetal_ports(board: Board, transport: str, flash: str) -> tuple[str, ...]:
-    ports = (*_PORT, *_CORE_PORTS[board.arch], *_LINK_PORTS[transport], *_FLASH_PORTS[flash])
-    return (*ports, *_UART_PORTS[board.uart["driver"]]) if transport == "uart" else ports
+def _baremetal_ports(board: Board, transport: str, flash: str) -> list[str]:
+    core = board.architecture.name
+    ports = ["baremetal_main.c", f"{core}.c", f"link_{transport}.c", f"flash_{flash}.c"]
+    return [*ports, f"uart_{board.uart['driver']}.c"] if transport == "uart" else ports
 
 
 def _board_header(board: Board, transport: str) -> str:
     uart, devices = None, (0, 0)
     if transport == "uart":
-        uart = {"enable": (), "gpio": None, **board.uart}
-        page = board.uart["base"] & ~0xFFF
-        devices = _ARM_DEVICES if board.arch == "arm" else (page, 0x1000)
-    facts = {"board": board, "uart": uart, "baud": BAUD, "devices": devices}
+        uart = board.uart
+        page = int(uart["base"], 16) & -_DEVICE_PAGE_BYTES
+        devices = board.architecture.devices or (page, _DEVICE_PAGE_BYTES)
+    facts = {"board": board, "uart": uart, "baud": BAUD, "devices": devices, "literal": _literal}
     return render(__package__, "board.h", facts)
+
+
+def _literal(value) -> str:
+    """What boards.json says of a driver, in C: a list of lists as their initializers."""
+    if isinstance(value, bool):
+        return str(int(value))
+    if isinstance(value, list):
+        return ", ".join(f"{{{', '.join(map(_literal, entry))}}}" for entry in value)
+    return f"{value}u"
 
 
 def core_cflags(board: Board) -> str:
     """The flags with which the step is compiled for the board's core."""
-    return " ".join([*board.cflags, f"--specs={_LIBRARIES[board.arch]}", _COMMON_CFLAGS])
+    return " ".join([*board.core.cflags, f"--specs={board.architecture.specs}", _COMMON_CFLAGS])
 
 
 def _flash_command(board: Board) -> str | None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ..boards import Board
+from ..c_runtime import runtime_dir, runtime_files
 from ..files.render import render
-from .runtime import runtime_dir, runtime_files
 
 NAMES = {"CMakeLists.txt", "Kconfig", "prj.conf", "sample.yaml", "boards", "src", "test"}
 # On a thread's stack beside what a step needs: the frame of an interrupt with the FPU's registers,
@@ -14,18 +14,7 @@ NAMES = {"CMakeLists.txt", "Kconfig", "prj.conf", "sample.yaml", "boards", "src"
 KERNEL_STACK_BYTES = 512
 # Of Zephyr itself, for twister to choose boards by: the most on the ten boards of the table.
 ZEPHYR_SRAM_BYTES, ZEPHYR_FLASH_BYTES = 6 * 1024, 24 * 1024
-_PORT = (
-    "link.h",
-    "zephyr_flash.c",
-    "zephyr_flash.h",
-    "zephyr_native.c",
-    "zephyr_native_host.c",
-    "zephyr_native_host.h",
-    "zephyr_server.c",
-    "zephyr_server.h",
-    "zephyr_uart.c",
-    "zephyr_yield.h",
-)
+_PORTS = ("zephyr_native.c", "zephyr_server.c", "zephyr_uart.c", "zephyr_yield.h")
 _TEXTS = {
     "CMakeLists.txt": "CMakeLists.txt",
     "Kconfig": "Kconfig",
@@ -63,7 +52,7 @@ def contents(files: Mapping[str, str], report: Mapping, board: Board) -> dict[st
             file = name.replace("/", "_")  # as Zephyr looks for it
             added[f"boards/{file}.conf"] = _rendered("native.conf", facts)
             added[f"boards/{file}.overlay"] = _rendered("native.overlay", facts)
-    module = runtime_files(_PORT) | _module_files()
+    module = runtime_files(_PORTS) | _module_files()
     return added | {f"runtime/{path}": text for path, text in module.items()}
 
 

@@ -89,10 +89,9 @@ def _numbering(extent: int, sets: list[tuple[int, ...]]) -> np.ndarray:
     """Original channel of each position: each set side by side, as far as that is possible."""
     distinct = sorted(set(sets), key=lambda s: (-len(s), s))
     first, others = distinct[:MAX_SETS_TRIED], distinct[MAX_SETS_TRIED:]
-    tried = [np.arange(extent)]
-    for ranked in permutations(first):
-        tried.append(np.array(_side_by_side(list(range(extent)), [*ranked, *others])))
-    return min(tried, key=lambda order: _cost(order, distinct))
+    channels = list(range(extent))
+    tried = (_side_by_side(channels, [*ranked, *others]) for ranked in permutations(first))
+    return min(map(np.array, [channels, *tried]), key=lambda order: _cost(order, distinct))
 
 
 def _side_by_side(

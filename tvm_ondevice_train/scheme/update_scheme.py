@@ -89,7 +89,8 @@ class Channels:
             raise OdtError(f"seed is {_shown(self.seed)}; it must be an integer of at least 0")
         if self.indices is not None:
             object.__setattr__(self, "indices", _ascending(self.indices))
-        if self.indices is not None and self.rule != "norm" or self.seed and self.rule != "random":
+        no_choice = self.indices is not None and self.rule != "norm"
+        if no_choice or (self.seed and self.rule != "random"):
             raise OdtError(f"a rule or seed is given that chooses nothing; {_CHANNELS}")
         if self.ratio is not None and not (_is_number(self.ratio) and 0 < self.ratio <= 1):
             raise OdtError(f"ratio is {_shown(self.ratio)}; it must be a number above 0, at most 1")
@@ -222,7 +223,7 @@ def _last(spec: str, count: str, items: list[T], what: str) -> list[T]:
 
 
 def _is_file(spec: object) -> bool:
-    return isinstance(spec, os.PathLike) or isinstance(spec, str) and spec.endswith(".json")
+    return isinstance(spec, os.PathLike) or (isinstance(spec, str) and spec.endswith(".json"))
 
 
 @contextmanager

@@ -87,7 +87,7 @@ def name_of(index: int) -> str:
 def _clock(board: Board) -> str | None:
     if board.is_host:
         return "host"
-    return "dwt" if board.dsp else None  # cores without it have no cycle counter either
+    return "core" if board.platforms[0] == "baremetal" else None  # the port's own
 
 
 class _Layout:

@@ -128,7 +128,7 @@ def default_tunings() -> dict[str, Path]:
 
 def target_of(board: Board) -> dict[str, Any]:
     """What a tuning for `board` is good for."""
-    return {"cpu": board.cpu, "flags": list(board.cflags)}
+    return {"cpu": board.cpu, "flags": list(board.core.cflags)}
 
 
 def tuning_for(

@@ -1,6 +1,8 @@
 /*
  * The Cortex-M from M0 to M55: reset, MPU, faults, cycle counter.
  */
+#include "cortex_m.h"
+
 #include "board.h"
 #include "link.h"
 #include "machine.h"

@@ -1,16 +1,11 @@
 #include "machine.h"
 
+#include "board.h"
 #include "link.h"
 
 #define PAINT 0xa5a5a5a5u
 #define STACK_WINDOW 0x10000u    /* a fault this close below the stack is its overflow */
 #define MEMORY_WINDOW 0x1000000u /* one this far above the start of RAM was meant for RAM */
-
-#if defined(__riscv)
-#define COPY "mv"
-#else
-#define COPY "mov"
-#endif
 
 extern uint32_t odt_data_load[], odt_data_start[], odt_data_end[];
 extern uint32_t odt_bss_start[], odt_bss_end[];
@@ -43,9 +38,8 @@ void machine_start(void)
 {
     const uint32_t *load = odt_data_load;
     volatile uint32_t *word;
-    uintptr_t stack_pointer;
+    const uintptr_t stack_pointer = core_stack_pointer();
 
-    __asm__ volatile(COPY " %0, sp" : "=r"(stack_pointer));
     for (word = odt_stack_bottom; (uintptr_t)word < stack_pointer; word++) *word = PAINT;
     for (word = odt_data_start; (uintptr_t)word < (uintptr_t)odt_data_end; word++) *word = *load++;
     for (word = odt_bss_start; (uintptr_t)word < (uintptr_t)odt_bss_end; word++) *word = 0;

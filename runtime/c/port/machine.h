@@ -2,8 +2,9 @@
  * machine: a bare core, from its reset to main() and from a fault to the report of it.
  *
  * machine.c holds what every core does alike: it paints the stack, fills .data and .bss, calls
- * main(), and words a fault. cortex_m.c and riscv.c hold the rest: the reset vector, the fault
- * handler, the guard and the counter of cycles.
+ * main(), and words a fault. The file of the architecture holds the rest: the reset vector, the
+ * fault handler, the guard and the counter of cycles. The header beside it, which board.h includes,
+ * holds what takes an instruction of it in the middle of other code.
  *
  * The stack lies at the bottom of RAM, so an overflow leaves RAM and, where there is a guard,
  * faults instead of eating data. A fault says in one line what it was and ends the program with

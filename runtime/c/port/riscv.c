@@ -1,6 +1,8 @@
 /*
  * RISC-V in machine mode: reset, physical memory protection, traps, cycle counter.
  */
+#include "riscv.h"
+
 #include "board.h"
 #include "link.h"
 #include "machine.h"

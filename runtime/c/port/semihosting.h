@@ -1,5 +1,5 @@
 /*
- * Semihosting of Arm and RISC-V: the debugger or emulator does input and output for the core.
+ * Semihosting: the debugger or emulator does input and output for the core.
  *
  * Only what the bare-metal port needs. Every call traps to the host; without a
  * debugger attached to answer it, the trap is a fault.

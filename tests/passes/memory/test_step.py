@@ -151,7 +151,7 @@ def mixing(emit, x, weight):
 
 
 def test_an_update_that_cannot_be_stored_over_its_parameter_is_refused():
-    with pytest.raises(AssertionError, match="matmul reads .*weight.* and is stored over it"):
+    with pytest.raises(AssertionError, match=r"matmul reads .*weight.* and is stored over it"):
         read_step(updating(mixing, "weight", shape=(8, 8)), ("input",))
 
 
