@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import tvm
 from tvm import relax
 
-from ..graph import bindings_of, constant, dtype_of, main_of, op_name, shape_of
-from ..kernels.attributes import macs
+from ..graph import (
+    ancestors_of,
+    bindings_of,
+    constant,
+    dtype_of,
+    loss_of,
+    main_of,
+    op_name,
+    shape_of,
+)
+from ..kernels.attributes import macs, operand_names, operator_names
 from .in_place import in_place_pairs, parameters_read, reason_for_plain_loops, workspace_bytes
 from .step import Kernel, Step, Task, Tensor, in_valid_order
 
@@ -44,6 +56,8 @@ class _Reader:
         self.constants: dict[str, np.ndarray] = {}
         self.constant_names: dict = {}
         self.layers: dict[Tensor, str] = {}  # the layer that each temporary belongs to
+        self.before_loss = ancestors_of(self.function, loss_of(self.function))
+        self.forward: set[Tensor] = set()  # temporaries of the forward
         self.count = 0
 
     def step(self) -> Step:
@@ -59,7 +73,7 @@ class _Reader:
             results += found if isinstance(found, tuple) else [found]
         peak = self.attrs.get("peak_bytes")
         return Step(
-            in_valid_order(tasks, results),
+            in_valid_order(_of_updated_layers(tasks), results),
             self.constants,
             tuple(results),
             bool(self.attrs.get("rollback", 0)),
@@ -120,6 +134,8 @@ class _Reader:
             stored = all((i, index) in kernel.in_place for i in over)
             assert stored, f"{gvar.name_hint} reads {new.name} and is stored over it"
         kind = kind_of(gvar.name_hint)
+        if var in self.before_loss:
+            self.forward.update(outputs)
         return Task(self._name(kind, fields, outputs), kind, kernel, inputs, outputs, binding)
 
     def _kernel(self, gvar, inputs: int, updates: bool) -> Kernel:
@@ -129,10 +145,14 @@ class _Reader:
         return self.kernels[key]
 
     def _name(self, kind: str, operands, outputs) -> str:
-        """Named after the layer whose parameter the task reads, else after that of its operands."""
+        """Named after the layer whose parameter the task reads, else after that of its operands.
+
+        Of these, what the forward saved for the backward says more than an adjoint.
+        """
+        suits = sorted(operands, key=lambda t: (t.role != "parameter", t not in self.forward))
         layers = [
             layer_name(t.name) if t.role == "parameter" else self.layers[t]
-            for t in sorted(operands, key=lambda t: t.role != "parameter")
+            for t in suits
             if t.role == "parameter" or t in self.layers
         ]
         layer = layers[0] if layers else "input"
@@ -162,6 +182,22 @@ class _Reader:
         return Tensor(name, tuple(value.shape), str(value.dtype), "constant")
 
 
+def _of_updated_layers(tasks: Sequence[Task]) -> list[Task]:
+    """`tasks`; what only the updates of one layer read is named after that layer."""
+    readers = defaultdict(list)
+    for task in tasks:
+        for tensor in task.inputs:
+            readers[tensor].append(task)
+    named = []
+    for task in tasks:
+        found = [reader for tensor in task.outputs for reader in readers[tensor]]
+        layers = {reader.layer for reader in found if reader.updates}
+        if len(layers) == 1 and all(reader.updates for reader in found):
+            task = replace(task, name=f"{layers.pop()}:{task.kind}")
+        named.append(task)
+    return named
+
+
 def kernel_of(function, inputs: int, updates: bool = False) -> Kernel:
     """What a caller must know of a lowered PrimFunc."""
     reads = tuple(sorted(index for index in parameters_read(function) if index < inputs))
@@ -171,7 +207,8 @@ def kernel_of(function, inputs: int, updates: bool = False) -> Kernel:
         if source in reads and output >= inputs
     )
     facts = workspace_bytes(function), macs(function), inputs, updates
-    return Kernel(reads, in_place, *facts, reason_for_plain_loops(function), function)
+    names = operator_names(function), operand_names(function, inputs)
+    return Kernel(reads, in_place, *facts, reason_for_plain_loops(function), *names, function)
 
 
 def _next_version(tensor: Tensor) -> Tensor:

@@ -166,8 +166,8 @@ def adjoint_plane(attrs, element, shape, kernel, dtype="float32"):
     (step_h, step_w), (top, left, _, _) = attrs["dilation"], attrs["padding"]
     reach_h, reach_w = (kernel[0] - 1) * step_h, (kernel[1] - 1) * step_w
 
-    def pixel(n, c, r, s):
-        at = n, c, r + (top - reach_h), s + (left - reach_w)
+    def pixel(n, c, h, w):
+        at = n, c, h + (top - reach_h), w + (left - reach_w)
         return upsampled(attrs, element, shape, *at, dtype)
 
     extents = [batch, channels, rows + reach_h, columns + reach_w]

@@ -55,10 +55,10 @@ def integer_weight_grad(gradient: relax.Call, codes, scale: float, zero_point: i
 
 
 @register("integer_input_grad", float_of_shape, macs=macs_of_input_grad)
-def _input_grad(attrs, adjoint, codes, scale):
-    if channel_multiplier(codes.shape, attrs["groups"]) == 1:
-        return _channelwise_input_grad(attrs, adjoint, codes, scale)
-    return _dense_input_grad(attrs, adjoint, codes, scale)
+def _input_grad(attrs, adjoint, weight, scale):
+    if channel_multiplier(weight.shape, attrs["groups"]) == 1:
+        return _channelwise_input_grad(attrs, adjoint, weight, scale)
+    return _dense_input_grad(attrs, adjoint, weight, scale)
 
 
 def _dense_input_grad(attrs, adjoint, codes, scale):
@@ -146,7 +146,7 @@ def _channelwise_input_grad(attrs, adjoint, codes, scale):
 
 
 @register("integer_weight_grad", float_of_shape, macs=macs_of_weight_grad, adjoint=False)
-def _weight_grad(attrs, adjoint, codes):
+def _weight_grad(attrs, adjoint, data):
     """A block for each output channel: its adjoints of all pixels."""
     batch, _, out_height, out_width = (int(n) for n in adjoint.shape)
     outputs, inputs, kernel_h, kernel_w = attrs["shape"]
@@ -159,7 +159,7 @@ def _weight_grad(attrs, adjoint, codes):
     def column(_n, _g, r, p):
         n, h, w = pixel(p)
         c, i, j = r // (kernel_h * kernel_w), r // kernel_w % kernel_h, r % kernel_w
-        return centred_tap(codes, attrs["zero_point"], attrs, (n, c, h, w), (i, j))
+        return centred_tap(data, attrs["zero_point"], attrs, (n, c, h, w), (i, j))
 
     def number(o, p):
         n, h, w = pixel(p)

@@ -111,11 +111,11 @@ def _macs(expr):
 
 
 @register("qconv2d", _outputs, macs=_macs)
-def _qconv2d(attrs, data, weight, bias, multiplier, shift, *bounds):
+def _qconv2d(attrs, data, weight, bias, multiplier, shift, least=None, greatest=None):
     """acc[n,o,h,w] = bias[o] + sum over c,i,j of (x - input_zero_point) * w[o,c,i,j].
 
     multiplier, shift : int32, one for each output channel.
-    bounds : for an activation the least and the greatest accumulator that it passes.
+    least, greatest : for an activation the accumulators that it passes.
     """
     depthwise = channel_multiplier(weight.shape, attrs["groups"]) is not None
     acc = (_depthwise if depthwise else _dense)(attrs, data, weight)
@@ -125,7 +125,9 @@ def _qconv2d(attrs, data, weight, bias, multiplier, shift, *bounds):
         return _requantize(attrs, biased[n, o, h, w], multiplier[o], shift[o])
 
     def inside(*i):
-        return [biased(*i) >= bounds[0][i[1]], biased(*i) <= bounds[1][i[1]]] if bounds else []
+        if least is None:
+            return []
+        return [biased(*i) >= least[i[1]], biased(*i) <= greatest[i[1]]]
 
     return _finish(attrs, rounded, inside)
 
@@ -136,7 +138,9 @@ def _dense(attrs, data, weight):
     batch, _, out_h, out_w = attrs["shape"]
     columns = columns_of(data, attrs["input_zero_point"], kernel, attrs, (out_h, out_w))
     outputs_per_group = outputs // attrs["groups"]
-    widened = te.compute(weight.shape, lambda *at: weight(*at).astype("int16"), name=WIDENED)
+    widened = te.compute(
+        weight.shape, lambda o, c, i, j: weight[o, c, i, j].astype("int16"), name=WIDENED
+    )
     taps = [te.reduce_axis((0, n), name) for n, name in zip(kernel, "cij", strict=True)]
 
     def element(n, o, p):

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partialmethod
+from inspect import signature
 
 import tvm
 from tvm import relax
@@ -93,8 +94,9 @@ def register(name: str, infer, **facts):
     facts : fields of `Operator`.
 
     The decorated function takes the call's attributes (a dict) and its operands as TE tensors, and
-    returns one or several TE tensors. A call whose attribute ``saved`` is true becomes a kernel of
-    its own: its result, and not its operand, is kept until the backward.
+    returns one or several TE tensors. The operands are called as its parameters are.
+    A call whose attribute ``saved`` is true becomes a kernel of its own: its result, and not its
+    operand, is kept until the backward.
     """
     _ir_ffi.RegisterOp(OWN + name, "")
     register_op_attr(OWN + name, "FInferType", lambda call, _context: infer(call))
@@ -103,6 +105,9 @@ def register(name: str, infer, **facts):
     operator = _entered(OWN + name, facts)
 
     def decorate(compute):
+        for parameter in list(signature(compute).parameters)[1:]:
+            Op.get(OWN + name).add_argument(parameter, "Tensor", "")
+
         def legalize(builder, call):
             attrs = attributes(call)
             kernel = _kernel_attributes(operator, call)

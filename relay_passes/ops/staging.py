@@ -69,8 +69,8 @@ def planes_of(data, zero_point: int, kernel, geometry: dict, out_size):
         )
     )
 
-    def element(n, c, r, s):
-        row, column = r - top, s - left
+    def element(n, c, h, w):
+        row, column = h - top, w - left
         tap = _centred(data[n, c, row, column], zero_point)
         return _inside(tap, geometry["padding"], (row, height), (column, width), "int16")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tvm
 
 from ..tir import s_tir, tirx
+from .loop_names import with_loop_names
 
 HINTED = "odt.partition_hints"  # attribute of a kernel whose schedule says which loops to cut
 _LOOPS = tvm.ir.transform.Sequential(
@@ -34,6 +35,8 @@ _LOOPS = tvm.ir.transform.Sequential(
 class LowerToLoops:
     """Lower every scheduled PrimFunc by TVM's own passes; Relax functions stay as they are.
 
+    Loop variables are named by what they count first (see `with_loop_names`).
+
     Examples
     --------
     .. code-block:: python
@@ -53,4 +56,4 @@ class LowerToLoops:
         # other.
         partition = {"partition_const_loop": not function.attrs.get(HINTED, 0)}
         with tvm.transform.PassContext(config={"s_tir.LoopPartition": partition}):
-            return _LOOPS(tvm.IRModule({"main": function}))["main"]
+            return _LOOPS(tvm.IRModule({"main": with_loop_names(function)}))["main"]
