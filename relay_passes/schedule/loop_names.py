@@ -54,9 +54,10 @@ def with_loop_names(function: tirx.PrimFunc) -> tirx.PrimFunc:
 
 
 def _names_in(realize, loops) -> dict:
-    """What each of the `loops`, outermost first, counts in a block.
+    """What each of the `loops`, outermost first, counts in a block, and how little that suits it.
 
-    It suits best (0) where the loop alone walks an axis, least (2) where it walks tiles of one.
+    Best (0) is an axis that the loop walks alone, worst (2) one of whose tiles it walks; and an
+    axis with a name is better than one without.
     """
     walked: dict = {}
     for axis, value in zip(realize.block.iter_vars, realize.iter_values, strict=True):
@@ -69,10 +70,10 @@ def _names_in(realize, loops) -> dict:
     return {variable: _name_of(axes) for variable, axes in walked.items()}
 
 
-def _name_of(axes) -> tuple[int, str]:
+def _name_of(axes) -> tuple[float, str]:
     suits, names = max(suits for suits, _ in axes), tuple(name for _, name in axes)
     name = names[0] if len(set(names)) == 1 else _PAIRS.get(names, _ANY)
-    return suits, f"{name}_tile" if suits == 2 else name
+    return suits + (name == _ANY) / 2, f"{name}_tile" if suits == 2 else name
 
 
 def _called(axis, block) -> str:

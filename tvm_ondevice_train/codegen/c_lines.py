@@ -17,6 +17,7 @@ _BREAK = re.compile(
 _LATE = {"|": 4, "^": 4, "&": 4, "<": 5, ">": 5, "+": 6, "-": 6, "*": 8, "/": 8, "%": 8}
 _LATE |= {"||": 1, "&&": 2, "==": 3, "!=": 3, "<=": 3, ">=": 3, "<<": 7, ">>": 7}
 _DEEPER = 10
+_ASSIGN = ("=", "+=", "|=")
 
 
 def fitted(text: str) -> str:
@@ -40,8 +41,12 @@ def _fitted(line: str) -> list[str]:
 
 
 def _filled(words: str, first: str, other: str) -> list[str]:
+    """In a list with semicolons between the items none is broken."""
+    if "; " in words:
+        words = words.replace(" ", "\0").replace(";\0", "; ")
     keep = {"break_long_words": False, "break_on_hyphens": False}
-    return textwrap.wrap(words, WIDTH, initial_indent=first, subsequent_indent=other, **keep)
+    lines = textwrap.wrap(words, WIDTH, initial_indent=first, subsequent_indent=other, **keep)
+    return [line.replace("\0", " ") for line in lines]
 
 
 def _broken(line: str, indent: int, around: list[int]) -> list[str]:
@@ -54,7 +59,13 @@ def _broken(line: str, indent: int, around: list[int]) -> list[str]:
         return [line]
     opened = {place: _opened(line[:place], around) for place in places}
     fitting = [place for place in places if len(line[:place].rstrip()) <= WIDTH] or places[:1]
-    place = min(fitting, key=lambda p: (_DEEPER * len(opened[p]) + _late(line, p, indent), -p))
+    chooses = any(line[place] == "?" and not opened[place] for place in places)
+    costs = {place: _DEEPER * len(opened[place]) + _late(line, place) for place in fitting}
+    for place in fitting:
+        if line[:place].split()[-1] in _ASSIGN:  # rather than in the value, if that then fits
+            fits = indent + len(line) - place <= WIDTH
+            costs[place] = -1 if fits else 1 if chooses else _DEEPER + 0.2
+    place = min(fitting, key=lambda p: (costs[p], -p))
     columns = opened[place]
     if line[place - 1] == "(":
         columns[-1] = len(line) - len(line.lstrip()) + _INDENT
@@ -74,12 +85,8 @@ def _opened(text: str, around: list[int]) -> list[int]:
     return columns
 
 
-def _late(line: str, place: int, indent: int) -> float:
-    before = line[:place].split()[-1]
-    if before.endswith("("):  # rather than in brackets within
-        return 0.5
-    if before in ("=", "+=", "|="):  # rather than in the value, if that then fits
-        return -1 if indent + len(line) - place <= WIDTH else 0.8
+def _late(line: str, place: int) -> float:
     if line[place] in "?:":
         return 0.5 if line[place] == "?" else 0.6
-    return _LATE.get(before, 0)
+    before = line[:place].split()[-1]
+    return 0.5 if before.endswith("(") else _LATE.get(before, 0)

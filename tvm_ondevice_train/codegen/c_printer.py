@@ -23,6 +23,7 @@ from .c_expressions import C_TYPES, NOT_YET, Expressions
 from .runs_of_bits import runs_of_bits
 
 HEADERS = ("odt_kernels.h", "odt_requantize.h", *microkernels.HEADERS)  # what kernels call
+_OF_TVM = {"": "value", "compute": "value", "conv2d_nchw": "acc", "conv2d_ncw": "acc"}
 _TAKEN = ("not_finite", "bad", "workspace")
 
 
@@ -255,4 +256,4 @@ def _adds_to_own(store) -> bool:
 def _short(name: str) -> str:
     """The name of a local variable without what TVM's passes wrote around it."""
     name = re.sub(r"(_intermediate|_local)(?=_|$)|^T_", "", name)
-    return {"": "value", "compute": "value"}.get(name, re.sub(r".*_red$", "sum", name))
+    return _OF_TVM.get(name) or re.sub(r".*_red$", "sum", name)
