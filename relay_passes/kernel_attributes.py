@@ -13,11 +13,25 @@ READS = "odt.reads"
 WORKSPACE = "odt.workspace_bytes"
 OFFSETS = "odt.workspace_offsets"
 PLAIN_LOOPS = "odt.plain_loops"
+OPERATORS = "odt.operators"  # of which the kernel is made, in their order
+OPERANDS = "odt.operands"  # what each of them is to the operator that reads it
+PLAIN_NAMES = ("data", "left", "right")  # of operands that operators give no role
 
 
 def macs(function: tirx.PrimFunc) -> int:
     """Multiply-accumulates of one call of the kernel, as its operators' records say."""
     return int((function.attrs or {}).get(MACS, 0))
+
+
+def operator_names(function: tirx.PrimFunc) -> tuple[str, ...]:
+    """The operators that the kernel is made of; none if nothing says so."""
+    return tuple(str(name) for name in (function.attrs or {}).get(OPERATORS, ()))
+
+
+def operand_names(function: tirx.PrimFunc, count: int) -> tuple[str, ...]:
+    """What the first `count` parameters are; their own names if nothing says so."""
+    names = (function.attrs or {}).get(OPERANDS, ())
+    return tuple(str(name) for name in names) or tuple(p.name for p in function.params[:count])
 
 
 def is_cheap(function: tirx.PrimFunc) -> bool:

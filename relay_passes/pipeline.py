@@ -13,6 +13,7 @@ from .backward.integer_gradients import IntegerGradients
 from .backward.narrow_adjoints import NarrowAdjoints
 from .backward.sparse_backward import Names, Scheme, SparseBackward
 from .kernels.fuse_prologue import FusePrologue
+from .kernels.legalize_ops import LegalizeOps
 from .kernels.lower_qdq import LowerQDQ
 from .kernels.merge_kernels import MergeKernels
 from .memory.in_place import InPlace
@@ -60,7 +61,7 @@ def fusion(fuse: bool = True) -> list[tvm.transform.Pass]:
         relax.transform.CanonicalizeBindings(),
         relax.transform.DeadCodeElimination(),
         # operators to TIR
-        relax.transform.LegalizeOps(skip_ops=["relax.reshape"]),
+        LegalizeOps(),
         relax.transform.AnnotateTIROpPattern(),
         # fewer kernels: first what a kernel reads, then what follows it
         *([FusePrologue(), relax.transform.FuseOps(), MergeKernels()] if fuse else []),

@@ -18,7 +18,10 @@ from tvm_ondevice_train.codegen.c_printer import HEADERS, print_kernels
 from tvm_ondevice_train.device.toolchain import run_tool
 from tvm_ondevice_train.project import runtime_dir
 
-FLAGS = ("-std=c99", "-O2", "-ffp-contract=off", "-shared", "-fPIC", "-Wall", "-Werror")
+FLAGS = (
+    *("-std=c99", "-O2", "-ffp-contract=off", "-shared", "-fPIC"),
+    *("-Wall", "-Wextra", "-Wpedantic", "-Wundef", "-Wconversion", "-Werror"),
+)
 
 
 class Interpreter:
@@ -32,15 +35,16 @@ class Interpreter:
         self.flags = (*FLAGS, *flags)
         self.parameters = {name: np.array(value, order="C") for name, value in parameters.items()}
         self.printed = print_kernels(step)
-        texts = list(dict.fromkeys(kernel.text for kernel in self.printed.values()))
-        self.names = {text: f"kernel_{index}" for index, text in enumerate(texts)}
+        different = {kernel.text: kernel for kernel in self.printed.values()}
+        self.names = {text: f"kernel_{index}" for index, text in enumerate(different)}
         self._directory = tempfile.TemporaryDirectory()
-        self.library = self._build(texts)
+        self.library = self._build(different)
 
-    def _build(self, texts) -> ctypes.CDLL:
+    def _build(self, kernels) -> ctypes.CDLL:
         source = Path(self._directory.name) / "kernels.c"
         functions = [
-            text.replace("ODT_KERNEL void @NAME@", f"void {self.names[text]}") for text in texts
+            kernel.definition(self.names[text]).replace("ODT_KERNEL void", "void")
+            for text, kernel in kernels.items()
         ]
         headers = (f'#include "{header}"' for header in HEADERS)
         source.write_text("\n".join([*headers, *functions]))

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import tvm
 from tvm import relax
 
 from ..graph import (
+    ancestors_of,
     bindings_of,
     constant_value,
     dtype_of,
     is_call_of,
+    loss_of,
     main_of,
     op_name,
     shape_of,
@@ -22,6 +26,8 @@ from ..graph import (
 from ..kernel_attributes import (
     in_place_pairs,
     macs,
+    operand_names,
+    operator_names,
     parameters_read,
     reason_for_plain_loops,
     workspace_bytes,
@@ -61,6 +67,8 @@ class _Reader:
         self.constant_names: dict[tuple[str, bytes], str] = {}
         self.layers: dict[Tensor, str] = {}  # the layer that each temporary belongs to
         self.states = {str(name) for name in self.attrs.get("optimizer_states", ())}
+        self.before_loss = ancestors_of(self.function, loss_of(self.function))
+        self.forward: set[Tensor] = set()  # temporaries of the forward
         self.count = 0
 
     def step(self) -> Step:
@@ -76,7 +84,7 @@ class _Reader:
             results += found if isinstance(found, tuple) else [found]
         peak = self.attrs.get("peak_bytes")
         return Step(
-            in_valid_order(tasks, results),
+            in_valid_order(_of_updated_layers(tasks), results),
             self.constants,
             tuple(results),
             bool(self.attrs.get("rollback", 0)),
@@ -140,6 +148,8 @@ class _Reader:
             stored = all((i, index) in kernel.in_place for i in over)
             assert stored, f"{gvar.name_hint} reads {new.name} and is stored over it"
         kind = kind_of(gvar.name_hint)
+        if var in self.before_loss:
+            self.forward.update(outputs)
         return Task(self._name(kind, fields, outputs), kind, kernel, inputs, outputs, binding)
 
     def _kernel(self, gvar: relax.GlobalVar, inputs: int, updates: bool) -> Kernel:
@@ -149,9 +159,12 @@ class _Reader:
         return self.kernels[key]
 
     def _name(self, kind: str, operands: Sequence[Tensor], outputs: Sequence[Tensor]) -> str:
-        """Named after the layer whose parameter the task reads, else after that of its operands."""
-        found = map(self._layer, sorted(operands, key=lambda t: t.role != "parameter"))
-        layer = next(filter(None, found), "input")
+        """Named after the layer whose parameter the task reads, else after that of its operands.
+
+        Of these, what the forward saved for the backward says more than an adjoint.
+        """
+        suits = sorted(operands, key=lambda t: (t.role != "parameter", t not in self.forward))
+        layer = next(filter(None, map(self._layer, suits)), "input")
         self.layers.update(dict.fromkeys(outputs, layer))
         return f"{layer}:{kind}"
 
@@ -190,6 +203,22 @@ class _Reader:
         return Tensor(name, tuple(value.shape), str(value.dtype), "constant")
 
 
+def _of_updated_layers(tasks: Sequence[Task]) -> list[Task]:
+    """`tasks`; what only the updates of one layer read is named after that layer."""
+    readers = defaultdict(list)
+    for task in tasks:
+        for tensor in task.inputs:
+            readers[tensor].append(task)
+    named = []
+    for task in tasks:
+        found = [reader for tensor in task.outputs for reader in readers[tensor]]
+        layers = {reader.layer for reader in found if reader.updates}
+        if len(layers) == 1 and all(reader.updates for reader in found):
+            task = replace(task, name=f"{layers.pop()}:{task.kind}")
+        named.append(task)
+    return named
+
+
 def kernel_of(function: tirx.PrimFunc, inputs: int, updates: bool = False) -> Kernel:
     """What a caller must know of a lowered PrimFunc."""
     reads = tuple(sorted(index for index in parameters_read(function) if index < inputs))
@@ -199,7 +228,8 @@ def kernel_of(function: tirx.PrimFunc, inputs: int, updates: bool = False) -> Ke
         if source in reads and output >= inputs
     )
     facts = workspace_bytes(function), macs(function), inputs, updates
-    return Kernel(reads, in_place, *facts, reason_for_plain_loops(function), function)
+    names = operator_names(function), operand_names(function, inputs)
+    return Kernel(reads, in_place, *facts, reason_for_plain_loops(function), *names, function)
 
 
 def _next_version(tensor: Tensor) -> Tensor:

@@ -63,6 +63,8 @@ class Kernel:
     in_place : (argument, result) pairs that may be the same bytes.
     updates : whether a result is stored over another version; then what is not finite is left out.
     plain_loops : why no microkernel makes its multiply-accumulates, if none does.
+    operators : that it is made of, where the passes said so.
+    operands : what they are to these: ``data``, ``weight`` ...
     """
 
     reads: tuple[int, ...]
@@ -72,6 +74,8 @@ class Kernel:
     inputs: int = 0
     updates: bool = False
     plain_loops: str | None = None
+    operators: tuple[str, ...] = ()
+    operands: tuple[str, ...] = ()
     function: tirx.PrimFunc | None = field(default=None, repr=False)
 
 
@@ -85,6 +89,11 @@ class Task:
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
     call: relax.VarBinding | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def layer(self) -> str:
+        """The layer that it belongs to."""
+        return self.name.partition(":")[0]
 
     @property
     def updates(self) -> tuple[Tensor, ...]:

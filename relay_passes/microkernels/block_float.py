@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tvm import sym
 
+from ..tir import tirx
 from .dot import PACKING
 from .formula import Solution
 from .nest import check
@@ -32,7 +33,7 @@ def _code_each(solution: Solution) -> None:
     still = all(nest.is_still(solution.read[name]) for name in ("rate", "seed"))
     check(still and int(solution.read["limit"]) == 127, "its rate, seed or limit changes")
     check(solution.numbers["R"] == 1 or solution.numbers["step"] == 1, "its rows are no channels")
-    solution.numbers["index"] = index.base
+    solution.numbers["index"] = tirx.Cast("uint32", index.base)
 
 
 records(

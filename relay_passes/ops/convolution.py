@@ -182,8 +182,8 @@ def adjoint_plane(
     (step_h, step_w), (top, left, _, _) = attrs["dilation"], attrs["padding"]
     reach_h, reach_w = (kernel[0] - 1) * step_h, (kernel[1] - 1) * step_w
 
-    def pixel(n: tirx.Var, c: tirx.Var, r: tirx.Var, s: tirx.Var) -> Scalar:
-        at = n, c, r + (top - reach_h), s + (left - reach_w)
+    def pixel(n: tirx.Var, c: tirx.Var, h: tirx.Var, w: tirx.Var) -> Scalar:
+        at = n, c, h + (top - reach_h), w + (left - reach_w)
         return upsampled(attrs, element, shape, *at, dtype)
 
     extents = [batch, channels, rows + reach_h, columns + reach_w]

@@ -60,11 +60,11 @@ def integer_weight_grad(
 
 @register("integer_input_grad", float_of_shape, macs=macs_of_input_grad)
 def _input_grad(
-    attrs: Attributes, adjoint: te.Tensor, codes: te.Tensor, scale: te.Tensor
+    attrs: Attributes, adjoint: te.Tensor, weight: te.Tensor, scale: te.Tensor
 ) -> te.Tensor:
-    if channel_multiplier(codes.shape, attrs["groups"]) == 1:
-        return _channelwise_input_grad(attrs, adjoint, codes, scale)
-    return _dense_input_grad(attrs, adjoint, codes, scale)
+    if channel_multiplier(weight.shape, attrs["groups"]) == 1:
+        return _channelwise_input_grad(attrs, adjoint, weight, scale)
+    return _dense_input_grad(attrs, adjoint, weight, scale)
 
 
 def _dense_input_grad(
@@ -156,7 +156,7 @@ def _channelwise_input_grad(
 
 
 @register("integer_weight_grad", float_of_shape, macs=macs_of_weight_grad, adjoint=False)
-def _weight_grad(attrs: Attributes, adjoint: te.Tensor, codes: te.Tensor) -> te.Tensor:
+def _weight_grad(attrs: Attributes, adjoint: te.Tensor, data: te.Tensor) -> te.Tensor:
     """A block for each output channel: its adjoints of all pixels."""
     batch, _, out_height, out_width = (int(n) for n in adjoint.shape)
     outputs, inputs, kernel_h, kernel_w = attrs["shape"]
@@ -169,7 +169,7 @@ def _weight_grad(attrs: Attributes, adjoint: te.Tensor, codes: te.Tensor) -> te.
     def column(_n: tirx.Var, _g: tirx.Var, r: tirx.Var, p: tirx.Var) -> Scalar:
         n, h, w = pixel(p)
         c, i, j = r // (kernel_h * kernel_w), r // kernel_w % kernel_h, r % kernel_w
-        return centred_tap(codes, attrs["zero_point"], attrs, (n, c, h, w), (i, j))
+        return centred_tap(data, attrs["zero_point"], attrs, (n, c, h, w), (i, j))
 
     def number(o: tirx.Var, p: tirx.Var) -> Scalar:
         n, h, w = pixel(p)

@@ -1,4 +1,4 @@
-"""The negative log-likelihood of one class.
+"""The negative log-likelihood of one class, and its gradient through a log-softmax.
 
 TVM's `nll_loss` compares 64-bit labels, which its passes narrow in one process and not in the next
 (the C would change with it), and its gradient takes an operand that it does not read.
@@ -7,12 +7,14 @@ TVM's `nll_loss` compares 64-bit labels, which its passes narrow in one process 
 from __future__ import annotations
 
 from tvm import relax, te
+from tvm.ir import Op
 from tvm.relax.op.grad import no_grad
 
-from ..graph import shape_of
+from ..graph import op_name, shape_of
 from ..tir import Scalar, tirx
-from .registry import Attributes, call, register
+from .registry import OWN, PREFIX, Attributes, call, describe, like_first, register
 
+_LOG_SOFTMAX = "nn.log_softmax"
 _ZERO = tirx.const(0, "float32")
 
 
@@ -28,6 +30,16 @@ def negative_log_likelihood_grad(
     return call("negative_log_likelihood_grad", adjoint, label, classes=classes)
 
 
+def cross_entropy_grad(
+    log_probabilities: relax.Expr, label: relax.Expr, adjoint: relax.Expr
+) -> relax.Call:
+    """dL/dlogits, (1, classes): the scalar `adjoint` times what the probability lacks.
+
+    That is the probability itself, less 1 at the label.
+    """
+    return call("cross_entropy_grad", log_probabilities, label, adjoint)
+
+
 def _gradient(
     _var: relax.Var, expr: relax.Call, adjoint: relax.Var, _builder: relax.BlockBuilder
 ) -> list[relax.Expr]:
@@ -39,9 +51,9 @@ def _gradient(
 
 @register("negative_log_likelihood", lambda _: relax.TensorType((), "float32"), gradient=_gradient)
 def _loss(_attrs: Attributes, log_probabilities: te.Tensor, label: te.Tensor) -> te.Tensor:
-    k = te.reduce_axis((0, int(log_probabilities.shape[1])), "k")
+    o = te.reduce_axis((0, int(log_probabilities.shape[1])), "o")
     return te.compute(
-        (), lambda: te.sum(_at(label, k, -log_probabilities[0, k]), axis=k), name="loss"
+        (), lambda: te.sum(_at(label, o, -log_probabilities[0, o]), axis=o), name="loss"
     )
 
 
@@ -52,10 +64,36 @@ def _row(expr: relax.Call) -> relax.Type:
 @register("negative_log_likelihood_grad", _row, cheap=False)
 def _loss_grad(attrs: Attributes, adjoint: te.Tensor, label: te.Tensor) -> te.Tensor:
     return te.compute(
-        (1, attrs["classes"]), lambda _, k: _at(label, k, -adjoint()), name="loss_grad"
+        (1, attrs["classes"]), lambda _, o: _at(label, o, -adjoint()), name="loss_grad"
     )
 
 
-def _at(label: te.Tensor, k: tirx.Var | tirx.IterVar, value: Scalar) -> tirx.Expr:
-    """`value` where class `k` is the label, else 0."""
-    return tirx.Select(tirx.Cast("int32", k) == label[0], value, _ZERO)
+@register("cross_entropy_grad", like_first, cheap=False)
+def _cross_entropy_grad(
+    _attrs: Attributes, log_probabilities: te.Tensor, label: te.Tensor, adjoint: te.Tensor
+) -> te.Tensor:
+    def element(n: tirx.Var, o: tirx.Var) -> tirx.Expr:
+        return adjoint() * tirx.exp(log_probabilities[n, o]) - _at(label, o, adjoint())
+
+    return te.compute(log_probabilities.shape, element, name="input_grad")
+
+
+_log_softmax_gradient = Op.get(PREFIX + _LOG_SOFTMAX).get_attr("FPrimalGradient")  # TVM's
+
+
+def _gradient_of_log_softmax(
+    var: relax.Var, expr: relax.Call, adjoint: relax.Var, builder: relax.BlockBuilder
+) -> list[relax.Expr]:
+    """`[adjoint - sum(adjoint) * exp(var)]`, of which behind a likelihood most is known."""
+    behind = builder.lookup_binding(adjoint)
+    if op_name(behind) == OWN + "negative_log_likelihood_grad":
+        return [cross_entropy_grad(var, behind.args[1], behind.args[0])]
+    return _log_softmax_gradient(var, expr, adjoint, builder)
+
+
+describe(_LOG_SOFTMAX, cheap=False, gradient=_gradient_of_log_softmax)
+
+
+def _at(label: te.Tensor, o: tirx.Var | tirx.IterVar, value: Scalar) -> tirx.Expr:
+    """`value` where output `o` is that of the label, else 0."""
+    return tirx.Select(tirx.Cast("int32", o) == label[0], value, _ZERO)

@@ -123,12 +123,13 @@ def _qconv2d(
     bias: te.Tensor,
     multiplier: te.Tensor,
     shift: te.Tensor,
-    *bounds: te.Tensor,
+    least: te.Tensor | None = None,
+    greatest: te.Tensor | None = None,
 ) -> Outputs:
     """acc[n,o,h,w] = bias[o] + sum over c,i,j of (x - input_zero_point) * w[o,c,i,j].
 
     multiplier, shift : int32, one for each output channel.
-    bounds : for an activation the least and the greatest accumulator that it passes.
+    least, greatest : for an activation the accumulators that it passes.
     """
     depthwise = channel_multiplier(weight.shape, attrs["groups"]) is not None
     acc = (_depthwise if depthwise else _dense)(attrs, data, weight)
@@ -138,7 +139,9 @@ def _qconv2d(
         return _requantize(attrs, biased[n, o, h, w], multiplier[o], shift[o])
 
     def inside(*i: tirx.Var) -> list[tirx.Expr]:
-        return [biased(*i) >= bounds[0][i[1]], biased(*i) <= bounds[1][i[1]]] if bounds else []
+        if least is None or greatest is None:
+            return []
+        return [biased(*i) >= least[i[1]], biased(*i) <= greatest[i[1]]]
 
     return _finish(attrs, rounded, inside)
 
@@ -149,7 +152,9 @@ def _dense(attrs: Attributes, data: te.Tensor, weight: te.Tensor) -> Callable[..
     batch, _, out_h, out_w = attrs["shape"]
     columns = columns_of(data, attrs["input_zero_point"], kernel, attrs, (out_h, out_w))
     outputs_per_group = outputs // attrs["groups"]
-    widened = te.compute(weight.shape, lambda *at: weight(*at).astype("int16"), name=WIDENED)
+    widened = te.compute(
+        weight.shape, lambda o, c, i, j: weight[o, c, i, j].astype("int16"), name=WIDENED
+    )
     taps = [te.reduce_axis((0, n), name) for n, name in zip(kernel, "cij", strict=True)]
 
     def element(n: tirx.Var, o: tirx.Var, p: tirx.Var) -> tirx.Expr:

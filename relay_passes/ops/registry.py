@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partialmethod
+from inspect import signature
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import tvm
@@ -91,6 +92,13 @@ def without_gradient(expr: relax.Expr) -> bool:
     return not isinstance(expr.op, Op) or expr.op.get_attr("FPrimalGradient") is None
 
 
+def operand_names(call: relax.Call) -> list[str]:
+    """What each operand is to the operator; one whose operands vary names them in ``reads``."""
+    if call.attrs is not None and "reads" in getattr(call.attrs, "keys", list)():
+        return [str(name) for name in call.attrs["reads"]]
+    return [str(argument.name) for argument in Op.get(op_name(call)).arguments]
+
+
 def describe(name: str, **facts: Any) -> None:
     """Enter the record of TVM's ``relax.<name>``; `facts` are fields of `Operator`."""
     operator = _entered(PREFIX + name, facts)
@@ -109,8 +117,9 @@ def register(
     facts : fields of `Operator`.
 
     The decorated function takes the call's attributes (a dict) and its operands as TE tensors, and
-    returns one or several TE tensors. A call whose attribute ``saved`` is true becomes a kernel of
-    its own: its result, and not its operand, is kept until the backward.
+    returns one or several TE tensors. The operands are called as its parameters are.
+    A call whose attribute ``saved`` is true becomes a kernel of its own: its result, and not its
+    operand, is kept until the backward.
     """
     _ir_ffi.RegisterOp(OWN + name, "")
     register_op_attr(OWN + name, "FInferType", lambda call, _context: infer(call))
@@ -119,6 +128,9 @@ def register(
     operator = _entered(OWN + name, facts)
 
     def decorate(compute: Compute) -> Compute:
+        for parameter in list(signature(compute).parameters)[1:]:
+            Op.get(OWN + name).add_argument(parameter, "Tensor", "")
+
         def legalize(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
             attrs = attributes(call)
             kernel = _kernel_attributes(operator, call)

@@ -99,8 +99,8 @@ def planes_of(
         )
     )
 
-    def element(n: tirx.Var, c: tirx.Var, r: tirx.Var, s: tirx.Var) -> Scalar:
-        row, column = r - top, s - left
+    def element(n: tirx.Var, c: tirx.Var, h: tirx.Var, w: tirx.Var) -> Scalar:
+        row, column = h - top, w - left
         tap = _centred(data[n, c, row, column], zero_point)
         return _inside(tap, geometry["padding"], (row, height), (column, width), "int16")
 

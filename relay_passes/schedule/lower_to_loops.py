@@ -6,6 +6,7 @@ import tvm
 
 from ..tir import s_tir, tirx
 from ..tvm_pass import Pass
+from .loop_names import with_loop_names
 
 HINTED = "odt.partition_hints"  # attribute of a kernel whose schedule says which loops to cut
 _LOOPS = tvm.ir.transform.Sequential(
@@ -35,6 +36,8 @@ _LOOPS = tvm.ir.transform.Sequential(
 class LowerToLoops(Pass):
     """Lower every scheduled PrimFunc by TVM's own passes; Relax functions stay as they are.
 
+    Loop variables are named by what they count first (see `with_loop_names`).
+
     Examples
     --------
     .. code-block:: python
@@ -59,4 +62,4 @@ class LowerToLoops(Pass):
         # other.
         partition = {"partition_const_loop": not function.attrs.get(HINTED, 0)}
         with tvm.transform.PassContext(config={"s_tir.LoopPartition": partition}):
-            return _LOOPS(tvm.IRModule({"main": function}))["main"]
+            return _LOOPS(tvm.IRModule({"main": with_loop_names(function)}))["main"]

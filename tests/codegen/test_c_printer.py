@@ -13,7 +13,8 @@ from relay_passes import lowering
 from relay_passes.graph import tensor_bytes
 from relay_passes.memory.read_step import read_step
 from relay_passes.tir import tirx
-from tvm_ondevice_train.codegen.c_printer import float_literal, print_kernel
+from tvm_ondevice_train.codegen.c_printer import print_kernel
+from tvm_ondevice_train.codegen.c_text import float_literal
 from tvm_ondevice_train.errors import OdtError
 
 X = te.placeholder((4, 8), "float32", "x")
@@ -77,9 +78,9 @@ def test_booleans_are_packed_eight_to_a_byte(count):
     np.testing.assert_array_equal(tiny.run(module, x=numbers)[0], numbers > 0)
     (op,) = read_step(lowering(fuse=False)(module)).tasks
     assert op.outputs[0].size_bytes == (count + 7) // 8
-    text = print_kernel(op.kernel).text
-    together = "odt_bits_write(out0, " in text
-    assert together == (count == 8) and together != ("odt_bit_write(out0, " in text)
+    text = print_kernel(op.kernel).definition("f")
+    together = "odt_bits_write(out, " in text
+    assert together == (count == 8) and together != ("odt_bit_write(out, " in text)
 
 
 @pytest.mark.parametrize("width, together", [(2, True), (3, False), (4, True), (16, True)])
@@ -90,7 +91,7 @@ def test_booleans_of_a_short_loop_are_written_together(width, together):
     module = tiny.kernel(source, result)
     np.testing.assert_array_equal(tiny.run(module, x=numbers)[0], numbers > 0)
     (op,) = read_step(lowering(fuse=False)(module)).tasks
-    assert ("odt_bits_write(out0, " in print_kernel(op.kernel).text) == together
+    assert ("odt_bits_write(out, " in print_kernel(op.kernel).definition("f")) == together
 
 
 def rows_over_their_sum(rows):
@@ -116,7 +117,8 @@ def test_inputs_are_const():
     gram = te.compute((4, 4), lambda i, j: te.sum(X[i, r] * X[j, r], axis=r), name="gram")
     kernel = printed(X, gram)
     assert kernel.parameters == (("float", True), ("float", False))
-    assert "ODT_KERNEL void @NAME@(const float *restrict in0, float *restrict out0)" in kernel.text
+    arguments = "(const float *restrict x, float *restrict out)"
+    assert f"ODT_KERNEL void gram{arguments}" in kernel.definition("gram")
     np.testing.assert_allclose(tiny.run(tiny.kernel(X, gram), x=ROWS)[0], ROWS @ ROWS.T, rtol=1e-5)
 
 
@@ -129,9 +131,9 @@ def test_only_pointers_that_no_pair_shares_are_restrict():
     parameters = {"x": (1, 2, 4, 4), "w": (2, 2, 1, 1), "y": (1, 2, 4, 4)}
     module = tiny.module({name: (shape, "float32") for name, shape in parameters.items()}, body)
     (op,) = read_step(lowering()(module)).tasks
-    pointers = ["const float *restrict in0", "const float *restrict in1", "const float *in2"]
+    pointers = ["const float *restrict data", "const float *restrict weight", "const float *right"]
     assert [t.name for t in op.inputs] == ["x", "w", "y"]
-    assert f"({', '.join(pointers)}, float *out0)" in print_kernel(op.kernel).text
+    assert f"({', '.join(pointers)}, float *out)" in print_kernel(op.kernel).definition("f")
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,10 @@ from tvm_ondevice_train.device.samples import encode_inputs, encode_targets
 
 ROOT = Path(__file__).resolve().parents[2]
 HARNESS = Path(__file__).with_name("harness.c")
-STRICT = "-std=c99 -Wall -Wextra -Wpedantic -Wmissing-prototypes -Werror -ffp-contract=off".split()
+STRICT = (
+    "-std=c99 -Wall -Wextra -Wpedantic -Wundef -Wconversion -Wmissing-prototypes -Werror "
+    "-ffp-contract=off"
+).split()
 SANITIZE = "-g -fsanitize=address,undefined -fno-sanitize-recover=all -DGUARD_BYTES=0".split()
 CORTEX_M4 = "-mcpu=cortex-m4 -mthumb -mfpu=fpv4-sp-d16 -mfloat-abi=hard".split()
 COMPILERS = {"gcc": [], "clang": [], "arm-none-eabi-gcc": CORTEX_M4}

@@ -27,7 +27,7 @@ REPORT = {
     "target": {"kind": "label", "shape": [1]},
     "trained_parameters": {"none": {"shape": [1], "dtype": "float32", "offset": 0}},
 }
-_FLAGS = "-std=c99 -ffp-contract=off -Wall -Wextra -Wpedantic -Wconversion -Werror".split()
+_FLAGS = "-std=c99 -ffp-contract=off -Wall -Wextra -Wpedantic -Wundef -Wconversion -Werror".split()
 # Zero, subnormal and normal numbers at their ends, infinity, NaN; users add the negated list.
 _SPECIAL_BITS = [0, 1, 2, 0x7FFFFF, 0x800000, 0x800001, 0x7F7FFFFF, 0x7F800000, 0x7FC00000]
 SPECIALS = np.array(_SPECIAL_BITS, np.uint32).view(np.float32)

@@ -13,7 +13,7 @@ from tvm_ondevice_train.files.render import render
 from tvm_ondevice_train.project import runtime_dir
 
 _SOURCES = Path(__file__).with_name("simd")
-_STRICT = "-std=c99 -ffp-contract=off -Wall -Wextra -Wpedantic -Wconversion -Werror".split()
+_STRICT = "-std=c99 -ffp-contract=off -Wall -Wextra -Wpedantic -Wundef -Wconversion -Werror".split()
 _HOST_MAIN = "int check(void);\nint main(void) { return check() != 0; }\n"
 BOARDS = {
     "cortex-m0": find_board("microbit"),  # has neither SIMD nor unaligned access

@@ -12,8 +12,8 @@ from tvm_ondevice_train.project import runtime_dir
 
 _STORE = Path(__file__).with_name("store")
 _FLAGS = (
-    "-std=c99 -g -O1 -Wall -Wextra -Wpedantic -Wmissing-prototypes -Wconversion -Werror".split()
-)
+    "-std=c99 -g -O1 -Wall -Wextra -Wpedantic -Wundef -Wconversion -Wmissing-prototypes -Werror"
+).split()
 NEVER = 2**32 - 1
 GARBAGE = -1000
 EMPTY, FOREIGN, CORRUPT, FLASH, GEOMETRY = -34, -35, -36, -32, -33

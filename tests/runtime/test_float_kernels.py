@@ -24,7 +24,9 @@ void window(float *acc, const float *plane, int32_t pitch, const float *taps, in
             int32_t kw, int32_t stride, int32_t rows, int32_t count)
 { odt_window_f32(acc, plane, pitch, taps, kh, kw, stride, rows, count); }
 """
-FLAGS = "-std=c99 -O3 -ffp-contract=off -Wall -Wextra -Wpedantic -Wconversion -Werror".split()
+FLAGS = (
+    "-std=c99 -O3 -ffp-contract=off -Wall -Wextra -Wpedantic -Wundef -Wconversion -Werror".split()
+)
 FLAGS += ["-fsanitize=undefined", "-fno-sanitize-recover=all", "-shared", "-fPIC"]
 SEEDS = st.integers(0, 2**32 - 1)
 

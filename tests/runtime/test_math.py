@@ -14,7 +14,9 @@ from tvm_ondevice_train.device import Session, build
 from tvm_ondevice_train.project import generate_project, runtime_dir
 
 SMALLEST = float(np.finfo(np.float32).tiny)
-STRICT = "-std=c99 -Wall -Wextra -Wpedantic -Wconversion -Wmissing-prototypes -Werror".split()
+STRICT = (
+    "-std=c99 -Wall -Wextra -Wpedantic -Wundef -Wconversion -Wmissing-prototypes -Werror".split()
+)
 M7 = "-mcpu=cortex-m7 -mthumb -mfpu=fpv5-d16 -mfloat-abi=hard".split()
 
 

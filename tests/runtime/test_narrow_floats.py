@@ -20,7 +20,7 @@ SOURCE = """
 BOTH_WAYS(bfloat16, uint16_t)
 BOTH_WAYS(float8, uint8_t)
 """
-FLAGS = "-std=c99 -O2 -Wall -Wextra -Wconversion -Werror -fsanitize=undefined".split()
+FLAGS = "-std=c99 -O2 -Wall -Wextra -Wundef -Wconversion -Werror -fsanitize=undefined".split()
 FLAGS += ["-fno-sanitize-recover=all", "-shared", "-fPIC"]
 CODES = {"bfloat16": np.arange(1 << 16, dtype=np.uint16), "float8": np.arange(256, dtype=np.uint8)}
 LEAST, LARGEST = 2.0**-27, 14.0  # of float8, except 0

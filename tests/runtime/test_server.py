@@ -15,7 +15,9 @@ from tvm_ondevice_train.device import build
 from tvm_ondevice_train.device.protocol import CRC, ERROR, HEADER, MAGIC, REPLY, Frame, pack_frame
 from tvm_ondevice_train.project import runtime_dir
 
-STRICT = "-std=c99 -Wall -Wextra -Wpedantic -Wconversion -Wmissing-prototypes -Werror".split()
+STRICT = (
+    "-std=c99 -Wall -Wextra -Wpedantic -Wundef -Wconversion -Wmissing-prototypes -Werror".split()
+)
 EXIT = pack_frame(Frame.EXIT)
 
 

@@ -29,7 +29,9 @@ pytestmark = pytest.mark.skipif(
     not BASE and os.environ.get("ODT_REQUIRE_ZEPHYR") != "1", reason="ZEPHYR_BASE is not set"
 )
 STEPS = 20
-STRICT = "-Wall -Wextra -Wpedantic -Wconversion -Wmissing-prototypes -Werror -fsyntax-only".split()
+STRICT = (
+    "-Wall -Wextra -Wpedantic -Wundef -Wconversion -Wmissing-prototypes -Werror -fsyntax-only"
+).split()
 # A flash in the memory of an emulated board, in pages of 4 KB.
 SIMULATED_FLASH = """
 / {

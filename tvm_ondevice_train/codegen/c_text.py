@@ -18,15 +18,3 @@ def float_literal(value: float) -> str:
         if struct.pack("f", float(text)) == struct.pack("f", single):
             break
     return text + ("f" if any(c in text for c in ".e") else ".0f")
-
-
-def bare(text: str) -> str:
-    """Drop the parentheses around a whole expression."""
-    if not (text.startswith("(") and text.endswith(")")):
-        return text
-    depth = 0
-    for position, char in enumerate(text):
-        depth += (char == "(") - (char == ")")
-        if depth == 0 and position < len(text) - 1:
-            return text
-    return text[1:-1]

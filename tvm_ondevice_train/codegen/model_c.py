@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from dataclasses import replace
 
 import numpy as np
@@ -11,11 +12,17 @@ from relay_passes.graph import ALIGN
 from relay_passes.memory.step import Task, Tensor, prediction
 
 from ..files.render import render
-from .c_printer import C_TYPES, HEADERS
+from .c_expressions import C_TYPES
+from .c_lines import WIDTH, fitted
+from .c_printer import HEADERS
 from .c_text import float_literal
-from .names import identifier, plain
+from .function_names import function_name, uses_in
+from .names import identifier, plain, shortened
 from .planned_model import ParameterSlot, PlannedModel
 from .planned_step import PlannedStep
+
+_MARGIN = 3  # what stands before a line of the map
+_NAME_WIDTH = 80  # of a task, in the comment before its call
 
 
 def generate(model: PlannedModel) -> dict[str, str]:
@@ -31,7 +38,7 @@ class _Generator:
             name: identifier(name, self.taken) for name in (*model.frozen, *model.constants)
         }
         self.fields = {slot.name: slot.field for slot in model.slots}
-        self.kernels: dict[str, str] = {}  # text of a kernel -> its C name
+        self.functions = self._functions()  # text of a kernel -> its C name, what defines it
 
     def files(self) -> dict[str, str]:
         model = self.model
@@ -64,7 +71,7 @@ class _Generator:
                 for title, planned in (("training", model.train), ("evaluating", model.evaluate))
             ],
             "headers": ["odt_check.h", *HEADERS],
-            "kernels": [text.replace("@NAME@", name) for text, name in self.kernels.items()],
+            "kernels": [definition for _, definition in self.functions.values()],
             "train_input": model.train.input_offset,
             "evaluate_input": model.evaluate.input_offset,
             "train_loss": model.train.offset(model.train.step.results[0]),
@@ -76,9 +83,9 @@ class _Generator:
             **calls,
         }
         return {
-            "model.h": render(__package__, "model.h", facts),
-            "model.c": render(__package__, "model.c", facts),
-            "model_data.h": data,
+            "model.h": fitted(render(__package__, "model.h", facts)),
+            "model.c": fitted(render(__package__, "model.c", facts)),
+            "model_data.h": fitted(data),
         }
 
     def _setters(self) -> list[dict]:
@@ -94,7 +101,20 @@ class _Generator:
             if one.name in inputs.hyper
         ]
 
-    # -- kernel calls ---------------------------------------------------------------------------
+    # -- kernels and their calls ----------------------------------------------------------------
+
+    def _functions(self) -> dict[str, tuple[str, str]]:
+        uses, printed = defaultdict(list), {}
+        for planned in (self.model.evaluate, self.model.train):
+            for task, use in zip(planned.step.tasks, uses_in(planned.step), strict=True):
+                kernel = planned.kernels[task.kernel]
+                uses[kernel.text].append(use)
+                printed.setdefault(kernel.text, kernel)
+        functions = {}
+        for text, found in uses.items():  # equal text is one function
+            name = function_name(found, self.taken)
+            functions[text] = name, printed[text].definition(name)
+        return functions
 
     def _calls(self, planned: PlannedStep) -> list[str]:
         return [self._call(planned, index, task) for index, task in enumerate(planned.step.tasks)]
@@ -111,8 +131,8 @@ class _Generator:
     def _call(self, planned, index: int, task: Task) -> str:
         kernel = planned.kernels[task.kernel]
         arguments = [
-            self._argument(planned, tensor, ctype, read_only)
-            for tensor, (ctype, read_only) in zip(
+            self._argument(planned, tensor, ctype)
+            for tensor, (ctype, _) in zip(
                 (*task.inputs, *task.outputs), kernel.parameters, strict=True
             )
         ]
@@ -120,12 +140,11 @@ class _Generator:
             arguments.append(f"arena + {planned.workspace_offset(index)}")
         if kernel.watches:
             arguments.append("&not_finite")
-        if kernel.text not in self.kernels:  # equal text is one function
-            self.kernels[kernel.text] = identifier(task.kind, self.taken)
-        call = f"{self.kernels[kernel.text]}({', '.join(arguments)});"
-        return f"{call} /* {plain(task.name)} */\n  ODT_YIELD();"
+        call = f"{self.functions[kernel.text][0]}({', '.join(arguments)});"
+        name = plain(shortened(task.name, _NAME_WIDTH))
+        return f"/* op {index}, {name} */\n  {call}\n  ODT_YIELD();"
 
-    def _argument(self, planned, tensor: Tensor, ctype: str, read_only: bool) -> str:
+    def _argument(self, planned, tensor: Tensor, ctype: str) -> str:
         if tensor.name in self.fields and tensor.role == "parameter":
             return f"odt->params.{self.fields[tensor.name]}"
         if tensor.role in ("parameter", "constant"):
@@ -136,8 +155,8 @@ class _Generator:
             return "&odt->learning_rate"
         if tensor.role == "seed":
             return "&seed"
-        const = "const " if read_only else ""
-        return f"({const}{ctype} *)(void *)(arena + {planned.offset(tensor)})"
+        place = f"arena + {planned.offset(tensor)}"
+        return place if ctype == "uint8_t" else f"(void *)({place})"
 
     # -- constant data --------------------------------------------------------------------------
 
@@ -194,17 +213,24 @@ def arena_map(planned: PlannedStep) -> list[str]:
     entries = [
         (
             *(first, planned.offset(t), last, t.size_bytes),
-            f"{t.name:<6} {t.dtype} {'x'.join(map(str, t.shape))}  {writers.get(t.name, '')}",
+            *(f"{t.name:<6} {t.dtype} {'x'.join(map(str, t.shape))}", writers.get(t.name, "")),
         )
         for t, (first, last) in planned.step.live.items()
     ]
     for index, task in enumerate(tasks):
         if task.kernel.workspace_bytes:
             place = (index, planned.workspace_offset(index), index, task.kernel.workspace_bytes)
-            entries.append((*place, f"scratch  {task.name}"))
+            entries.append((*place, "scratch", task.name))
     for index, tensor, offset in planned.backups:
-        entries.append((index, offset, len(tasks) - 1, tensor.size_bytes, tensor.backup_name))
-    return [
-        f"{offset:8d} {size:8d}  ops {first:3d}..{last:<3d}  " + plain(what.rstrip())
-        for first, offset, last, size, what in sorted(entries)
-    ]
+        entries.append((index, offset, len(tasks) - 1, tensor.size_bytes, tensor.backup_name, ""))
+    return [line for entry in sorted(entries) for line in _map_lines(*entry)]
+
+
+def _map_lines(first: int, offset: int, last: int, size: int, what: str, task: str) -> list[str]:
+    place = f"{offset:8d} {size:8d}  ops {first:3d}..{last:<3d}  "
+    line = place + plain(f"{what}  {task}".rstrip())
+    if len(line) + _MARGIN <= WIDTH:
+        return [line]
+    indent = " " * (len(place) + 7)
+    name = shortened(task, WIDTH - _MARGIN - len(indent))
+    return [place + plain(what), indent + plain(name)]

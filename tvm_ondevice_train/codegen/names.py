@@ -23,7 +23,7 @@ _RESERVED_PREFIXES = ("odt_", "ODT_", "initial_", "INT", "UINT")
 
 def identifier(name: str, taken: set[str]) -> str:
     """A C identifier for `name` that is not in `taken`, which it joins."""
-    base = "".join(c if c.isalnum() and c.isascii() else "_" for c in name)
+    base = plain_identifier(name)
     if not base[:1].isalpha() or base in _RESERVED or base.startswith(_RESERVED_PREFIXES):
         base = f"p_{base}"
     candidate, count = base, 1
@@ -34,7 +34,17 @@ def identifier(name: str, taken: set[str]) -> str:
     return candidate
 
 
+def plain_identifier(name: str) -> str:
+    """`name` in the characters of a C identifier."""
+    return "".join(c if c.isalnum() and c.isascii() else "_" for c in name)
+
+
 def plain(text: str) -> str:
     """`text` as it may stand in a comment or a string of C; a model's names can be anything."""
     legal = (c if c.isascii() and c.isprintable() and c not in '*?"\\' else "_" for c in text)
     return "".join(legal)
+
+
+def shortened(text: str, most: int) -> str:
+    """`text` in at most so many characters."""
+    return text if len(text) <= most else text[: most - 3] + "..."

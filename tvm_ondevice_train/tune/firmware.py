@@ -17,7 +17,8 @@ from relay_passes.memory.step import Tensor
 
 from ..boards import Board
 from ..boards import board as find_board
-from ..codegen.c_printer import C_TYPES, HEADERS, CKernel
+from ..codegen.c_expressions import C_TYPES
+from ..codegen.c_printer import HEADERS, CKernel
 from ..files.render import render
 from .tasks import Task
 
@@ -73,7 +74,7 @@ def batch_of(task: Task, kernels: Sequence[CKernel], board: str) -> Batch:
     facts["name"], facts["headers"] = task.signature, HEADERS
     facts["clock"] = _clock(find_board(board))
     facts["candidates"] = [
-        kernel.text.replace("@NAME@", name_of(index)) for index, kernel in enumerate(kernels)
+        kernel.definition(name_of(index)) for index, kernel in enumerate(kernels)
     ]
     text = {name: render(__package__, name, facts) for name in ("model.c", "model.h")}
     return Batch(board, len(kernels), text["model.c"], text["model.h"])

@@ -15,16 +15,17 @@
 #include "odt_window_phases.h"
 
 /* An FPv5 has VMAXNM; of the numbers it takes a NaN counts as none. */
-#if defined(ODT_ASSEMBLY) && (__ARM_FP & 4) && ((__ARM_FP & 8) || __ARM_ARCH >= 8)
+#if defined(ODT_ASSEMBLY) && ODT_FPU && ((__ARM_FP & 8) || __ARM_ARCH >= 8)
 #define ODT_VMAXNM 1
+#else
+#define ODT_VMAXNM 0
 #endif
-#if ODT_DSP && (__ARM_FP & 4)
-#define ODT_BLOCK_FPU 1
-#include "odt_block_float_fpu.h"
-#elif ODT_MVE && (__ARM_FP & 4)
-#define ODT_BLOCK_FPU 1
-#define ODT_BLOCK_MVE 1
+#define ODT_BLOCK_FPU (ODT_FPU && (ODT_DSP || ODT_MVE))
+#define ODT_BLOCK_MVE (ODT_FPU && ODT_MVE)
+#if ODT_BLOCK_MVE
 #include "odt_block_float_mve.h"
+#elif ODT_BLOCK_FPU
+#include "odt_block_float_fpu.h"
 #endif
 
 /* The larger of peak >= 0 and the magnitude of x; not finite as soon as either is not. Bits of
@@ -319,7 +320,7 @@ ODT_INLINE void odt_sum_rows_masked(float *out, const float *x, int32_t stride,
 /* What a sum of codes stands for: acc * unit, both float32. */
 ODT_INLINE float odt_real(int32_t acc, float unit)
 {
-#if ODT_MVE && (__ARM_FP & 4)
+#if ODT_BLOCK_MVE
     float number; /* in C it may become vcvtne, which assemblers take for MVE's vcvtn */
     __asm__("vcvt.f32.s32 %0, %1" : "=t"(number) : "t"(acc));
     return number * unit;

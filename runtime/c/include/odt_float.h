@@ -62,8 +62,7 @@ ODT_INLINE void odt_window_each_f32(float *acc, const float *plane, int32_t pitc
 }
 
 /* A single-precision FPU of the M profile: VLDM, and VMLA, which rounds twice. */
-#if defined(ODT_ASSEMBLY) && (__ARM_FP & 4)
-#define ODT_FPU 1
+#if defined(ODT_ASSEMBLY) && ODT_FPU
 #include "odt_float_fpu.h"
 #else
 #include "odt_float_portable.h"

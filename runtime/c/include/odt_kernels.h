@@ -141,7 +141,8 @@ static inline uint32_t odt_random(uint32_t seed, uint32_t index)
 /* The integer that x * 2^32 is cut to, 0 <= x < 1. */
 static inline uint32_t odt_binary_places(float x)
 {
-#if defined(__GNUC__) && (__ARM_FP & 4) && __ARM_ARCH >= 7 && defined(__thumb2__)
+#if defined(__GNUC__) && defined(__ARM_FP) && (__ARM_FP & 4) && __ARM_ARCH >= 7 && \
+    defined(__thumb2__)
     uint32_t fraction; /* fixed point, which C cannot say */
     __asm__("vcvt.u32.f32 %1, %1, #32\n vmov %0, %1" : "=r"(fraction), "+t"(x));
     return fraction;

@@ -10,15 +10,25 @@
 #include <stdint.h>
 #include <string.h>
 
-/* One of the three is 1. ODT_DSP reads words at any address: it wants a core that does so, and
- * CCR.UNALIGN_TRP left at 0, its reset value. */
+/* One of the two is 1, or neither: C99. ODT_DSP reads words at any address: it wants a core that
+ * does so, and CCR.UNALIGN_TRP left at 0, its reset value. */
 #if defined(__ARM_FEATURE_MVE) && (__ARM_FEATURE_MVE & 1)
 #define ODT_MVE 1 /* Armv8.1-M with Helium */
+#define ODT_DSP 0
 #elif defined(__ARM_FEATURE_DSP) && defined(__ARM_FEATURE_UNALIGNED) && defined(__thumb2__) && \
     __ARM_ARCH_PROFILE == 'M' && !defined(__ARM_BIG_ENDIAN)
+#define ODT_MVE 0
 #define ODT_DSP 1 /* Armv7E-M, Armv8-M with the DSP extension */
 #else
-#define ODT_PORTABLE 1 /* C99 */
+#define ODT_MVE 0
+#define ODT_DSP 0
+#endif
+
+/* Whether there is an FPU for float32, as on Arm. */
+#if defined(__ARM_FP) && (__ARM_FP & 4)
+#define ODT_FPU 1
+#else
+#define ODT_FPU 0
 #endif
 
 /* For what is worth its size only when the arguments that are constants are seen to be. */

@@ -1,0 +1,91 @@
+"""Operators to kernels that know their operators, and what operands are to these."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+import tvm
+from tvm import relax
+
+from ..graph import bindings_of, main_of, op_name, with_function
+from ..kernel_attributes import OPERANDS, OPERATORS
+from ..ops.registry import OWN, PREFIX, operand_names, operator_of
+from ..tvm_pass import Pass
+
+_PLAIN = {"x": "data", "x1": "left", "x2": "right"}  # TVM's names of operands without a role
+_PARAMETERS = ("parameter", "codes")  # of an update
+_WORDS = ("weight", "bias", "slope")
+
+
+@tvm.transform.module_pass(opt_level=0, name="LegalizeOps")
+class LegalizeOps(Pass):
+    """TVM's `LegalizeOps`, after which a kernel has two more attributes.
+
+    ``odt.operators`` names its operator, ``odt.operands`` each of its operands by what it is to
+    that: ``data``, ``weight``, ``bias``, ``adjoint``, ``scale`` ... Reshapes stay reshapes: they
+    become other names for the same buffer.
+
+    Examples
+    --------
+    .. code-block:: python
+
+        y = R.nn.conv2d(x, w)                                          # before
+
+        y = R.call_tir(conv2d, (x, w), ...)                            # after
+        # conv2d: {"odt.operators": ["conv2d"], "odt.operands": ["data", "weight"]}
+    """
+
+    def transform_module(
+        self, module: tvm.IRModule, _context: tvm.transform.PassContext
+    ) -> tvm.IRModule:
+        function = main_of(module, "LegalizeOps")
+        values = {b.var: b.value for b in bindings_of(function)}
+        legalized = relax.transform.LegalizeOps(skip_ops=["relax.reshape"])(module)
+        operators, operands = {}, defaultdict(list)  # of kernels; operands as each call has them
+        for binding in bindings_of(legalized["main"]):
+            value, source = binding.value, values.get(binding.var)
+            is_kernel = op_name(value) == "relax.call_tir"
+            if is_kernel and op_name(source) not in ("", "relax.call_tir"):
+                kernel, fields = value.args[0].name_hint, value.args[1].fields
+                operators[kernel] = _short(op_name(source))
+                operands[kernel].append(_operand_names(source, fields, function.params, values))
+        for kernel, calls in operands.items():
+            names = [_in_common(operand) for operand in zip(*calls, strict=True)]
+            attributes = {OPERATORS: [operators[kernel]], OPERANDS: names}
+            legalized = with_function(legalized, kernel, legalized[kernel].with_attrs(attributes))
+        return legalized
+
+
+def _short(operator: str) -> str:
+    return operator.removeprefix(OWN).removeprefix(PREFIX).removeprefix("nn.")
+
+
+def _operand_names(call: relax.Call, operands, parameters, values) -> list[tuple[str, str | None]]:
+    """What each of the `operands`, those of a kernel, is to the operator that `call` calls.
+
+    And the word for it where it is a parameter, and the operator makes no difference.
+    """
+    names = operand_names(call)
+    known = list(zip(call.args, names, strict=False))
+    found = []
+    for operand in operands:
+        name = next((name for argument, name in known if argument.same_as(operand)), "data")
+        named = name not in _PLAIN and name not in _PARAMETERS
+        word = None if named else _word_of(operand, parameters, values)
+        found.append((_PLAIN.get(name, name), word))
+    return found
+
+
+def _word_of(operand, parameters, values) -> str | None:
+    """What a parameter is by its name: ``weight``, ``bias``; None for what is computed."""
+    while operator_of(value := values.get(operand)).restates:
+        operand = value.args[0]
+    if not any(operand.same_as(parameter) for parameter in parameters):
+        return None
+    return next((word for word in _WORDS if word in operand.name.rsplit(".")[-1]), None)
+
+
+def _in_common(names) -> str:
+    """What an operand is called by all calls of a kernel."""
+    words = {word for _, word in names}
+    return words.pop() if len(words) == 1 and None not in words else names[0][0]
