@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,9 +23,10 @@ from .codegen.planned_step import plan_step
 from .device.firmware_size import linked_flash_bytes, object_flash_bytes
 from .dump_ir import IRDump
 from .errors import OdtError
-from .export.learned import NOT_IN_ONNX
 from .export.onnx_writer import onnx_or_reason
 from .frontend import load
+from .manifest import MadeFrom, Manifest
+from .manifest.making import make_manifest
 from .model import Model
 from .project import generate_project
 from .report import check_budget, make_report
@@ -41,15 +42,17 @@ BACKWARDS = (AUTO, "float32", "int16", *FORMATS)
 
 @dataclass(frozen=True)
 class CompiledModel:
-    """The C of one training step: ``files`` (name -> text), ``report`` and what they come from.
+    """The C of one training step: ``files`` (name -> text) and what they come from.
 
-    ``initial`` holds the parameters that train, whole and as the model had them; ``model`` is the
-    one that they train in, with its new head where one was asked for. The flash in the report is
-    that of the constants until `save` has the board's compiler add the code.
+    ``report`` is the account of memory and work; its flash is that of the constants, to which
+    `save` adds the code in the project's report.json. ``manifest`` is what host and device agree
+    on. ``initial`` holds the parameters that train, whole and as the model had them; ``model`` is
+    the one that they train in, with its new head where one was asked for.
     """
 
     files: dict[str, str]
     report: dict
+    manifest: Manifest
     planned: PlannedModel
     board: Board
     initial: Mapping[str, np.ndarray]
@@ -71,32 +74,29 @@ class CompiledModel:
         """
         platform = platform or self.board.platforms[0]
         exported, reason = onnx_or_reason(self.model)
-        if platform == "zephyr":
-            self._account_flash(object_flash_bytes(self.files, self.board))
+        objects = object_flash_bytes(self.files, self.board) if platform == "zephyr" else None
 
-        def build(project: Path) -> dict:
-            if platform != "baremetal":
-                return {}
-            return self._account_flash(linked_flash_bytes(project, self.board))
+        def link(project: Path) -> dict:
+            bare = platform == "baremetal"
+            return _with_code(linked_flash_bytes(project, self.board) if bare else None)
 
         return generate_project(
             self.files,
-            {**self.report, **({NOT_IN_ONNX: reason} if reason else {})},
+            replace(self.manifest, not_in_onnx=reason),
             self.board,
             platform,
             directory,
-            stack_bytes=self.report["stack_bytes"],
+            report={**self.report, **_with_code(objects)},
             initial=self.initial,
             transport=transport,
             exported=exported,
-            build=build,
+            build=link,
         )
 
-    def _account_flash(self, found: int | None) -> dict:
-        """Enter what the compiler found; what of the report that changes."""
-        account = {} if found is None else {"flash_bytes": found, "flash_holds_code": True}
-        self.report.update(account)
-        return account
+
+def _with_code(flash_bytes: int | None) -> dict:
+    """What of a report changes where the compiler found `flash_bytes`."""
+    return {} if flash_bytes is None else {"flash_bytes": flash_bytes, "flash_holds_code": True}
 
 
 def compile(
@@ -157,7 +157,6 @@ def compile(
         "learning_rate": learning_rate,
         "sram_bytes": sram_bytes,
         "flash_bytes": flash_bytes,
-        "seed": seed,
         "backward": backward,
         "prefer": prefer,
         "rollback": rollback,
@@ -183,18 +182,19 @@ def compile(
     planned = _plan(sliced, train, evaluate, loss, learning_rate)
     spec = "custom" if isinstance(scheme, UpdateScheme) else Path(scheme).name
     used = train.backward if backward == AUTO else backward
-    report = make_report(sliced, spec, planned, target, loss, classes, used)
-    report["made_from"] = _made_from(**made_from)
+    made_from = _made_from(**made_from)
+    manifest = make_manifest(sliced, spec, planned, target, loss, made_from)
+    report = make_report(manifest, planned, target, used, new_head=classes is not None)
     check_budget(report, planned, target)
     initial = {name: model.parameters[name] for name in sliced.slices}
-    return CompiledModel(generate(planned), report, planned, target, initial, model)
+    return CompiledModel(generate(planned), report, manifest, planned, target, initial, model)
 
 
-def _made_from(model, scheme, **options) -> dict | None:
+def _made_from(model, scheme, **options) -> MadeFrom | None:
     """What `tune` needs to make a project again; None if that was not from files alone."""
     if isinstance(model, Model) or isinstance(scheme, UpdateScheme):
         return None
-    return {"model": os.fspath(model), "scheme": os.fspath(scheme), **options}
+    return MadeFrom(os.fspath(model), os.fspath(scheme), **options)
 
 
 def build_steps(

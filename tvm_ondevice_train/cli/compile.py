@@ -69,7 +69,7 @@ def compile_command(
     \b
     ondevice-train compile kws.tflite -o project --classes 4 --scheme bias:3 --sram 128KB
     """
-    from tvm_ondevice_train.project import check_replaceable
+    from tvm_ondevice_train.project import check_replaceable, read_report
 
     target = find_board(board, sram, flash)
     check_replaceable(directory)  # now: compiling may take a minute
@@ -91,6 +91,6 @@ def compile_command(
             tuning=tuning,
             dump_ir=dump_ir,
         )
-        compiled.save(directory, platform, transport)
-    display.print_memory(compiled.report, target)
+        project = compiled.save(directory, platform, transport)
+    display.print_memory(read_report(project), target)
     click.echo(f"\nThe project is in {directory}, its figures in {Path(directory, 'report.json')}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,13 +18,6 @@ class Slice:
     shape: tuple[int, ...]
     rows: np.ndarray | None = None
     columns: np.ndarray | None = None
-
-    @classmethod
-    def from_report(cls, entry: Mapping) -> Slice:
-        """The slice of an entry of ``trained_parameters`` in report.json."""
-        axes = (entry.get(key) for key in ("rows", "columns"))
-        axes = (None if axis is None else np.array(axis, np.intp) for axis in axes)
-        return cls(tuple(entry.get("whole_shape", entry["shape"])), *axes)
 
     @property
     def is_whole(self) -> bool:

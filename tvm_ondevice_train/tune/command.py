@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
 from ..boards import board as find_board
 from ..cli.display import print_tuning, tuning_progress
-from ..device.build import load_report
 from ..device.line import flash_with
 from ..errors import OdtError
+from ..manifest import read_manifest
 from .runners import BoardRunner, EmulatorRunner, HostRunner, Runner
 
 
@@ -38,24 +39,22 @@ def tune_and_show(
 
 
 def _options(model: str, options: Mapping) -> tuple[dict, str]:
-    """The arguments of `compile`, from the command line or from a project's report."""
+    """The arguments of `compile`, from the command line or from a project's manifest."""
     options = dict(options)
     board = options.pop("board")
     for name in ("sram", "flash"):
         options[f"{name}_bytes"] = options.pop(name)
     if not Path(model).is_dir():
         return {"model": model, **options}, board
-    report = load_report(model)
-    made_from = report.get("made_from")
-    if not made_from or not Path(made_from["model"]).exists():
-        missing = f" {made_from['model']}" if made_from else ""
+    manifest = read_manifest(model)
+    made_from = manifest.made_from
+    if made_from is None or not Path(made_from.model).exists():
+        missing = f" {made_from.model}" if made_from else ""
         raise OdtError(
             f"tune: the model file{missing} that {model} was made from is not there; give the "
             "model file itself, with the options of `compile`"
         )
-    made_from = dict(made_from)
-    made_from.pop("seed")  # of the fresh head's values: they cost nothing
-    return made_from, report["board"]
+    return asdict(made_from), manifest.board
 
 
 def _command(model: str, options: Mapping, board: str, trials: int, seed: int) -> str:
