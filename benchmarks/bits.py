@@ -29,6 +29,7 @@ from rich.progress import track
 from rich.table import Table
 
 import tvm_ondevice_train as odt
+from tvm_ondevice_train.manifest import Manifest
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
@@ -137,7 +138,7 @@ def run_case(name: str) -> dict:
             "peak_sram_bytes": report["peak_sram_bytes"],
             "source": _sha256("".join(compiled.files[f] for f in sorted(compiled.files)).encode()),
         }
-        data = _noise(report, directory / "noise.npz")
+        data = _noise(compiled.manifest, directory / "noise.npz")
         for kind, platform in PLATFORMS.items():
             project = compiled.save(directory / kind, platform=platform)
             run = odt.run_project(project, data, steps=STEPS)
@@ -153,12 +154,12 @@ def run_case(name: str) -> dict:
     return figures
 
 
-def _noise(report: dict, path: Path) -> Path:
+def _noise(manifest: Manifest, path: Path) -> Path:
     generator = np.random.default_rng(0)
-    shape = (STEPS, *report["input"]["shape"][1:])
-    codes = report["input"]["dtype"] == "int8"
+    shape = (STEPS, *manifest.sample_shape)
+    codes = manifest.input.dtype == "int8"
     x = generator.integers(-128, 128, shape) if codes else generator.normal(0, 1, shape)
-    labels = generator.integers(0, report["classes"], STEPS)
+    labels = generator.integers(0, manifest.classes, STEPS)
     np.savez(path, x=x.astype("int8" if codes else "float32"), y=labels)
     return path
 

@@ -210,7 +210,7 @@ def measured(compiled: CompiledModel) -> dict:
     """What linker and emulator say of the firmware; the report must be right to the byte."""
     report = compiled.report
     generator = np.random.default_rng(0)
-    x = generator.integers(-128, 128, (STEPS, *report["input"]["shape"][1:]), np.int8)
+    x = generator.integers(-128, 128, (STEPS, *compiled.manifest.sample_shape), np.int8)
     with tempfile.TemporaryDirectory() as scratch:
         project, samples = Path(scratch, "project"), Path(scratch, "samples.npz")
         compiled.save(project)

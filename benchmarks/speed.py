@@ -29,7 +29,10 @@ import tvm_ondevice_train as odt
 from relay_passes.memory.step import prediction
 from tvm_ondevice_train.boards import board as find_board
 from tvm_ondevice_train.device import Session, build
+from tvm_ondevice_train.losses import LABEL
+from tvm_ondevice_train.manifest import Manifest, Target
 from tvm_ondevice_train.project import generate_project
+from tvm_ondevice_train.tensor_spec import TensorSpec
 
 NETWORK, SCHEME = "mcunet-5fps", HERE / "schemes/mcunet-5fps-49kb.json"
 MLPERF = MODELS.parent / "mlperf_tiny"
@@ -155,12 +158,22 @@ def naive() -> dict:
     """The same operators as plain loops, compiled and counted in the same way."""
     functions = ("conv_1x1", "conv_depthwise", "conv_3x3", "residual_add")
     files = {name: (NAIVE / name).read_text() for name in ("model.c", "model.h")}
-    shape = {"input": {"shape": [1, 16, 16, 96], "dtype": "int8"}, "output": {"shape": [1, 1]}}
-    report = {"model": "naive", "model_hash": 0, "scheme": "none", "classes": 1}
-    report |= {**shape, "target": {"kind": "label", "shape": [1]}, "trained_parameters": {}}
+    manifest = Manifest(
+        model="naive",
+        model_hash=0,
+        scheme="none",
+        board=BOARD["board"],
+        loss="cross_entropy",
+        classes=1,
+        input=TensorSpec((1, 16, 16, 96), "int8"),
+        output_shape=(1, 1),
+        target=Target(LABEL, (1,)),
+        trained_parameters={},
+        stack_bytes=8192,
+    )
     with tempfile.TemporaryDirectory() as scratch:
         project = Path(scratch, "project")
-        generate_project(files, report, find_board(BOARD["board"]), "baremetal", project)
+        generate_project(files, manifest, find_board(BOARD["board"]), "baremetal", project)
         build(project, KEEP_APART)
         with Session(project, kernels=functions) as device:
             device.predict(np.random.default_rng(0).integers(-128, 128, (16, 16, 96), np.int8))

@@ -1,11 +1,13 @@
 """The command line: what is passed on, what is shown, and one line for every mistake."""
 
+import json
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
+from fake_project import MANIFEST, fake_project
 
 import tvm_ondevice_train
 from relay_passes.optimizers import Momentum
@@ -13,6 +15,7 @@ from tvm_ondevice_train.cli import main
 from tvm_ondevice_train.errors import OdtError
 from tvm_ondevice_train.losses import LOSSES
 from tvm_ondevice_train.options import Options
+from tvm_ondevice_train.run.progress import ProgressLog
 
 ROOT = Path(__file__).resolve().parent.parent
 REPORT = {
@@ -46,18 +49,22 @@ RESULT = {
 
 
 class FakeCompiled:
-    report = REPORT
+    """Its report is only in the project that it saves, as that of the flash with its code is."""
 
     def __init__(self):
         self.saved = None
 
     def save(self, directory, platform=None, transport=None):
         self.saved = directory, platform, transport
+        Path(directory).mkdir(parents=True)
+        Path(directory, "report.json").write_text(json.dumps(REPORT))
+        return Path(directory)
 
 
 @pytest.fixture
-def compiler(monkeypatch):
+def compiler(monkeypatch, tmp_path):
     """Replaces `tvm_ondevice_train.compile`; `calls` holds its arguments."""
+    monkeypatch.chdir(tmp_path)
 
     class Compiler:
         def __init__(self):
@@ -204,8 +211,13 @@ def test_run_draws_a_bar_on_a_terminal(runner, model, tmp_path, capsys, monkeypa
 
 
 def test_monitor_watches_a_run(tmp_path, capsys):
-    (tmp_path / "report.json").write_text("{}")
-    assert "is not a project's report" in refused(capsys, ["monitor", str(tmp_path), "--once"])
+    assert "is not a project" in refused(capsys, ["monitor", str(tmp_path), "--once"])
+    project = fake_project(tmp_path / "project")
+    assert "holds no run; start one" in refused(capsys, ["monitor", str(project), "--once"])
+    with ProgressLog(project, MANIFEST, 0, 3) as log:
+        log.step(1, 2.5)
+    assert main(["monitor", str(project), "--once"]) == 0
+    assert "fake on host, scheme full" in capsys.readouterr().out
 
 
 def test_boards_lists_the_table(capsys):
@@ -269,7 +281,7 @@ def test_a_wrong_option_of_run_is_refused(runner, model, tmp_path, capsys, optio
 )
 def test_sizes(compiler, model, text, size_bytes):
     assert main(["compile", model, "-o", "project", "--sram", text]) == 0
-    assert compiler.calls[0][1]["sram_bytes"] == size_bytes
+    assert compiler.calls[0][1].sram_bytes == size_bytes
 
 
 def test_a_mistake_that_the_compiler_finds_is_one_line(compiler, model, capsys):

@@ -37,7 +37,7 @@ def test_plain_values_become_options():
     [
         ({"classes": 1}, "classes is 1; a classifier needs an integer of at least 2"),
         ({"classes": 2.5}, "classes is 2.5; a classifier needs an integer"),
-        ({"classes": True}, "classes is True; a classifier needs an integer"),
+        ({"classes": True}, "classes is true; a classifier needs an integer"),
         ({"backward": "int4"}, 'backward is "int4"; allowed are auto, float32, int16'),
         ({"prefer": "beauty"}, 'prefer is "beauty"; allowed are memory, speed'),
         ({"loss": "hinge"}, 'unknown loss "hinge"; known are cross_entropy, mse'),
@@ -45,7 +45,7 @@ def test_plain_values_become_options():
         ({"momentum": 0.9}, "optimizer sgd has no momentum"),
         ({"learning_rate": -1}, "learning_rate is -1; it must be 0 or more, and finite"),
         ({"sram_bytes": 0}, "sram_bytes is 0; it must be a number of bytes above 0"),
-        ({"flash_bytes": "1MB"}, "flash_bytes is 1MB; it must be a number of bytes above 0"),
+        ({"flash_bytes": "1MB"}, 'flash_bytes is "1MB"; it must be a number of bytes above 0'),
         ({"seed": -1}, "seed is -1; it must be an integer of at least 0"),
     ],
 )

@@ -24,6 +24,7 @@ from sklearn.datasets import load_digits
 
 import tvm_ondevice_train as odt
 from tvm_ondevice_train.cli import display
+from tvm_ondevice_train.project import read_report
 
 SEED = 0
 PRETRAIN_EPOCHS = 20
@@ -140,7 +141,7 @@ def quantize(path: Path, images) -> Path:
 def adapt(path: Path, data: Path, directory: Path) -> dict:
     compiled = odt.compile(path, scheme="full", board="mps2-an500", learning_rate=0.01)
     project = compiled.save(directory)
-    display.print_memory(compiled.report, compiled.board)
+    display.print_memory(read_report(project), compiled.board)
     with display.losses() as show:
         result = odt.run_project(
             project, data, epochs=ADAPT_EPOCHS, evaluate=True, seed=SEED, on_progress=show

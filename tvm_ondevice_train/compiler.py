@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +23,11 @@ from .codegen.planned_model import PlannedModel, merge_constants, parameter_slot
 from .codegen.planned_step import plan_step
 from .device.firmware_size import linked_flash_bytes, object_flash_bytes
 from .dump_ir import IRDump
-from .export.learned import NOT_IN_ONNX
 from .export.onnx_writer import onnx_or_reason
 from .frontend import load
-from .losses import Loss
-from .losses.loss import LABEL
+from .losses import LABEL, Loss
+from .manifest import MadeFrom, Manifest
+from .manifest.making import make_manifest
 from .model import Model
 from .options import Options
 from .project import generate_project
@@ -43,15 +43,17 @@ _ROUNDS = {"memory": ROUNDS, "speed": 1}  # of scheduling, by preference
 
 @dataclass(frozen=True)
 class CompiledModel:
-    """The C of one training step: ``files`` (name -> text), ``report`` and what they come from.
+    """The C of one training step: ``files`` (name -> text) and what they come from.
 
-    ``initial`` holds the parameters that train, whole and as the model had them; ``model`` is the
-    one that they train in, with its new head where one was asked for. The flash in the report is
-    that of the constants until `save` has the board's compiler add the code.
+    ``report`` is the account of memory and work; its flash is that of the constants, to which
+    `save` adds the code in the project's report.json. ``manifest`` is what host and device agree
+    on. ``initial`` holds the parameters that train, whole and as the model had them; ``model`` is
+    the one that they train in, with its new head where one was asked for.
     """
 
     files: dict[str, str]
     report: dict
+    manifest: Manifest
     planned: PlannedModel
     board: Board
     initial: Mapping[str, np.ndarray]
@@ -78,32 +80,29 @@ class CompiledModel:
         """
         platform = platform or self.board.platforms[0]
         exported, reason = onnx_or_reason(self.model)
-        if platform == "zephyr":
-            self._account_flash(object_flash_bytes(self.files, self.board))
+        objects = object_flash_bytes(self.files, self.board) if platform == "zephyr" else None
 
-        def build(project: Path) -> dict:
-            if platform != "baremetal":
-                return {}
-            return self._account_flash(linked_flash_bytes(project, self.board))
+        def link(project: Path) -> dict:
+            bare = platform == "baremetal"
+            return _with_code(linked_flash_bytes(project, self.board) if bare else None)
 
         return generate_project(
             self.files,
-            {**self.report, **({NOT_IN_ONNX: reason} if reason else {})},
+            replace(self.manifest, not_in_onnx=reason),
             self.board,
             platform,
             directory,
-            stack_bytes=self.report["stack_bytes"],
+            report={**self.report, **_with_code(objects)},
             initial=self.initial,
             transport=transport,
             exported=exported,
-            build=build,
+            build=link,
         )
 
-    def _account_flash(self, found: int | None) -> dict:
-        """Enter what the compiler found; what of the report that changes."""
-        account = {} if found is None else {"flash_bytes": found, "flash_holds_code": True}
-        self.report.update(account)
-        return account
+
+def _with_code(flash_bytes: int | None) -> dict:
+    """What of a report changes where the compiler found `flash_bytes`."""
+    return {} if flash_bytes is None else {"flash_bytes": flash_bytes, "flash_holds_code": True}
 
 
 def compile(
@@ -147,17 +146,16 @@ def compile(
     )
     tuned.check()
     planned = _plan(sliced, train, evaluate, options)
-    report = make_report(sliced, planned, target, options)
-    report["made_from"] = made_from
+    manifest = make_manifest(sliced, planned, target, options, made_from)
+    report = make_report(manifest, planned, target, options)
     check_budget(report, planned, target)
     initial = {name: model.parameters[name] for name in sliced.slices}
-    return CompiledModel(generate(planned), report, planned, target, initial, model)
+    return CompiledModel(generate(planned), report, manifest, planned, target, initial, model)
 
 
-def _made_from(model: str | os.PathLike, options: Options) -> dict | None:
+def _made_from(model: str | os.PathLike, options: Options) -> MadeFrom | None:
     """What `tune` needs to make a project again; None if that was not from files alone."""
-    plain = options.to_json()
-    return None if plain is None else {"model": os.fspath(model), **plain}
+    return None if options.to_json() is None else MadeFrom(os.fspath(model), options)
 
 
 def build_steps(

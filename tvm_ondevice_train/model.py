@@ -14,19 +14,7 @@ from relay_passes.memory.read_step import layer_name
 from relay_passes.ops.registry import operator_of
 
 from .scheme.update_scheme import Layer
-
-
-@dataclass(frozen=True)
-class TensorSpec:
-    """Shape, dtype and (for int8) affine quantization of the model's input.
-
-    ``real = (code - zero_point) * scale``; ``scale`` is None for float32.
-    """
-
-    shape: tuple[int, ...]
-    dtype: str
-    scale: float | None = None
-    zero_point: int | None = None
+from .tensor_spec import TensorSpec
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from relay_passes.optimizers import HYPERPARAMETERS, OPTIMIZERS, SGD, Optimizer,
 
 from .boards import DEFAULT_BOARD
 from .errors import OdtError
+from .files.checked_json import shown
 from .losses import CROSS_ENTROPY, LOSSES, Loss, loss_of
 from .scheme import UpdateScheme
 from .tune.tuning import Tuning
@@ -57,6 +58,20 @@ def _bytes(value: Any) -> str | None:
     return None if value is None or _is_count(value, 1) else "it must be a number of bytes above 0"
 
 
+def _scheme(value: Any) -> str | None:
+    if isinstance(value, (str, os.PathLike, UpdateScheme)):
+        return None
+    return "it must be a name, a file or an UpdateScheme"
+
+
+def _is_text(value: Any) -> str | None:
+    return None if isinstance(value, str) else "it must be a name"
+
+
+def _is_flag(value: Any) -> str | None:
+    return None if isinstance(value, bool) else "it must be true or false"
+
+
 def _seed(value: Any) -> str | None:
     return None if _is_count(value, 0) else "it must be an integer of at least 0"
 
@@ -79,6 +94,7 @@ class Options:
         "biases and the head), or a FILE.json, which may train some of a weight's input channels.",
         flag="--scheme",
         metavar="SCHEME",
+        check=_scheme,
     )
     loss: Loss = _option(
         CROSS_ENTROPY,
@@ -99,6 +115,7 @@ class Options:
         "auto, int16 unless float32 takes less memory.",
         flag="--backward",
         choices=BACKWARDS,
+        check=_is_text,
     )
     prefer: str = _option(
         "memory",
@@ -106,18 +123,21 @@ class Options:
         "scratch that makes it fastest.",
         flag="--prefer",
         choices=PREFERENCES,
+        check=_is_text,
     )
     rollback: bool = _option(
         True,
         "Keep what a step writes over until it ends, so that one whose loss or gradient is not "
         "finite changes nothing.",
         flag="--rollback/--no-rollback",
+        check=_is_flag,
     )
     board: str = _option(
         DEFAULT_BOARD,
         "The board, from `ondevice-train boards`.",
         flag="--board",
         metavar="NAME",
+        check=_is_text,
     )
     sram_bytes: int | None = _option(
         None,
@@ -156,10 +176,10 @@ class Options:
         for entry in fields(self):
             value, choices = getattr(self, entry.name), entry.metadata["choices"]
             if isinstance(value, str) and choices and value not in choices:
-                raise OdtError(f'{entry.name} is "{value}"; allowed are {", ".join(choices)}')
+                raise OdtError(f"{entry.name} is {shown(value)}; allowed are {', '.join(choices)}")
             wrong = entry.metadata["check"](value)
             if wrong:
-                raise OdtError(f"{entry.name} is {value}; {wrong}")
+                raise OdtError(f"{entry.name} is {shown(value)}; {wrong}")
 
     @classmethod
     def of(cls, **keywords: Any) -> Options:
@@ -180,6 +200,20 @@ class Options:
         if "loss" in keywords:
             keywords["loss"] = loss_of(keywords["loss"])
         return cls(**keywords)
+
+    @classmethod
+    def of_json(cls, plain: Mapping[str, Any]) -> Options:
+        """The inverse of `to_json`; OdtError, in one line, for anything else."""
+        names = {e.name for e in fields(cls) if e.metadata["tunes"]} | HYPERPARAMETERS.keys()
+        unknown = [name for name in plain if name not in names]
+        if unknown:
+            raise OdtError(
+                f"unknown option {shown(unknown[0])}; known are {', '.join(sorted(names))}"
+            )
+        for name in ("loss", "optimizer"):
+            if name in plain and not isinstance(plain[name], str):
+                raise OdtError(f"{name} is {shown(plain[name])}; it must be a name")
+        return cls.of(**plain)
 
     def to_json(self) -> dict | None:
         """The plain values that `of` makes options for the same kernels of; None if there are none.

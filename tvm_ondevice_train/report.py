@@ -1,9 +1,9 @@
-"""What a compiled model needs: the account that `report.json` holds, and the budget check."""
+"""What a compiled model takes: the account in `report.json`, and whether it fits the board."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -15,19 +15,18 @@ from .boards import Board
 from .codegen.planned_model import PlannedModel
 from .codegen.planned_step import PlannedStep, plan_step
 from .errors import OdtError
+from .manifest import Manifest
 from .options import Options
-from .scheme import UpdateScheme
-from .scheme.sliced_model import SlicedModel
 
-STACK_BYTES = 2048  # reserved by the linker script; `run` measures what is used
 STATE_HEADER_BYTES = 16  # odt_t: learning rate, seed, steps, pointer to the arena
 _PORT_BYTES = 72  # the most that a port for bare metal keeps of its link and its flash
 
 
-def make_report(sliced: SlicedModel, planned: PlannedModel, board: Board, options: Options) -> dict:
-    """The static account and everything that the host needs to talk to the device."""
-    model, scheme, step = sliced.model, options.scheme, planned.train.step
-    offsets = {slot.name: slot.offset for slot in planned.slots}
+def make_report(
+    manifest: Manifest, planned: PlannedModel, board: Board, options: Options
+) -> dict[str, Any]:
+    """The account of memory and work; names and options come with it for whoever reads it."""
+    step = planned.train.step
     parameter_bytes = sum(slot.value.nbytes for slot in planned.slots)
     state_bytes = parameter_bytes + STATE_HEADER_BYTES
     outputs, targets = int(np.prod(planned.output_shape)), int(np.prod(planned.target.shape))
@@ -36,52 +35,33 @@ def make_report(sliced: SlicedModel, planned: PlannedModel, board: Board, option
     static_bytes += -(state_bytes + static_bytes) % ALIGN  # the arena comes behind them
     forward = prediction(planned.evaluate.step).macs
     return {
-        "model": model.name,
-        "model_hash": planned.model_hash,
-        "scheme": "custom" if isinstance(scheme, UpdateScheme) else Path(scheme).name,
-        "board": board.name,
-        "loss": options.loss.name,
-        "optimizer": options.optimizer.name,
+        "model": manifest.model,
+        "scheme": manifest.scheme,
+        "board": manifest.board,
+        "loss": manifest.loss,
+        "optimizer": manifest.optimizer,
         "backward": step.backward if options.backward == AUTO else options.backward,
         "rollback": step.rollback,
         "backup_bytes": _backup_bytes(planned),
         "learning_rate": options.optimizer.learning_rate,
-        "classes": planned.classes,
+        "classes": manifest.classes,
         "new_head": options.classes is not None,
-        "peak_sram_bytes": planned.arena_bytes + state_bytes + static_bytes + STACK_BYTES,
+        "peak_sram_bytes": planned.arena_bytes + state_bytes + static_bytes + manifest.stack_bytes,
         "arena_bytes": planned.arena_bytes,
         "arena_lower_bound_bytes": planned.arena_lower_bound_bytes,
         "trainable_state_bytes": state_bytes,
         "static_bytes": static_bytes,
-        "stack_bytes": STACK_BYTES,
+        "stack_bytes": manifest.stack_bytes,
         "sram_budget_bytes": board.sram_bytes,
         "flash_bytes": _constant_bytes(planned),
         "flash_holds_code": False,
         "flash_budget_bytes": board.flash_bytes,
         "macs_forward": forward,
         "macs_backward": step.macs - forward,
-        "input": {
-            "shape": list(model.input.shape),
-            "dtype": model.input.dtype,
-            "scale": model.input.scale,
-            "zero_point": model.input.zero_point,
+        "trained_parameters": {
+            name: {"shape": list(entry.shape), "dtype": entry.dtype}
+            for name, entry in manifest.trained_parameters.items()
         },
-        "output": {"shape": list(planned.output_shape)},
-        "target": {
-            "kind": "label" if planned.classes else "values",
-            "shape": list(planned.target.shape),
-        },
-        "trained_parameters": _trained(sliced, planned),
-        "optimizer_states": {
-            slot.name: {
-                "shape": list(slot.value.shape),
-                "dtype": str(slot.value.dtype),
-                "offset": slot.offset,
-            }
-            for slot in planned.slots
-            if slot.kind == "state"
-        },
-        "hyperparameters": {name: offsets[tensor] for name, tensor in planned.inputs.hyper.items()},
         "plain_loops": _plain_loops(step),
         "ops": _ops(planned.train),
     }
@@ -91,31 +71,6 @@ def _constant_bytes(planned: PlannedModel) -> int:
     """Of flash; the code is known where it is compiled (see `CompiledModel.save`)."""
     constants = [*planned.frozen.values(), *planned.constants.values()]
     return sum(v.nbytes for v in (*constants, *(slot.value for slot in planned.trained)))
-
-
-def _trained(sliced: SlicedModel, planned: PlannedModel) -> dict:
-    """By name: the tensor in ``odt_params_t``, and what of the model's parameter it holds.
-
-    ``stored[i, j] = whole[rows[i], columns[j]]``; null is the whole axis in its order.
-    """
-    scales = sliced.source.scales
-
-    def entry(slot):
-        held = sliced.slices[slot.name]
-        scale = np.atleast_1d(scales[slot.name]) if slot.name in scales else None
-        if scale is not None and scale.size > 1 and held.rows is not None:
-            scale = scale[held.rows]
-        return {
-            "shape": list(slot.value.shape),
-            "dtype": str(slot.value.dtype),
-            "offset": slot.offset,
-            "scale": None if scale is None else scale.tolist(),
-            "whole_shape": list(held.shape),
-            "rows": None if held.rows is None else held.rows.tolist(),
-            "columns": None if held.columns is None else held.columns.tolist(),
-        }
-
-    return {slot.name: entry(slot) for slot in planned.trained}
 
 
 def _plain_loops(step: Step) -> list[dict]:

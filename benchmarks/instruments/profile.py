@@ -80,10 +80,10 @@ def called_functions(model_c: str) -> dict[str, list[str]]:
 
 
 def _work(device: Session) -> None:
-    report, generator = device.report, np.random.default_rng(0)
+    manifest, generator = device.manifest, np.random.default_rng(0)
     for _ in range(STEPS):
-        sample = generator.integers(-128, 128, report["input"]["shape"][1:], np.int8)
-        device.train(sample, int(generator.integers(report["classes"])))
+        sample = generator.integers(-128, 128, manifest.sample_shape, np.int8)
+        device.train(sample, int(generator.integers(manifest.classes)))
         device.predict(sample)
 
 

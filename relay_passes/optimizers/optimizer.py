@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields
+from numbers import Real
 from typing import Any, ClassVar
 
 OPTIMIZERS: dict[str, type[Optimizer]] = {}  # by name
@@ -36,10 +38,11 @@ class HyperParameter:
 
     def check(self, value: float) -> float:
         """`value`; ValueError, in one line, for one out of range."""
-        is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        is_number = isinstance(value, Real) and not isinstance(value, bool)
         if not is_number or not (math.isfinite(value) and 0 <= value < self.below):
             upper = "finite" if self.below == math.inf else f"below {self.below:g}"
-            raise ValueError(f"{self.name} is {value}; it must be 0 or more, and {upper}")
+            found = json.dumps(value, default=repr)
+            raise ValueError(f"{self.name} is {found}; it must be 0 or more, and {upper}")
         return float(value)
 
 
@@ -100,7 +103,8 @@ class Optimizer:
 def optimizer_of(name: str, hyper: Mapping[str, float]) -> Optimizer:
     """The optimizer of that name with those hyper-parameters; ValueError for what is unknown."""
     if name not in OPTIMIZERS:
-        raise ValueError(f'optimizer is "{name}"; allowed are {", ".join(sorted(OPTIMIZERS))}')
+        found, known = json.dumps(name, default=repr), ", ".join(sorted(OPTIMIZERS))
+        raise ValueError(f"optimizer is {found}; allowed are {known}")
     allowed = [one.name for one in OPTIMIZERS[name].described()]
     for one in hyper:
         if one not in allowed:

@@ -85,7 +85,7 @@ def test_another_network_head_or_scheme_is_another_model(quantized):
         *(compiled(quantized, "head", classes=3, seed=seed) for seed in (0, 1)),
         odt.compile(replace(network, module=sigmoid), scheme="full", board="host"),
     ]
-    assert models[1].report["trained_parameters"] == models[-1].report["trained_parameters"]
+    assert models[1].manifest.trained_parameters == models[-1].manifest.trained_parameters
     assert len({model_hash(model) for model in models}) == len(models)
 
 

@@ -7,32 +7,42 @@ from pathlib import Path
 import numpy as np
 
 from tvm_ondevice_train.boards import board as find_board
+from tvm_ondevice_train.manifest import Manifest, Target, TrainedParameter
 from tvm_ondevice_train.project import generate_project
+from tvm_ondevice_train.tensor_spec import TensorSpec
 
 _MODEL = Path(__file__).with_name("fake_model")
 INPUTS, CLASSES = 64, 10
 FILES = {name: (_MODEL / name).read_text() for name in ("model.c", "model.h")}
-REPORT = {
-    "model": "fake",
-    "model_hash": 0x1234ABCD,
-    "scheme": "full",
-    "loss": "cross_entropy",
-    "classes": CLASSES,
-    "input": {"shape": [1, INPUTS], "dtype": "int8", "scale": 1 / 128, "zero_point": 0},
-    "output": {"shape": [1, CLASSES]},
-    "target": {"kind": "label", "shape": [1]},
-    "trained_parameters": {
-        "weight": {"shape": [CLASSES, INPUTS], "dtype": "float32", "offset": 0},
-        "bias": {"shape": [CLASSES], "dtype": "float32", "offset": CLASSES * INPUTS * 4},
+
+
+def _whole(shape: tuple[int, ...], offset: int) -> TrainedParameter:
+    return TrainedParameter(shape, "float32", offset, None, shape, None, None)
+
+
+MANIFEST = Manifest(
+    model="fake",
+    model_hash=0x1234ABCD,
+    scheme="full",
+    board="host",
+    loss="cross_entropy",
+    classes=CLASSES,
+    input=TensorSpec((1, INPUTS), "int8", 1 / 128, 0),
+    output_shape=(1, CLASSES),
+    target=Target("label", (1,)),
+    trained_parameters={
+        "weight": _whole((CLASSES, INPUTS), 0),
+        "bias": _whole((CLASSES,), CLASSES * INPUTS * 4),
     },
-}
+    stack_bytes=8192,
+)
 
 
-def fake_project(directory: Path, board="host", files=FILES, report=REPORT, **options) -> Path:
+def fake_project(directory: Path, board="host", files=FILES, manifest=MANIFEST, **options) -> Path:
     """Write the project for `board` (its name, or "host") and return its directory."""
     row = find_board(board, options.pop("sram_bytes", None), options.pop("flash_bytes", None))
     platform = "host" if row.is_host else "baremetal"
-    return generate_project(files, report, row, platform, directory, **options)
+    return generate_project(files, manifest, row, platform, directory, **options)
 
 
 def edited(**replacements: tuple[str, str]) -> dict[str, str]:

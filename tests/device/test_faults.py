@@ -1,9 +1,10 @@
 """What a program that leaves its memory does on every emulated core: it ends with one line."""
 
+from dataclasses import replace
 from functools import cache
 
 import pytest
-from fake_project import edited, fake_project, samples
+from fake_project import MANIFEST, edited, fake_project, samples
 
 from tvm_ondevice_train.boards import board as find_board
 from tvm_ondevice_train.boards import boards
@@ -71,7 +72,8 @@ def project(name, directory):
     files = edited(model_c=("    odt->steps++;\n", CODE % addresses(name)))
     files["model.c"] = files["model.c"].replace("int odt_init(", DEEP_CODE, 1)
     budget = {} if name in WITHOUT_GUARD else {"sram_bytes": SMALLER}
-    return fake_project(directory / name, name, files, stack_bytes=4096, **budget)
+    manifest = replace(MANIFEST, stack_bytes=4096)
+    return fake_project(directory / name, name, files, manifest, **budget)
 
 
 @pytest.fixture(scope="module")

@@ -1,10 +1,11 @@
 """A board at a serial line or behind a TCP port: found as it is, whatever went on there before."""
 
 import os
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from fake_project import REPORT, fake_project, samples
+from fake_project import MANIFEST, fake_project, samples
 from wired import OnSerial, OnTcp, started
 
 from tvm_ondevice_train.device import Session
@@ -84,7 +85,7 @@ def test_a_run_over_the_line_starts_anew_and_measures_what_can_be(wired, tmp_pat
 
 
 def test_a_board_with_another_program_is_refused(wired, tmp_path):
-    other = fake_project(tmp_path / "other", report={**REPORT, "model_hash": 1})
+    other = fake_project(tmp_path / "other", manifest=replace(MANIFEST, model_hash=1))
     with pytest.raises(OdtError, match=r"it runs model 1234abcd, .* holds 00000001; bring"):
         Session(other, port=wired.port)
 

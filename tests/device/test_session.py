@@ -1,13 +1,18 @@
 """The protocol end to end: host process and emulated boards."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from fake_project import CLASSES, INPUTS, edited, fake_project, samples
+from fake_project import CLASSES, INPUTS, MANIFEST, edited, fake_project, samples
 
 from tvm_ondevice_train.device import Session
 from tvm_ondevice_train.device.protocol import DeviceError
 from tvm_ondevice_train.errors import OdtError
+from tvm_ondevice_train.manifest import Target
+from tvm_ondevice_train.tensor_spec import TensorSpec
 
+BIAS = MANIFEST.trained_parameters["bias"]
 EMULATED = ("mps2-an500", "mps2-an386", "mps3-an547")
 
 
@@ -55,12 +60,43 @@ def test_a_prediction_is_the_linear_model_of_the_parameters(host):
         assert device.predict(x[0]) == pytest.approx(weight @ (x[0] / 128), abs=1e-4)
 
 
-def test_float_samples_are_quantized_as_the_report_says(host):
+def test_float_samples_are_quantized_as_the_manifest_says(host):
     x, _ = samples(1)
     with Session(host) as device:
         device.set_parameters({"weight": np.ones((CLASSES, INPUTS), np.float32)})
         as_float = device.predict(x[0] / np.float32(128))
         assert as_float.tobytes() == device.predict(x[0]).tobytes()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"input": TensorSpec((1, INPUTS + 4), "int8")}, "input_bytes is 64 there, 68 in the man"),
+        ({"output_shape": (1, 9), "classes": 9}, "output_bytes is 40 there, 36 in the manifest"),
+        (
+            {"loss": "mse", "classes": None, "target": Target("values", (1, CLASSES))},
+            "target_bytes is 4 there, 40 in the manifest",
+        ),
+        (
+            {"trained_parameters": {"bias": replace(BIAS, offset=BIAS.offset + 4)}},
+            "params_bytes is 2,600 there, 2,604 in the manifest",
+        ),
+        ({"model_hash": 1}, "it runs model 1234abcd"),
+    ],
+)
+def test_a_manifest_of_other_sizes_than_the_device_has_is_refused(change, message, tmp_path):
+    project = fake_project(tmp_path / "project", manifest=replace(MANIFEST, **change))
+    with pytest.raises(OdtError, match=message):
+        Session(project)
+
+
+def test_an_input_of_codes_without_a_scale_takes_codes_alone(tmp_path):
+    manifest = replace(MANIFEST, input=TensorSpec((1, INPUTS), "int8"))
+    x, _ = samples(1)
+    with Session(fake_project(tmp_path / "project", manifest=manifest)) as device:
+        assert device.predict(x[0]).shape == (CLASSES,)
+        with pytest.raises(OdtError, match="x is float32; the model takes int8$"):
+            device.predict(x[0].astype(np.float32))
 
 
 def test_parameters_survive_a_round_trip_between_devices(host):
@@ -105,7 +141,9 @@ def test_the_device_refuses_a_bad_learning_rate_and_lives_on(host):
 
 def test_the_memory_account_of_a_board(tmp_path):
     x, y = samples(1)
-    with Session(fake_project(tmp_path / "project", "mps2-an500", stack_bytes=4096)) as device:
+    manifest = replace(MANIFEST, stack_bytes=4096)
+    project = fake_project(tmp_path / "project", "mps2-an500", manifest=manifest)
+    with Session(project) as device:
         device.train(x[0], y[0])
         stats = device.stats()
     assert stats["steps"] == 1

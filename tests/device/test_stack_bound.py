@@ -21,10 +21,10 @@ SPARE = 160  # how much the bound may exceed a run that takes the deepest path
 
 
 def use_everything(project):
-    """The painted mark after every kind of request, and the report."""
+    """The painted mark after every kind of request, and the bytes that are reserved."""
     with Session(project) as device:
-        spec, report = device.report["input"], device.report
-        x = np.zeros(spec["shape"][1:], spec["dtype"])
+        manifest = device.manifest
+        x = np.zeros(manifest.sample_shape, manifest.input.dtype)
         for request in (device.train, device.evaluate):
             request(x, 1)
         device.predict(x)
@@ -35,7 +35,7 @@ def use_everything(project):
         device.save()
         device.load()
         device.reset()
-        return device.stats()["stack_used"], report
+        return device.stats()["stack_used"], manifest.stack_bytes
 
 
 @pytest.mark.parametrize(("kind", "scheme"), [("cnn_int8", "full"), ("cnn", "bias:2")])
@@ -43,8 +43,8 @@ def use_everything(project):
 def test_no_request_takes_more_than_the_bound(board, kind, scheme, tmp_path):
     project = compiled(kind, scheme, board=board).save(tmp_path / "project")
     bound = stack_bound(project)
-    used, report = use_everything(project)
-    assert used <= bound.size_bytes <= report["stack_bytes"]
+    used, reserved = use_everything(project)
+    assert used <= bound.size_bytes <= reserved
     assert bound.size_bytes <= used + FAULT_BYTES + SPARE
     assert sum(size for _, size in bound.path) == bound.size_bytes
 
@@ -57,7 +57,7 @@ def test_the_stack_holds_a_deep_network_all_of_which_trains(board, tmp_path):
     model = compiled("mcunet_int8/mcunet-5fps.onnx", "full", classes=10, board=board, **memory)
     bound = stack_bound(model.save(tmp_path / "project"))
     assert "odt_train_step" in dict(bound.path)
-    assert bound.size_bytes <= model.report["stack_bytes"]
+    assert bound.size_bytes <= model.manifest.stack_bytes
 
 
 @pytest.mark.parametrize(("board", "transport"), EVERY_PORT)

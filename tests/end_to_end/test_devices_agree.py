@@ -13,6 +13,7 @@ from tiny_models import CLASSES, FEATURES, compiled, images
 from tvm_ondevice_train.boards import board as find_board
 from tvm_ondevice_train.boards import boards
 from tvm_ondevice_train.device import Session
+from tvm_ondevice_train.losses import VALUES
 
 STEPS = 10
 TINY = [
@@ -53,17 +54,17 @@ def compile_case(kind, scheme, classes):
 
 def samples(model, count):
     """Samples of the model's own layout and targets, learnable for the tiny models."""
-    report = model.report
-    if report["model"].startswith("cnn"):
+    manifest = model.manifest
+    if manifest.model.startswith("cnn"):
         return images(count)
     generator = np.random.default_rng(1)
-    shape = (count, *report["input"]["shape"][1:])
-    if report["target"]["kind"] == "values":
+    shape = (count, *manifest.sample_shape)
+    if manifest.target.kind == VALUES:
         x = generator.normal(0, 1, shape).astype(np.float32)
         return x, x
     return (
         generator.integers(-128, 128, shape).astype(np.int8),
-        generator.integers(0, report["classes"], count),
+        generator.integers(0, manifest.classes, count),
     )
 
 

@@ -14,6 +14,7 @@ from tiny_models import compiled, export_int8
 import tvm_ondevice_train as odt
 from relay_passes.memory.step import prediction
 from tvm_ondevice_train.device.samples import encode_inputs, encode_targets
+from tvm_ondevice_train.losses import VALUES
 
 ROOT = Path(__file__).resolve().parents[2]
 HARNESS = Path(__file__).with_name("harness.c")
@@ -65,7 +66,7 @@ def compile_model(directory, compiler, *flags) -> Path:
 def build_harness(model, directory, *flags) -> Path:
     program = directory / "harness"
     include = ["-I", directory, "-I", directory / "runtime/include"]
-    if model.report["input"]["dtype"] == "float32":
+    if model.manifest.input.dtype == "float32":
         flags = (*flags, "-DFLOAT_INPUT")
     # C11 for the harness alone: aligned_alloc
     strict = ["-std=c11", *STRICT[1:]]
@@ -75,13 +76,13 @@ def build_harness(model, directory, *flags) -> Path:
 
 def data(model) -> tuple[np.ndarray, np.ndarray]:
     """`STEPS` samples and targets in the form that the C reads."""
-    report, generator = model.report, np.random.default_rng(4)
-    shape = (STEPS, *report["input"]["shape"][1:])
+    manifest, generator = model.manifest, np.random.default_rng(4)
+    shape = (STEPS, *manifest.sample_shape)
     x = generator.normal(0, 1, shape).astype(np.float32)
-    if report["target"]["kind"] == "values":
-        return encode_inputs(x, report), encode_targets(x, report)
-    labels = generator.integers(0, report["classes"], STEPS)
-    return encode_inputs(x, report), encode_targets(labels, report)
+    if manifest.target.kind == VALUES:
+        return encode_inputs(x, manifest), encode_targets(x, manifest)
+    labels = generator.integers(0, manifest.classes, STEPS)
+    return encode_inputs(x, manifest), encode_targets(labels, manifest)
 
 
 def stream(model) -> bytes:
@@ -172,7 +173,7 @@ def test_kernels_without_the_arena_give_the_same_bits(project):
         losses.append(tensors[source.train.step.results[0].name].reshape(()))
         interpreter.parameters.update({slot.name: tensors[slot.name] for slot in source.slots})
     assert np.float32(losses).tobytes() == printed[: 4 * STEPS]
-    start = 4 * (STEPS + model.report["output"]["shape"][-1])
+    start = 4 * (STEPS + model.manifest.output_shape[-1])
     for slot in source.slots:
         found = printed[start + slot.offset :][: slot.value.nbytes]
         assert tensors[slot.name].tobytes() == found, slot.name

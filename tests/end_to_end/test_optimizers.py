@@ -12,8 +12,8 @@ from torch.nn import functional
 
 import tvm_ondevice_train as odt
 from relay_passes.optimizers import SGD, Momentum
+from tvm_ondevice_train.c_runtime import runtime_dir
 from tvm_ondevice_train.device import Session
-from tvm_ondevice_train.project.runtime import runtime_dir
 
 STEPS = 20
 OPTIMIZERS = [
@@ -95,7 +95,7 @@ def stored(device):
 
 def scale_of(device, name, shape):
     """Scale of each code, or None for a float32 parameter."""
-    scale = device.report["trained_parameters"][name]["scale"]
+    scale = device.manifest.trained_parameters[name].scale
     if scale is None:
         return None
     return np.asarray(scale).reshape(-1, *[1] * (len(shape) - 1))

@@ -320,5 +320,5 @@ def test_a_project_that_is_none_is_refused(refused, tmp_path):
     arguments = ("run", tmp_path / "project", "--data", tmp_path / "data.npz")
     assert "is not a project" in refused(*arguments)
     for content in ("", "{", "[]", "{}", '{"platform": "host"}'):
-        (tmp_path / "project/report.json").write_text(content)
-        assert "report.json" in refused(*arguments)
+        (tmp_path / "project/manifest.json").write_text(content)
+        assert "manifest.json cannot be used: " in refused(*arguments)

@@ -76,7 +76,7 @@ def test_what_is_imported_predicts_the_same(case, suffix, tmp_path):
     parameters = read_parameters(path, project.project)
     with Session(project.project) as device:
         untrained = device.predict(project.samples[0]).reshape(-1)
-        device.set_parameters(stored_parameters(parameters, device.report))
+        device.set_parameters(stored_parameters(parameters, device.manifest))
         found = np.stack([device.predict(sample).reshape(-1) for sample in project.samples])
     np.testing.assert_array_equal(found, project.predictions)
     assert not np.array_equal(untrained, found[0])

@@ -7,12 +7,12 @@ from onnx import numpy_helper
 from tiny_models import export_float, export_int8
 from trained import copied, trained
 
-from tvm_ondevice_train.device.build import load_report
 from tvm_ondevice_train.errors import OdtError
 from tvm_ondevice_train.export.learned import learned_parameters, write
 from tvm_ondevice_train.export.reading import read_parameters
 from tvm_ondevice_train.export.trained_parameters import stored_parameters
 from tvm_ondevice_train.files.npz import npz_bytes
+from tvm_ondevice_train.manifest import read_manifest
 
 
 def edited(path, change):
@@ -62,17 +62,17 @@ def test_the_source_model_retrained_elsewhere_is_read(case, export, name, tmp_pa
 
 def test_a_device_gets_the_channels_that_train():
     project = trained("int8, some channels").project
-    report = load_report(project)
+    manifest = read_manifest(project)
     whole = learned_parameters(project)
-    stored = stored_parameters(whole, report)
-    for name, entry in report["trained_parameters"].items():
-        assert stored[name].shape == tuple(entry["shape"])
-        assert str(stored[name].dtype) == entry["dtype"]
-    entry = report["trained_parameters"]["3.project.weight_quantized"]
-    expected = whole["3.project.weight_quantized"][:, entry["columns"]]
+    stored = stored_parameters(whole, manifest)
+    for name, entry in manifest.trained_parameters.items():
+        assert stored[name].shape == entry.shape
+        assert str(stored[name].dtype) == entry.dtype
+    entry = manifest.trained_parameters["3.project.weight_quantized"]
+    expected = whole["3.project.weight_quantized"][:, list(entry.columns)]
     np.testing.assert_array_equal(
         stored["3.project.weight_quantized"],
-        expected if entry["rows"] is None else expected[entry["rows"]],
+        expected if entry.rows is None else expected[list(entry.rows)],
     )
 
 

@@ -13,6 +13,7 @@ from tiny_models import images, model
 
 import tvm_ondevice_train as odt
 from tvm_ondevice_train.device import Session
+from tvm_ondevice_train.manifest import Manifest
 from tvm_ondevice_train.scheme.update_scheme import ALL, Channels, UpdateScheme
 
 STEPS, SAMPLES = 400, 100
@@ -66,21 +67,21 @@ def trained(case: str) -> Trained:
     odt.run_project(project, project.parent / "data.npz")
     samples = data(kind, SAMPLES)["x"]
     with Session(project) as device:
-        device.set_parameters(_stored(device.report, project))
+        device.set_parameters(_stored(device.manifest, project))
         predictions = np.stack([device.predict(sample).reshape(-1) for sample in samples])
     return Trained(project, samples, predictions)
 
 
-def _stored(report: dict, project: Path) -> dict[str, np.ndarray]:
+def _stored(manifest: Manifest, project: Path) -> dict[str, np.ndarray]:
     """What training left, cut by hand."""
     with np.load(project / "learned.npz") as learned:
         whole = dict(learned)
     stored = {}
-    for name, entry in report["trained_parameters"].items():
+    for name, entry in manifest.trained_parameters.items():
         stored[name] = whole[name]
-        for axis, key in enumerate(("rows", "columns")):
-            if entry.get(key) is not None:
-                stored[name] = np.take(stored[name], entry[key], axis)
+        for axis, chosen in enumerate((entry.rows, entry.columns)):
+            if chosen is not None:
+                stored[name] = np.take(stored[name], chosen, axis)
     return stored
 
 

@@ -113,7 +113,7 @@ def generated_protocol(directory: Path) -> Target:
 
     model = compiled("cnn_int8", "full", board="host")
     project = model.save(directory / "project", "host")
-    return protocol(project, math.prod(model.report["input"]["shape"]), 4)
+    return protocol(project, math.prod(model.manifest.input.shape), 4)
 
 
 def store(_directory: Path) -> Target:

@@ -1,23 +1,24 @@
-import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from fake_project import FILES, REPORT, fake_project
+from fake_project import FILES, MANIFEST, fake_project
 
 from tvm_ondevice_train.boards import board
 from tvm_ondevice_train.errors import OdtError
-from tvm_ondevice_train.project import generate_project
+from tvm_ondevice_train.manifest import read_manifest
+from tvm_ondevice_train.project import generate_project, read_report
 
 
-def test_a_project_holds_model_runtime_and_report(tmp_path):
-    directory = fake_project(tmp_path / "a" / "project", "mps2-an500")
+def test_a_project_holds_model_runtime_manifest_and_report(tmp_path):
+    report = {"arena_bytes": 1000}
+    directory = fake_project(tmp_path / "a" / "project", "mps2-an500", report=report)
     assert (directory / "model.c").read_text() == FILES["model.c"]
     for name in ("Makefile", "link.ld", "README.md", "runtime/port/cortex_m.c"):
         assert (directory / name).is_file()
-    report = json.loads((directory / "report.json").read_text())
-    assert (report["board"], report["platform"]) == ("mps2-an500", "baremetal")
-    assert report["stack_bytes"] == 8192
-    assert report["trained_parameters"] == REPORT["trained_parameters"]
+    runs = {"board": "mps2-an500", "platform": "baremetal", "transport": "semihosting"}
+    assert read_manifest(directory) == replace(MANIFEST, **runs)
+    assert read_report(directory) == report
 
 
 def test_a_project_holds_the_whole_parameters_as_the_model_had_them(tmp_path):
@@ -34,7 +35,7 @@ def test_a_project_holds_the_whole_parameters_as_the_model_had_them(tmp_path):
 
 
 def test_a_host_project_has_no_bare_metal_files(tmp_path):
-    directory = generate_project(FILES, REPORT, "mps2-an500", "host", tmp_path / "project")
+    directory = generate_project(FILES, MANIFEST, "mps2-an500", "host", tmp_path / "project")
     assert not (directory / "link.ld").exists()
     ports = {path.stem for path in (directory / "runtime/port").iterdir()}
     assert ports == {"host_main", "host_flash", "host_tcp", "file_flash"}
@@ -42,7 +43,8 @@ def test_a_host_project_has_no_bare_metal_files(tmp_path):
 
 def test_the_linker_script_holds_the_budget(tmp_path):
     row = board("mps2-an500", sram_bytes=100000, flash_bytes=200000)
-    directory = generate_project(FILES, REPORT, row, "baremetal", tmp_path / "p", stack_bytes=2048)
+    manifest = replace(MANIFEST, stack_bytes=2048)
+    directory = generate_project(FILES, manifest, row, "baremetal", tmp_path / "p")
     script = (directory / "link.ld").read_text()
     assert "ORIGIN = 0x20000000, LENGTH = 100000" in script
     assert "ORIGIN = 0x00000000, LENGTH = 200000" in script
@@ -97,7 +99,7 @@ def test_a_note_inside_an_earlier_project_is_not_lost(tmp_path):
 
 def test_a_failed_write_leaves_nothing_behind(tmp_path):
     with pytest.raises(TypeError):
-        generate_project({**FILES, "model.c": None}, REPORT, "host", "host", tmp_path / "project")
+        generate_project({**FILES, "model.c": None}, MANIFEST, "host", "host", tmp_path / "project")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -112,14 +114,12 @@ def test_a_failed_write_leaves_nothing_behind(tmp_path):
         ),
         ({"transport": "tcp"}, "no transport tcp on mps2-an500, baremetal; allowed: semihosting"),
         ({"board": "arduino"}, "unknown board"),
-        ({"stack_bytes": 100}, "stack_bytes must be"),
-        ({"stack_bytes": 4097}, "stack_bytes must be"),
     ],
 )
 def test_impossible_options_are_one_line(options, message, tmp_path):
     options = {"board": "mps2-an500", "platform": "baremetal", **options}
     with pytest.raises(OdtError, match=message):
-        generate_project(FILES, REPORT, directory=tmp_path / "project", **options)
+        generate_project(FILES, MANIFEST, directory=tmp_path / "project", **options)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -1,10 +1,13 @@
 """Samples and targets from a file: what is taken, and what is refused in one line."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from fake_project import INPUTS, REPORT, samples
+from fake_project import INPUTS, MANIFEST, samples
 
 from tvm_ondevice_train.errors import OdtError
+from tvm_ondevice_train.manifest import Target
 from tvm_ondevice_train.run.data import load_data
 
 
@@ -39,25 +42,31 @@ F = X.astype(np.float32)
 )
 def test_bad_data_is_one_line(arrays, message, tmp_path):
     with pytest.raises(OdtError, match=message) as error:
-        load_data(save(tmp_path / "data.npz", **arrays), REPORT)
+        load_data(save(tmp_path / "data.npz", **arrays), MANIFEST)
     assert "\n" not in str(error.value)
 
 
 def test_a_file_that_is_no_npz_is_refused(tmp_path):
     whole = save(tmp_path / "whole.npz", x=X, y=Y).read_bytes()
     with pytest.raises(OdtError, match="does not exist"):
-        load_data(tmp_path / "none.npz", REPORT)
+        load_data(tmp_path / "none.npz", MANIFEST)
     for name, content in {"text": b"hello", "empty": b"", "cut": whole[:500]}.items():
         (tmp_path / name).write_bytes(content)
         with pytest.raises(OdtError, match=r"not a readable \.npz"):
-            load_data(tmp_path / name, REPORT)
+            load_data(tmp_path / name, MANIFEST)
     np.save(tmp_path / "one.npy", X)
     with pytest.raises(OdtError, match="is one array"):
-        load_data(tmp_path / "one.npy", REPORT)
+        load_data(tmp_path / "one.npy", MANIFEST)
 
 
 def test_a_model_of_values_learns_to_reproduce_its_input(tmp_path):
-    values = {**REPORT, "target": {"kind": "values", "shape": [1, INPUTS]}}
+    values = replace(
+        MANIFEST,
+        loss="mse",
+        classes=None,
+        output_shape=(1, INPUTS),
+        target=Target("values", (1, INPUTS)),
+    )
     loaded = load_data(save(tmp_path / "data.npz", x=X), values)
     assert loaded.x.dtype == np.int8
     assert (loaded.y == X.astype(np.float32) / 128).all()

@@ -6,16 +6,23 @@ import threading
 import time
 
 import pytest
+from fake_project import MANIFEST
 
 from tvm_ondevice_train.errors import OdtError
 from tvm_ondevice_train.run.monitor import monitor, view
 from tvm_ondevice_train.run.progress import Progress, ProgressLog
 
-REPORT = {"model": "kws", "board": "mps2-an500", "scheme": "bias:2"}
-
 
 def progress(losses, evaluations=(), state="running"):
-    facts = {**REPORT, "pid": 1, "time": 100.0, "first": 1000, "last": 2000}
+    facts = {
+        "model": "kws",
+        "board": "mps2-an500",
+        "scheme": "bias:2",
+        "pid": 1,
+        "time": 100.0,
+        "first": 1000,
+        "last": 2000,
+    }
     found = Progress(facts, list(losses), evaluations=list(evaluations), state=state)
     found.times = [100.0 + step / 50 for step in range(len(losses) + 1)]
     return found
@@ -56,7 +63,7 @@ def test_before_the_first_step_there_is_no_curve():
 def test_once_shows_how_it_stands(tmp_path, capsys):
     with pytest.raises(OdtError, match="holds no run; start one"):
         monitor(tmp_path, once=True)
-    with ProgressLog(tmp_path, REPORT, 0, 3) as log:
+    with ProgressLog(tmp_path, MANIFEST, 0, 3) as log:
         log.step(1, 2.5)
         monitor(tmp_path, once=True)
     shown = capsys.readouterr().out
@@ -66,7 +73,7 @@ def test_once_shows_how_it_stands(tmp_path, capsys):
 def test_without_a_terminal_it_prints_lines_until_the_run_ends(tmp_path, capsys):
     def train():
         time.sleep(0.3)
-        with ProgressLog(tmp_path, REPORT, 0, 2) as log:
+        with ProgressLog(tmp_path, MANIFEST, 0, 2) as log:
             log.step(1, 2.0)
             time.sleep(0.6)
             log.step(2, 1.0)
@@ -81,7 +88,7 @@ def test_without_a_terminal_it_prints_lines_until_the_run_ends(tmp_path, capsys)
 
 
 def test_on_a_terminal_it_draws_in_place(tmp_path):
-    with ProgressLog(tmp_path, REPORT, 0, 2) as log:
+    with ProgressLog(tmp_path, MANIFEST, 0, 2) as log:
         log.step(1, 2.0)
         log.step(2, 1.0)
     program = f"import tvm_ondevice_train.run.monitor as m; m.monitor({str(tmp_path)!r})"

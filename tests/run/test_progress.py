@@ -4,10 +4,9 @@ import os
 import subprocess
 
 import pytest
+from fake_project import MANIFEST
 
 from tvm_ondevice_train.run.progress import NAME, Follower, ProgressLog
-
-REPORT = {"model": "kws", "board": "mps2-an500", "scheme": "full", "other": 1}
 
 
 @pytest.fixture
@@ -19,9 +18,9 @@ def follower(tmp_path):
 
 def test_a_follower_reads_what_is_new(follower, tmp_path):
     assert follower.update() and follower.progress is None
-    with ProgressLog(tmp_path, REPORT, 10, 12) as log:
+    with ProgressLog(tmp_path, MANIFEST, 10, 12) as log:
         assert follower.update()
-        assert follower.progress.facts["model"] == "kws" and follower.progress.step == 10
+        assert follower.progress.facts["model"] == "fake" and follower.progress.step == 10
         log.evaluation(10, {"accuracy": 0.5, "loss": 2.0})
         log.step(11, 1.5)
         assert follower.update()
@@ -35,7 +34,7 @@ def test_a_follower_reads_what_is_new(follower, tmp_path):
 
 
 def test_half_a_line_waits_for_its_other_half(follower, tmp_path):
-    with ProgressLog(tmp_path, REPORT, 0, 2) as log:
+    with ProgressLog(tmp_path, MANIFEST, 0, 2) as log:
         log.step(1, 3.0)
     whole = (tmp_path / NAME).read_text()
     (tmp_path / NAME).unlink()
@@ -51,10 +50,10 @@ def test_half_a_line_waits_for_its_other_half(follower, tmp_path):
 
 
 def test_the_next_run_is_followed(follower, tmp_path):
-    with ProgressLog(tmp_path, REPORT, 0, 1) as log:
+    with ProgressLog(tmp_path, MANIFEST, 0, 1) as log:
         log.step(1, 3.0)
     assert not follower.update()
-    with ProgressLog(tmp_path, REPORT, 0, 500) as log:
+    with ProgressLog(tmp_path, MANIFEST, 0, 500) as log:
         for step in range(1, 100):
             log.step(step, 0.5)
         assert follower.update()
@@ -62,14 +61,14 @@ def test_the_next_run_is_followed(follower, tmp_path):
 
 
 def test_a_run_that_failed_says_why(follower, tmp_path):
-    with pytest.raises(ValueError), ProgressLog(tmp_path, REPORT, 0, 1):
+    with pytest.raises(ValueError), ProgressLog(tmp_path, MANIFEST, 0, 1):
         raise ValueError("no such step")
     assert not follower.update()
     assert follower.progress.state == "no such step"
 
 
 def test_a_run_that_was_killed_is_noticed(follower, tmp_path):
-    log = ProgressLog(tmp_path, REPORT, 0, 9)
+    log = ProgressLog(tmp_path, MANIFEST, 0, 9)
     log.step(1, 1.0)
     assert follower.update()
     ended = subprocess.Popen(["true"])

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from tvm_ondevice_train.manifest import Manifest, Target
 from tvm_ondevice_train.project import runtime_dir
+from tvm_ondevice_train.tensor_spec import TensorSpec
 
 _PROBE = Path(__file__).with_name("probe")
 FILES = {name: (_PROBE / name).read_text() for name in ("model.c", "model.h")}
@@ -16,17 +18,19 @@ BLOCK = 1024
 FUNCTIONS = ("exp", "log", "tanh", "sigmoid", "sqrt", "fabs", "floor", "nearbyint", "erf")
 INTEGERS = ("update", "update8", "clamp8")
 FUNCTIONS += INTEGERS
-REPORT = {
-    "model": "probe",
-    "model_hash": 0,
-    "scheme": "full",
-    "loss": "cross_entropy",
-    "classes": 1,
-    "input": {"shape": [1, BLOCK], "dtype": "float32", "scale": None, "zero_point": None},
-    "output": {"shape": [1, len(FUNCTIONS), BLOCK]},
-    "target": {"kind": "label", "shape": [1]},
-    "trained_parameters": {"none": {"shape": [1], "dtype": "float32", "offset": 0}},
-}
+MANIFEST = Manifest(
+    model="probe",
+    model_hash=0,
+    scheme="full",
+    board="host",
+    loss="cross_entropy",
+    classes=BLOCK,
+    input=TensorSpec((1, BLOCK), "float32"),
+    output_shape=(1, len(FUNCTIONS), BLOCK),
+    target=Target("label", (1,)),
+    trained_parameters={},
+    stack_bytes=8192,
+)
 _FLAGS = "-std=c99 -ffp-contract=off -Wall -Wextra -Wpedantic -Wundef -Wconversion -Werror".split()
 # Zero, subnormal and normal numbers at their ends, infinity, NaN; users add the negated list.
 _SPECIAL_BITS = [0, 1, 2, 0x7FFFFF, 0x800000, 0x800001, 0x7F7FFFFF, 0x7F800000, 0x7FC00000]

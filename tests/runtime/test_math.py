@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from probe_library import BLOCK, FILES, FUNCTIONS, REPORT, SPECIALS, Probe
+from probe_library import BLOCK, FILES, FUNCTIONS, MANIFEST, SPECIALS, Probe
 
 from tvm_ondevice_train.boards import board as find_board
 from tvm_ondevice_train.device import Session, build
@@ -159,7 +159,7 @@ SOFT = ("-mcpu=cortex-m3", "-mthumb")  # without an FPU: every operation is libg
 def test_every_board_computes_the_same_bits(probe, patterns, board, cflags, extra, tmp_path):
     row = find_board(board)
     row = replace(row, core=replace(row.core, cflags=cflags or row.core.cflags))
-    directory = generate_project(FILES, REPORT, row, "baremetal", tmp_path / "project")
+    directory = generate_project(FILES, MANIFEST, row, "baremetal", tmp_path / "project")
     build(directory, f"-Werror {extra}")
     with Session(directory) as device:
         found = [device.predict_encoded(block) for block in patterns.reshape(-1, BLOCK)]

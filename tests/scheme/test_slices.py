@@ -1,7 +1,5 @@
 """What a trained tensor holds of its parameter."""
 
-import json
-
 import numpy as np
 import pytest
 
@@ -44,23 +42,6 @@ def test_a_bias_has_rows_alone(rows):
     part = slice_of(rows, None, (3,))
     np.testing.assert_array_equal(part.put(whole, stored), expected)
     np.testing.assert_array_equal(part.take(expected), stored)
-
-
-@pytest.mark.parametrize("rows, columns", CASES)
-def test_a_report_gives_the_slice_back(rows, columns):
-    entry = {"shape": list(SHAPE), "rows": rows, "columns": columns}
-    if rows or columns:
-        entry["whole_shape"] = entry["shape"]
-        entry["shape"] = [len(rows or range(4)), len(columns or range(5)), 2, 2]
-    found, expected = Slice.from_report(json.loads(json.dumps(entry))), slice_of(rows, columns)
-    assert found.shape == SHAPE
-    for axis in ("rows", "columns"):
-        np.testing.assert_array_equal(getattr(found, axis), getattr(expected, axis))
-    assert found.is_whole == (rows is columns is None)
-
-
-def test_an_older_report_has_whole_parameters():
-    assert Slice.from_report({"shape": [3, 2]}).is_whole
 
 
 def test_a_tensor_of_another_size_is_refused():

@@ -1,12 +1,13 @@
 """`ondevice-train tune`: what it passes on, what it shows, one line for every mistake."""
 
-import json
+from dataclasses import replace
 
 import pytest
 from tiny_models import export_int8
 
 from tvm_ondevice_train.boards import board as find_board
 from tvm_ondevice_train.cli import main
+from tvm_ondevice_train.manifest import read_manifest, to_json
 from tvm_ondevice_train.tune import tuner
 from tvm_ondevice_train.tune.command import _runner
 from tvm_ondevice_train.tune.remote import RemoteRunner
@@ -68,10 +69,11 @@ def test_a_project_is_tuned_with_the_options_that_made_it(tunings, model, tmp_pa
     (found,) = tunings
     expected = {"model": str(model), "scheme": "bias:1", "classes": 3, "board": "mps3-an547"}
     assert expected.items() <= found.items()
-    report = json.loads((project / "report.json").read_text())
-    elsewhere = {**report["made_from"], "model": str(tmp_path / "gone.onnx")}
+    manifest = read_manifest(project)
+    elsewhere = replace(manifest.made_from, model=str(tmp_path / "gone.onnx"))
     for made_from in (elsewhere, None):  # None: from values, not from files alone
-        (project / "report.json").write_text(json.dumps({**report, "made_from": made_from}))
+        changed = replace(manifest, made_from=made_from)
+        (project / "manifest.json").write_text(to_json(changed))
         assert "is not there; give the model file itself" in error_of([project], capsys)
 
 

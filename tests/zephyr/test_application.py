@@ -54,7 +54,7 @@ def test_an_application_has_what_zephyr_asks_for(board, projects):
     project = projects[board]
     wanted = {"CMakeLists.txt", "Kconfig", "prj.conf", "sample.yaml", "src/main.c", "model.c"}
     wanted |= {"test/CMakeLists.txt", "test/prj.conf", "test/testcase.yaml", "test/src/main.c"}
-    for path in (*wanted, "runtime/zephyr/module.yml", "runtime/zephyr/Kconfig", "report.json"):
+    for path in (*wanted, "runtime/zephyr/module.yml", "runtime/zephyr/Kconfig", "manifest.json"):
         assert (project / path).is_file(), path
     module = yaml.safe_load((project / "runtime/zephyr/module.yml").read_text())
     assert (project / "runtime" / module["build"]["cmake"] / "CMakeLists.txt").is_file()
@@ -64,6 +64,7 @@ def test_an_application_has_what_zephyr_asks_for(board, projects):
         "model.c",
         "model.h",
         "runtime",
+        "manifest.json",
         "report.json",
         "README.md",
         "initial.npz",

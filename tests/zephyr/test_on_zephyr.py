@@ -132,7 +132,7 @@ def test_a_device_learns_as_the_host_does(board, tmp_path):
     assert found == expected
     assert stats["steps"] == STEPS
     if board != "native_sim":
-        assert 0 < stats["stack_used"] < model().report["stack_bytes"] < stats["stack_reserved"]
+        assert 0 < stats["stack_used"] < model().manifest.stack_bytes < stats["stack_reserved"]
         assert 0 < stats["static_bytes"] < 8192
         assert stats["train_cycles"] > 0
     assert_memory(zephyr_program(directory, find_board(board)))
@@ -194,7 +194,7 @@ def test_an_emulated_board_saves_within_its_stack(tmp_path):
         assert device.load() == saved
         assert train(device, 3, first=3) == expected
         stats = device.stats()
-        assert 0 < stats["stack_used"] < model().report["stack_bytes"] < stats["stack_reserved"]
+        assert 0 < stats["stack_used"] < model().manifest.stack_bytes < stats["stack_reserved"]
 
 
 @pytest.mark.slow

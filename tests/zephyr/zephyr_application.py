@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from unittest.mock import patch
 
 import kconfiglib
-from fake_project import FILES, REPORT
+from fake_project import FILES, MANIFEST
 
 from tvm_ondevice_train.boards import board as find_board
 from tvm_ondevice_train.boards import boards
@@ -21,10 +22,8 @@ SIZES = {"arena_bytes": 4096, "trainable_state_bytes": 2616, "flash_bytes": 20_0
 
 def zephyr_project(directory: Path, board: str) -> Path:
     """Write the application for `board` and return its directory."""
-    report = {**REPORT, **SIZES}
-    return generate_project(
-        FILES, report, find_board(board), "zephyr", directory, stack_bytes=STACK_BYTES
-    )
+    manifest = replace(MANIFEST, stack_bytes=STACK_BYTES)
+    return generate_project(FILES, manifest, find_board(board), "zephyr", directory, report=SIZES)
 
 
 def configured(application: Path, board: str, **more: str) -> dict[str, str]:

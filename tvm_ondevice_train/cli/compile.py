@@ -41,7 +41,7 @@ def compile_command(model, directory, platform, transport, **options):
     \b
     ondevice-train compile kws.tflite -o project --classes 4 --scheme bias:3 --sram 128KB
     """
-    from tvm_ondevice_train.project import check_replaceable
+    from tvm_ondevice_train.project import check_replaceable, read_report
 
     chosen = Options.of(**options)
     target = find_board(chosen.board, chosen.sram_bytes, chosen.flash_bytes)
@@ -50,6 +50,6 @@ def compile_command(model, directory, platform, transport, **options):
         import tvm_ondevice_train
 
         compiled = tvm_ondevice_train.compile(model, chosen)
-        compiled.save(directory, platform, transport)
-    display.print_memory(compiled.report, target)
+        project = compiled.save(directory, platform, transport)
+    display.print_memory(read_report(project), target)
     click.echo(f"\nThe project is in {directory}, its figures in {Path(directory, 'report.json')}")

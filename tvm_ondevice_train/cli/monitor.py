@@ -18,8 +18,8 @@ def monitor_command(directory: str, once: bool) -> None:
     ondevice-train run project --data samples.npz --epochs 20 --eval-every 200
     ondevice-train monitor project
     """
-    from tvm_ondevice_train.device.build import load_report
+    from tvm_ondevice_train.manifest import read_manifest
     from tvm_ondevice_train.run.monitor import monitor
 
-    load_report(directory)  # whether it is a project
+    read_manifest(directory)  # whether it is a project
     monitor(directory, once)

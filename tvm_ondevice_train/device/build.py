@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -10,11 +9,11 @@ from pathlib import Path
 
 from ..boards import board as find_board
 from ..errors import BudgetError, OdtError
+from ..manifest import read_manifest
 from .toolchain import find_tool, run_tool
 from .zephyr import build_zephyr, zephyr_program
 
 _OVERFLOW = re.compile(r"region [`'](\w+)' overflowed by (\d+) bytes")  # the linker's words
-_NEEDED = {"board", "platform", "input", "model_hash", "output", "target", "trained_parameters"}
 
 
 @dataclass(frozen=True)
@@ -32,23 +31,6 @@ class Sizes:
     stack_bytes: int
 
 
-def load_report(directory: str | Path) -> dict:
-    """The report.json of a project; OdtError if `directory` is not a project."""
-    path = Path(directory) / "report.json"
-    try:
-        report = json.loads(path.read_text())
-    except FileNotFoundError:
-        raise OdtError(
-            f"build: {directory} is not a project (no report.json); make one with "
-            f"`ondevice-train compile`"
-        ) from None
-    except (OSError, ValueError) as error:
-        raise OdtError(f"build: cannot read {path}: {error}") from None
-    if not isinstance(report, dict) or not _NEEDED <= set(report):
-        raise OdtError(f"build: {path} is not a project's report; compile the project again")
-    return report
-
-
 def build(directory: str | Path, extra: str = "") -> Path:
     """Build the project in `directory` and return its program, an ELF file.
 
@@ -56,20 +38,26 @@ def build(directory: str | Path, extra: str = "") -> Path:
     compiler or linker refused; a program too large for its board is one such case.
     """
     directory = Path(directory)
-    report = load_report(directory)
-    board = find_board(report["board"])
-    if report["platform"] == "zephyr":
+    manifest = read_manifest(directory)
+    board = find_board(manifest.board)
+    if manifest.platform == "zephyr":
         if complaint := build_zephyr(directory, board, extra):
             raise OdtError(f"build: {_reason(complaint, board.name)}")
         return zephyr_program(directory, board)
-    baremetal = report["platform"] == "baremetal"
+    baremetal = manifest.platform == "baremetal"
     find_tool(board.compiler if baremetal else "gcc")
     result = run_tool(["make", "-s", "-C", str(directory), f"EXTRA={extra}"])
     if result.returncode:
         complaint = result.stderr or result.stdout
         kind = BudgetError if _OVERFLOW.search(complaint) else OdtError
         raise kind(f"build: {_reason(complaint, board.name)}")
-    return directory / "build" / ("firmware.elf" if baremetal else "firmware")
+    program = directory / "build" / ("firmware.elf" if baremetal else "firmware")
+    if not program.exists():
+        raise OdtError(
+            f"build: the Makefile in {directory} makes no {program.name}, the program of platform "
+            f"{manifest.platform}; compile the project again"
+        )
+    return program
 
 
 def _reason(text: str, board: str) -> str:

@@ -18,7 +18,8 @@ from pathlib import Path
 from ..boards import Board
 from ..boards import board as find_board
 from ..errors import OdtError
-from .build import function_addresses, load_report, symbol_address
+from ..manifest import read_manifest
+from .build import function_addresses, symbol_address
 from .toolchain import find_tool, run_tool
 
 _KINDS = ("train", "predict")  # the pairs of marker functions in odt_marks.h
@@ -140,15 +141,15 @@ def launch(directory: str | Path, program: Path, kernels: Collection[str] = ()) 
 
     kernels : functions of it, each of whose calls the emulator counts on its own.
     """
-    report = load_report(directory)
+    manifest = read_manifest(directory)
     directory, program = Path(directory), program.resolve()
-    if report["platform"] == "host":
+    if manifest.platform == "host":
         return Running([str(program)], directory, counts=None)
-    board = find_board(report["board"])
+    board = find_board(manifest.board)
     if board.is_host:
         return _started(Running([str(program)], directory, counts=None, on_a_line=True))
     if board.qemu_machine is None:
-        bring = "west flash" if report["platform"] == "zephyr" else "make flash"
+        bring = "west flash" if manifest.platform == "zephyr" else "make flash"
         raise OdtError(
             f"device: {board.name} is not emulated; bring the program to the board with "
             f"`{bring}` in {directory}, and name the serial line that it hangs on with --port"
@@ -156,8 +157,8 @@ def launch(directory: str | Path, program: Path, kernels: Collection[str] = ()) 
     counts = program.with_name("counts.txt")
     counts.unlink(missing_ok=True)
     addresses = function_addresses(program, kernels)
-    command = _qemu_command(board, report["transport"], program, counts, addresses)
-    if report["transport"] == "uart":
+    command = _qemu_command(board, manifest.transport, program, counts, addresses)
+    if manifest.transport == "uart":
         return _started(Running(command, directory, counts, addresses, on_a_line=True))
     return Running(command, directory, counts, addresses)
 

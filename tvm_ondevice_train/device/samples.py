@@ -7,55 +7,60 @@ import math
 import numpy as np
 
 from ..errors import OdtError
+from ..losses import LABEL
+from ..manifest import Manifest
+from ..tensor_spec import TensorSpec
 
 
-def sample_shape(report: dict) -> tuple[int, ...]:
-    """The shape of one sample, without the batch axis."""
-    return tuple(report["input"]["shape"][1:])
-
-
-def encode_inputs(x: np.ndarray, report: dict, name: str = "x") -> np.ndarray:
+def encode_inputs(x: np.ndarray, manifest: Manifest, name: str = "x") -> np.ndarray:
     """Samples `x` (N, ...) in the model's dtype; real values are quantized if it is int8.
 
-    Raises OdtError that calls the array `name` for a wrong shape or dtype, and for values that are
-    not finite.
+    Raises OdtError that calls the array `name` for a wrong shape or dtype, for values that are not
+    finite, and for real values where the codes have no scale.
     """
-    spec = report["input"]
-    shape = sample_shape(report)
+    spec, shape = manifest.input, manifest.sample_shape
     if x.shape[1:] != shape:
         raise OdtError(
             f"data: {name} has shape {x.shape}; the model takes (N, {', '.join(map(str, shape))})"
         )
-    if x.dtype == np.int8 and spec["dtype"] == "int8":
+    if x.dtype == np.int8 and spec.dtype == "int8":
         return np.ascontiguousarray(x)
-    if not np.issubdtype(x.dtype, np.floating):
-        allowed = "float32 or int8" if spec["dtype"] == "int8" else "float32"
-        raise OdtError(f"data: {name} is {x.dtype}; the model takes {allowed}")
+    if not np.issubdtype(x.dtype, np.floating) or not _takes_reals(spec):
+        allowed = ["float32"] if _takes_reals(spec) else []
+        allowed += ["int8"] if spec.dtype == "int8" else []
+        raise OdtError(f"data: {name} is {x.dtype}; the model takes {' or '.join(allowed)}")
     x = _finite_float32(x, name)
-    if spec["dtype"] == "float32":
+    if spec.dtype == "float32":
         return x
-    q = np.rint(x / np.float32(spec["scale"])) + spec["zero_point"]
+    q = np.rint(x / np.float32(spec.scale)) + spec.zero_point
     return np.clip(q, -128, 127).astype(np.int8)
 
 
-def decode_inputs(x: np.ndarray, report: dict) -> np.ndarray:
-    """Encoded samples as float32 in the real domain."""
-    spec = report["input"]
-    if spec["dtype"] == "float32":
+def decode_inputs(x: np.ndarray, manifest: Manifest) -> np.ndarray:
+    """Encoded samples as float32 in the real domain; OdtError where the codes have no scale."""
+    spec = manifest.input
+    if spec.dtype == "float32":
         return x
-    return (x.astype(np.float32) - spec["zero_point"]) * np.float32(spec["scale"])
+    if not _takes_reals(spec):
+        raise OdtError("data: the model's input are int8 codes without a scale; it needs targets y")
+    return (x.astype(np.float32) - spec.zero_point) * np.float32(spec.scale)
 
 
-def encode_targets(y: np.ndarray, report: dict, name: str = "y") -> np.ndarray:
+def encode_targets(y: np.ndarray, manifest: Manifest, name: str = "y") -> np.ndarray:
     """Targets `y` as int32 class indices (N,), or as float32 (N, elements); errors as above."""
-    if report["target"]["kind"] == "label":
-        return _encode_labels(y, report["classes"], name)
-    elements = math.prod(report["target"]["shape"])
+    if manifest.target.kind == LABEL:
+        return _encode_labels(y, manifest.classes, name)
+    elements = math.prod(manifest.target.shape)
     if not np.issubdtype(y.dtype, np.floating):
         raise OdtError(f"data: {name} is {y.dtype}; this model learns float32 values")
     if math.prod(y.shape[1:]) != elements:
         raise OdtError(f"data: {name} has shape {y.shape}; the model learns {elements} values each")
     return _finite_float32(y, name).reshape(len(y), elements)
+
+
+def _takes_reals(spec: TensorSpec) -> bool:
+    """Whether real values can be given: as they are, or as codes of a known scale."""
+    return spec.dtype == "float32" or spec.scale is not None
 
 
 def _finite_float32(values: np.ndarray, name: str) -> np.ndarray:

@@ -13,7 +13,8 @@ import numpy as np
 from relay_passes.optimizers import HYPERPARAMETERS
 
 from ..errors import OdtError
-from .build import build, load_report
+from ..manifest import StateTensor, TrainedParameter, read_manifest
+from .build import build
 from .launch import Running, launch
 from .line import Line
 from .protocol import (
@@ -67,7 +68,7 @@ class Session:
         kernels: Collection[str] = (),
         port: str | None = None,
     ):
-        self.report = load_report(directory)
+        self.manifest = read_manifest(directory)
         self.counts: dict[str, tuple[int, int]] = {}
         self.calls: dict[str, list[tuple[str, int]]] = {}
         self._timeout = timeout
@@ -89,8 +90,8 @@ class Session:
 
     def train(self, x: np.ndarray, y) -> float:
         """One training step on one sample (no batch axis) and its label or target; the loss."""
-        sample = encode_inputs(np.asarray(x)[None], self.report)
-        target = encode_targets(np.asarray(y)[None], self.report)
+        sample = encode_inputs(np.asarray(x)[None], self.manifest)
+        target = encode_targets(np.asarray(y)[None], self.manifest)
         return self.train_encoded(sample[0], target[0])
 
     def train_encoded(self, sample: np.ndarray, target: np.ndarray) -> float:
@@ -100,7 +101,7 @@ class Session:
 
     def predict(self, x: np.ndarray) -> np.ndarray:
         """The model's float32 outputs for one sample, without the batch axis."""
-        return self.predict_encoded(encode_inputs(np.asarray(x)[None], self.report)[0])
+        return self.predict_encoded(encode_inputs(np.asarray(x)[None], self.manifest)[0])
 
     def predict_encoded(self, sample: np.ndarray) -> np.ndarray:
         """As `predict`, for what `encode_inputs` returns."""
@@ -109,8 +110,8 @@ class Session:
 
     def evaluate(self, x: np.ndarray, y) -> tuple[float, np.ndarray]:
         """The loss of one sample and the outputs, as of `predict`; nothing is trained."""
-        sample = encode_inputs(np.asarray(x)[None], self.report)
-        target = encode_targets(np.asarray(y)[None], self.report)
+        sample = encode_inputs(np.asarray(x)[None], self.manifest)
+        target = encode_targets(np.asarray(y)[None], self.manifest)
         return self.evaluate_encoded(sample[0], target[0])
 
     def evaluate_encoded(self, sample: np.ndarray, target: np.ndarray) -> tuple[float, np.ndarray]:
@@ -151,7 +152,7 @@ class Session:
 
     def set_hyperparameters(self, **values: float) -> None:
         """Use these values of the optimizer from the next step on; the others stay."""
-        known = self.report.get("hyperparameters", {})
+        known = self.manifest.hyperparameters
         for name, value in values.items():
             if name != "learning_rate" and name not in known:
                 held = ", ".join(["learning_rate", *known])
@@ -171,7 +172,7 @@ class Session:
 
     def optimizer_states(self) -> dict[str, np.ndarray]:
         """A copy of every float32 tensor that the optimizer keeps, by name."""
-        raw, states = self._request(Frame.GET_PARAMS), self.report["optimizer_states"]
+        raw, states = self._request(Frame.GET_PARAMS), self.manifest.optimizer_states
         return {name: _tensor(raw, entry).copy() for name, entry in states.items()}
 
     def set_seed(self, seed: int) -> None:
@@ -207,15 +208,15 @@ class Session:
         self.calls = self._running.calls
 
     @property
-    def _tensors(self) -> dict[str, dict]:
-        return self.report["trained_parameters"]
+    def _tensors(self) -> Mapping[str, TrainedParameter]:
+        return self.manifest.trained_parameters
 
     def _view(self, raw: bytes | bytearray, name: str) -> np.ndarray:
         return _tensor(raw, self._tensors[name])
 
     @property
-    def _output_shape(self) -> list[int]:
-        return self.report["output"]["shape"][1:]
+    def _output_shape(self) -> tuple[int, ...]:
+        return self.manifest.output_shape[1:]
 
     def _saved(self, kind: Frame) -> Saved:
         sequence, *erases = struct.unpack("<3I", self._request(kind))
@@ -249,11 +250,30 @@ class Session:
                 f"device: it speaks protocol version {hello['version']}, this package {VERSION}; "
                 f"compile the project again"
             )
-        if hello["model_hash"] != self.report["model_hash"]:
+        manifest = self.manifest
+        if hello["model_hash"] != manifest.model_hash:
             raise OdtError(
                 f"device: it runs model {hello['model_hash']:08x}, {directory} holds "
-                f"{self.report['model_hash']:08x}; bring the project's program to the board"
+                f"{manifest.model_hash:08x}; bring the project's program to the board"
             )
+        self._check_sizes(directory)
+
+    def _check_sizes(self, directory: str | Path) -> None:
+        """Refuse a manifest that was altered, and tells of other bytes than the device."""
+        hello, manifest = self._hello, self.manifest
+        said = {
+            "input_bytes": manifest.input_bytes,
+            "target_bytes": manifest.target.nbytes,
+            "output_bytes": manifest.output_bytes,
+            # behind the parameters there may be more
+            "params_bytes": max(manifest.parameter_bytes, hello["params_bytes"]),
+        }
+        for name, size in said.items():
+            if hello[name] != size:
+                raise OdtError(
+                    f"device: {name} is {hello[name]:,} there, {size:,} in the manifest of "
+                    f"{directory}; compile the project again"
+                )
 
     def _request(self, kind: Frame, payload: bytes = b"", timeout: float | None = None) -> bytes:
         timeout = self._timeout if timeout is None else timeout
@@ -261,7 +281,6 @@ class Session:
         return check_reply(kind, *read_frame(self._running, timeout))
 
 
-def _tensor(raw: bytes | bytearray, spec: Mapping) -> np.ndarray:
+def _tensor(raw: bytes | bytearray, spec: TrainedParameter | StateTensor) -> np.ndarray:
     """The tensor that `spec` says lies in ``odt_params_t``."""
-    view = np.frombuffer(raw, spec["dtype"], math.prod(spec["shape"]), spec["offset"])
-    return view.reshape(spec["shape"])
+    return np.frombuffer(raw, spec.dtype, math.prod(spec.shape), spec.offset).reshape(spec.shape)

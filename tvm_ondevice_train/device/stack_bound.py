@@ -22,7 +22,8 @@ from pathlib import Path
 from ..architectures import Architecture
 from ..boards import board as find_board
 from ..errors import OdtError
-from .build import build, load_report
+from ..manifest import read_manifest
+from .build import build
 from .machine_code import Function, function_symbols, functions_in
 
 _TITLE = re.compile(r'graph: { title: "([^"]*)"')
@@ -66,13 +67,13 @@ def stack_bound(directory: str | Path) -> StackBound:
     another platform, whose stack is not ours.
     """
     directory = Path(directory)
-    report = load_report(directory)
-    if report["platform"] != "baremetal":
+    manifest = read_manifest(directory)
+    if manifest.platform != "baremetal":
         raise OdtError(
-            f"stack: {directory} is a project for {report['platform']}; only a bare-metal program "
+            f"stack: {directory} is a project for {manifest.platform}; only a bare-metal program "
             f"has a stack of its own"
         )
-    program, board = build(directory), find_board(report["board"])
+    program, board = build(directory), find_board(manifest.board)
     architecture, pushed = board.architecture, board.core.exception_bytes
     graph = _read_call_graphs(program.parent, architecture)
     _add_what_has_none(graph, program, architecture)

@@ -63,11 +63,11 @@ def start_with(device: Session, directory: str | Path, path: str | Path) -> None
     """Begin anew on `device`, with the parameters in a file instead of the compiled ones."""
     parameters = read_parameters(path, directory)
     device.reset()
-    device.set_parameters(stored_parameters(parameters, device.report))
+    device.set_parameters(stored_parameters(parameters, device.manifest))
 
 
 def _of_device(directory: str | Path, saved: bool, port: str | None) -> dict[str, np.ndarray]:
     with Session(directory, port=port) as device:
         if saved:
             device.load()
-        return whole_parameters(device.parameters(), device.report, directory)
+        return whole_parameters(device.parameters(), device.manifest, directory)

@@ -10,15 +10,14 @@ import onnx
 from google.protobuf.message import DecodeError
 from onnx import numpy_helper
 
-from ..device.build import load_report
 from ..errors import OdtError
 from ..files.npz import npz_bytes, read_npz
 from ..files.whole_file import write_whole
+from ..manifest import read_manifest
 from .trained_parameters import check_parameters
 
 MODEL = "model.onnx"
 LEARNED = "learned.npz"
-NOT_IN_ONNX = "not_in_onnx"  # in report.json: why there is no model.onnx
 SUFFIXES = (".onnx", ".npz")
 
 
@@ -32,13 +31,13 @@ def learned_parameters(
     Raises OdtError for a file that is missing or holds other parameters than the project trains.
     """
     path = Path(directory, LEARNED) if source is None else Path(source)
-    report = load_report(directory)
+    manifest = read_manifest(directory)
     if source is None and not path.exists():
         raise OdtError(
             f"export: {directory} has no {LEARNED}; train it with `ondevice-train run`, or give a "
             "file with --from"
         )
-    return check_parameters(read_npz(path, "export"), report, f"export: {path}")
+    return check_parameters(read_npz(path, "export"), manifest, f"export: {path}")
 
 
 def merge(directory: str | Path, parameters: Mapping[str, np.ndarray]) -> onnx.ModelProto:
@@ -46,7 +45,7 @@ def merge(directory: str | Path, parameters: Mapping[str, np.ndarray]) -> onnx.M
 
     parameters : all of them, whole, as `learned_parameters` gives them.
     """
-    values = check_parameters(parameters, load_report(directory), "export: what was learned")
+    values = check_parameters(parameters, read_manifest(directory), "export: what was learned")
     proto = _project_model(Path(directory))
     initializers = {initializer.name: initializer for initializer in proto.graph.initializer}
     for name, value in values.items():
@@ -65,8 +64,8 @@ def write(path: str | Path, directory: str | Path, parameters: Mapping[str, np.n
     if path.suffix == ".onnx":
         content = merge(directory, parameters).SerializeToString(deterministic=True)
     else:
-        report = load_report(directory)
-        content = npz_bytes(check_parameters(parameters, report, "export: what was learned"))
+        manifest = read_manifest(directory)
+        content = npz_bytes(check_parameters(parameters, manifest, "export: what was learned"))
     write_whole(path, content, "export")
 
 
@@ -96,6 +95,6 @@ def _project_model(directory: Path) -> onnx.ModelProto:
 
 def without_model(directory: str | Path) -> str:
     """That the project has no model.onnx, why, and what to do."""
-    reason = load_report(directory).get(NOT_IN_ONNX)
+    reason = read_manifest(directory).not_in_onnx
     why = f" ({reason}); take FILE.npz" if reason else "; compile the project again"
     return f"{directory} has no {MODEL}{why}"

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ..device.build import load_report
 from ..errors import OdtError
 from ..files.npz import read_npz
+from ..manifest import read_manifest
 from .learned import MODEL, without_model
 from .trained_parameters import check_parameters, closest, listed
 
@@ -28,12 +28,12 @@ def read_parameters(path: str | Path, directory: str | Path) -> dict[str, np.nda
 
     Raises OdtError, in one line, for anything else.
     """
-    path, report = Path(path), load_report(directory)
+    path, manifest = Path(path), read_manifest(directory)
     if path.suffix == ".npz":
         given = read_npz(path, "import")
     else:
-        given = _of_model(path, Path(directory, MODEL), report["trained_parameters"])
-    return check_parameters(given, report, f"import: {path}")
+        given = _of_model(path, Path(directory, MODEL), manifest.trained_parameters)
+    return check_parameters(given, manifest, f"import: {path}")
 
 
 def _of_model(path: Path, own_path: Path, trained) -> dict[str, np.ndarray]:

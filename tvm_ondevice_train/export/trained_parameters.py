@@ -10,21 +10,21 @@ import numpy as np
 
 from ..errors import OdtError
 from ..files.npz import read_npz
-from ..scheme.slices import Slice
+from ..manifest import Manifest, TrainedParameter
 
 INITIAL = "initial.npz"
 
 
 def check_parameters(
-    given: Mapping[str, np.ndarray], report: Mapping, where: str
+    given: Mapping[str, np.ndarray], manifest: Manifest, where: str
 ) -> dict[str, np.ndarray]:
-    """`given`, in the order of the report, if it is exactly the parameters that it says train.
+    """`given`, in the order of the manifest, if it is exactly the parameters that train.
 
-    report : a project's report.json. where : what they come from, with which errors begin.
+    where : what they come from, with which errors begin.
 
     Raises OdtError for a name, shape, dtype or value that the device cannot have.
     """
-    trained = report["trained_parameters"]
+    trained = manifest.trained_parameters
     for name in trained:
         if name not in given:
             raise OdtError(f"{where} has no parameter {name}; it holds {listed(given)}")
@@ -34,28 +34,31 @@ def check_parameters(
     return {name: _checked(name, given[name], trained[name], where) for name in trained}
 
 
-def stored_parameters(whole: Mapping[str, np.ndarray], report: Mapping) -> dict[str, np.ndarray]:
+def stored_parameters(whole: Mapping[str, np.ndarray], manifest: Manifest) -> dict[str, np.ndarray]:
     """Whole parameters as the device holds them, for `Session.set_parameters`."""
-    entries = report["trained_parameters"]
-    return {name: Slice.from_report(entries[name]).take(value) for name, value in whole.items()}
+    trained = manifest.trained_parameters
+    return {name: trained[name].slice.take(value) for name, value in whole.items()}
 
 
 def whole_parameters(
-    stored: Mapping[str, np.ndarray], report: Mapping, directory: str | Path
+    stored: Mapping[str, np.ndarray], manifest: Manifest, directory: str | Path
 ) -> dict[str, np.ndarray]:
     """What `Session.parameters` gives, whole and in the model's own order.
 
     directory : of the project, whose initial.npz has what does not train of a parameter.
+
+    Raises OdtError where that file is missing, damaged or of other parameters.
     """
-    slices = {name: Slice.from_report(report["trained_parameters"][name]) for name in stored}
+    slices = {name: manifest.trained_parameters[name].slice for name in stored}
     if all(held.is_whole for held in slices.values()):
         return dict(stored)
-    initial = read_npz(Path(directory, INITIAL), "export")
+    path = Path(directory, INITIAL)
+    initial = check_parameters(read_npz(path, "export"), manifest, f"export: {path}")
     return {name: slices[name].put(initial[name], value) for name, value in stored.items()}
 
 
-def _checked(name: str, value, entry: Mapping, where: str) -> np.ndarray:
-    value, shape, dtype = np.asarray(value), Slice.from_report(entry).shape, entry["dtype"]
+def _checked(name: str, value, entry: TrainedParameter, where: str) -> np.ndarray:
+    value, shape, dtype = np.asarray(value), entry.whole_shape, entry.dtype
     if value.shape != shape or value.dtype != dtype:
         raise OdtError(
             f"{where}: {name} is {value.dtype} of shape {value.shape}; the project's is {dtype} "

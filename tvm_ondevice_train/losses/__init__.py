@@ -3,14 +3,16 @@
 No TVM is loaded here, so that the command line can list them at once.
 """
 
+import json
+
 from ..errors import OdtError
 from .cross_entropy import CROSS_ENTROPY
-from .loss import Loss
+from .loss import LABEL, VALUES, Loss
 from .mse import MSE
 
 LOSSES = {loss.name: loss for loss in (CROSS_ENTROPY, MSE)}
 
-__all__ = ["CROSS_ENTROPY", "LOSSES", "MSE", "Loss", "loss_of"]
+__all__ = ["CROSS_ENTROPY", "LABEL", "VALUES", "LOSSES", "MSE", "Loss", "loss_of"]
 
 
 def loss_of(loss: str | Loss) -> Loss:
@@ -18,5 +20,7 @@ def loss_of(loss: str | Loss) -> Loss:
     if isinstance(loss, Loss):
         return loss
     if loss not in LOSSES:
-        raise OdtError(f'unknown loss "{loss}"; known are {", ".join(LOSSES)}')
+        raise OdtError(
+            f"unknown loss {json.dumps(loss, default=repr)}; known are {', '.join(LOSSES)}"
+        )
     return LOSSES[loss]

@@ -8,6 +8,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,12 +17,14 @@ from ..boards import Board
 from ..boards import board as find_board
 from ..errors import OdtError
 from ..files.npz import npz_bytes
+from ..manifest import NAME, Manifest, to_json, transports
 from . import makefile_project, zephyr
 
-# Each module has `contents(files, report, board)`, path -> text of what the platform adds, and
-# `NAMES`, the files and folders that it may put at the top of a project.
-PLATFORMS = {"host": makefile_project, "baremetal": makefile_project, "zephyr": zephyr}
-_OF_ALL = {"README.md", "model.c", "model.h", "model_data.h", "report.json", "initial.npz"}
+REPORT = "report.json"
+# Each module has `contents(files, manifest, report, board)`, path -> text of what the platform
+# adds, and `NAMES`, the files and folders that it may put at the top of a project.
+_PLATFORMS = {"host": makefile_project, "baremetal": makefile_project, "zephyr": zephyr}
+_OF_ALL = {"README.md", "model.c", "model.h", "model_data.h", NAME, REPORT, "initial.npz"}
 _OF_ALL |= {"model.onnx", "runtime"}
 # what building and running add to a project
 _MADE_LATER = {"build", "run.json", "learned.npz", "flash.bin", "progress.jsonl"}
@@ -29,39 +32,34 @@ _MADE_LATER = {"build", "run.json", "learned.npz", "flash.bin", "progress.jsonl"
 
 def generate_project(
     files: Mapping[str, str],
-    report: Mapping,
+    manifest: Manifest,
     board: Board | str,
     platform: str,
     directory: str | Path,
-    stack_bytes: int = 8192,
+    report: Mapping | None = None,
     initial: Mapping[str, np.ndarray] | None = None,
     transport: str | None = None,
     exported: bytes | None = None,
     build: Callable[[Path], dict] = lambda project: {},
 ) -> Path:
-    """Write model, runtime, build files, report and README into `directory`; return its path.
+    """Write model, runtime, build files, manifest, report and README into `directory`.
 
-    `files` is {"model.c": text, "model.h": text}; `platform` is one of `PLATFORMS`, and one that
-    the board has; `stack_bytes` is what is reserved for the stack; `initial` holds the trained
-    parameters as the model had them, for initial.npz; `transport` is how a bare-metal image talks
-    to the host, by default the first that the board has; `exported` is model.onnx, what
-    `ondevice-train export` merges them into; `build` is called with the project before it takes
-    its place, and gives what of the report that changes. An earlier project in `directory` is
-    replaced; a directory that holds anything else is refused with OdtError.
+    `files` is {"model.c": text, "model.h": text}; `manifest` is that of the model, to which the
+    board and how it runs there are added; `platform` is "host", "baremetal" or "zephyr", one that
+    the board has; `report` is the account for report.json; `initial` holds the trained parameters
+    as the model had them, for initial.npz; `transport` is how a bare-metal image talks to the host,
+    by default the first that the board has; `exported` is model.onnx, what `ondevice-train export`
+    merges them into; `build` is called with the project before it takes its place, and gives what
+    of the report that changes. An earlier project in `directory` is replaced; a directory that
+    holds anything else is refused with OdtError. Returns the path of the project.
     """
     board = find_board(board) if isinstance(board, str) else board
-    transport = _check(board, platform, stack_bytes, transport)
+    manifest = _running(manifest, board, platform, transport)
     directory = Path(directory).resolve()
     check_replaceable(directory)
-    report = {
-        **report,
-        "board": board.name,
-        "platform": platform,
-        "transport": transport,
-        "stack_bytes": stack_bytes,
-    }
-    contents = {**files, **PLATFORMS[platform].contents(files, report, board)}
-    contents["report.json"] = json.dumps(report)  # what building reads
+    report = dict(report or {})
+    contents = {**files, **_PLATFORMS[platform].contents(files, manifest, report, board)}
+    contents[NAME] = to_json(manifest)
     contents["initial.npz"] = npz_bytes(initial or {})
     if exported is not None:
         contents["model.onnx"] = exported
@@ -73,32 +71,24 @@ def generate_project(
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(content.encode() if isinstance(content, str) else content)
             report |= build(fresh)
-            (fresh / "report.json").write_text(json.dumps(report, indent=2) + "\n")
+            (fresh / REPORT).write_text(json.dumps(report, indent=2) + "\n")
     except OSError as error:
         raise OdtError(f"project: cannot write {directory}: {error.strerror}") from error
     return directory
 
 
-def _check(board: Board, platform: str, stack_bytes: int, transport: str | None) -> str:
-    """The transport that it will be; OdtError if these do not go together."""
-    if platform not in PLATFORMS:
-        known = ", ".join(PLATFORMS)
-        raise OdtError(f"project: unknown platform {platform!r}; known platforms are {known}")
-    if platform != "host" and platform not in board.platforms:
-        own = ", ".join(board.platforms)
-        raise OdtError(f"project: board {board.name} has no platform {platform}; it has {own}")
-    if stack_bytes < 1024 or stack_bytes % 32:
-        raise OdtError(
-            f"project: stack_bytes must be a multiple of 32 from 1024 up, not {stack_bytes}"
-        )
-    allowed = {"host": ("stdio",), "baremetal": board.transports}.get(platform, ("uart",))
-    transport = transport or allowed[0]
-    if transport not in allowed:
-        raise OdtError(
-            f"project: no transport {transport} on {board.name}, {platform}; "
-            f"allowed: {', '.join(allowed)}"
-        )
-    return transport
+def read_report(directory: str | Path) -> dict:
+    """The account of memory and work in a project that `generate_project` wrote."""
+    return json.loads(Path(directory, REPORT).read_text())
+
+
+def _running(manifest: Manifest, board: Board, platform: str, transport: str | None) -> Manifest:
+    """The manifest of a project for `board`; OdtError if these do not go together."""
+    transport = transport or next(iter(transports(board, platform)), None)
+    try:
+        return replace(manifest, board=board.name, platform=platform, transport=transport)
+    except OdtError as error:
+        raise OdtError(f"project: {error}") from None
 
 
 def check_replaceable(directory: str | Path) -> None:
@@ -109,9 +99,9 @@ def check_replaceable(directory: str | Path) -> None:
     if not directory.is_dir():
         raise OdtError(f"project: {directory} is a file, not a directory")
     present = {path.name for path in directory.iterdir()}
-    ours = _OF_ALL.union(_MADE_LATER, *(platform.NAMES for platform in PLATFORMS.values()))
+    ours = _OF_ALL.union(_MADE_LATER, *(platform.NAMES for platform in _PLATFORMS.values()))
     foreign = sorted(present - ours)
-    if present and (foreign or not {"model.h", "report.json"} <= present):
+    if present and (foreign or not {"model.h", REPORT} <= present):
         what = foreign[0] if foreign else sorted(present)[0]
         raise OdtError(
             f"project: {directory} holds {what}, which is not part of a project; "

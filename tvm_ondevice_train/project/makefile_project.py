@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import shlex
 from collections.abc import Mapping
-
-import numpy as np
 
 from ..boards import BAUD, Board
 from ..c_runtime import runtime_files
 from ..files.render import render
+from ..manifest import Manifest
 
 NAMES = {"Makefile", "link.ld", "board.h"}
 _COMMON_CFLAGS = "-std=c99 -O3 -ffp-contract=off -ffunction-sections -fdata-sections"
@@ -21,17 +19,20 @@ _PADDING_BYTES = 4  # at most, after each member of odt_params_t
 _DEVICE_PAGE_BYTES = 0x1000  # where an architecture says nothing of its devices: the UART's
 
 
-def contents(files: Mapping[str, str], report: Mapping, board: Board) -> dict[str, str]:
-    """Path -> text of what this platform adds to model, report and README."""
-    baremetal = report["platform"] == "baremetal"
-    flash = _flash(board, report["transport"])
-    ports = _baremetal_ports(board, report["transport"], flash) if baremetal else ["host_main.c"]
+def contents(
+    files: Mapping[str, str], manifest: Manifest, _report: Mapping, board: Board
+) -> dict[str, str]:
+    """Path -> text of what this platform adds to model, manifest and report."""
+    baremetal = manifest.platform == "baremetal"
+    flash = _flash(board, manifest.transport)
+    ports = _baremetal_ports(board, manifest.transport, flash) if baremetal else ["host_main.c"]
     added = {f"runtime/{path}": text for path, text in runtime_files(ports).items()}
     facts = {
-        "model": report["model"],
+        "model": manifest.model,
+        "scheme": manifest.scheme,
         "board": board,
         "baremetal": baremetal,
-        "stack_bytes": report["stack_bytes"],
+        "stack_bytes": manifest.stack_bytes,
         "image_bytes": board.flash_bytes,
         "store_bytes": 0,
         "sources": sorted(path for path in {**files, **added} if path.endswith(".c")),
@@ -42,12 +43,12 @@ def contents(files: Mapping[str, str], report: Mapping, board: Board) -> dict[st
         "flash_command": _flash_command(board) if baremetal else None,
     }
     if flash == "nvmc":
-        facts |= _divided_flash(report, board)
+        facts |= _divided_flash(manifest, board)
     added["Makefile"] = render(__package__, "Makefile", facts)
-    added["README.md"] = render(__package__, "README.md", {**facts, "report": report})
+    added["README.md"] = render(__package__, "README.md", facts)
     if baremetal:
         added["link.ld"] = render(__package__, "link.ld", facts)
-        added["board.h"] = _board_header(board, report["transport"])
+        added["board.h"] = _board_header(board, manifest.transport)
     return added
 
 
@@ -58,11 +59,10 @@ def _flash(board: Board, transport: str) -> str:
     return board.store["driver"] if board.store else "none"
 
 
-def _divided_flash(report: Mapping, board: Board) -> dict[str, int]:
+def _divided_flash(manifest: Manifest, board: Board) -> dict[str, int]:
     """Flash for the program, and whole pages behind it for two images of odt_store.h."""
     image = _HEADER_BYTES + sum(
-        math.prod(entry["shape"]) * np.dtype(entry["dtype"]).itemsize + _PADDING_BYTES
-        for entry in report["trained_parameters"].values()
+        entry.nbytes + _PADDING_BYTES for entry in manifest.trained_parameters.values()
     )
     page = board.store["page_bytes"]
     pages = -(-image // page)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from ..boards import Board
 from ..c_runtime import runtime_dir, runtime_files
 from ..files.render import render
+from ..manifest import Manifest
 
 NAMES = {"CMakeLists.txt", "Kconfig", "prj.conf", "sample.yaml", "boards", "src", "test"}
 # On a thread's stack beside what a step needs: the frame of an interrupt with the FPU's registers,
@@ -30,16 +31,19 @@ _TEXTS = {
 _NATIVE_STORE_BYTES = 0x00104000  # from its partition to the end of the simulated flash
 
 
-def contents(files: Mapping[str, str], report: Mapping, board: Board) -> dict[str, str]:
-    """Path -> text of what this platform adds to model, report and README."""
+def contents(
+    _files: Mapping[str, str], manifest: Manifest, report: Mapping, board: Board
+) -> dict[str, str]:
+    """Path -> text of what this platform adds to model, manifest and report."""
     sram_bytes = report["arena_bytes"] + report["trainable_state_bytes"]
-    sram_bytes += report["stack_bytes"] + KERNEL_STACK_BYTES
+    sram_bytes += manifest.stack_bytes + KERNEL_STACK_BYTES
     facts = {
-        "model": report["model"],
+        "model": manifest.model,
+        "scheme": manifest.scheme,
         "report": report,
         "board": board,
         "names": list(dict.fromkeys(board.zephyr.values())),
-        "stack_bytes": report["stack_bytes"],
+        "stack_bytes": manifest.stack_bytes,
         "kernel_bytes": KERNEL_STACK_BYTES,
         "sram_bytes": sram_bytes,
         "min_ram_kb": _kb(sram_bytes + ZEPHYR_SRAM_BYTES),

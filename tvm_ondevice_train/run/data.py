@@ -10,6 +10,8 @@ import numpy as np
 from ..device.samples import decode_inputs, encode_inputs, encode_targets
 from ..errors import OdtError
 from ..files.npz import read_npz
+from ..losses import LABEL
+from ..manifest import Manifest
 
 
 @dataclass(frozen=True)
@@ -22,36 +24,36 @@ class Data:
     y_test: np.ndarray | None = None
 
 
-def load_data(path: str | Path, report: dict) -> Data:
+def load_data(path: str | Path, manifest: Manifest) -> Data:
     """Read and check FILE.npz: `x`, `y`, optional `x_test`, `y_test`.
 
     A model that learns values, not labels, may leave out `y`: it then learns to reproduce `x`.
     Raises OdtError for a file, shape, dtype, label or value that the model cannot use.
     """
     arrays = read_npz(Path(path), "data")
-    needed = {"x", "y"} if report["target"]["kind"] == "label" else {"x"}
+    needed = {"x", "y"} if manifest.target.kind == LABEL else {"x"}
     missing = sorted(needed - set(arrays))
     if missing:
         found = ", ".join(sorted(arrays)) or "nothing"
         raise OdtError(f"data: {path} has no array {missing[0]}; it holds {found}")
     if "y_test" in arrays and "x_test" not in arrays:
         raise OdtError(f"data: {path} has y_test but no x_test")
-    x, y = _encode_pair(arrays, report, "x", "y")
+    x, y = _encode_pair(arrays, manifest, "x", "y")
     if "x_test" not in arrays:
         return Data(x, y)
-    return Data(x, y, *_encode_pair(arrays, report, "x_test", "y_test"))
+    return Data(x, y, *_encode_pair(arrays, manifest, "x_test", "y_test"))
 
 
 def _encode_pair(
-    arrays: dict[str, np.ndarray], report: dict, x_name: str, y_name: str
+    arrays: dict[str, np.ndarray], manifest: Manifest, x_name: str, y_name: str
 ) -> tuple[np.ndarray, np.ndarray]:
-    x = encode_inputs(arrays[x_name], report, x_name)
+    x = encode_inputs(arrays[x_name], manifest, x_name)
     if y_name in arrays:
-        y = encode_targets(arrays[y_name], report, y_name)
-    elif report["target"]["kind"] == "label":
+        y = encode_targets(arrays[y_name], manifest, y_name)
+    elif manifest.target.kind == LABEL:
         raise OdtError(f"data: {x_name} has no labels {y_name}")
     else:
-        y = encode_targets(decode_inputs(x, report), report, x_name)
+        y = encode_targets(decode_inputs(x, manifest), manifest, x_name)
     if len(x) != len(y):
         raise OdtError(f"data: {x_name} has {len(x)} samples and {y_name} {len(y)}")
     if not len(x):

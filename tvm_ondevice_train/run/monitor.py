@@ -54,11 +54,7 @@ def view(progress: Progress, width: int, ascii_only: bool = False) -> list[str]:
 
 def _title(progress: Progress) -> str:
     facts = progress.facts
-    return f"{facts['model']} on {facts['board']}, scheme {_scheme(facts['scheme'])}"
-
-
-def _scheme(scheme) -> str:
-    return scheme if isinstance(scheme, str) else "custom"
+    return f"{facts['model']} on {facts['board']}, scheme {facts['scheme']}"
 
 
 def _numbers(progress: Progress) -> str:

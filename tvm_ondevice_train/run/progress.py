@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ..manifest import Manifest
+
 NAME = "progress.jsonl"
 
 
@@ -18,11 +20,11 @@ class ProgressLog:
     first, last : training steps of the device before the run, and after it.
     """
 
-    def __init__(self, directory: str | Path, report: Mapping, first: int, last: int):
+    def __init__(self, directory: str | Path, manifest: Manifest, first: int, last: int):
         path = Path(directory) / NAME
         path.unlink(missing_ok=True)  # who watches the last run still has its file
         self._file = open(path, "w", buffering=1)  # noqa: SIM115 - see __exit__
-        facts = {key: report.get(key) for key in ("model", "board", "scheme")}
+        facts = {key: getattr(manifest, key) for key in ("model", "board", "scheme")}
         started = {"pid": os.getpid(), "time": time.time(), "first": first, "last": last}
         self._write({**facts, **started})
 

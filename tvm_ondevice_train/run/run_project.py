@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..device.build import build, flash_bytes, load_report
+from ..device.build import build, flash_bytes
 from ..device.protocol import DeviceError
 from ..device.session import Session
 from ..device.stack_bound import stack_bound
@@ -19,6 +19,8 @@ from ..export.exchange import start_with
 from ..export.trained_parameters import whole_parameters
 from ..files.npz import npz_bytes
 from ..files.whole_file import write_whole
+from ..losses import LABEL
+from ..manifest import Manifest, read_manifest
 from .data import Data, load_data
 from .progress import ProgressLog
 
@@ -64,17 +66,17 @@ def run_project(
     Stack, instructions and flash are None on the host: its stack and instruction set are not the
     device's. So is `peak_sram_bytes`, which holds the stack. Cycles are those of a board.
     """
-    report = load_report(directory)
-    loaded = load_data(data, report)
+    manifest = read_manifest(directory)
+    loaded = load_data(data, manifest)
     total = _count_steps(len(loaded.x), steps, epochs)
     _check_intervals(eval_every=eval_every, save_every=save_every)
     program = build(directory) if port is None else None
-    bound = _stack_bound(directory, report, program)
+    bound = _stack_bound(directory, manifest, program)
     started = time.monotonic()
     with Session(directory, port=port) as device:
         first = _prepare(device, directory, start, resume, seed, hyper)
-        with ProgressLog(directory, report, first, first + total) as log:
-            run = _Run(device, loaded, report, log, on_progress)
+        with ProgressLog(directory, manifest, first, first + total) as log:
+            run = _Run(device, loaded, log, on_progress)
             before = run.evaluate(first) if evaluate else {}
             order = islice(_order(len(loaded.x), seed), first, None)
             losses = run.train(order, first, total, eval_every, save_every)
@@ -95,20 +97,20 @@ def run_project(
         "stack_bound_bytes": bound,
         "wall_seconds": time.monotonic() - started,
     }
-    _write_learned(Path(directory), report, learned)
+    _write_learned(Path(directory), manifest, learned)
     text = json.dumps(result, indent=2) + "\n"
     write_whole(Path(directory) / "run.json", text.encode(), "run")
     return result
 
 
-def _stack_bound(directory: str | Path, report: dict, program: Path | None) -> int | None:
+def _stack_bound(directory: str | Path, manifest: Manifest, program: Path | None) -> int | None:
     """What the stack of a bare-metal program takes at most; None where that is not ours to say."""
-    if program is None or report["platform"] != "baremetal":
+    if program is None or manifest.platform != "baremetal":
         return None
     bound = stack_bound(directory).size_bytes
-    if bound > report["stack_bytes"]:
+    if bound > manifest.stack_bytes:
         raise OdtError(
-            f"run: the stack may take {bound:,} bytes and {report['stack_bytes']:,} are reserved; "
+            f"run: the stack may take {bound:,} bytes and {manifest.stack_bytes:,} are reserved; "
             f"train fewer layers (--scheme)"
         )
     return bound
@@ -140,8 +142,8 @@ def _prepare(
 class _Run:
     """Training and evaluation of one model on one data set, with a log."""
 
-    def __init__(self, device: Session, data: Data, report: dict, log: ProgressLog, on_progress):
-        self.device, self.data, self.report = device, data, report
+    def __init__(self, device: Session, data: Data, log: ProgressLog, on_progress):
+        self.device, self.data = device, data
         self.log, self.on_progress = log, on_progress
         self.evaluations: list[dict] = []
 
@@ -172,7 +174,7 @@ class _Run:
         x, y = (data.x, data.y) if data.x_test is None else (data.x_test, data.y_test)
         found = [self.device.evaluate_encoded(*pair) for pair in zip(x, y, strict=True)]
         outputs = np.stack([output.reshape(-1) for _, output in found])
-        if self.report["target"]["kind"] == "label":
+        if self.device.manifest.target.kind == LABEL:
             values = {"accuracy": float(np.mean(outputs.argmax(axis=1) == y))}
         else:
             values = {"error": float(np.mean((outputs - y) ** 2))}
@@ -188,8 +190,8 @@ class _Run:
             raise OdtError(f"run: step {done} of {total}, sample {index}: {error}") from None
 
 
-def _write_learned(directory: Path, report: dict, learned: dict[str, np.ndarray]) -> None:
-    learned = whole_parameters(learned, report, directory)
+def _write_learned(directory: Path, manifest: Manifest, learned: dict[str, np.ndarray]) -> None:
+    learned = whole_parameters(learned, manifest, directory)
     write_whole(directory / "learned.npz", npz_bytes(learned), "run")
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -20,13 +18,6 @@ class Slice:
     shape: tuple[int, ...]
     rows: np.ndarray | None = None
     columns: np.ndarray | None = None
-
-    @classmethod
-    def from_report(cls, entry: Mapping[str, Any]) -> Slice:
-        """The slice of an entry of ``trained_parameters`` in report.json."""
-        axes = (entry.get(key) for key in ("rows", "columns"))
-        axes = (None if axis is None else np.array(axis, np.intp) for axis in axes)
-        return cls(tuple(entry.get("whole_shape", entry["shape"])), *axes)
 
     @property
     def is_whole(self) -> bool:

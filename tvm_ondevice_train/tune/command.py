@@ -10,9 +10,9 @@ from typing import Any
 
 from ..boards import board as find_board
 from ..cli.display import print_tuning, tuning_progress
-from ..device.build import load_report
 from ..device.line import flash_with
 from ..errors import OdtError
+from ..manifest import read_manifest
 from ..options import Options
 from .runners import BoardRunner, EmulatorRunner, HostRunner, Runner
 
@@ -50,18 +50,19 @@ def tune_and_show(
 
 
 def _options(model: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments of `tune`, from the command line or from a project's report."""
+    """The arguments of `tune`, from the command line or from a project's manifest."""
     if not Path(model).is_dir():
         return {"model": model, **options}
-    report = load_report(model)
-    made_from = report.get("made_from")
-    if not made_from or not Path(made_from["model"]).exists():
-        missing = f" {made_from['model']}" if made_from else ""
+    manifest = read_manifest(model)
+    made_from = manifest.made_from
+    if made_from is None or not Path(made_from.model).exists():
+        missing = f" {made_from.model}" if made_from else ""
         raise OdtError(
             f"tune: the model file{missing} that {model} was made from is not there; give the "
             "model file itself, with the options of `compile`"
         )
-    return {**made_from, "board": report["board"]}
+    plain = made_from.options.to_json() or {}
+    return {"model": made_from.model, **plain, "board": manifest.board}
 
 
 def _command(model: str, options: Mapping[str, Any], trials: int, seed: int) -> str:

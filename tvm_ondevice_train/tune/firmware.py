@@ -20,6 +20,9 @@ from ..boards import board as find_board
 from ..codegen.c_expressions import C_TYPES
 from ..codegen.c_printer import HEADERS, CKernel
 from ..files.render import render
+from ..losses import LABEL
+from ..manifest import Manifest, Target
+from ..tensor_spec import TensorSpec
 from .tasks import Task
 
 # element i of an operand that only another kernel would compute, from 32 random bits
@@ -31,14 +34,7 @@ _FILLS = {
 }
 _ANY = "random"  # codes and bits: any will do
 _FILLS_BY_ROLE = {"target": "0", "learning_rate": "0.01f"}
-REPORT = {
-    "model": "candidates",
-    "model_hash": 0,
-    "scheme": "none",
-    "classes": 1,
-    "target": {"kind": "label", "shape": [1]},
-    "trained_parameters": {"none": {"shape": [1], "dtype": "float32", "offset": 0}},
-}
+STACK_BYTES = 16384
 
 
 @dataclass(frozen=True)
@@ -58,10 +54,22 @@ class Batch:
         return {"model.c": self.model_c, "model.h": self.model_h}
 
     @property
-    def report(self) -> dict[str, Any]:
-        """What a project's report says of its input and output."""
-        tensor = {"shape": [1, self.count], "dtype": "int8", "scale": None, "zero_point": None}
-        return {**REPORT, "input": tensor, "output": {"shape": [1, 2 * self.count]}}
+    def manifest(self) -> Manifest:
+        """That of a model which takes a flag for each candidate and gives two words for each."""
+        outputs = 2 * self.count
+        return Manifest(
+            model="candidates",
+            model_hash=0,
+            scheme="none",
+            board=self.board,
+            loss="cross_entropy",
+            classes=outputs,
+            input=TensorSpec((1, self.count), "int8"),
+            output_shape=(1, outputs),
+            target=Target(LABEL, (1,)),
+            trained_parameters={},
+            stack_bytes=STACK_BYTES,
+        )
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)

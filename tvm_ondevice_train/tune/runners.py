@@ -19,7 +19,6 @@ from ..errors import OdtError
 from ..project import generate_project
 from .firmware import Batch, name_of
 
-STACK_BYTES = 16384
 SECONDS = 10.0  # that a candidate may take
 _RIGHT, _WRONG = 1, 2  # what the program says of a candidate's results
 Run = tuple[int, int, str | None]  # of a candidate: verdict, cost, error
@@ -73,7 +72,7 @@ class LocalRunner(Runner):
         board = _as_large_as_possible(board)
         with tempfile.TemporaryDirectory() as scratch:
             project = Path(scratch, "candidates")
-            generate_project(batch.files, batch.report, board, platform, project, STACK_BYTES)
+            generate_project(batch.files, batch.manifest, board, platform, project)
             try:
                 program = build(project)
             except OdtError as error:

@@ -42,10 +42,10 @@ def test_an_optimizer_of_a_name_and_numbers(name, hyper, expected):
     "make, message",
     [
         (lambda: SGD(learning_rate=-1), "learning_rate is -1; it must be 0 or more, and finite"),
-        (lambda: SGD(learning_rate=float("nan")), "learning_rate is nan"),
-        (lambda: SGD(learning_rate="0.1"), "learning_rate is 0.1; it must be"),
-        (lambda: SGD(learning_rate=True), "learning_rate is True"),
-        (lambda: SGD(weight_decay=float("inf")), "weight_decay is inf"),
+        (lambda: SGD(learning_rate=float("nan")), "learning_rate is NaN"),
+        (lambda: SGD(learning_rate="0.1"), 'learning_rate is "0.1"; it must be'),
+        (lambda: SGD(learning_rate=True), "learning_rate is true"),
+        (lambda: SGD(weight_decay=float("inf")), "weight_decay is Infinity"),
         (lambda: Momentum(momentum=1), "momentum is 1; it must be 0 or more, and below 1"),
         (lambda: optimizer_of("adam", {}), 'optimizer is "adam"; allowed are momentum, sgd'),
         (

@@ -1,0 +1,30 @@
+"""What a project's host and its device must agree on, written into it as manifest.json.
+
+`compile` makes the value, `generate_project` adds how the project runs; whatever builds, starts or
+talks to it reads the file. It is no account of memory or time: that is report.json.
+"""
+
+from .file import NAME, from_json, read_manifest, to_json
+from .value import (
+    PLATFORMS,
+    MadeFrom,
+    Manifest,
+    StateTensor,
+    Target,
+    TrainedParameter,
+    transports,
+)
+
+__all__ = [
+    "NAME",
+    "PLATFORMS",
+    "MadeFrom",
+    "Manifest",
+    "StateTensor",
+    "Target",
+    "TrainedParameter",
+    "from_json",
+    "read_manifest",
+    "to_json",
+    "transports",
+]

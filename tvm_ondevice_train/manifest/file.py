@@ -1,0 +1,184 @@
+"""manifest.json: a manifest as a file, of which every field is checked when it is read."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+
+from ..boards import boards
+from ..errors import OdtError
+from ..files import checked_json as checked
+from ..losses import LABEL, VALUES
+from ..options import Options
+from ..tensor_spec import TensorSpec
+from .value import (
+    MOST_BYTES,
+    PLATFORMS,
+    MadeFrom,
+    Manifest,
+    StateTensor,
+    Target,
+    TrainedParameter,
+)
+
+NAME = "manifest.json"
+FORMAT = "ondevice-train manifest"
+VERSION = 1
+_TRANSPORTS = ("stdio", "semihosting", "uart")
+_MOST_TEXT = 1 << 24  # characters; the manifests of large networks have a tenth of it
+_MOST_AXES = 8
+
+
+def to_json(manifest: Manifest) -> str:
+    """The text of manifest.json, a line each field, trained parameter and state."""
+    plain = asdict(replace(manifest, made_from=None))
+    content = {"format": FORMAT, "version": VERSION, **plain}
+    if manifest.made_from is not None:
+        made_from = manifest.made_from
+        plain = made_from.options.to_json() or {}
+        content["made_from"] = {"model": made_from.model, "options": plain}
+    lines = {key: json.dumps(value, allow_nan=False) for key, value in content.items()}
+    for key in ("trained_parameters", "optimizer_states"):
+        lines[key] = _object({n: json.dumps(e) for n, e in content[key].items()}, " ")
+    return _object(lines) + "\n"
+
+
+def _object(texts: Mapping[str, str], indent: str = "") -> str:
+    lines = ",\n".join(f"{indent} {json.dumps(key)}: {text}" for key, text in texts.items())
+    return f"{{\n{lines}\n{indent}}}"
+
+
+def from_json(text: str) -> Manifest:
+    """The inverse of `to_json`; OdtError, in one line, for anything else."""
+    content = checked.parsed(text)
+    if not isinstance(content, dict):
+        raise OdtError(f"it holds {checked.shown(content)}; it must hold an object")
+    found = content.pop("format", None)
+    if found != FORMAT:
+        raise OdtError(f'format is {checked.shown(found)}; it must be "{FORMAT}"')
+    version = checked.integer(0)(content.pop("version", None), "version")
+    if version != VERSION:
+        age = "an older" if version < VERSION else "a newer"
+        raise OdtError(f"{age} release made it: version is {version}; it must be {VERSION}")
+    return _MANIFEST(content, "")
+
+
+def read_manifest(directory: str | Path) -> Manifest:
+    """That of the project in `directory`.
+
+    Raises OdtError, in one line, where there is none and where it is damaged.
+    """
+    path = Path(directory, NAME)
+    try:
+        with open(path, encoding="utf-8") as file:
+            text = file.read(_MOST_TEXT + 1)
+    except FileNotFoundError:
+        raise OdtError(_absent(Path(directory))) from None
+    except OSError as error:
+        raise OdtError(f"project: cannot read {path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise OdtError(_damaged(path, "it is not text in UTF-8")) from None
+    if len(text) > _MOST_TEXT:
+        raise OdtError(_damaged(path, f"it has more than {_MOST_TEXT:,} characters"))
+    try:
+        return from_json(text)
+    except OdtError as error:
+        raise OdtError(_damaged(path, str(error))) from None
+
+
+def _absent(directory: Path) -> str:
+    if not directory.exists():
+        return f"project: {directory} does not exist; make it with `ondevice-train compile`"
+    if (directory / "report.json").exists():
+        return (
+            f"project: {directory} was compiled by an earlier release (it has no {NAME}); compile "
+            "it again"
+        )
+    return (
+        f"project: {directory} is not a project (no {NAME}); make one with `ondevice-train compile`"
+    )
+
+
+def _damaged(path: Path, what: str) -> str:
+    return f"project: {path} cannot be used: {what}. Compile the project again"
+
+
+def _shape(least: int) -> checked.Check:
+    """At least `least` axes, and no more elements than a device has bytes."""
+    axes = checked.listed(checked.integer(1, MOST_BYTES), least, _MOST_AXES)
+
+    def check(value: object, key: str) -> tuple[int, ...]:
+        shape = axes(value, key)
+        if math.prod(shape) > MOST_BYTES:
+            raise OdtError(f"{key} is {list(shape)}; a device has {MOST_BYTES:,} bytes")
+        return shape
+
+    return check
+
+
+_INDICES = checked.optional(checked.listed(checked.integer(0, MOST_BYTES), 1))
+_PARAMETER = checked.record(
+    TrainedParameter,
+    {
+        "shape": _shape(0),
+        "dtype": checked.one_of("float32", "int8", "int32"),
+        "offset": checked.integer(0, MOST_BYTES),
+        "scale": checked.optional(checked.listed(checked.number(0), 1)),
+        "whole_shape": _shape(0),
+        "rows": _INDICES,
+        "columns": _INDICES,
+    },
+)
+_INPUT = checked.record(
+    TensorSpec,
+    {
+        "shape": _shape(1),
+        "dtype": checked.one_of("float32", "int8"),
+        "scale": checked.optional(checked.number(np.finfo(np.float32).smallest_subnormal)),
+        "zero_point": checked.optional(checked.integer(-128, 127)),
+    },
+)
+_TARGET = checked.record(Target, {"kind": checked.one_of(LABEL, VALUES), "shape": _shape(0)})
+_STATE = checked.record(
+    StateTensor, {"shape": _shape(0), "offset": checked.multiple_of(4, MOST_BYTES)}
+)
+
+
+def _options(value: object, key: str) -> Options:
+    """Options as `Options.to_json` has them, which know themselves what they may be."""
+    plain = checked.named(lambda entry, _key: entry)(value, key)
+    try:
+        return Options.of_json(plain)
+    except OdtError as error:
+        raise OdtError(f"{key}: {error}") from None
+
+
+_MADE_FROM = checked.record(MadeFrom, {"model": checked.text, "options": _options})
+_MANIFEST = checked.record(
+    Manifest,
+    {
+        "model": checked.text,
+        "model_hash": checked.integer(0, (1 << 32) - 1),
+        "scheme": checked.text,
+        "board": checked.one_of(*(row.name for row in boards())),
+        "loss": checked.text,
+        "classes": checked.optional(checked.integer(1, MOST_BYTES)),
+        "input": _INPUT,
+        "output_shape": _shape(1),
+        "target": _TARGET,
+        "trained_parameters": checked.named(_PARAMETER),
+        "stack_bytes": checked.integer(1024, MOST_BYTES),
+        "optimizer": checked.text,
+        "optimizer_states": checked.named(_STATE),
+        "hyperparameters": checked.named(checked.multiple_of(4, MOST_BYTES)),
+        "made_from": checked.optional(_MADE_FROM),
+        "platform": checked.one_of(*PLATFORMS),
+        "transport": checked.one_of(*_TRANSPORTS),
+        "not_in_onnx": checked.optional(checked.text),
+    },
+)

@@ -1,0 +1,69 @@
+"""The manifest of a model that was just compiled."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from ..boards import Board
+from ..codegen.planned_model import ParameterSlot, PlannedModel
+from ..options import Options
+from ..scheme import UpdateScheme
+from ..scheme.sliced_model import SlicedModel
+from .value import MadeFrom, Manifest, StateTensor, Target, TrainedParameter
+
+STACK_BYTES = 2048  # reserved by the linker script; `run` measures what is used
+
+
+def make_manifest(
+    sliced: SlicedModel,
+    planned: PlannedModel,
+    board: Board,
+    options: Options,
+    made_from: MadeFrom | None,
+) -> Manifest:
+    """What host and device will agree on; how the project runs is not known yet."""
+    scheme, offsets = options.scheme, {slot.name: slot.offset for slot in planned.slots}
+    return Manifest(
+        model=planned.name,
+        model_hash=planned.model_hash,
+        scheme="custom" if isinstance(scheme, UpdateScheme) else Path(scheme).name,
+        board=board.name,
+        loss=options.loss.name,
+        classes=planned.classes,
+        input=sliced.model.input,
+        output_shape=planned.output_shape,
+        target=Target(options.loss.target, planned.target.shape),
+        trained_parameters={slot.name: _trained(slot, sliced) for slot in planned.trained},
+        stack_bytes=STACK_BYTES,
+        optimizer=options.optimizer.name,
+        optimizer_states={
+            slot.name: StateTensor(slot.value.shape, slot.offset)
+            for slot in planned.slots
+            if slot.kind == "state"
+        },
+        hyperparameters={name: offsets[one] for name, one in planned.inputs.hyper.items()},
+        made_from=made_from,
+    )
+
+
+def _trained(slot: ParameterSlot, sliced: SlicedModel) -> TrainedParameter:
+    held, scale = sliced.slices[slot.name], sliced.source.scales.get(slot.name)
+    if scale is not None:
+        scale = np.atleast_1d(scale)
+        if scale.size > 1 and held.rows is not None:
+            scale = scale[held.rows]
+    scale, rows, columns = (
+        None if array is None else tuple(array.tolist())
+        for array in (scale, held.rows, held.columns)
+    )
+    return TrainedParameter(
+        shape=slot.value.shape,
+        dtype=str(slot.value.dtype),
+        offset=slot.offset,
+        scale=scale,
+        whole_shape=held.shape,
+        rows=rows,
+        columns=columns,
+    )

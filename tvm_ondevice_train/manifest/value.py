@@ -1,0 +1,274 @@
+"""The contract between a project's host and its device, as a value."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import numpy as np
+
+from relay_passes.optimizers import HYPERPARAMETERS, SGD
+
+from ..boards import Board
+from ..boards import board as find_board
+from ..errors import OdtError
+from ..files.checked_json import shown
+from ..losses import LABEL, LOSSES
+from ..options import Options
+from ..scheme.slices import Slice
+from ..tensor_spec import TensorSpec
+
+PLATFORMS = ("host", "baremetal", "zephyr")
+MOST_BYTES = (1 << 32) - 1  # of anything on a device: sizes travel in 32 bits
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a training step gets beside its sample.
+
+    kind : "label", a class index as int32 of shape (1,); "values", float32 of the output's shape.
+    """
+
+    kind: str
+    shape: tuple[int, ...]
+
+    @property
+    def nbytes(self) -> int:
+        return 4 * math.prod(self.shape)
+
+
+@dataclass(frozen=True)
+class TrainedParameter:
+    """A tensor in ``odt_params_t``, and what of the model's parameter it holds.
+
+    ``stored[i, j] = whole[rows[i], columns[j]]``; None is the whole axis in its order.
+
+    shape, dtype : of the stored tensor; float32, int8 or int32.
+    offset : bytes from the beginning of ``odt_params_t``.
+    scale : real value of one code: one number, or one for each row; None for float32.
+    """
+
+    shape: tuple[int, ...]
+    dtype: str
+    offset: int
+    scale: tuple[float, ...] | None
+    whole_shape: tuple[int, ...]
+    rows: tuple[int, ...] | None
+    columns: tuple[int, ...] | None
+
+    def __post_init__(self):
+        expected = list(self.whole_shape)
+        for axis, name in enumerate(("rows", "columns")):
+            chosen = getattr(self, name)
+            if chosen is not None:
+                _check_chosen(chosen, name, axis, self.whole_shape)
+                expected[axis] = len(chosen)
+        if list(self.shape) != expected:
+            raise OdtError(
+                f"shape is {list(self.shape)}; whole_shape, rows and columns give {expected}"
+            )
+        if self.offset % np.dtype(self.dtype).itemsize:
+            raise OdtError(f"offset is {self.offset}, where no {self.dtype} can lie")
+        if self.scale is not None and (self.dtype == "float32" or not self._scales()):
+            raise OdtError(
+                f"scale has {len(self.scale)} entries, for {self.dtype} of shape "
+                f"{list(self.shape)}; integers have one, or one for each row, float32 has none"
+            )
+
+    def _scales(self) -> bool:
+        return len(self.scale) in (1, *self.shape[:1])
+
+    @property
+    def slice(self) -> Slice:
+        """Which elements of the model's parameter it holds."""
+        axes = (None if axis is None else np.array(axis) for axis in (self.rows, self.columns))
+        return Slice(self.whole_shape, *axes)
+
+    @property
+    def nbytes(self) -> int:
+        return math.prod(self.shape) * np.dtype(self.dtype).itemsize
+
+    @property
+    def end(self) -> int:
+        """The first byte behind it in ``odt_params_t``."""
+        return self.offset + self.nbytes
+
+
+@dataclass(frozen=True)
+class StateTensor:
+    """A float32 tensor in ``odt_params_t`` that the optimizer keeps beside a trained one.
+
+    offset : bytes from the beginning of ``odt_params_t``.
+    """
+
+    shape: tuple[int, ...]
+    offset: int
+    dtype: ClassVar[str] = "float32"
+
+    @property
+    def end(self) -> int:
+        """The first byte behind it."""
+        return self.offset + 4 * math.prod(self.shape)
+
+
+@dataclass(frozen=True)
+class MadeFrom:
+    """The model file and the options of `compile` that the project can be compiled from again."""
+
+    model: str
+    options: Options
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The contract of one project. Raises OdtError, in one line, for what contradicts itself.
+
+    model, scheme : names, for people.
+    model_hash : ``ODT_MODEL_HASH``; tells whether a device runs this model.
+    classes : how many there are where the target is a label; None where it is values.
+    output_shape : of a prediction, float32, batch axis first.
+    trained_parameters : by the model's names, in the order of ``odt_params_t``.
+    stack_bytes : reserved for the stack, or for the thread that trains.
+    optimizer : its name, for people.
+    optimizer_states : what it keeps, by names unlike those of the trained parameters.
+    hyperparameters : offset in ``odt_params_t`` of each that a device can be told, besides the
+        learning rate; float32.
+    made_from : None for what was compiled from values, not from files alone.
+    platform, transport : how it runs and talks; None until a project is generated.
+    not_in_onnx : why the project has no model.onnx, or None.
+    """
+
+    model: str
+    model_hash: int
+    scheme: str
+    board: str
+    loss: str
+    classes: int | None
+    input: TensorSpec
+    output_shape: tuple[int, ...]
+    target: Target
+    trained_parameters: Mapping[str, TrainedParameter]
+    stack_bytes: int
+    optimizer: str = SGD.name
+    optimizer_states: Mapping[str, StateTensor] = field(default_factory=dict)
+    hyperparameters: Mapping[str, int] = field(default_factory=dict)
+    made_from: MadeFrom | None = None
+    platform: str | None = None
+    transport: str | None = None
+    not_in_onnx: str | None = None
+
+    def __post_init__(self):
+        _check_input(self.input)
+        _check_output(self)
+        _check_places(self)
+        for name in self.hyperparameters:
+            if name not in HYPERPARAMETERS:
+                raise OdtError(
+                    f"hyperparameters has {shown(name)}; known are {', '.join(HYPERPARAMETERS)}"
+                )
+        if self.stack_bytes < 1024 or self.stack_bytes % 32:
+            raise OdtError(
+                f"stack_bytes is {self.stack_bytes}; it must be a multiple of 32 from 1024 up"
+            )
+        if self.platform is not None:
+            _check_platform(find_board(self.board), self.platform, self.transport)
+
+    @property
+    def sample_shape(self) -> tuple[int, ...]:
+        """Of one sample, without the batch axis."""
+        return self.input.shape[1:]
+
+    @property
+    def input_bytes(self) -> int:
+        """Of one sample."""
+        return math.prod(self.input.shape) * np.dtype(self.input.dtype).itemsize
+
+    @property
+    def output_bytes(self) -> int:
+        """Of one prediction."""
+        return 4 * math.prod(self.output_shape)
+
+    @property
+    def parameter_bytes(self) -> int:
+        """From the beginning of ``odt_params_t`` to the end of the last tensor in it."""
+        tensors = (*self.trained_parameters.values(), *self.optimizer_states.values())
+        ends = (entry.end for entry in tensors)
+        return max((*ends, *(offset + 4 for offset in self.hyperparameters.values())), default=0)
+
+
+def transports(board: Board, platform: str) -> tuple[str, ...]:
+    """How a program for `board` can talk to the host, the default first."""
+    return {"host": ("stdio",), "baremetal": board.transports}.get(platform, ("uart",))
+
+
+def _check_chosen(chosen: tuple[int, ...], name: str, axis: int, whole: tuple[int, ...]) -> None:
+    if axis >= len(whole):
+        raise OdtError(f"{name} are given, but whole_shape is {list(whole)}")
+    if max(chosen) >= whole[axis]:
+        raise OdtError(f"{name} has {max(chosen)}; whole_shape allows 0 to {whole[axis] - 1}")
+    if len(set(chosen)) != len(chosen):
+        raise OdtError(f"{name} has an entry twice")
+
+
+def _check_input(spec: TensorSpec) -> None:
+    quantization = (spec.scale, spec.zero_point)
+    if (spec.scale is None) != (spec.zero_point is None):
+        raise OdtError("input has only one of scale and zero_point")
+    if spec.dtype == "float32" and quantization != (None, None):
+        raise OdtError("input is float32 and has a scale; only int8 has one")
+    if spec.shape[:1] != (1,):
+        raise OdtError(f"input.shape is {list(spec.shape)}; its first entry, the batch, must be 1")
+
+
+def _check_output(manifest: Manifest) -> None:
+    """Output, target, loss and classes must go together."""
+    shape, target, classes = manifest.output_shape, manifest.target, manifest.classes
+    if shape[:1] != (1,):
+        raise OdtError(f"output_shape is {list(shape)}; its first entry, the batch, must be 1")
+    loss = LOSSES.get(manifest.loss)  # None: one of the program that compiled
+    if loss is not None and target.kind != loss.target:
+        raise OdtError(f"target.kind is {target.kind}; loss {manifest.loss} has {loss.target}")
+    labels = target.kind == LABEL
+    expected = 1 if labels else math.prod(shape)
+    if math.prod(target.shape) != expected:
+        raise OdtError(
+            f"target.shape is {list(target.shape)}; {target.kind} for an output of "
+            f"{list(shape)} must have {expected} entries"
+        )
+    wanted = shape[-1] if labels else None
+    if classes != wanted:
+        raise OdtError(f"classes is {shown(classes)}; target and output_shape give {shown(wanted)}")
+
+
+def _check_places(manifest: Manifest) -> None:
+    """What lies in ``odt_params_t`` lies apart."""
+    places = [
+        (entry.offset, entry.end, f"{kind}[{shown(name)}]")
+        for kind in ("trained_parameters", "optimizer_states")
+        for name, entry in getattr(manifest, kind).items()
+    ]
+    for name, offset in manifest.hyperparameters.items():
+        places.append((offset, offset + 4, f"hyperparameters[{shown(name)}]"))
+    end, before = 0, ""
+    for offset, own_end, where in sorted(places):
+        if offset < end:
+            raise OdtError(f"{where} overlaps with {before}")
+        end, before = own_end, where
+        if end > MOST_BYTES:
+            raise OdtError(f"{where} ends at byte {end:,}; a device has {MOST_BYTES:,}")
+
+
+def _check_platform(board: Board, platform: str, transport: str | None) -> None:
+    if platform not in PLATFORMS:
+        known = ", ".join(PLATFORMS)
+        raise OdtError(f"unknown platform {platform!r}; known platforms are {known}")
+    if platform != "host" and platform not in board.platforms:
+        own = ", ".join(board.platforms)
+        raise OdtError(f"board {board.name} has no platform {platform}; it has {own}")
+    allowed = transports(board, platform)
+    if transport not in allowed:
+        raise OdtError(
+            f"no transport {transport} on {board.name}, {platform}; allowed: {', '.join(allowed)}"
+        )
