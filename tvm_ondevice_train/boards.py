@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from .architectures import RECORDS, Architecture, Core
 from .c_runtime import drivers
@@ -15,6 +16,9 @@ from .errors import OdtError
 DEFAULT_BOARD = "mps2-an500"
 BAUD = 115200  # of every serial line; 8 data bits, no parity, one stop bit
 _HOST = "host"  # what stands for a CPU in the rows whose programs run on this computer
+_ARCHITECTURES = {cpu: record for record in RECORDS.values() for cpu in record.cores}
+_CORES = {cpu: record.cores[cpu] for cpu, record in _ARCHITECTURES.items()}
+_CORES[_HOST] = Core(cflags=(), fpu=True)
 _DRIVERS = {"uart": "uart", "store": "flash"}  # column -> what its driver's file begins with
 
 
@@ -26,7 +30,6 @@ class Board:
     budget may be moved up to them. A row without addresses is for Zephyr alone, which has its own.
 
     cpu, core : its name in `architectures`, and what is known of it there.
-    architecture : which compiler, emulator and start-up code; None of a process of this computer.
     vectors_origin : where the core looks for its vector table at reset, where that is not in the
         flash itself.
     qemu_machine, qemu_cpu : QEMU's names where it emulates the board; the CPU only where the
@@ -44,7 +47,6 @@ class Board:
     description: str
     cpu: str
     core: Core
-    architecture: Architecture | None = field(repr=False)
     sram_bytes: int | None = None
     flash_bytes: int | None = None
     ram_origin: int | None = None
@@ -62,12 +64,17 @@ class Board:
     @property
     def is_host(self) -> bool:
         """Whether programs for this board run as a process of this computer."""
-        return self.architecture is None
+        return self.cpu == _HOST
+
+    @property
+    def architecture(self) -> Architecture:
+        """Which compiler, emulator and start-up code; not of a process of this computer."""
+        return _ARCHITECTURES[self.cpu]
 
     @property
     def compiler(self) -> str:
         """The program that compiles for this board's core."""
-        return self.architecture.compiler if self.architecture else "gcc"
+        return "gcc" if self.is_host else self.architecture.compiler
 
     @property
     def platforms(self) -> tuple[str, ...]:
@@ -104,12 +111,9 @@ def _board(name: str, row: Mapping) -> Board:
     for column, kind in _DRIVERS.items():
         if column in row:
             _check(name, f"{kind} driver", row[column]["driver"], drivers(kind))
-    cores = {cpu: (core, found) for found in RECORDS.values() for cpu, core in found.cores.items()}
-    cores[_HOST] = Core(cflags=(), fpu=True), None
-    _check(name, "CPU", row["cpu"], cores)
-    core, architecture = cores[row["cpu"]]
+    _check(name, "CPU", row["cpu"], _CORES)
     facts = {column: _typed(value) for column, value in row.items()}
-    return Board(name=name, core=core, architecture=architecture, **facts)
+    return Board(name=name, core=_CORES[row["cpu"]], **facts)
 
 
 def _check(row: str, what: str, name: str, known: Collection[str]) -> None:
@@ -117,7 +121,7 @@ def _check(row: str, what: str, name: str, known: Collection[str]) -> None:
         raise OdtError(f"boards.json: {row}: unknown {what} {name!r}; known are {', '.join(known)}")
 
 
-def _typed(value):
+def _typed(value: Any) -> Any:
     """A list as a tuple and hexadecimal text as a number; what a driver wants stays as written."""
     if isinstance(value, list):
         return tuple(value)
@@ -138,8 +142,8 @@ def board(name: str, sram_bytes: int | None = None, flash_bytes: int | None = No
     if row is None:
         known = ", ".join(_table())
         raise OdtError(f"board: unknown board {name!r}; known boards are {known}")
-    budget = {"sram_bytes": sram_bytes, "flash_bytes": flash_bytes}
-    budget = {size: value for size, value in budget.items() if value is not None}
+    sizes = {"sram_bytes": sram_bytes, "flash_bytes": flash_bytes}
+    budget: dict[str, Any] = {size: value for size, value in sizes.items() if value is not None}
     for size, value in budget.items():
         limit = getattr(row, size.replace("_bytes", "_limit_bytes"))
         if value <= 0 or (limit is not None and value > limit):

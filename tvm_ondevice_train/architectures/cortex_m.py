@@ -11,10 +11,11 @@ _PUSHED_WORDS = 9  # r0-r3, r12, lr, pc, xpsr and a word to align them
 _PUSHED_BY_FPU_WORDS = 18  # s0-s15, fpscr and a spare word
 _UNWINDING = ".ARM.exidx : { *(.ARM.exidx .ARM.exidx.* .ARM.extab .ARM.extab.*) } > FLASH"
 _PUSH = re.compile(r"v?(?:push|stmdb)\S* (?:sp!, )?{(.*)}")
-_LOWER = re.compile(r"v?str\S* .*\[sp, #-(\d+)\]!|sub\S* sp, (?:sp, )?#(\d+)")
+_STORE = re.compile(r"v?str\S* .*\[sp, #-(\d+)\]!")
+_LOWER = re.compile(r"sub\S* sp, (?:sp, )?#(\d+)")
 
 
-def _core(cpu: str, *cflags: str, fpu=False, dsp=False, mve=False) -> Core:
+def _core(cpu: str, *cflags: str, fpu: bool = False, dsp: bool = False, mve: bool = False) -> Core:
     pushed = _PUSHED_WORDS + (_PUSHED_BY_FPU_WORDS if fpu else 0)
     return Core((f"-mcpu={cpu}", "-mthumb", *cflags), fpu, dsp, mve, _WORD * pushed)
 
@@ -22,8 +23,8 @@ def _core(cpu: str, *cflags: str, fpu=False, dsp=False, mve=False) -> Core:
 def _pushed(text: str) -> int:
     if match := _PUSH.match(text):
         return sum(map(_register_bytes, match[1].split(", ")))
-    if match := _LOWER.match(text):
-        return int(match[match.lastindex])
+    if match := _STORE.match(text) or _LOWER.match(text):
+        return int(match[1])
     return 0
 
 

@@ -9,7 +9,7 @@ from .record import Architecture, Core, MachineCode
 _LOWER = re.compile(r"addi? sp,sp,-(\d+)")
 
 
-def _core(isa: str, abi: str, fpu=False) -> Core:
+def _core(isa: str, abi: str, fpu: bool = False) -> Core:
     return Core((f"-march={isa}", f"-mabi={abi}", "-mcmodel=medany"), fpu)
 
 

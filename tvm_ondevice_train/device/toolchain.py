@@ -16,7 +16,7 @@ _OF_THE_HOST = {
     "make": "make",
     "cmake": "cmake ninja-build device-tree-compiler",
 }
-_PACKAGES = ChainMap(_OF_THE_HOST, *(record.packages for record in RECORDS.values()))
+_PACKAGES = ChainMap(_OF_THE_HOST, *(dict(record.packages) for record in RECORDS.values()))
 
 
 def find_tool(name: str) -> str:

@@ -88,7 +88,7 @@ def _board_header(board: Board, transport: str) -> str:
     return render(__package__, "board.h", facts)
 
 
-def _literal(value) -> str:
+def _literal(value: object) -> str:
     """What boards.json says of a driver, in C: a list of lists as their initializers."""
     if isinstance(value, bool):
         return str(int(value))
