@@ -91,7 +91,7 @@ def _gradient_of_log_softmax(
     return _log_softmax_gradient(var, expr, adjoint, builder)
 
 
-describe(_LOG_SOFTMAX, cheap=False, gradient=_gradient_of_log_softmax)
+describe(_LOG_SOFTMAX, gradient=_gradient_of_log_softmax)
 
 
 def _at(label: te.Tensor, o: tirx.Var | tirx.IterVar, value: Scalar) -> tirx.Expr:

@@ -127,6 +127,7 @@ def test_what_was_written_is_read():
         (("input", "scale"), math.nan, "input.scale is NaN; it must be a number from"),
         (("input", "scale"), -math.inf, "input.scale is -Infinity"),
         (("input", "scale"), 0, "input.scale is 0; it must be a number from"),
+        (("input", "scale"), 1e39, "input.scale is 1e+39; it must be a number from 1.17549e-38 to"),
         (("input", "scale"), True, "input.scale is true"),
         (("input", "scale"), None, "input has only one of scale and zero_point"),
         (("input", "zero_point"), 128, "input.zero_point is 128; it must be an integer from -128"),

@@ -131,11 +131,11 @@ class Expressions:
         return f"{self._name(buffer)}[{self.text(index)}]"
 
     def address(self, buffer, index) -> str:
-        """Of an element, or of a variable."""
+        """Of an element, or of a variable, as an argument."""
         if buffer in self.scalars:
             return "&" + self._name(buffer)
         is_first = isinstance(index, tirx.IntImm) and int(index) == 0
-        return self._name(buffer) if is_first else "&" + self.element(buffer, index)
+        return self._name(buffer) + ("" if is_first else f" + {self._term(index).within('+')}")
 
     def _name(self, buffer) -> str:
         self.used.add(self.names[buffer])
@@ -216,8 +216,7 @@ class Expressions:
         if name in _BINARY:
             return self._binary(_BINARY[name], *node.args)
         if name == "address_of":
-            text = self.address(node.args[0].source, node.args[0].indices[0])
-            return _Term(text, "", _PREFIX)
+            return _Term(self.address(node.args[0].source, node.args[0].indices[0]))
         if name == "if_then_else":
             return self._ternary(*node.args)
         function, arguments = c_function(name), node.args

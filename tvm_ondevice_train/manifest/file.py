@@ -32,6 +32,7 @@ VERSION = 1
 _TRANSPORTS = ("stdio", "semihosting", "uart")
 _MOST_TEXT = 1 << 24  # characters; the manifests of large networks have a tenth of it
 _MOST_AXES = 8
+_FLOAT32 = np.finfo(np.float32)
 
 
 def to_json(manifest: Manifest) -> str:
@@ -139,7 +140,7 @@ _INPUT = checked.record(
     {
         "shape": _shape(1),
         "dtype": checked.one_of("float32", "int8"),
-        "scale": checked.optional(checked.number(np.finfo(np.float32).smallest_subnormal)),
+        "scale": checked.optional(checked.number(float(_FLOAT32.tiny), float(_FLOAT32.max))),
         "zero_point": checked.optional(checked.integer(-128, 127)),
     },
 )

@@ -66,13 +66,13 @@ ODT_KERNEL void depthwise_conv2d_bias(const int8_t *data, const int8_t *restrict
   for (int32_t channel = 0; channel < 4; ++channel) {
     int16_t *plane = (void *)(workspace + 144);
     ODT_ALIGNED int16_t taps[12];
-    odt_widen_plane(plane, &data[channel * 36], 6, 6, 1, 1, 1, 1, 0);
-    odt_taps(taps, &weight[channel * 9], 3, 3);
+    odt_widen_plane(plane, data + channel * 36, 6, 6, 1, 1, 1, 1, 0);
+    odt_taps(taps, weight + channel * 9, 3, 3);
     int32_t *acc = (void *)workspace;
     odt_clear(acc, 36);
     odt_window(acc, plane, 8, taps, 3, 3, 1, 6, 6);
-    odt_requantize_tile(&out[channel * 36], 6, acc, &bias[channel], &multiplier[channel],
-                        &shift[channel], 0, -255, 6, 6);
+    odt_requantize_tile(out + channel * 36, 6, acc, bias + channel, multiplier + channel,
+                        shift + channel, 0, -255, 6, 6);
   }
 }
 
@@ -99,8 +99,8 @@ ODT_KERNEL void project_conv2d_bias(const int8_t *restrict trained, const int8_t
     odt_pack_rows(widened, merged, 4, 0, 4, 4);
     odt_clear(acc, 144);
     odt_dot_columns(acc, columns, widened, 36, 4, 4);
-    odt_requantize_tile(&out[output_tile * 144], 36, acc, &bias[output_tile * 4],
-                        &multiplier[output_tile * 4], &shift[output_tile * 4], 1, -255, 4, 36);
+    odt_requantize_tile(out + output_tile * 144, 36, acc, bias + output_tile * 4,
+                        multiplier + output_tile * 4, shift + output_tile * 4, 1, -255, 4, 36);
   }
 }
 
@@ -179,8 +179,8 @@ ODT_KERNEL void project_conv2d_bias_and_mask(const int8_t *restrict trained,
     odt_pack_rows(widened, merged, 4, 0, 2, 4);
     odt_clear(acc, 72);
     odt_dot_columns(acc, columns, widened, 36, 2, 4);
-    odt_requantize_tile_masked(&out[output_tile * 72], 36, acc, &bias[output_tile * 2],
-                               &multiplier[output_tile * 2], &shift[output_tile * 2], 1, -255, 2,
+    odt_requantize_tile_masked(out + output_tile * 72, 36, acc, bias + output_tile * 2,
+                               multiplier + output_tile * 2, shift + output_tile * 2, 1, -255, 2,
                                36, out_mask, output_tile * 72, 36);
   }
 }
@@ -279,7 +279,7 @@ ODT_KERNEL void head_weight_update(const float *restrict adjoint, const float *r
   odt_dot_f32(acc, columns, 8, filters, 8, 3, 1);
   for (int32_t output = 0; output < 3; ++output) {
     for (int32_t channel = 0; channel < 8; ++channel) {
-      odt_update_float(&out[output * 8 + channel],
+      odt_update_float(out + output * 8 + channel,
                        weight[output * 8 + channel] - learning_rate[0] * acc[output * 8 + channel],
                        &bad);
     }
