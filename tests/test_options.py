@@ -90,4 +90,4 @@ def test_each_option_is_described_once():
 
 
 def test_the_formats_are_those_of_the_passes():
-    assert BACKWARDS == (AUTO, "float32", "int16", *FORMATS)
+    assert list(BACKWARDS) == [AUTO, "float32", "int16", *FORMATS]

@@ -95,7 +95,7 @@ def test_an_input_of_codes_without_a_scale_takes_codes_alone(tmp_path):
     x, _ = samples(1)
     with Session(fake_project(tmp_path / "project", manifest=manifest)) as device:
         assert device.predict(x[0]).shape == (CLASSES,)
-        with pytest.raises(OdtError, match="x is float32; the model takes int8$"):
+        with pytest.raises(OdtError, match=r"x is float32; the model takes int8$"):
             device.predict(x[0].astype(np.float32))
 
 

@@ -49,7 +49,9 @@ def uses_in(step: Step) -> list[Use]:
 def function_name(uses: Sequence[Use], taken: set[str]) -> str:
     """A C identifier for the function that is used so, not in `taken`, which it joins."""
     layers, does = ({each[i]: None for each in uses} for i in (0, 1))
-    does = "update" if len(does) > 1 and all("update" in each for each in does) else [*does][0]
+    does = (
+        "update" if len(does) > 1 and all("update" in each for each in does) else next(iter(does))
+    )
     name = does if len(layers) > 1 else f"{uses[0].layer}_{does}"
     name = f"layer_{name}" if name[0].isdigit() else name
     if plain_identifier(name) in taken:

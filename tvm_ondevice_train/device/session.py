@@ -229,18 +229,20 @@ class Session:
 
     def _hello_on_a_line(self) -> dict[str, int]:
         """As `_greet`, where an earlier conversation may have ended in the middle of a frame."""
-        for left in reversed(range(_GREETINGS)):
+        failure: Exception | None = None
+        for _ in range(_GREETINGS):
             self._running.discard()
             try:
                 hello = self._greet(min(self._timeout, _GREETING_SECONDS))
+            except (OdtError, struct.error) as error:
+                failure = error
+            else:
                 self._running.discard()  # answers to earlier greetings
                 return hello
-            except (OdtError, struct.error) as error:
-                if left == 0:
-                    raise OdtError(
-                        f"{error}; is the project's program on the board at "
-                        f"{self._running.port}, and that line its own?"
-                    ) from None
+        raise OdtError(
+            f"{failure}; is the project's program on the board at {self._running.port}, and that "
+            "line its own?"
+        )
 
     def _check(self, directory: str | Path) -> None:
         """Refuse a device that runs something else than the project in `directory`."""

@@ -12,7 +12,7 @@ from .mse import MSE
 
 LOSSES = {loss.name: loss for loss in (CROSS_ENTROPY, MSE)}
 
-__all__ = ["CROSS_ENTROPY", "LABEL", "VALUES", "LOSSES", "MSE", "Loss", "loss_of"]
+__all__ = ["CROSS_ENTROPY", "LABEL", "LOSSES", "MSE", "VALUES", "Loss", "loss_of"]
 
 
 def loss_of(loss: str | Loss) -> Loss:
