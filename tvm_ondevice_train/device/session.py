@@ -52,7 +52,8 @@ class Session:
     With `port`, a serial device or socket://HOST:PORT, nothing is built and started: there a board
     runs the project's program. It goes on after `close`, and is found as it was left.
 
-    `timeout` is how many seconds one answer may take. Every method raises OdtError when the device
+    `manifest` is the project's; a device of another model or with other sizes is refused. `timeout`
+    is how many seconds one answer may take. Every method raises OdtError when the device
     refuses or dies; after `close`, `counts` holds {"train" | "predict": (regions, guest
     instructions)}, empty on the host.
 
