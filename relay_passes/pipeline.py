@@ -12,6 +12,7 @@ from .backward.eliminate_dead_gradients import EliminateDeadGradients
 from .backward.integer_gradients import IntegerGradients
 from .backward.narrow_adjoints import NarrowAdjoints
 from .backward.sparse_backward import Names, Scheme, SparseBackward
+from .formats import FORMATS
 from .kernels.fuse_prologue import FusePrologue
 from .kernels.legalize_ops import LegalizeOps
 from .kernels.lower_qdq import LowerQDQ
@@ -19,7 +20,6 @@ from .kernels.merge_kernels import MergeKernels
 from .memory.in_place import InPlace
 from .memory.reorder_for_memory import ReorderForMemory
 from .microkernels.select import SelectMicrokernels
-from .ops.precision import FORMATS
 from .optimizers import Optimizer
 from .schedule.default_schedule import Chooser, DefaultSchedule
 from .schedule.lower_to_loops import LowerToLoops
@@ -35,7 +35,7 @@ def differentiation(
     """From a loss function to a training step.
 
     trained, optimizer : what `SparseBackward` takes.
-    backward : the format of adjoints: "float32", "int16", or one of `ops.precision.FORMATS`.
+    backward : the format of adjoints: "float32", "int16", or one of `FORMATS`.
     """
     return [
         # differentiate, for what trains

@@ -7,7 +7,7 @@ from dataclasses import FrozenInstanceError, fields, replace
 import pytest
 
 import tvm_ondevice_train as odt
-from relay_passes.ops.precision import FORMATS
+from relay_passes.formats import FORMATS
 from relay_passes.optimizers import SGD, Momentum
 from relay_passes.within_memory import AUTO
 from tvm_ondevice_train.errors import OdtError

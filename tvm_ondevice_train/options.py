@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from relay_passes.formats import FORMATS
 from relay_passes.optimizers import HYPERPARAMETERS, OPTIMIZERS, SGD, Optimizer, optimizer_of
 
 from .boards import DEFAULT_BOARD
@@ -16,7 +17,7 @@ from .losses import CROSS_ENTROPY, LOSSES, Loss, loss_of
 from .scheme import UpdateScheme
 from .tune.tuning import Tuning
 
-BACKWARDS = ("auto", "float32", "int16", "bfloat16", "float8")
+BACKWARDS = ("auto", "float32", "int16", *FORMATS)
 PREFERENCES = ("memory", "speed")
 
 
@@ -111,8 +112,8 @@ class Options:
     backward: str = _option(
         "auto",
         "Arithmetic of the backward: float32; int16, gradients of 1x1 and depthwise layers in "
-        "integers; bfloat16 and float8, that and adjoints stored between kernels in 16 or 8 bits; "
-        "auto, int16 unless float32 takes less memory.",
+        f"integers; {' and '.join(FORMATS)}, that and adjoints stored between kernels in fewer "
+        "bits; auto, int16 unless float32 takes less memory.",
         flag="--backward",
         choices=BACKWARDS,
         check=_is_text,

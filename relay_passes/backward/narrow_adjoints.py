@@ -7,6 +7,7 @@ import math
 import tvm
 from tvm import relax
 
+from ..formats import FORMATS
 from ..graph import (
     Emit,
     Renamer,
@@ -20,7 +21,7 @@ from ..graph import (
     shape_of,
     with_function,
 )
-from ..ops.precision import FORMATS, decode, encode
+from ..ops.precision import decode, encode
 from ..ops.registry import operator_of
 from ..tvm_pass import Pass
 
@@ -38,7 +39,7 @@ class NarrowAdjoints(Pass):
 
     Parameters
     ----------
-    format : "bfloat16" (half the bytes), "float8" (a quarter), see `ops.precision`; "float32"
+    format : "bfloat16" (half the bytes), "float8" (a quarter), see `formats`; "float32"
         leaves the module alone. Attribute added to ``main`` where an adjoint is stored so:
         ``backward``, the format.
 

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 from tvm import relax, te
 
+from ..formats import FORMATS
 from ..graph import shape_of
 from ..tir import tirx
 from .registry import Attributes, call, register
-
-FORMATS = {"bfloat16": "uint16", "float8": "uint8"}  # name -> dtype of the stored bits
 
 
 def encode(data: relax.Expr, format: str) -> relax.Call:

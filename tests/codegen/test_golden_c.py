@@ -13,7 +13,7 @@ from tvm_ondevice_train.model import Model, TensorSpec
 from tvm_ondevice_train.scheme.update_scheme import Channels, UpdateScheme
 
 GOLDEN = Path(__file__).with_name("golden")
-HINT = "if that is right: ODT_REGENERATE=1 python -m pytest tests/codegen/test_golden.py"
+HINT = "if that is right: ODT_REGENERATE=1 python -m pytest tests/codegen/test_golden_c.py"
 SHAPE = (1, 4, 6, 6)
 SCHEME = UpdateScheme({"project.weight": Channels((1,)), "head.weight": "all"})
 

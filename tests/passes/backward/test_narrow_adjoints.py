@@ -17,10 +17,11 @@ from relay_passes import (
     lowering,
 )
 from relay_passes.backward.narrow_adjoints import LEAST_ELEMENTS
+from relay_passes.formats import FORMATS
 from relay_passes.graph import bindings_of, op_name, shape_of
 from relay_passes.memory.read_step import read_step
 from relay_passes.ops.convolution import conv2d_input_grad, conv2d_weight_grad
-from relay_passes.ops.precision import FORMATS, decode, encode
+from relay_passes.ops.precision import decode, encode
 from relay_passes.ops.update import sgd_update
 
 IMAGE = (1, 8, 8, 8)
