@@ -125,7 +125,8 @@ def compile(
         raise TypeError("compile() takes options, or keywords, not both")
     target = find_board(options.board, options.sram_bytes, options.flash_bytes)
     tuned = tuning_for(options.tuning, target)
-    made_from = None if isinstance(model, Model) else _made_from(model, options)
+    is_file = isinstance(model, (str, os.PathLike))
+    made_from = _made_from(model, options) if is_file else None
     model = model if isinstance(model, Model) else load(model)
     if options.classes is not None:
         model = replace_head(model, options.classes, options.seed)

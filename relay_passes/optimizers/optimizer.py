@@ -111,6 +111,6 @@ def optimizer_of(name: str, hyper: Mapping[str, float]) -> Optimizer:
             owners = [
                 n for n, cls in OPTIMIZERS.items() if one in [h.name for h in cls.described()]
             ]
-            hint = f"; that is one of {', '.join(owners)}" if owners else ""
+            hint = f"; {' and '.join(owners)} would have it" if owners else ""
             raise ValueError(f"optimizer {name} has no {one}, but {', '.join(allowed)}{hint}")
     return OPTIMIZERS[name](**hyper)

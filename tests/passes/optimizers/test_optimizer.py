@@ -51,7 +51,7 @@ def test_an_optimizer_of_a_name_and_numbers(name, hyper, expected):
         (
             lambda: optimizer_of("sgd", {"momentum": 0.9}),
             "optimizer sgd has no momentum, but learning_rate, weight_decay; "
-            "that is one of momentum",
+            "momentum would have it",
         ),
         (lambda: optimizer_of("sgd", {"beta": 1}), "has no beta, but learning_rate, weight_decay"),
     ],
