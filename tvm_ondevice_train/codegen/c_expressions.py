@@ -161,10 +161,10 @@ class Expressions:
         """In arithmetic; a part of it that is narrower than int is cut to its dtype."""
         return _Term(self.value(node), "", _PREFIX) if _is_widened(node) else self._term(node)
 
-    def _Var(self, node: tirx.Expr) -> _Term:
+    def _Var(self, node: tirx.Var) -> _Term:
         return _Term(self.names[node])
 
-    def _IntImm(self, node: tirx.Expr) -> _Term:
+    def _IntImm(self, node: tirx.IntImm) -> _Term:
         value, dtype = int(node.value), str(node.ty.dtype)
         if dtype == "uint32":
             return _Term(f"{value & 0xFFFFFFFF}u")
@@ -172,20 +172,20 @@ class Expressions:
             return _Term("INT32_MIN")
         return _Term(str(value), "", _WHOLE if value >= 0 else _PREFIX)
 
-    def _FloatImm(self, node: tirx.Expr) -> _Term:
+    def _FloatImm(self, node: tirx.FloatImm) -> _Term:
         text = float_literal(float(node.value))
         return _Term(text, "", _PREFIX if text.startswith("-") else _WHOLE)
 
-    def _Cast(self, node: tirx.Expr) -> _Term:
+    def _Cast(self, node: tirx.Cast) -> _Term:
         source, dtype = str(node.value.ty.dtype), str(node.ty.dtype)
         if dtype == "int32" and source in _SMALL:
             return self._operand(node.value)  # as C does it
         return _Term(f"({C_TYPES[dtype]}){self._term(node.value).tight}", "", _PREFIX)
 
-    def _Not(self, node: tirx.Expr) -> _Term:
+    def _Not(self, node: tirx.Not) -> _Term:
         return _Term(f"!{self._term(node.a).tight}", "", _PREFIX)
 
-    def _Select(self, node: tirx.Expr) -> _Term:
+    def _Select(self, node: tirx.Select) -> _Term:
         return self._ternary(node.condition, node.true_value, node.false_value)
 
     def _ternary(self, condition: tirx.Expr, yes: tirx.Expr, no: tirx.Expr) -> _Term:
@@ -193,13 +193,13 @@ class Expressions:
         text = f"{asked} ? {chosen} : {self._operand(no).text}"
         return _Term(text, "?:", _LEVEL["?:"])
 
-    def _Max(self, node: tirx.Expr) -> _Term:
+    def _Max(self, node: tirx.Max) -> _Term:
         return self._extremum("max", node)
 
-    def _Min(self, node: tirx.Expr) -> _Term:
+    def _Min(self, node: tirx.Min) -> _Term:
         return self._extremum("min", node)
 
-    def _extremum(self, which: str, node: tirx.Expr) -> _Term:
+    def _extremum(self, which: str, node: tirx.Max | tirx.Min) -> _Term:
         suffix = "f" if str(node.ty.dtype) == "float32" else "i"
         return _Term(f"odt_{which}{suffix}({self.text(node.a)}, {self.text(node.b)})")
 
@@ -211,7 +211,7 @@ class Expressions:
             return _Term(f"odt_bit_read({self._name(buffer)}, {self.text(index)})")
         return _Term(self.element(buffer, index))
 
-    def _Call(self, node: tirx.Expr) -> _Term:
+    def _Call(self, node: Call) -> _Term:
         name = _kind(node)  # of "tirx.exp", "prim.if_then_else"
         if name in _BINARY:
             return self._binary(_BINARY[name], *node.args)

@@ -148,11 +148,11 @@ class _Printer:
     def _unknown(self, node: tirx.Stmt, _depth: int) -> None:
         raise OdtError(f"no C for the operation {type(node).__name__}; {NOT_YET}")
 
-    def _SeqStmt(self, node: tirx.Stmt, depth: int) -> None:
+    def _SeqStmt(self, node: tirx.SeqStmt, depth: int) -> None:
         for child in node.seq:
             self._statement(child, depth)
 
-    def _DeclBuffer(self, node: tirx.Stmt, _depth: int) -> None:
+    def _DeclBuffer(self, node: tirx.DeclBuffer, _depth: int) -> None:
         source = node.data
         while isinstance(source, Call):
             source = source.args[0]
@@ -161,7 +161,7 @@ class _Printer:
         if source in self.c.scalars:
             self.c.scalars.add(node.buffer)
 
-    def _AllocBuffer(self, node: tirx.Stmt, depth: int) -> None:
+    def _AllocBuffer(self, node: tirx.AllocBuffer, depth: int) -> None:
         buffer, dtype = node.buffer, str(node.buffer.ty.dtype)
         elements = elements_of(node)
         name = self._declare(self.copies.get(buffer.name) or _short(buffer.name))
@@ -179,7 +179,7 @@ class _Printer:
             place = f"(void *)(workspace + {offset})" if offset else "(void *)workspace"
             self._line(depth, f"{ctype} *{name} = {place};")
 
-    def _For(self, node: tirx.Stmt, depth: int) -> None:
+    def _For(self, node: tirx.For, depth: int) -> None:
         variable = self._declare(_short(node.loop_var.name))
         self.c.names[node.loop_var] = variable
         start, extent = self.c.text(node.min), int(node.extent)
@@ -198,7 +198,7 @@ class _Printer:
             target, values = self.c.names[store.buffer], self.runs.pop(store)[0]
             self._line(depth, f"odt_bits_write({target}, {self.c.text(base)}, {extent}, {values});")
 
-    def _IfThenElse(self, node: tirx.Stmt, depth: int) -> None:
+    def _IfThenElse(self, node: tirx.IfThenElse, depth: int) -> None:
         self._line(depth, f"if ({self.c.text(node.condition)}) {{")
         self._statement(node.then_case, depth + 1)
         if node.else_case is not None:
@@ -206,7 +206,7 @@ class _Printer:
             self._statement(node.else_case, depth + 1)
         self._line(depth, "}")
 
-    def _BufferStore(self, node: tirx.Stmt, depth: int) -> None:
+    def _BufferStore(self, node: tirx.BufferStore, depth: int) -> None:
         buffer, index, value = node.buffer, node.indices[0], node.value
         updates = self.kernel.updates and self.c.names[buffer] in self.outputs
         if node in self.runs:
@@ -237,16 +237,16 @@ class _Printer:
             ctype = C_TYPES[str(buffer.ty.dtype)] + " "
         return f"{ctype}{name} {sign}{value};"
 
-    def _Bind(self, node: tirx.Stmt, depth: int) -> None:
+    def _Bind(self, node: tirx.Bind, depth: int) -> None:
         name = self._declare(_short(node.var.name))
         self.c.names[node.var] = name
         ctype = C_TYPES[str(node.var.ty.dtype)]
         self._line(depth, f"const {ctype} {name} = {self.c.value(node.value)};")
 
-    def _AttrStmt(self, node: tirx.Stmt, depth: int) -> None:
+    def _AttrStmt(self, node: tirx.AttrStmt, depth: int) -> None:
         self._statement(node.body, depth)
 
-    def _Evaluate(self, node: tirx.Stmt, depth: int) -> None:
+    def _Evaluate(self, node: tirx.Evaluate, depth: int) -> None:
         call = node.value
         if isinstance(call, Call) and call.op.name.endswith("call_extern"):
             self._line(depth, f"{self.c.text(call)};")

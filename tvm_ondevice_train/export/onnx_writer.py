@@ -165,11 +165,8 @@ class Writer:
     def _write_input(self) -> onnx.ValueInfoProto:
         spec, name = self.model.input, self._unique(self.source.name)
         self.names[self.source] = name
-        if (
-            dtype_of(self.source) == "int8"
-            and spec.scale is not None
-            and spec.zero_point is not None
-        ):
+        is_code = dtype_of(self.source) == "int8"
+        if is_code and spec.scale is not None and spec.zero_point is not None:
             operands = self.quantization(spec.scale, spec.zero_point)
             self.names[self.source] = self.node("QuantizeLinear", [name, *operands])
             dtype = onnx.TensorProto.FLOAT
