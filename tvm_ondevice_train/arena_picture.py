@@ -118,7 +118,7 @@ def _tensors(planned: PlannedStep) -> list[Rectangle]:
                 kinds[tensor.name],
                 start,
                 end,
-                _offset(planned, tensor),
+                planned.offsets[tensor.name],
                 tensor.size_bytes,
                 _labels(tensor, writers.get(tensor.name)),
             )
@@ -126,14 +126,8 @@ def _tensors(planned: PlannedStep) -> list[Rectangle]:
     return rectangles
 
 
-def _offset(planned: PlannedStep, tensor: Tensor) -> int:
-    offset = planned.offset(tensor)
-    assert offset is not None, f"{tensor.name} is live, and not in the arena"
-    return offset
-
-
 def _overlap(planned: PlannedStep, one: Tensor, other: Tensor) -> bool:
-    low, high = _offset(planned, one), _offset(planned, other)
+    low, high = planned.offsets[one.name], planned.offsets[other.name]
     return low < high + other.size_bytes and high < low + one.size_bytes
 
 

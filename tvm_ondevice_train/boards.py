@@ -72,6 +72,11 @@ class Board:
         return _ARCHITECTURES[self.cpu]
 
     @property
+    def zephyr_names(self) -> tuple[str, ...]:
+        """What Zephyr calls the board, its oldest version first; none where it has no such one."""
+        return tuple((self.zephyr or {}).values())
+
+    @property
     def compiler(self) -> str:
         """The program that compiles for this board's core."""
         return "gcc" if self.is_host else self.architecture.compiler
@@ -138,7 +143,7 @@ def board(name: str, sram_bytes: int | None = None, flash_bytes: int | None = No
 
     Raises OdtError for an unknown name, and for a budget that the board cannot have.
     """
-    row = _table().get(name) or next((row for row in boards() if _in_zephyr(row, name)), None)
+    row = _table().get(name) or next((row for row in boards() if name in row.zephyr_names), None)
     if row is None:
         known = ", ".join(_table())
         raise OdtError(f"board: unknown board {name!r}; known boards are {known}")
@@ -151,7 +156,3 @@ def board(name: str, sram_bytes: int | None = None, flash_bytes: int | None = No
                 f"board: {size} of {name} must lie between 1 and {limit or 'any size'}, not {value}"
             )
     return replace(row, **budget)
-
-
-def _in_zephyr(row: Board, name: str) -> bool:
-    return row.zephyr is not None and name in row.zephyr.values()

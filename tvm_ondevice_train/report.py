@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from relay_passes.graph import ALIGN
-from relay_passes.memory.step import Step, prediction
+from relay_passes.memory.step import Step, Tensor, prediction
 from relay_passes.within_memory import AUTO
 
 from .boards import Board
@@ -88,7 +89,7 @@ def _plain_loops(step: Step) -> list[dict]:
 
 
 def _ops(planned: PlannedStep) -> list[dict]:
-    def places(tensors):
+    def places(tensors: Sequence[Tensor]) -> list[dict]:
         return [{"tensor": t.name, "offset": planned.offset(t)} for t in tensors]
 
     return [
@@ -136,22 +137,23 @@ def _backup_bytes(planned: PlannedModel) -> int:
 
 def _peak(planned: PlannedModel) -> str:
     """The op at which most bytes are live, and the largest tensors there."""
-    planned = max((planned.train, planned.evaluate), key=lambda p: p.plan.total_bytes)
-    index = planned.plan.peak_op
-    task = planned.step.tasks[index]
+    larger = max((planned.train, planned.evaluate), key=lambda p: p.plan.total_bytes)
+    index, step = larger.plan.peak_op, larger.step
+    assert index is not None, "a step has a loss, which lies in the arena"
+    task = step.tasks[index]
     live = [
         (tensor.size_bytes, _describe(tensor))
-        for tensor, (first, last) in planned.step.live.items()
+        for tensor, (first, last) in step.live.items()
         if first <= index <= last
     ]
     live.append((task.kernel.workspace_bytes, "scratch"))
-    backups = [t.size_bytes for first, t in planned.step.backups if first <= index]
+    backups = [t.size_bytes for first, t in step.backups if first <= index]
     live.append((sum(backups), "what the updates wrote over (--no-rollback)"))
     largest = sorted(live, reverse=True)[:3]
     parts = [f"{size:,} for {what}" for size, what in largest if size]
     return f"its peak is set by {task.name}: {', '.join(parts)}"
 
 
-def _describe(tensor) -> str:
+def _describe(tensor: Tensor) -> str:
     what = "the input" if tensor.role == "input" else tensor.dtype
     return f"{what} {'x'.join(map(str, tensor.shape))}"

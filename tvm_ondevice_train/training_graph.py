@@ -8,7 +8,7 @@ import numpy as np
 import tvm
 from tvm import relax
 
-from relay_passes.graph import bindings_of, consumers_of, function_of, op_name, shape_of
+from relay_passes.graph import bindings_of, consumers_of, function_of, is_call_of, op_name, shape_of
 from relay_passes.ops.registry import operator_of
 
 from .errors import OdtError
@@ -51,7 +51,7 @@ def replace_head(model: Model, classes: int, seed: int = 0) -> Model:
 
 def _classifier(model: Model, function: relax.Function) -> relax.VarBinding:
     """The last linear layer, if only bias, quantization and reshapes follow it."""
-    layers = [b for b in bindings_of(function) if op_name(b.value) == "relax.nn.conv2d"]
+    layers = [b for b in bindings_of(function) if is_call_of(b.value, "relax.nn.conv2d")]
     if not layers:
         raise OdtError(f"{model.name}: there is no classifier layer that classes could replace")
     last = layers[-1]
@@ -64,7 +64,7 @@ def _classifier(model: Model, function: relax.Function) -> relax.VarBinding:
     while frontier:
         for reader in consumers.get(frontier.pop(), []):
             restated = operator_of(reader.value).restates or isinstance(reader.value, relax.Var)
-            if not restated and op_name(reader.value) != "relax.add":
+            if not restated and not is_call_of(reader.value, "relax.add"):
                 raise OdtError(
                     f"{model.name}: {op_name(reader.value)} follows the last layer; classes can "
                     "only replace a classifier that ends the network."

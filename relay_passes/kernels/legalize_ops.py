@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import TypeAlias
 
 import tvm
 from tvm import relax
@@ -15,6 +17,7 @@ from ..tvm_pass import Pass
 _PLAIN = {"x": "data", "x1": "left", "x2": "right"}  # TVM's names of operands without a role
 _PARAMETERS = ("parameter", "codes")  # of an update
 _WORDS = ("weight", "bias", "slope")
+_Name: TypeAlias = tuple[str, str | None]  # of an operand, and the word for it
 
 
 @tvm.transform.module_pass(opt_level=0, name="LegalizeOps")
@@ -60,7 +63,12 @@ def _short(operator: str) -> str:
     return operator.removeprefix(OWN).removeprefix(PREFIX).removeprefix("nn.")
 
 
-def _operand_names(call: relax.Call, operands, parameters, values) -> list[tuple[str, str | None]]:
+def _operand_names(
+    call: relax.Call,
+    operands: Sequence[relax.Expr],
+    parameters: Sequence[relax.Var],
+    values: Mapping[relax.Var, relax.Expr],
+) -> list[_Name]:
     """What each of the `operands`, those of a kernel, is to the operator that `call` calls.
 
     And the word for it where it is a parameter, and the operator makes no difference.
@@ -76,16 +84,20 @@ def _operand_names(call: relax.Call, operands, parameters, values) -> list[tuple
     return found
 
 
-def _word_of(operand, parameters, values) -> str | None:
+def _word_of(
+    operand: relax.Expr, parameters: Sequence[relax.Var], values: Mapping[relax.Var, relax.Expr]
+) -> str | None:
     """What a parameter is by its name: ``weight``, ``bias``; None for what is computed."""
-    while operator_of(value := values.get(operand)).restates:
+    while (value := values.get(operand)) is not None and operator_of(value).restates:
         operand = value.args[0]
     if not any(operand.same_as(parameter) for parameter in parameters):
         return None
     return next((word for word in _WORDS if word in operand.name.rsplit(".")[-1]), None)
 
 
-def _in_common(names) -> str:
+def _in_common(names: Sequence[_Name]) -> str:
     """What an operand is called by all calls of a kernel."""
-    words = {word for _, word in names}
-    return words.pop() if len(words) == 1 and None not in words else names[0][0]
+    name, word = names[0]
+    if word is None or any(other != word for _, other in names):
+        return name
+    return word

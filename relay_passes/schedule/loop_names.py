@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from typing import Any
 
 import tvm_ffi
 
@@ -24,7 +26,7 @@ _AXES = {
 _NUMBERED = re.compile(r"(?:ax|i|v|k)(\d+)")  # axes that TVM numbers
 _ACTIVATION = ("batch", "channel", "row", "column")
 _WEIGHT = ("output", "channel", "tap_row", "tap_column")
-_PAIRS = {("row", "column"): "pixel", ("tap_row", "tap_column"): "tap"}
+_PAIRS: dict[tuple[str, ...], str] = {("row", "column"): "pixel", ("tap_row", "tap_column"): "tap"}
 _ANY = "element"
 
 
@@ -33,15 +35,15 @@ def with_loop_names(function: tirx.PrimFunc) -> tirx.PrimFunc:
 
     Of several loops that walk an axis the outer ones count its tiles.
     """
-    names: dict = {}  # variable -> how little a name suits it, the name
-    loops: list = []
+    names: dict[tirx.Var, tuple[float, str]] = {}  # how little a name suits it, the name
+    loops: list[tirx.For] = []
 
-    def enter(loop, visitor):
+    def enter(loop: tirx.For, visitor: Any) -> None:
         loops.append(loop)
         visitor.default_visit(loop)
         loops.pop()
 
-    def block(realize, visitor):
+    def block(realize: s_tir.SBlockRealize, visitor: Any) -> None:
         around = [loop.loop_var for loop in loops if int(loop.extent) > 1]
         for variable, found in _names_in(realize, around).items():
             names[variable] = min(names.get(variable, found), found, key=lambda each: each[0])
@@ -53,13 +55,15 @@ def with_loop_names(function: tirx.PrimFunc) -> tirx.PrimFunc:
     return function.with_body(tvm_ffi.structural_map(function.body, [rename], order="pre"))
 
 
-def _names_in(realize, loops) -> dict:
+def _names_in(
+    realize: s_tir.SBlockRealize, loops: Sequence[tirx.Var]
+) -> dict[tirx.Var, tuple[float, str]]:
     """What each of the `loops`, outermost first, counts in a block, and how little that suits it.
 
     Best (0) is an axis that the loop walks alone, worst (2) one of whose tiles it walks; and an
     axis with a name is better than one without.
     """
-    walked: dict = {}
+    walked: dict[tirx.Var, list[tuple[int, str]]] = {}
     for axis, value in zip(realize.block.iter_vars, realize.iter_values, strict=True):
         used = {*tirx.analysis.undefined_vars(value)}
         inside = [variable for variable in loops if variable in used]
@@ -70,13 +74,13 @@ def _names_in(realize, loops) -> dict:
     return {variable: _name_of(axes) for variable, axes in walked.items()}
 
 
-def _name_of(axes) -> tuple[float, str]:
+def _name_of(axes: Sequence[tuple[int, str]]) -> tuple[float, str]:
     suits, names = max(suits for suits, _ in axes), tuple(name for _, name in axes)
     name = names[0] if len(set(names)) == 1 else _PAIRS.get(names, _ANY)
     return suits + (name == _ANY) / 2, f"{name}_tile" if suits == 2 else name
 
 
-def _called(axis, block) -> str:
+def _called(axis: tirx.IterVar, block: s_tir.SBlock) -> str:
     """What an axis of a block counts."""
     name = axis.var.name.removeprefix("v_")
     number = _NUMBERED.fullmatch(name)

@@ -8,7 +8,7 @@ from fake_project import INPUTS, MANIFEST, samples
 
 from tvm_ondevice_train.errors import OdtError
 from tvm_ondevice_train.manifest import Target
-from tvm_ondevice_train.run.data import load_data
+from tvm_ondevice_train.run.data import Data, load_data
 
 
 def save(path, **arrays):
@@ -74,3 +74,9 @@ def test_a_model_of_values_learns_to_reproduce_its_input(tmp_path):
         load_data(save(tmp_path / "data.npz", x=X, y=Y), values)
     with pytest.raises(OdtError, match="the model learns 64 values each"):
         load_data(save(tmp_path / "data.npz", x=X, y=F[:, :3]), values)
+
+
+def test_accuracy_is_measured_on_the_test_set_where_there_is_one():
+    alone, both = Data(X, Y), Data(X, Y, X[:2], Y[:2])
+    assert [len(array) for array in alone.samples_to_evaluate] == [4, 4]
+    assert [len(array) for array in both.samples_to_evaluate] == [2, 2]

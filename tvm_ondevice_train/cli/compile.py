@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -31,7 +32,9 @@ from .options import compile_options
     help="How a bare-metal image talks to the host: through the emulator, or over its serial "
     "line.  [default: semihosting where the board is emulated, else uart]",
 )
-def compile_command(model, directory, platform, transport, **options):
+def compile_command(
+    model: str, directory: str, platform: str | None, transport: str | None, **options: Any
+) -> None:
     """Turn MODEL into a C project in DIR that runs and trains it.
 
     MODEL is an .onnx file (float, or int8 QDQ), a .tflite file (float, or full int8) or a .pt2 file

@@ -8,13 +8,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from math import prod
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from tvm_ondevice_train.boards import Board
+    from tvm_ondevice_train.tune.tuner import TuningResult
 
 _NUMBERS = ("bytes", "budget", "used", "SRAM", "flash", "calls", "default", "tuned", "less")
 PLAIN_KERNELS = 3  # how many kernels in plain loops a summary names
 PLAIN_LINES = 20  # how many loss lines a run prints where there is no terminal
 
 
-def print_memory(report: Mapping, board) -> None:
+def print_memory(report: Mapping, board: Board) -> None:
     """The memory account of a compiled project, beside the budget of `board`."""
     parts = {
         "arena": report["arena_bytes"],
@@ -79,7 +87,7 @@ def print_run(result: Mapping) -> None:
     _print_facts(facts)
 
 
-def print_boards(boards: Iterable) -> None:
+def print_boards(boards: Iterable[Board]) -> None:
     """One row a board; what it is only where the terminal has room for it."""
     console = _console()
     headings = ["board", "CPU", "SRAM", "flash", "has", "platforms", "runs in"]
@@ -94,13 +102,13 @@ def print_boards(boards: Iterable) -> None:
     console.print(table)
 
 
-def _extensions(row) -> str:
+def _extensions(row: Board) -> str:
     """What the core has beside its base; Helium has the DSP instructions in it."""
     names = ("fpu", "mve") if row.core.mve else ("fpu", "dsp")
     return " ".join(name for name in names if getattr(row.core, name))
 
 
-def print_tuning(result) -> None:
+def print_tuning(result: TuningResult) -> None:
     """What tuning gave each kernel, and the kernels of a step together."""
     unit = result.tuning.unit
     table = _table("kernel", "calls", "default", "tuned", "less")
@@ -136,7 +144,7 @@ def tuning_progress() -> Iterator[Callable[[int, int, str], None]]:
         )
 
 
-def _tuning_line(console, done: int, total: int, kernel: str) -> None:
+def _tuning_line(console: Console, done: int, total: int, kernel: str) -> None:
     console.print(f"candidate {done}/{total}  {kernel}")
 
 
@@ -172,21 +180,21 @@ def losses() -> Iterator[Callable[[int, int, float], None]]:
         yield show
 
 
-def _plain(console, step: int, steps: int, loss: float) -> None:
+def _plain(console: Console, step: int, steps: int, loss: float) -> None:
     """Some of the losses, the first and the last among them, a line each."""
     every = -(-steps // PLAIN_LINES)
     if step == 1 or step == steps or step % every == 0:
         console.print(f"step {step}/{steps}  loss {loss:.4f}")
 
 
-def _console():
+def _console() -> Console:
     """A console that prints names as they are: no markup, no guessed highlighting."""
     from rich.console import Console
 
     return Console(markup=False, highlight=False)
 
 
-def _table(*headings: str):
+def _table(*headings: str) -> Table:
     """An empty table; columns of bytes are set to the right."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table

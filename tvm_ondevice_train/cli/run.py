@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -65,7 +66,7 @@ from .options import hyperparameters, port_option
     help="Have it do so after every N steps too: so much can a loss of power cost.",
 )
 @click.option("--resume", is_flag=True, help="Go on from what the device kept.")
-def run_command(directory, data, **options):
+def run_command(directory: str, data: str, **options: Any) -> None:
     """Build the project in DIR, start it and train it on the samples of FILE.npz.
 
     A project for an emulated board runs in QEMU, one for the host as a process; a board on the desk

@@ -107,64 +107,64 @@ class Expressions:
     watches : whether one watches for what is not finite.
     """
 
-    names: dict = field(default_factory=dict)
-    bits: dict = field(default_factory=dict)
-    scalars: set = field(default_factory=set)
-    used: set = field(default_factory=set)
+    names: dict[tirx.Var | tirx.Buffer, str] = field(default_factory=dict)
+    bits: dict[tirx.Var | tirx.Buffer, bool] = field(default_factory=dict)
+    scalars: set[tirx.Buffer] = field(default_factory=set)
+    used: set[str] = field(default_factory=set)
     watches: bool = False
 
-    def text(self, node) -> str:
+    def text(self, node: tirx.Expr) -> str:
         """A whole expression: an argument, an index, what is assigned."""
         return self._term(node).text
 
-    def value(self, node) -> str:
+    def value(self, node: tirx.Expr) -> str:
         """What is assigned to a variable of the expression's dtype, without -Wconversion's say."""
         kept = f"({C_TYPES[str(node.ty.dtype)]})" if _is_widened(node) else ""
         return kept + (self._term(node).tight if kept else self.text(node))
 
-    def shifted(self, node, by: str) -> str:
+    def shifted(self, node: tirx.Expr, by: str) -> str:
         """A boolean as bit `by` of a uint32."""
         return f"(uint32_t){self._term(node).tight} << {by}"
 
-    def element(self, buffer, index) -> str:
+    def element(self, buffer: tirx.Buffer, index: tirx.Expr) -> str:
         """Of a buffer that is an array."""
         return f"{self._name(buffer)}[{self.text(index)}]"
 
-    def address(self, buffer, index) -> str:
+    def address(self, buffer: tirx.Buffer, index: tirx.Expr) -> str:
         """Of an element, or of a variable, as an argument."""
         if buffer in self.scalars:
             return "&" + self._name(buffer)
         is_first = isinstance(index, tirx.IntImm) and int(index) == 0
         return self._name(buffer) + ("" if is_first else f" + {self._term(index).within('+')}")
 
-    def _name(self, buffer) -> str:
+    def _name(self, buffer: tirx.Buffer) -> str:
         self.used.add(self.names[buffer])
         return self.names[buffer]
 
-    def _term(self, node) -> _Term:
+    def _term(self, node: tirx.Expr) -> _Term:
         kind = type(node).__name__
         if kind in _BINARY:
             return self._binary(_BINARY[kind], node.a, node.b)
         return getattr(self, "_" + kind, self._unknown)(node)
 
-    def _unknown(self, node):
+    def _unknown(self, node: tirx.Expr) -> _Term:
         raise OdtError(f"no C for the operation {type(node).__name__}; {NOT_YET}")
 
-    def _binary(self, operator: str, left, right) -> _Term:
-        if operator in _MIRRORED and _is_number(left) and not _is_number(right):
-            left, right, operator = right, left, _MIRRORED[operator]
-        left, right = self._operand(left), self._operand(right)
+    def _binary(self, operator: str, a: tirx.Expr, b: tirx.Expr) -> _Term:
+        if operator in _MIRRORED and _is_number(a) and not _is_number(b):
+            a, b, operator = b, a, _MIRRORED[operator]
+        left, right = self._operand(a), self._operand(b)
         text = f"{left.within(operator)} {operator} {right.within(operator, right=True)}"
         return _Term(text, operator, _LEVEL[operator])
 
-    def _operand(self, node) -> _Term:
+    def _operand(self, node: tirx.Expr) -> _Term:
         """In arithmetic; a part of it that is narrower than int is cut to its dtype."""
         return _Term(self.value(node), "", _PREFIX) if _is_widened(node) else self._term(node)
 
-    def _Var(self, node):
+    def _Var(self, node: tirx.Var) -> _Term:
         return _Term(self.names[node])
 
-    def _IntImm(self, node):
+    def _IntImm(self, node: tirx.IntImm) -> _Term:
         value, dtype = int(node.value), str(node.ty.dtype)
         if dtype == "uint32":
             return _Term(f"{value & 0xFFFFFFFF}u")
@@ -172,38 +172,38 @@ class Expressions:
             return _Term("INT32_MIN")
         return _Term(str(value), "", _WHOLE if value >= 0 else _PREFIX)
 
-    def _FloatImm(self, node):
+    def _FloatImm(self, node: tirx.FloatImm) -> _Term:
         text = float_literal(float(node.value))
         return _Term(text, "", _PREFIX if text.startswith("-") else _WHOLE)
 
-    def _Cast(self, node):
+    def _Cast(self, node: tirx.Cast) -> _Term:
         source, dtype = str(node.value.ty.dtype), str(node.ty.dtype)
         if dtype == "int32" and source in _SMALL:
             return self._operand(node.value)  # as C does it
         return _Term(f"({C_TYPES[dtype]}){self._term(node.value).tight}", "", _PREFIX)
 
-    def _Not(self, node):
+    def _Not(self, node: tirx.Not) -> _Term:
         return _Term(f"!{self._term(node.a).tight}", "", _PREFIX)
 
-    def _Select(self, node):
+    def _Select(self, node: tirx.Select) -> _Term:
         return self._ternary(node.condition, node.true_value, node.false_value)
 
-    def _ternary(self, condition, yes, no):
-        condition, yes = self._term(condition), self._operand(yes)
-        text = f"{condition.chosen} ? {yes.chosen} : {self._operand(no).text}"
+    def _ternary(self, condition: tirx.Expr, yes: tirx.Expr, no: tirx.Expr) -> _Term:
+        asked, chosen = self._term(condition).chosen, self._operand(yes).chosen
+        text = f"{asked} ? {chosen} : {self._operand(no).text}"
         return _Term(text, "?:", _LEVEL["?:"])
 
-    def _Max(self, node):
+    def _Max(self, node: tirx.Max) -> _Term:
         return self._extremum("max", node)
 
-    def _Min(self, node):
+    def _Min(self, node: tirx.Min) -> _Term:
         return self._extremum("min", node)
 
-    def _extremum(self, which: str, node):
+    def _extremum(self, which: str, node: tirx.Max | tirx.Min) -> _Term:
         suffix = "f" if str(node.ty.dtype) == "float32" else "i"
         return _Term(f"odt_{which}{suffix}({self.text(node.a)}, {self.text(node.b)})")
 
-    def _TensorLoad(self, node):
+    def _TensorLoad(self, node: tirx.Expr) -> _Term:
         buffer, index = node.source, node.indices[0]
         if buffer in self.scalars:
             return _Term(self._name(buffer))
@@ -211,7 +211,7 @@ class Expressions:
             return _Term(f"odt_bit_read({self._name(buffer)}, {self.text(index)})")
         return _Term(self.element(buffer, index))
 
-    def _Call(self, node):
+    def _Call(self, node: Call) -> _Term:
         name = _kind(node)  # of "tirx.exp", "prim.if_then_else"
         if name in _BINARY:
             return self._binary(_BINARY[name], *node.args)
@@ -232,11 +232,11 @@ class Expressions:
         return _Term(f"{function}({', '.join(texts)})")
 
 
-def _is_number(node) -> bool:
+def _is_number(node: tirx.Expr) -> bool:
     return isinstance(node, (tirx.IntImm, tirx.FloatImm))
 
 
-def _is_widened(node) -> bool:
+def _is_widened(node: tirx.Expr) -> bool:
     """Whether compilers take it for an int, though its dtype is narrower."""
     if str(node.ty.dtype) not in _SMALL:
         return False
@@ -246,13 +246,13 @@ def _is_widened(node) -> bool:
     return kind in _BINARY or kind in ("Max", "Min")
 
 
-def _arms(node) -> tuple:
+def _arms(node: tirx.Expr) -> tuple[tirx.Expr, ...]:
     """Of a choice."""
     if type(node).__name__ == "Select":
         return node.true_value, node.false_value
     return tuple(node.args[1:]) if _kind(node) == "if_then_else" else ()
 
 
-def _kind(node) -> str:
+def _kind(node: tirx.Expr) -> str:
     """``Add``, ``bitwise_and`` ..."""
     return node.op.name.split(".")[-1] if isinstance(node, Call) else type(node).__name__

@@ -44,8 +44,14 @@ def _filled(words: str, first: str, other: str) -> list[str]:
     """In a list with semicolons between the items none is broken."""
     if "; " in words:
         words = words.replace(" ", "\0").replace(";\0", "; ")
-    keep = {"break_long_words": False, "break_on_hyphens": False}
-    lines = textwrap.wrap(words, WIDTH, initial_indent=first, subsequent_indent=other, **keep)
+    lines = textwrap.wrap(
+        words,
+        WIDTH,
+        initial_indent=first,
+        subsequent_indent=other,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
     return [line.replace("\0", " ") for line in lines]
 
 

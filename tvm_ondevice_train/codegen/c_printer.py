@@ -18,6 +18,7 @@ from relay_passes import microkernels
 from relay_passes.kernel_attributes import workspace_offsets
 from relay_passes.memory.scratch import elements_of, scratch_bytes
 from relay_passes.memory.step import Kernel, Step
+from relay_passes.tir import tirx
 
 from ..errors import OdtError
 from .c_expressions import C_TYPES, NOT_YET, Expressions
@@ -65,14 +66,17 @@ def print_kernel(kernel: Kernel) -> CKernel:
 
 class _Printer:
     def __init__(self, kernel: Kernel):
+        assert kernel.function is not None, "a kernel of a step that was read has one"
         self.kernel, self.function, self.inputs = kernel, kernel.function, kernel.inputs
         self.c = Expressions()
         self.declared: list[str] = []  # names, in the order of declaration
         self.visible: set[str] = {*_TAKEN}
-        self.runs: dict = {}  # BufferStore -> variable that gathers its booleans, loop variable
-        self.unset: dict = {}  # name without a value -> depth and line of its declaration
+        # a store -> variable that gathers its booleans, loop variable
+        self.runs: dict[tirx.BufferStore, tuple[str, str]] = {}
+        # name without a value -> depth and line of its declaration
+        self.unset: dict[str, tuple[int, int]] = {}
         self.copies: dict[str, str] = {}  # buffer that an operand is copied to -> its name in C
-        self.lines: list[str] = []
+        self.lines: list[str | None] = []  # None: of a declaration that moved
         self.offsets = iter(workspace_offsets(self.function))
 
     def c_kernel(self) -> CKernel:
@@ -88,9 +92,13 @@ class _Printer:
         parameters, arguments, comments = self._parameters()
         head = f"/* {'; '.join(comments)} */\n"
         text = f"{head}ODT_KERNEL void @NAME@({', '.join(arguments)}) {{\n{body}\n}}\n"
-        facts = {"parameters": tuple(parameters), "watches": self.c.watches}
-        names = tuple(self.declared)
-        return CKernel(**vars(self.kernel), text=text, names=names, **facts)
+        return CKernel(
+            **vars(self.kernel),
+            text=text,
+            names=tuple(self.declared),
+            parameters=tuple(parameters),
+            watches=self.c.watches,
+        )
 
     def _parameter_names(self) -> list[str]:
         """Operands are called as their operators call them, and the first result ``out``."""
@@ -99,7 +107,7 @@ class _Printer:
         outs = ["out_mask" if dtype == "bool" and i else "out" for i, dtype in enumerate(dtypes)]
         return [*self.kernel.operands, *outs]
 
-    def _parameters(self) -> tuple[list, list[str], list[str]]:
+    def _parameters(self) -> tuple[list[tuple[str, bool]], list[str], list[str]]:
         """C types, declarations, and what a comment says of them."""
         reads, written = self.kernel.reads, range(self.inputs, len(self.function.params))
         pairs = [(reads[operand], written[result]) for operand, result in self.kernel.in_place]
@@ -131,20 +139,20 @@ class _Printer:
         self.declared.append(candidate)
         return f"${len(self.declared) - 1}"
 
-    def _line(self, depth: int, text: str):
+    def _line(self, depth: int, text: str) -> None:
         self.lines.append("  " * depth + text)
 
-    def _statement(self, node, depth: int):
+    def _statement(self, node: tirx.Stmt, depth: int) -> None:
         getattr(self, "_" + type(node).__name__, self._unknown)(node, depth)
 
-    def _unknown(self, node, *_):
+    def _unknown(self, node: tirx.Stmt, _depth: int) -> None:
         raise OdtError(f"no C for the operation {type(node).__name__}; {NOT_YET}")
 
-    def _SeqStmt(self, node, depth):
+    def _SeqStmt(self, node: tirx.SeqStmt, depth: int) -> None:
         for child in node.seq:
             self._statement(child, depth)
 
-    def _DeclBuffer(self, node, _depth):
+    def _DeclBuffer(self, node: tirx.DeclBuffer, _depth: int) -> None:
         source = node.data
         while isinstance(source, Call):
             source = source.args[0]
@@ -153,7 +161,7 @@ class _Printer:
         if source in self.c.scalars:
             self.c.scalars.add(node.buffer)
 
-    def _AllocBuffer(self, node, depth):
+    def _AllocBuffer(self, node: tirx.AllocBuffer, depth: int) -> None:
         buffer, dtype = node.buffer, str(node.buffer.ty.dtype)
         elements = elements_of(node)
         name = self._declare(self.copies.get(buffer.name) or _short(buffer.name))
@@ -171,7 +179,7 @@ class _Printer:
             place = f"(void *)(workspace + {offset})" if offset else "(void *)workspace"
             self._line(depth, f"{ctype} *{name} = {place};")
 
-    def _For(self, node, depth):
+    def _For(self, node: tirx.For, depth: int) -> None:
         variable = self._declare(_short(node.loop_var.name))
         self.c.names[node.loop_var] = variable
         start, extent = self.c.text(node.min), int(node.extent)
@@ -190,7 +198,7 @@ class _Printer:
             target, values = self.c.names[store.buffer], self.runs.pop(store)[0]
             self._line(depth, f"odt_bits_write({target}, {self.c.text(base)}, {extent}, {values});")
 
-    def _IfThenElse(self, node, depth):
+    def _IfThenElse(self, node: tirx.IfThenElse, depth: int) -> None:
         self._line(depth, f"if ({self.c.text(node.condition)}) {{")
         self._statement(node.then_case, depth + 1)
         if node.else_case is not None:
@@ -198,7 +206,7 @@ class _Printer:
             self._statement(node.else_case, depth + 1)
         self._line(depth, "}")
 
-    def _BufferStore(self, node, depth):
+    def _BufferStore(self, node: tirx.BufferStore, depth: int) -> None:
         buffer, index, value = node.buffer, node.indices[0], node.value
         updates = self.kernel.updates and self.c.names[buffer] in self.outputs
         if node in self.runs:
@@ -214,7 +222,7 @@ class _Printer:
         else:
             self._line(depth, self._assignment(node, depth))
 
-    def _assignment(self, node, depth) -> str:
+    def _assignment(self, node: tirx.BufferStore, depth: int) -> str:
         buffer, value = node.buffer, node.value
         if _adds_to_own(node):
             sign, value = "+= ", self.c.text(value.b)
@@ -229,22 +237,22 @@ class _Printer:
             ctype = C_TYPES[str(buffer.ty.dtype)] + " "
         return f"{ctype}{name} {sign}{value};"
 
-    def _Bind(self, node, depth):
+    def _Bind(self, node: tirx.Bind, depth: int) -> None:
         name = self._declare(_short(node.var.name))
         self.c.names[node.var] = name
         ctype = C_TYPES[str(node.var.ty.dtype)]
         self._line(depth, f"const {ctype} {name} = {self.c.value(node.value)};")
 
-    def _AttrStmt(self, node, depth):
+    def _AttrStmt(self, node: tirx.AttrStmt, depth: int) -> None:
         self._statement(node.body, depth)
 
-    def _Evaluate(self, node, depth):
+    def _Evaluate(self, node: tirx.Evaluate, depth: int) -> None:
         call = node.value
         if isinstance(call, Call) and call.op.name.endswith("call_extern"):
             self._line(depth, f"{self.c.text(call)};")
 
 
-def _adds_to_own(store) -> bool:
+def _adds_to_own(store: tirx.BufferStore) -> bool:
     """Whether it adds to what it stores over; arithmetic in int is not that of a narrower dtype."""
     value = store.value
     if type(value).__name__ != "Add" or str(value.ty.dtype) not in ("float32", "int32", "int64"):

@@ -48,10 +48,9 @@ def uses_in(step: Step) -> list[Use]:
 
 def function_name(uses: Sequence[Use], taken: set[str]) -> str:
     """A C identifier for the function that is used so, not in `taken`, which it joins."""
-    layers, does = ({each[i]: None for each in uses} for i in (0, 1))
-    does = (
-        "update" if len(does) > 1 and all("update" in each for each in does) else next(iter(does))
-    )
+    layers, done = {use.layer for use in uses}, {use.does for use in uses}
+    updates = len(done) > 1 and all("update" in each for each in done)
+    does = "update" if updates else uses[0].does
     name = does if len(layers) > 1 else f"{uses[0].layer}_{does}"
     name = f"layer_{name}" if name[0].isdigit() else name
     if plain_identifier(name) in taken:
@@ -70,10 +69,9 @@ def _done_by(task: Task, updated: dict[Tensor, Tensor]) -> str:
 
 
 def _words(task: Task) -> list[str]:
-    names = task.kernel.operators or (task.kind,)
-    names = [name for name in names if name not in _SILENT] or names
-    words = []
-    for name in names:
+    operators = task.kernel.operators or (task.kind,)
+    words: list[str] = []
+    for name in [name for name in operators if name not in _SILENT] or operators:
         is_bias = name == "add" and words == ["conv2d"] and "bias" in task.kernel.operands
         words.append("bias" if is_bias else _CALLED.get(name, name))
         words += ["bias"] if name == "qconv2d" else []

@@ -14,9 +14,9 @@ from relay_passes.memory.step import Task, Tensor, prediction
 from ..files.render import render
 from .c_expressions import C_TYPES
 from .c_lines import WIDTH, fitted
-from .c_printer import HEADERS
+from .c_printer import HEADERS, CKernel
 from .c_text import float_literal
-from .function_names import function_name, uses_in
+from .function_names import Use, function_name, uses_in
 from .names import identifier, plain, shortened
 from .planned_model import ParameterSlot, PlannedModel
 from .planned_step import PlannedStep
@@ -104,7 +104,8 @@ class _Generator:
     # -- kernels and their calls ----------------------------------------------------------------
 
     def _functions(self) -> dict[str, tuple[str, str]]:
-        uses, printed = defaultdict(list), {}
+        uses: dict[str, list[Use]] = defaultdict(list)  # by the text of their kernel
+        printed: dict[str, CKernel] = {}
         for planned in (self.model.evaluate, self.model.train):
             for task, use in zip(planned.step.tasks, uses_in(planned.step), strict=True):
                 kernel = planned.kernels[task.kernel]
@@ -128,7 +129,7 @@ class _Generator:
             calls[index] = f"{backup}\n  {calls[index]}"
         return calls
 
-    def _call(self, planned, index: int, task: Task) -> str:
+    def _call(self, planned: PlannedStep, index: int, task: Task) -> str:
         kernel = planned.kernels[task.kernel]
         arguments = [
             self._argument(planned, tensor, ctype)
@@ -144,7 +145,7 @@ class _Generator:
         name = plain(shortened(task.name, _NAME_WIDTH))
         return f"/* op {index}, {name} */\n  {call}\n  ODT_YIELD();"
 
-    def _argument(self, planned, tensor: Tensor, ctype: str) -> str:
+    def _argument(self, planned: PlannedStep, tensor: Tensor, ctype: str) -> str:
         if tensor.name in self.fields and tensor.role == "parameter":
             return f"odt->params.{self.fields[tensor.name]}"
         if tensor.role in ("parameter", "constant"):
@@ -212,7 +213,7 @@ def arena_map(planned: PlannedStep) -> list[str]:
     writers = {t.name: task.name for task in tasks for t in task.outputs}
     entries = [
         (
-            *(first, planned.offset(t), last, t.size_bytes),
+            *(first, planned.offsets[t.name], last, t.size_bytes),
             *(f"{t.name:<6} {t.dtype} {'x'.join(map(str, t.shape))}", writers.get(t.name, "")),
         )
         for t, (first, last) in planned.step.live.items()

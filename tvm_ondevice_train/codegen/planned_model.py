@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import count
@@ -39,7 +39,8 @@ def parameter_slots(values: Mapping[str, Mapping[str, np.ndarray]]) -> tuple[Par
     Four-byte elements come first, so that nothing is padded.
     """
     entries = [(kind, *item) for kind, named in values.items() for item in named.items()]
-    slots, offset, fields = [], 0, set()
+    slots, offset = [], 0
+    fields: set[str] = set()
     for kind, name, value in sorted(entries, key=lambda entry: -entry[2].itemsize):
         slots.append(ParameterSlot(name, identifier(name, fields), offset, value, kind))
         offset += value.nbytes
@@ -105,7 +106,9 @@ class PlannedModel:
         return check
 
 
-def merge_constants(*steps: Step, taken=()) -> tuple[tuple[Step, ...], dict[str, np.ndarray]]:
+def merge_constants(
+    *steps: Step, taken: Collection[str] = ()
+) -> tuple[tuple[Step, ...], dict[str, np.ndarray]]:
     """The steps with constants of equal bytes under one name, and those constants.
 
     taken : names that none of them may get.

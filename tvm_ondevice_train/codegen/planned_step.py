@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TypeAlias
 
 from relay_passes.memory.step import Kernel, Step, Tensor
 
 from ..memory_plan import Buffer, MemoryPlan, check_plan, plan
 from .c_printer import CKernel, print_kernels
 from .shared_bytes import Place, own_places, reuse_in_place
+
+# of a tensor in a buffer: first and last task, first byte and the one behind the last
+_Member: TypeAlias = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True)
@@ -27,10 +31,15 @@ class PlannedStep:
         """Their C."""
         return print_kernels(self.step)
 
+    @cached_property
+    def offsets(self) -> Mapping[str, int]:
+        """Arena offset in bytes of each tensor that lies there, by its name."""
+        starts = self.plan.offsets
+        return {name: starts[place.buffer] + place.offset for name, place in self.places.items()}
+
     def offset(self, tensor: Tensor) -> int | None:
         """Arena offset in bytes; None for a tensor that lies elsewhere."""
-        place = self.places.get(tensor.name)
-        return None if place is None else self.plan.offsets[place.buffer] + place.offset
+        return self.offsets.get(tensor.name)
 
     def workspace_offset(self, index: int) -> int:
         """Arena offset of the scratch of task `index`."""
@@ -44,7 +53,7 @@ class PlannedStep:
     @property
     def input_offset(self) -> int:
         """Where the sample must lie before the first task; 0 if no task reads it."""
-        return next((self.offset(t) for t in self.step.live if t.role == "input"), 0)
+        return next((self.offsets[t.name] for t in self.step.live if t.role == "input"), 0)
 
 
 def plan_step(step: Step, in_place: bool = True) -> PlannedStep:
@@ -69,7 +78,7 @@ def live_ranges(step: Step, places: Mapping[str, Place]) -> tuple[Buffer, ...]:
 
     The input lies in the arena too: its bytes are used again once the first layer has read it.
     """
-    members: dict[str, list] = {}
+    members: dict[str, list[_Member]] = {}
     for tensor, (first, last) in step.live.items():
         place = places[tensor.name]
         low, high = place.offset, place.offset + tensor.size_bytes
@@ -85,7 +94,7 @@ def live_ranges(step: Step, places: Mapping[str, Place]) -> tuple[Buffer, ...]:
     return (*tensors, *workspaces, *backups)
 
 
-def _buffer(name: str, members) -> Buffer:
+def _buffer(name: str, members: Sequence[_Member]) -> Buffer:
     """The bytes that one tensor after the other needs, as far as they differ."""
     spans: list[tuple[int, int, int]] = []
     changes = {first for first, *_ in members} | {last + 1 for _, last, *_ in members}

@@ -27,15 +27,15 @@ def runs_of_bits(loop: tirx.For) -> list[tuple[tirx.BufferStore, tirx.Expr]]:
     return found
 
 
-def _statements(body) -> list:
+def _statements(body: tirx.Stmt) -> list[tirx.Stmt]:
     """Those that run once an iteration, whatever the data."""
     kind = type(body).__name__
     return [s for child in body.seq for s in _statements(child)] if kind == "SeqStmt" else [body]
 
 
-def _reads(expression, var) -> bool:
+def _reads(expression: tirx.Expr, var: tirx.Var) -> bool:
     return any(var.same_as(used) for used in tirx.analysis.undefined_vars(expression))
 
 
-def _is_zero(expression) -> bool:
+def _is_zero(expression: tirx.Expr) -> bool:
     return isinstance(expression, tirx.IntImm) and int(expression) == 0

@@ -6,12 +6,18 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..boards import board as find_board
 from ..errors import BudgetError, OdtError
 from ..manifest import read_manifest
+from .machine_code import symbols_in
 from .toolchain import find_tool, run_tool
 from .zephyr import build_zephyr, zephyr_program
+
+if TYPE_CHECKING:
+    from elftools.elf.elffile import ELFFile
+    from elftools.elf.sections import Section, Symbol
 
 _OVERFLOW = re.compile(r"region [`'](\w+)' overflowed by (\d+) bytes")  # the linker's words
 
@@ -101,7 +107,7 @@ def flash_bytes(elf: str | Path) -> int:
         return sum(section["sh_size"] for section in loaded if section["sh_type"] != "SHT_NOBITS")
 
 
-def _loaded(image) -> list:
+def _loaded(image: ELFFile) -> list[Section]:
     """The sections that have a place in the device's memory."""
     return [section for section in image.iter_sections() if section["sh_flags"] & 2]  # SHF_ALLOC
 
@@ -125,7 +131,7 @@ def function_addresses(elf: str | Path, names: Collection[str]) -> dict[int, str
     with open(elf, "rb") as file:
         symbols = [
             (symbol["st_value"] & ~1, symbol.name.split(".")[0])
-            for symbol in ELFFile(file).get_section_by_name(".symtab").iter_symbols()
+            for symbol in symbols_in(ELFFile(file))
             if symbol["st_info"]["type"] == "STT_FUNC"
         ]
     found = {address: name for address, name in symbols if name in names}
@@ -135,9 +141,8 @@ def function_addresses(elf: str | Path, names: Collection[str]) -> dict[int, str
     return found
 
 
-def _symbol(image, name: str):
-    symbols = image.get_section_by_name(".symtab").iter_symbols()
-    found = next((s for s in symbols if s.name.split(".")[0] == name), None)
+def _symbol(image: ELFFile, name: str) -> Symbol:
+    found = next((s for s in symbols_in(image) if s.name.split(".")[0] == name), None)
     if found is None:
         raise OdtError(f"build: the program has no symbol {name}; was it built by this project?")
     return found

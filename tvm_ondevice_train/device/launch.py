@@ -54,8 +54,9 @@ class Running:
         self._process = subprocess.Popen(
             command, stdin=pipe, stdout=pipe, stderr=self._log, cwd=directory
         )
-        self._in = self._process.stdin.fileno()
-        self._out = self._process.stdout.fileno()
+        assert self._process.stdin is not None and self._process.stdout is not None, "both pipes"
+        self._stdin, self._stdout = self._process.stdin, self._process.stdout
+        self._in, self._out = self._stdin.fileno(), self._stdout.fileno()
         os.set_blocking(self._in, False)
 
     def write(self, data: bytes, timeout: float) -> None:
@@ -95,16 +96,16 @@ class Running:
 
     def close(self) -> dict[str, tuple[int, int]]:
         """End the program; per kind, (regions, guest instructions), or {} on the host."""
-        if self._process.stdin.closed:
+        if self._stdin.closed:
             return {}
-        self._process.stdin.close()  # the end of its input ends it
+        self._stdin.close()  # the end of its input ends it
         if self._on_a_line:
             self._process.terminate()
         try:
             self._process.wait(timeout=5)
         except subprocess.TimeoutExpired:
             self.kill()
-        self._process.stdout.close()
+        self._stdout.close()
         self._log.close()
         if self._counts is None or not self._counts.exists():
             return {}
@@ -170,7 +171,7 @@ def _started(running: Running) -> Running:
 
 
 def _qemu_command(
-    board: Board, transport: str, program: Path, counts: Path, kernels: Collection[int]
+    board: Board, transport: str | None, program: Path, counts: Path, kernels: Collection[int]
 ) -> list[str]:
     """The emulator of `board`, whose standard input and output are the transport."""
     plugin = _build_plugin(program.parent)

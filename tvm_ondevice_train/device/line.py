@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import serial
 
 from ..boards import BAUD
 from ..errors import OdtError
 from .toolchain import run_tool
+
+T = TypeVar("T")
 
 _QUIET_SECONDS = 0.3  # with nothing on it, all that was on its way has come
 
@@ -58,7 +62,7 @@ class Line:
         self._serial.close()
         return {}
 
-    def _try(self, function, *arguments):
+    def _try(self, function: Callable[..., T], *arguments: object) -> T:
         try:
             return function(*arguments)
         except serial.SerialTimeoutException:

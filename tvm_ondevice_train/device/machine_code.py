@@ -13,10 +13,15 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..architectures import Architecture, MachineCode
 from ..errors import OdtError
 from .toolchain import run_tool
+
+if TYPE_CHECKING:
+    from elftools.elf.elffile import ELFFile
+    from elftools.elf.sections import Symbol
 
 _INSTRUCTION = re.compile(r" *([0-9a-f]+):\t([^\s.]\S*)\t?(.*)")  # no directive such as .word
 _TARGET = re.compile(r"<([^>+]+)")
@@ -48,12 +53,13 @@ def functions_in(
     def start_of(address: int) -> int:
         return starts[max(0, bisect_right(starts, address) - 1)]
 
-    names, bodies = defaultdict(list), defaultdict(list)
+    names: dict[int | None, list[str]] = defaultdict(list)  # None: behind the last function
+    bodies: dict[int | None, list[str]] = defaultdict(list)
     for address, name, _ in symbols:
         names[start_of(address)].append(name)
     for address, text in _instructions(program, architecture.objdump):
         bodies[start_of(address)].append(text)
-    found = {}
+    found: dict[str, Function] = {}
     for start, behind in pairwise([*starts, None]):
         code = architecture.machine_code
         function = _function(bodies[start], set(names[start]), names[behind][:1], code)
@@ -68,9 +74,18 @@ def function_symbols(program: Path) -> list[tuple[int, str, bool]]:
     with open(program, "rb") as file:
         return sorted(
             (symbol["st_value"] & ~1, symbol.name, symbol["st_info"]["bind"] == "STB_LOCAL")
-            for symbol in ELFFile(file).get_section_by_name(".symtab").iter_symbols()
+            for symbol in symbols_in(ELFFile(file))
             if symbol["st_info"]["type"] == "STT_FUNC"
         )
+
+
+def symbols_in(image: ELFFile) -> list[Symbol]:
+    """All of an object or a program, by their index."""
+    from elftools.elf.sections import SymbolTableSection
+
+    table = image.get_section_by_name(".symtab")
+    assert isinstance(table, SymbolTableSection), "no project strips what it builds"
+    return list(table.iter_symbols())
 
 
 def _instructions(program: Path, objdump: str) -> Iterator[tuple[int, str]]:

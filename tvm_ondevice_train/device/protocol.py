@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import zlib
 from enum import IntEnum
+from typing import Protocol
 
 from ..errors import OdtError
 
@@ -97,8 +98,16 @@ def pack_frame(kind: int, payload: bytes = b"") -> bytes:
     return b"".join((header, payload, CRC.pack(crc)))
 
 
-def read_frame(stream, timeout: float) -> tuple[int, bytes]:
-    """The next frame that `stream`, a `Running` or a `Line`, brings: its type and payload.
+class Source(Protocol):
+    """What frames are read from: a `Running` or a `Line`, which say more of it."""
+
+    def read(self, count: int, timeout: float) -> bytes: ...
+
+    def read_line(self, timeout: float) -> str: ...
+
+
+def read_frame(stream: Source, timeout: float) -> tuple[int, bytes]:
+    """The next frame that `stream` brings: its type and payload.
 
     What stands before it is skipped, save the last words of a device that gave up.
     """

@@ -32,7 +32,8 @@ def encode_inputs(x: np.ndarray, manifest: Manifest, name: str = "x") -> np.ndar
     x = _finite_float32(x, name)
     if spec.dtype == "float32":
         return x
-    q = np.rint(x / np.float32(spec.scale)) + spec.zero_point
+    scale, zero_point = _quantization(spec)
+    q = np.rint(x / scale) + zero_point
     return np.clip(q, -128, 127).astype(np.int8)
 
 
@@ -43,12 +44,14 @@ def decode_inputs(x: np.ndarray, manifest: Manifest) -> np.ndarray:
         return x
     if not _takes_reals(spec):
         raise OdtError("data: the model's input are int8 codes without a scale; it needs targets y")
-    return (x.astype(np.float32) - spec.zero_point) * np.float32(spec.scale)
+    scale, zero_point = _quantization(spec)
+    return (x.astype(np.float32) - zero_point) * scale
 
 
 def encode_targets(y: np.ndarray, manifest: Manifest, name: str = "y") -> np.ndarray:
     """Targets `y` as int32 class indices (N,), or as float32 (N, elements); errors as above."""
     if manifest.target.kind == LABEL:
+        assert manifest.classes is not None, "a manifest has them where the target is a label"
         return _encode_labels(y, manifest.classes, name)
     elements = math.prod(manifest.target.shape)
     if not np.issubdtype(y.dtype, np.floating):
@@ -61,6 +64,12 @@ def encode_targets(y: np.ndarray, manifest: Manifest, name: str = "y") -> np.nda
 def _takes_reals(spec: TensorSpec) -> bool:
     """Whether real values can be given: as they are, or as codes of a known scale."""
     return spec.dtype == "float32" or spec.scale is not None
+
+
+def _quantization(spec: TensorSpec) -> tuple[np.float32, int]:
+    """Scale and zero point of codes that stand for real values."""
+    assert spec.scale is not None and spec.zero_point is not None, "see _takes_reals"
+    return np.float32(spec.scale), spec.zero_point
 
 
 def _finite_float32(values: np.ndarray, name: str) -> np.ndarray:

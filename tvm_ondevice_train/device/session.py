@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from relay_passes.optimizers import HYPERPARAMETERS
 
@@ -73,11 +74,10 @@ class Session:
         self.counts: dict[str, tuple[int, int]] = {}
         self.calls: dict[str, list[tuple[str, int]]] = {}
         self._timeout = timeout
-        self._running: Running | Line = (
-            launch(directory, build(directory), kernels) if port is None else Line(port)
-        )
+        line = None if port is None else Line(port)
+        self._running: Running | Line = line or launch(directory, build(directory), kernels)
         try:
-            self._hello = self._hello_on_a_line() if port is not None else self._greet()
+            self._hello = self._greet() if line is None else self._hello_on(line)
             self._check(directory)
         except BaseException:
             self.close()
@@ -86,10 +86,10 @@ class Session:
     def __enter__(self) -> Session:
         return self
 
-    def __exit__(self, *_exception) -> None:
+    def __exit__(self, *_exception: object) -> None:
         self.close()
 
-    def train(self, x: np.ndarray, y) -> float:
+    def train(self, x: np.ndarray, y: ArrayLike) -> float:
         """One training step on one sample (no batch axis) and its label or target; the loss."""
         sample = encode_inputs(np.asarray(x)[None], self.manifest)
         target = encode_targets(np.asarray(y)[None], self.manifest)
@@ -109,7 +109,7 @@ class Session:
         reply = self._request(Frame.PREDICT, sample.tobytes())
         return np.frombuffer(reply, np.float32).reshape(self._output_shape)
 
-    def evaluate(self, x: np.ndarray, y) -> tuple[float, np.ndarray]:
+    def evaluate(self, x: np.ndarray, y: ArrayLike) -> tuple[float, np.ndarray]:
         """The loss of one sample and the outputs, as of `predict`; nothing is trained."""
         sample = encode_inputs(np.asarray(x)[None], self.manifest)
         target = encode_targets(np.asarray(y)[None], self.manifest)
@@ -228,20 +228,20 @@ class Session:
         values = struct.unpack(f"<{len(HELLO_FIELDS)}I", reply)
         return dict(zip(HELLO_FIELDS, values, strict=True))
 
-    def _hello_on_a_line(self) -> dict[str, int]:
+    def _hello_on(self, line: Line) -> dict[str, int]:
         """As `_greet`, where an earlier conversation may have ended in the middle of a frame."""
         failure: Exception | None = None
         for _ in range(_GREETINGS):
-            self._running.discard()
+            line.discard()
             try:
                 hello = self._greet(min(self._timeout, _GREETING_SECONDS))
             except (OdtError, struct.error) as error:
                 failure = error
             else:
-                self._running.discard()  # answers to earlier greetings
+                line.discard()  # answers to earlier greetings
                 return hello
         raise OdtError(
-            f"{failure}; is the project's program on the board at {self._running.port}, and that "
+            f"{failure}; is the project's program on the board at {line.port}, and that "
             "line its own?"
         )
 

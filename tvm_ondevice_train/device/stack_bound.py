@@ -24,7 +24,7 @@ from ..boards import board as find_board
 from ..errors import OdtError
 from ..manifest import read_manifest
 from .build import build
-from .machine_code import Function, function_symbols, functions_in
+from .machine_code import Function, function_symbols, functions_in, symbols_in
 
 _TITLE = re.compile(r'graph: { title: "([^"]*)"')
 _NODE = re.compile(r'node: { title: "([^"]+)" label: "[^"]*\\n(\d+) bytes \(([a-z,]+)\)')
@@ -105,7 +105,9 @@ def _read_call_graphs(directory: Path, architecture: Architecture) -> CallGraph:
 
 def _read_call_graph(graph: CallGraph, text: str, compiled: Path, jumps: Collection[int]) -> None:
     """Add one file. Functions that are defined twice, one of them weak, count as both."""
-    source = _TITLE.match(text)[1]
+    title_line = _TITLE.match(text)
+    assert title_line is not None, "gcc begins every call graph with it"
+    source = title_line[1]
     seen_by_all, taken = _read_object(compiled, source, jumps)
     name_of = {f"{source}:{name}": name for name in seen_by_all}  # gcc's title of a weak function
     for title, size, kind in _NODE.findall(text):
@@ -130,7 +132,7 @@ def _read_object(path: Path, source: str, jumps: Collection[int]) -> tuple[set[s
 
     with open(path, "rb") as file:
         image = ELFFile(file)
-        symbols = list(image.get_section_by_name(".symtab").iter_symbols())
+        symbols = symbols_in(image)
         used = {
             relocation["r_info_sym"]
             for section in image.iter_sections()
@@ -153,7 +155,8 @@ def _read_object(path: Path, source: str, jumps: Collection[int]) -> tuple[set[s
 
 def _add_what_has_none(graph: CallGraph, program: Path, architecture: Architecture) -> None:
     """Complete the graph with what only the linked program shows: libraries, and second names."""
-    known, at_address = defaultdict(set), defaultdict(set)
+    known: dict[str, set[str]] = defaultdict(set)
+    at_address: dict[int, set[str]] = defaultdict(set)
     for name in graph.frames:
         known[_bare(name)].add(name)
     symbols = function_symbols(program)

@@ -63,7 +63,7 @@ def zephyr_program(directory: Path, board: Board) -> Path:
 
 def board_name(board: Board, base: Path) -> str:
     """What the Zephyr in `base` calls `board`."""
-    old, new = board.zephyr.values()
+    old, new = board.zephyr_names
     return new if _version(base) >= _SLASHES_SINCE else old
 
 
@@ -71,7 +71,7 @@ def _check_board(folder: Path, board: Board) -> None:
     """Refuse what `west build` made for another board than the project's."""
     text = (folder / "CMakeCache.txt").read_text()
     found = re.search(r"^CACHED_BOARD:\w+=([^\s@]+)", text, re.M)
-    if found and found[1] not in board.zephyr.values():
+    if found and found[1] not in board.zephyr_names:
         raise OdtError(
             f"build: {folder} is for {found[1]}, the project for {board.name}: remove {folder}, or "
             f"run what is on that board with --port"
@@ -99,9 +99,9 @@ def _base() -> Path:
 def _version(base: Path) -> tuple[int, int]:
     try:
         text = (base / "VERSION").read_text()
-        parts = (
-            re.search(rf"^VERSION_{part} *= *(\d+)", text, re.M) for part in ("MAJOR", "MINOR")
+        major, minor = (
+            re.findall(rf"^VERSION_{part} *= *(\d+)", text, re.M)[0] for part in ("MAJOR", "MINOR")
         )
-        return tuple(int(part[1]) for part in parts)
-    except (OSError, TypeError):
+        return int(major), int(minor)
+    except (OSError, IndexError):
         raise OdtError(f"build: ZEPHYR_BASE is {base}, which is not the folder of Zephyr") from None

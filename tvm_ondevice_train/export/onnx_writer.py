@@ -9,8 +9,12 @@ NAME_scale. The same model gives the same bytes.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+from typing import Any
+
 import numpy as np
 import onnx
+from numpy.typing import ArrayLike
 from onnx import helper, numpy_helper
 from tvm import relax
 
@@ -18,6 +22,7 @@ from relay_passes.graph import bindings_of, constant, consumers_of, dtype_of, op
 
 from ..errors import OdtError
 from ..file_forms import FORMS
+from ..file_forms.form import Pattern, Write
 from ..model import Model
 
 OPSET, IR_VERSION = 19, 9  # dilated average pools came with 19; a node may ask for more
@@ -82,12 +87,12 @@ class Writer:
                 self.names[var] = self._writer_of(value)(self, var, value)
         return self._assemble(graph_input)
 
-    def _pattern(self, var):
+    def _pattern(self, var: relax.Var) -> Pattern | None:
         """Several operators that ONNX has as one, of which `var` is the last."""
         form = FORMS.get(op_name(self.values[var]))
         return form.match(self, var) if form and form.match else None
 
-    def _writer_of(self, value):
+    def _writer_of(self, value: relax.Expr) -> Write:
         form = FORMS.get(op_name(value))
         if form is None or form.write is None:
             name = op_name(value) or type(value).__name__
@@ -96,30 +101,37 @@ class Writer:
 
     # -- what writers of operators use ---------------------------------------------------------
 
-    def operand(self, expr) -> str:
+    def operand(self, expr: relax.Expr) -> str:
         """Name of the tensor that an operand is."""
         value = constant(expr)
         return self.names[expr] if value is None else self.constant(value, "constant")
 
-    def constant(self, value, base: str) -> str:
+    def constant(self, value: ArrayLike, base: str) -> str:
         """A new initializer; the name that it got."""
         name = self._unique(base)
         self.initializers[name] = np.asarray(value)
         return name
 
-    def integers(self, values, base: str) -> str:
+    def integers(self, values: Sequence[int], base: str) -> str:
         """As `constant`, of a shape or axes."""
         return self.constant(np.array(values, np.int64), base)
 
-    def shared_constant(self, value, base: str) -> str:
+    def shared_constant(self, value: np.generic, base: str) -> str:
         """As `constant`, but equal ones are one."""
-        value = np.asarray(value)
         key = (base, str(value.dtype), value.shape, value.tobytes())
         if key not in self._shared:
             self._shared[key] = self.constant(value, base)
         return self._shared[key]
 
-    def node(self, kind, inputs, var=None, name=None, opset: int = OPSET, **attributes) -> str:
+    def node(
+        self,
+        kind: str,
+        inputs: Iterable[str],
+        var: relax.Var | None = None,
+        name: str | None = None,
+        opset: int = OPSET,
+        **attributes: Any,
+    ) -> str:
         """A new node and the name of its result, the one for `var` if that is the model's own.
 
         opset : the version of ONNX's operators that brought this one.
@@ -128,10 +140,10 @@ class Writer:
         name = self._unique(name or kind)
         is_result = var is not None and var.same_as(self._result)
         result = self._output if is_result else self._unique(f"{name}.out")
-        self.nodes.append(helper.make_node(kind, inputs, [result], name=name, **attributes))
+        self.nodes.append(helper.make_node(kind, list(inputs), [result], name=name, **attributes))
         return result
 
-    def only_reader(self, var) -> bool:
+    def only_reader(self, var: relax.Var) -> bool:
         """Whether one operator alone reads `var`."""
         return len(self.consumers.get(var, [])) == 1 and not var.same_as(self._result)
 
@@ -145,7 +157,7 @@ class Writer:
         self._taken.add(name)
         return name
 
-    def _behind_aliases(self, var):
+    def _behind_aliases(self, var: relax.Var) -> relax.Var:
         while isinstance(self.values.get(var), relax.Var):
             var = self.values[var]
         return var
@@ -153,7 +165,8 @@ class Writer:
     def _write_input(self) -> onnx.ValueInfoProto:
         spec, name = self.model.input, self._unique(self.source.name)
         self.names[self.source] = name
-        if dtype_of(self.source) == "int8" and spec.scale is not None:
+        is_code = dtype_of(self.source) == "int8"
+        if is_code and spec.scale is not None and spec.zero_point is not None:
             operands = self.quantization(spec.scale, spec.zero_point)
             self.names[self.source] = self.node("QuantizeLinear", [name, *operands])
             dtype = onnx.TensorProto.FLOAT
@@ -161,14 +174,14 @@ class Writer:
             dtype = helper.np_dtype_to_tensor_dtype(np.dtype(dtype_of(self.source)))
         return helper.make_tensor_value_info(name, dtype, shape_of(self.source))
 
-    def quantization(self, scale, zero_point) -> list[str]:
+    def quantization(self, scale: float | np.ndarray, zero_point: int | np.ndarray) -> list[str]:
         """Scale and zero point of an activation."""
         return [
             self.shared_constant(np.float32(scale), "scale"),
             self.shared_constant(np.int8(zero_point), "zero_point"),
         ]
 
-    def _assemble(self, graph_input) -> onnx.ModelProto:
+    def _assemble(self, graph_input: onnx.ValueInfoProto) -> onnx.ModelProto:
         result = helper.make_tensor_value_info(
             self._output, onnx.TensorProto.FLOAT, self.model.output_shape
         )

@@ -7,7 +7,9 @@ parameters lie in its program.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,6 +18,9 @@ from ..files.npz import read_npz
 from ..manifest import read_manifest
 from .learned import MODEL, without_model
 from .trained_parameters import check_parameters, closest, listed
+
+if TYPE_CHECKING:  # which takes TVM with it
+    from ..model import Model
 
 _AGAIN = "compile the file as a project of its own"
 
@@ -36,7 +41,7 @@ def read_parameters(path: str | Path, directory: str | Path) -> dict[str, np.nda
     return check_parameters(given, manifest, f"import: {path}")
 
 
-def _of_model(path: Path, own_path: Path, trained) -> dict[str, np.ndarray]:
+def _of_model(path: Path, own_path: Path, trained: Collection[str]) -> dict[str, np.ndarray]:
     """The trained parameters of a model that is the project's in everything else."""
     from ..frontend import load  # here: it loads TVM
 
@@ -54,7 +59,7 @@ def _of_model(path: Path, own_path: Path, trained) -> dict[str, np.ndarray]:
     return {name: given.parameters[name] for name in trained}
 
 
-def _check_names(given, own, path: Path) -> None:
+def _check_names(given: Model, own: Model, path: Path) -> None:
     missing = [name for name in own.parameters if name not in given.parameters]
     if missing:
         raise OdtError(
@@ -68,7 +73,7 @@ def _check_names(given, own, path: Path) -> None:
         )
 
 
-def _check_parameter(name: str, given, own, trains: bool, path: Path) -> None:
+def _check_parameter(name: str, given: Model, own: Model, trains: bool, path: Path) -> None:
     value, wanted = given.parameters[name], own.parameters[name]
     if value.shape != wanted.shape or value.dtype != wanted.dtype:
         raise OdtError(
@@ -87,19 +92,19 @@ def _check_parameter(name: str, given, own, trains: bool, path: Path) -> None:
         )
 
 
-def _same_scale(given, own) -> bool:
+def _same_scale(given: np.ndarray | None, own: np.ndarray | None) -> bool:
     if given is None or own is None:
         return given is own
     return np.array_equal(given, own)
 
 
-def _quantizations(model) -> list[tuple[float, int]]:
+def _quantizations(model: Model) -> list[tuple[float, int]]:
     """Scale and zero point of the input's codes and of all that are made from real values."""
-    from relay_passes.graph import bindings_of, constant, op_name
+    from relay_passes.graph import bindings_of, constant_value, is_call_of
 
     calls = [binding.value for binding in bindings_of(model.module["main"])]
-    made = [call.args[1:3] for call in calls if op_name(call) == "relax.quantize"]
-    found = [tuple(constant(operand).item() for operand in pair) for pair in made]
-    if model.input.scale is not None:
+    made = [call.args[1:3] for call in calls if is_call_of(call, "relax.quantize")]
+    found = [(constant_value(scale).item(), constant_value(zero).item()) for scale, zero in made]
+    if model.input.scale is not None and model.input.zero_point is not None:
         found.append((model.input.scale, model.input.zero_point))
     return sorted(found)

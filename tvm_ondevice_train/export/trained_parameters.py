@@ -57,7 +57,7 @@ def whole_parameters(
     return {name: slices[name].put(initial[name], value) for name, value in stored.items()}
 
 
-def _checked(name: str, value, entry: TrainedParameter, where: str) -> np.ndarray:
+def _checked(name: str, value: np.ndarray, entry: TrainedParameter, where: str) -> np.ndarray:
     value, shape, dtype = np.asarray(value), entry.whole_shape, entry.dtype
     if value.shape != shape or value.dtype != dtype:
         raise OdtError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from onnx import helper
@@ -50,7 +50,7 @@ def _write_dequantize(w: Writer, var: relax.Var, call: relax.Call) -> str:
         w.constant(scale, f"{name}_scale"),
         w.constant(np.full(scale.shape, zero_point, dtype_of(data)), f"{name}_zero_point"),
     ]
-    along = {"axis": 0} if scale.ndim else {}
+    along: dict[str, Any] = {"axis": 0} if scale.ndim else {}
     return w.node("DequantizeLinear", operands, var, **along)
 
 

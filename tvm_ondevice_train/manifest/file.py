@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -109,11 +110,11 @@ def _damaged(path: Path, what: str) -> str:
     return f"project: {path} cannot be used: {what}. Compile the project again"
 
 
-def _shape(least: int) -> checked.Check:
+def _shape(least: int) -> checked.Check[tuple[int, ...]]:
     """At least `least` axes, and no more elements than a device has bytes."""
     axes = checked.listed(checked.integer(1, MOST_BYTES), least, _MOST_AXES)
 
-    def check(value: object, key: str) -> tuple[int, ...]:
+    def check(value: Any, key: str) -> tuple[int, ...]:
         shape = axes(value, key)
         if math.prod(shape) > MOST_BYTES:
             raise OdtError(f"{key} is {list(shape)}; a device has {MOST_BYTES:,} bytes")
@@ -150,7 +151,7 @@ _STATE = checked.record(
 )
 
 
-def _options(value: object, key: str) -> Options:
+def _options(value: Any, key: str) -> Options:
     """Options as `Options.to_json` has them, which know themselves what they may be."""
     plain = checked.named(lambda entry, _key: entry)(value, key)
     try:

@@ -54,16 +54,16 @@ def _trained(slot: ParameterSlot, sliced: SlicedModel) -> TrainedParameter:
         scale = np.atleast_1d(scale)
         if scale.size > 1 and held.rows is not None:
             scale = scale[held.rows]
-    scale, rows, columns = (
-        None if array is None else tuple(array.tolist())
-        for array in (scale, held.rows, held.columns)
-    )
     return TrainedParameter(
         shape=slot.value.shape,
         dtype=str(slot.value.dtype),
         offset=slot.offset,
-        scale=scale,
+        scale=_plain(scale),
         whole_shape=held.shape,
-        rows=rows,
-        columns=columns,
+        rows=_plain(held.rows),
+        columns=_plain(held.columns),
     )
+
+
+def _plain(array: np.ndarray | None) -> tuple | None:
+    return None if array is None else tuple(array.tolist())

@@ -58,7 +58,7 @@ class TrainedParameter:
     rows: tuple[int, ...] | None
     columns: tuple[int, ...] | None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         expected = list(self.whole_shape)
         for axis, name in enumerate(("rows", "columns")):
             chosen = getattr(self, name)
@@ -71,14 +71,12 @@ class TrainedParameter:
             )
         if self.offset % np.dtype(self.dtype).itemsize:
             raise OdtError(f"offset is {self.offset}, where no {self.dtype} can lie")
-        if self.scale is not None and (self.dtype == "float32" or not self._scales()):
+        scales = () if self.dtype == "float32" else (1, *self.shape[:1])
+        if self.scale is not None and len(self.scale) not in scales:
             raise OdtError(
                 f"scale has {len(self.scale)} entries, for {self.dtype} of shape "
                 f"{list(self.shape)}; integers have one, or one for each row, float32 has none"
             )
-
-    def _scales(self) -> bool:
-        return len(self.scale) in (1, *self.shape[:1])
 
     @property
     def slice(self) -> Slice:
@@ -159,7 +157,7 @@ class Manifest:
     transport: str | None = None
     not_in_onnx: str | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _check_input(self.input)
         _check_output(self)
         _check_places(self)
@@ -193,9 +191,10 @@ class Manifest:
     @property
     def parameter_bytes(self) -> int:
         """From the beginning of ``odt_params_t`` to the end of the last tensor in it."""
-        tensors = (*self.trained_parameters.values(), *self.optimizer_states.values())
-        ends = (entry.end for entry in tensors)
-        return max((*ends, *(offset + 4 for offset in self.hyperparameters.values())), default=0)
+        ends = [entry.end for entry in self.trained_parameters.values()]
+        ends += [entry.end for entry in self.optimizer_states.values()]
+        ends += [offset + 4 for offset in self.hyperparameters.values()]
+        return max(ends, default=0)
 
 
 def transports(board: Board, platform: str) -> tuple[str, ...]:

@@ -35,7 +35,7 @@ def generate_project(
     manifest: Manifest,
     board: Board | str,
     platform: str,
-    directory: str | Path,
+    directory: str | os.PathLike,
     report: Mapping | None = None,
     initial: Mapping[str, np.ndarray] | None = None,
     transport: str | None = None,

@@ -24,8 +24,10 @@ def contents(
 ) -> dict[str, str]:
     """Path -> text of what this platform adds to model, manifest and report."""
     baremetal = manifest.platform == "baremetal"
-    flash = _flash(board, manifest.transport)
-    ports = _baremetal_ports(board, manifest.transport, flash) if baremetal else ["host_main.c"]
+    transport = manifest.transport
+    assert transport is not None, "a manifest says it once a project is generated"
+    flash = _flash(board, transport)
+    ports = _baremetal_ports(board, transport, flash) if baremetal else ["host_main.c"]
     added = {f"runtime/{path}": text for path, text in runtime_files(ports).items()}
     facts = {
         "model": manifest.model,
@@ -48,7 +50,7 @@ def contents(
     added["README.md"] = render(__package__, "README.md", facts)
     if baremetal:
         added["link.ld"] = render(__package__, "link.ld", facts)
-        added["board.h"] = _board_header(board, manifest.transport)
+        added["board.h"] = _board_header(board, transport)
     return added
 
 
@@ -64,6 +66,7 @@ def _divided_flash(manifest: Manifest, board: Board) -> dict[str, int]:
     image = _HEADER_BYTES + sum(
         entry.nbytes + _PADDING_BYTES for entry in manifest.trained_parameters.values()
     )
+    assert board.store is not None and board.flash_bytes is not None, "see _flash"
     page = board.store["page_bytes"]
     pages = -(-image // page)
     step = 1 << max(0, pages.bit_length() - 3)  # a guard by powers of two needs three at most
@@ -75,17 +78,22 @@ def _divided_flash(manifest: Manifest, board: Board) -> dict[str, int]:
 def _baremetal_ports(board: Board, transport: str, flash: str) -> list[str]:
     core = board.architecture.name
     ports = ["baremetal_main.c", f"{core}.c", f"link_{transport}.c", f"flash_{flash}.c"]
-    return [*ports, f"uart_{board.uart['driver']}.c"] if transport == "uart" else ports
+    return [*ports, f"uart_{_uart(board)['driver']}.c"] if transport == "uart" else ports
 
 
 def _board_header(board: Board, transport: str) -> str:
     uart, devices = None, (0, 0)
     if transport == "uart":
-        uart = board.uart
+        uart = _uart(board)
         page = int(uart["base"], 16) & -_DEVICE_PAGE_BYTES
         devices = board.architecture.devices or (page, _DEVICE_PAGE_BYTES)
     facts = {"board": board, "uart": uart, "baud": BAUD, "devices": devices, "literal": _literal}
     return render(__package__, "board.h", facts)
+
+
+def _uart(board: Board) -> Mapping:
+    assert board.uart is not None, "a manifest has no transport that its board lacks"
+    return board.uart
 
 
 def _literal(value: object) -> str:

@@ -42,7 +42,7 @@ def contents(
         "scheme": manifest.scheme,
         "report": report,
         "board": board,
-        "names": list(dict.fromkeys(board.zephyr.values())),
+        "names": list(dict.fromkeys(board.zephyr_names)),
         "stack_bytes": manifest.stack_bytes,
         "kernel_bytes": KERNEL_STACK_BYTES,
         "sram_bytes": sram_bytes,

@@ -23,6 +23,14 @@ class Data:
     x_test: np.ndarray | None = None
     y_test: np.ndarray | None = None
 
+    @property
+    def samples_to_evaluate(self) -> tuple[np.ndarray, np.ndarray]:
+        """Samples and targets that accuracy is measured on: the test set where there is one."""
+        if self.x_test is None:
+            return self.x, self.y
+        assert self.y_test is not None, "no samples without targets"
+        return self.x_test, self.y_test
+
 
 def load_data(path: str | Path, manifest: Manifest) -> Data:
     """Read and check FILE.npz: `x`, `y`, optional `x_test`, `y_test`.

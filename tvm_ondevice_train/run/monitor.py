@@ -6,10 +6,14 @@ import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import OdtError
 from .chart import line_chart
 from .progress import Follower, Progress
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 _SECONDS = 0.25  # from one look at the log to the next
 _RECENT = 100  # steps whose mean is "the loss now"
@@ -89,14 +93,14 @@ def _clock(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
 
 
-def _show_once(console, follower: Follower, directory: str | Path) -> None:
+def _show_once(console: Console, follower: Follower, directory: str | Path) -> None:
     follower.update()
     if follower.progress is None:
         raise OdtError(f"monitor: {directory} holds no run; start one with `ondevice-train run`")
     console.print("\n".join(_fitted(console, follower.progress)))
 
 
-def _show_live(console, follower: Follower, directory: str | Path) -> None:
+def _show_live(console: Console, follower: Follower, directory: str | Path) -> None:
     from rich.live import Live
     from rich.text import Text
 
@@ -112,13 +116,13 @@ def _show_live(console, follower: Follower, directory: str | Path) -> None:
                 time.sleep(_SECONDS)
 
 
-def _fitted(console, progress: Progress) -> list[str]:
+def _fitted(console: Console, progress: Progress) -> list[str]:
     columns = shutil.get_terminal_size((console.width, 24)).columns
     return view(progress, columns - _MARGIN, "utf" not in console.encoding.lower())
 
 
-def _print_lines(console, follower: Follower) -> None:
-    shown, goes_on = None, True
+def _print_lines(console: Console, follower: Follower) -> None:
+    shown, goes_on = "", True
     while goes_on:
         goes_on = follower.update()
         if follower.progress is not None:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TextIO
 
 from ..manifest import Manifest
 
@@ -31,7 +32,7 @@ class ProgressLog:
     def __enter__(self) -> ProgressLog:
         return self
 
-    def __exit__(self, _type, error, _trace) -> None:
+    def __exit__(self, _type: object, error: BaseException | None, _trace: object) -> None:
         self._write({"end": None if error is None else str(error) or type(error).__name__})
         self._file.close()
 
@@ -84,13 +85,13 @@ class Follower:
 
     def __init__(self, directory: str | Path):
         self._path = Path(directory) / NAME
-        self._file = None
+        self._file: TextIO | None = None
         self._rest = ""
         self.progress: Progress | None = None
 
     def update(self) -> bool:
         """Read what is new; False once nothing more will come."""
-        if self._file is None or self._replaced():
+        if self._file is None or self._replaced(self._file):
             self._open()
         if self._file is None:
             return True
@@ -116,10 +117,10 @@ class Follower:
             self._file = None
         self._rest, self.progress = "", None
 
-    def _replaced(self) -> bool:
+    def _replaced(self, file: TextIO) -> bool:
         """Whether another run has begun, and its log is in the place of this one."""
         try:
-            return os.stat(self._path).st_ino != os.fstat(self._file.fileno()).st_ino
+            return os.stat(self._path).st_ino != os.fstat(file.fileno()).st_ino
         except FileNotFoundError:
             return False
 

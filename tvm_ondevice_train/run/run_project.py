@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 
@@ -142,7 +142,13 @@ def _prepare(
 class _Run:
     """Training and evaluation of one model on one data set, with a log."""
 
-    def __init__(self, device: Session, data: Data, log: ProgressLog, on_progress):
+    def __init__(
+        self,
+        device: Session,
+        data: Data,
+        log: ProgressLog,
+        on_progress: Callable[[int, int, float], None] | None,
+    ):
         self.device, self.data = device, data
         self.log, self.on_progress = log, on_progress
         self.evaluations: list[dict] = []
@@ -170,8 +176,7 @@ class _Run:
 
     def evaluate(self, step: int) -> dict[str, float]:
         """Accuracy or squared error, after `step` steps."""
-        data = self.data
-        x, y = (data.x, data.y) if data.x_test is None else (data.x_test, data.y_test)
+        x, y = self.data.samples_to_evaluate
         found = [self.device.evaluate_encoded(*pair) for pair in zip(x, y, strict=True)]
         outputs = np.stack([output.reshape(-1) for _, output in found])
         if self.device.manifest.target.kind == LABEL:
@@ -222,9 +227,13 @@ def _costs(stats: dict[str, int], counts: dict[str, tuple[int, int]], program: P
 
     program : what was built and started here; None for a board at a line.
     """
-    names = ("peak_sram_bytes", "stack_bytes", "stack_reserved_bytes", "flash_bytes")
-    names += ("instructions_per_step", "instructions_forward", "cycles_per_step", "cycles_forward")
-    costs = dict.fromkeys(names)
+    costs: dict[str, int | None] = dict.fromkeys(
+        (
+            *("peak_sram_bytes", "stack_bytes", "stack_reserved_bytes", "flash_bytes"),
+            *("instructions_per_step", "instructions_forward"),
+            *("cycles_per_step", "cycles_forward"),
+        )
+    )
     if not stats["stack_used"]:  # a process of a computer
         return costs
     parts = ("arena_bytes", "state_bytes", "static_bytes", "stack_used")
@@ -240,5 +249,5 @@ def _costs(stats: dict[str, int], counts: dict[str, tuple[int, int]], program: P
     return costs
 
 
-def _means(*counts: tuple[int, int]) -> Sequence[int]:
+def _means(*counts: tuple[int, int]) -> list[int]:
     return [round(total / regions) for regions, total in counts]
