@@ -25,7 +25,7 @@ from tvm_ondevice_train.tune.firmware import batch_of
 from tvm_ondevice_train.tune.runners import EmulatorRunner
 from tvm_ondevice_train.tune.tasks import Recorder, Task, tasks_of
 from tvm_ondevice_train.tune.tuner import TuningResult, tune
-from tvm_ondevice_train.tune.tuning import target_of
+from tvm_ondevice_train.tuning import target_of
 
 BOARD = "mps2-an500"
 LAYER = "expand"  # the layer whose kernel is tuned

@@ -36,7 +36,7 @@ from .scheme.sliced_model import SlicedModel, slice_model
 from .scheme.update_scheme import errors_naming, resolve
 from .trainable import check_operators
 from .training_graph import loss_module, replace_head
-from .tune.tuning import tuning_for
+from .tuning import tuning_for
 
 _ROUNDS = {"memory": ROUNDS, "speed": 1}  # of scheduling, by preference
 
@@ -125,8 +125,7 @@ def compile(
         raise TypeError("compile() takes options, or keywords, not both")
     target = find_board(options.board, options.sram_bytes, options.flash_bytes)
     tuned = tuning_for(options.tuning, target)
-    is_file = isinstance(model, (str, os.PathLike))
-    made_from = _made_from(model, options) if is_file else None
+    made_from = _made_from(model, options) if isinstance(model, (str, os.PathLike)) else None
     model = model if isinstance(model, Model) else load(model)
     if options.classes is not None:
         model = replace_head(model, options.classes, options.seed)

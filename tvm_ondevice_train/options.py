@@ -15,7 +15,7 @@ from .errors import OdtError
 from .files.checked_json import shown
 from .losses import CROSS_ENTROPY, LOSSES, Loss, loss_of
 from .scheme import UpdateScheme
-from .tune.tuning import Tuning
+from .tuning import Tuning
 
 BACKWARDS = ("auto", "float32", "int16", *FORMATS)
 PREFERENCES = ("memory", "speed")

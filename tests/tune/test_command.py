@@ -7,13 +7,13 @@ from tiny_models import export_int8
 
 from tvm_ondevice_train.boards import board as find_board
 from tvm_ondevice_train.cli import main
+from tvm_ondevice_train.cli.tune_and_show import _runner
 from tvm_ondevice_train.manifest import read_manifest, to_json
 from tvm_ondevice_train.tune import tuner
-from tvm_ondevice_train.tune.command import _runner
 from tvm_ondevice_train.tune.remote import RemoteRunner
 from tvm_ondevice_train.tune.runners import BoardRunner, EmulatorRunner, HostRunner
 from tvm_ondevice_train.tune.tuner import TunedKernel, TuningResult
-from tvm_ondevice_train.tune.tuning import Tuning, target_of
+from tvm_ondevice_train.tuning import Tuning, target_of
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import tty
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from small import BOARD, convolution, with_body
+from small_kernels import BOARD, convolution, with_body
 from tvm.rpc.tracker import Tracker
 
 from tvm_ondevice_train.device.line import flash_with

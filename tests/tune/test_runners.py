@@ -1,7 +1,7 @@
 """What runners say of candidates: right ones, wrong ones, and ones that never end."""
 
 import pytest
-from small import BOARD, WINDOWS, convolution, depthwise, with_body
+from small_kernels import BOARD, WINDOWS, convolution, depthwise, with_body
 
 from tvm_ondevice_train.tune.firmware import batch_of
 from tvm_ondevice_train.tune.runners import EmulatorRunner, HostRunner

@@ -6,8 +6,8 @@ from functools import cache
 
 import pytest
 import tiny
-from small import BOARD, CONVOLUTION
-from small import OPTIONS as COMPILED
+from small_kernels import BOARD, CONVOLUTION
+from small_kernels import OPTIONS as COMPILED
 
 import tvm_ondevice_train as odt
 from tvm_ondevice_train.boards import board as find_board
@@ -17,7 +17,7 @@ from tvm_ondevice_train.tune import tuner
 from tvm_ondevice_train.tune.runners import EmulatorRunner, Measured
 from tvm_ondevice_train.tune.tasks import Recorder
 from tvm_ondevice_train.tune.tuner import tune
-from tvm_ondevice_train.tune.tuning import load_tuning, target_of
+from tvm_ondevice_train.tuning import load_tuning, target_of
 
 OPTIONS = {**COMPILED, "board": BOARD}
 

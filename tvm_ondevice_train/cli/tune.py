@@ -81,7 +81,7 @@ def tune_command(
     \b
     ondevice-train tune kws.tflite --classes 4 --scheme bias:3 -o tune.json
     """
-    from tvm_ondevice_train.tune.command import tune_and_show
+    from tvm_ondevice_train.cli.tune_and_show import tune_and_show
 
     tune_and_show(
         model,

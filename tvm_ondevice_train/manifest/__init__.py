@@ -5,15 +5,7 @@ talks to it reads the file. It is no account of memory or time: that is report.j
 """
 
 from .file import NAME, from_json, read_manifest, to_json
-from .value import (
-    PLATFORMS,
-    MadeFrom,
-    Manifest,
-    StateTensor,
-    Target,
-    TrainedParameter,
-    transports,
-)
+from .value import PLATFORMS, MadeFrom, Manifest, StateTensor, Target, TrainedParameter, transports
 
 __all__ = [
     "NAME",

@@ -17,15 +17,7 @@ from ..files import checked_json as checked
 from ..losses import LABEL, VALUES
 from ..options import Options
 from ..tensor_spec import TensorSpec
-from .value import (
-    MOST_BYTES,
-    PLATFORMS,
-    MadeFrom,
-    Manifest,
-    StateTensor,
-    Target,
-    TrainedParameter,
-)
+from .value import MOST_BYTES, PLATFORMS, MadeFrom, Manifest, StateTensor, Target, TrainedParameter
 
 NAME = "manifest.json"
 FORMAT = "ondevice-train manifest"

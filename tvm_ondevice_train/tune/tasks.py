@@ -19,8 +19,8 @@ from relay_passes.tir import Schedule, tirx
 from ..codegen.c_printer import CKernel, print_kernel
 from ..codegen.planned_step import PlannedStep
 from ..compiler import CompiledModel
-from .signature import signature
-from .tuning import Tuning
+from ..tuning import Tuning
+from ..tuning.signature import signature
 
 
 @dataclass(frozen=True)

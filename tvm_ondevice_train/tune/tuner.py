@@ -15,11 +15,11 @@ from ..codegen.c_printer import CKernel
 from ..compiler import compile as compile_model
 from ..errors import OdtError
 from ..model import Model
+from ..tuning import Tuned, Tuning, load_tuning, target_of
 from .firmware import batch_of
 from .runners import EmulatorRunner, Measured, Runner
 from .search import search
 from .tasks import Recorder, Task, tasks_of
-from .tuning import Tuned, Tuning, load_tuning, target_of
 
 TRIALS = 24
 BATCH = 12  # candidates of one program: more of them share the work, fewer are found sooner

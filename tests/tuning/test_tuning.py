@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 import tiny
 from shared import shared_path
-from small import BOARD, CONVOLUTION, OPTIONS, convolution, tasks
+from small_kernels import BOARD, CONVOLUTION, OPTIONS, convolution, tasks
 
 import tvm_ondevice_train as odt
 from tvm_ondevice_train.boards import board as find_board
 from tvm_ondevice_train.boards import boards
 from tvm_ondevice_train.errors import OdtError
 from tvm_ondevice_train.tune.tasks import Recorder, tasks_of
-from tvm_ondevice_train.tune.tuning import (
+from tvm_ondevice_train.tuning import (
     Tuned,
     Tuning,
     default_tunings,
@@ -117,7 +117,7 @@ def test_the_default_for_a_cpu_is_used_where_there_is_one(tmp_path, monkeypatch)
     board = find_board(BOARD)
     saved = replace(tuning(rows=1), made_by="a test")
     saved.save(tmp_path / f"{board.cpu}.json")
-    monkeypatch.setattr("tvm_ondevice_train.tune.tuning._DEFAULTS", tmp_path)
+    monkeypatch.setattr("tvm_ondevice_train.tuning.tuning._DEFAULTS", tmp_path)
     assert tuning_for(None, board) == saved
     assert tuning_for(None, find_board("host")).kernels == {}
     other = replace(board, core=replace(board.core, cflags=("-mcpu=cortex-m7",)))
@@ -128,7 +128,7 @@ def test_the_default_for_a_cpu_is_used_where_there_is_one(tmp_path, monkeypatch)
 def test_a_default_that_no_schedule_allows_any_more_is_left_out(untuned, tmp_path, monkeypatch):
     path = tmp_path / f"{find_board(BOARD).cpu}.json"
     tuning(**{convolution().choices[0].name: 1000}).save(path)
-    monkeypatch.setattr("tvm_ondevice_train.tune.tuning._DEFAULTS", tmp_path)
+    monkeypatch.setattr("tvm_ondevice_train.tuning.tuning._DEFAULTS", tmp_path)
     assert source_of(None) == untuned
     with pytest.raises(OdtError, match="Tune again with this version"):
         source_of(path)

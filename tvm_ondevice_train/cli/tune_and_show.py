@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from ..boards import board as find_board
-from ..cli.display import print_tuning, tuning_progress
 from ..device.line import flash_with
 from ..errors import OdtError
 from ..manifest import read_manifest
 from ..options import Options
-from .runners import BoardRunner, EmulatorRunner, HostRunner, Runner
+from ..tune.runners import BoardRunner, EmulatorRunner, HostRunner, Runner
+from .display import print_tuning, tuning_progress
 
 
 def tune_and_show(
@@ -30,7 +30,7 @@ def tune_and_show(
     jobs: int,
 ) -> None:
     """Tune and print a table of the kernels; `options` are those of the command `compile`."""
-    from .tuner import tune
+    from ..tune.tuner import tune
 
     options = _options(model, options)
     board = options["board"]
@@ -105,7 +105,7 @@ def _runner(
 
 
 def _remote(tracker: str, local: type[Runner]) -> Runner:
-    from .remote import RemoteRunner
+    from ..tune.remote import RemoteRunner
 
     host, port, key = (*tracker.split(":"), "", "")[:3]
     if not (host and port.isdecimal() and key):

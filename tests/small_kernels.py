@@ -13,7 +13,7 @@ import tvm_ondevice_train as odt
 from tvm_ondevice_train.boards import board as find_board
 from tvm_ondevice_train.model import Model, TensorSpec
 from tvm_ondevice_train.tune.tasks import Recorder, Task, tasks_of
-from tvm_ondevice_train.tune.tuning import target_of
+from tvm_ondevice_train.tuning import target_of
 
 BOARD = "mps2-an500"
 CONVOLUTION = "conv:qconv2d"

@@ -5,10 +5,10 @@ import subprocess
 import sys
 
 import pytest
-from small import tasks, usual_tasks
+from small_kernels import tasks, usual_tasks
 from tvm import te
 
-from tvm_ondevice_train.tune.signature import signature
+from tvm_ondevice_train.tuning.signature import signature
 
 
 def function(size=8, factor=2.0, source="x", result="y", block="y", shift=0):
