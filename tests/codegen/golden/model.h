@@ -50,10 +50,11 @@ enum odt_error {
   ODT_ERR_LABEL = -3,         /* the label is not in 0 ... ODT_OUTPUT_ELEMENTS - 1 */
   ODT_ERR_NOT_FINITE = -4,    /* the sample or the target holds an infinity or a NaN */
   ODT_ERR_LEARNING_RATE = -5, /* the learning rate is negative or not finite */
-  ODT_ERR_DIVERGED = -6       /* the loss or a gradient is not finite; nothing was learned */
+  ODT_ERR_DIVERGED = -6,      /* the loss or a gradient is not finite; nothing was learned */
+  ODT_ERR_HYPERPARAMETER = -7 /* a hyper-parameter of the optimizer is out of its range */
 };
 
-/* What training changes. Save these bytes to keep what was learned. */
+/* What training changes and goes on from. Save these bytes to keep what was learned. */
 typedef struct odt_params {
   float head_weight[24]; /* head.weight, 3x8x1x1 */
   int8_t project_weight[8]; /* project.weight, 8x1x1x1 */
