@@ -97,7 +97,8 @@ class HoldGradients:
 @cache
 def model_of(network: str) -> Model:
     """The model with its fresh head."""
-    return replace_head(odt.load(MODELS / f"{network}-c17.onnx"), CLASSES)
+    model = odt.load(MODELS / f"{network}-c17.onnx")
+    return replace_head(model, odt.Options(classes=CLASSES))
 
 
 def run_case(name: str) -> dict:

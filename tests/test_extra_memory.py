@@ -13,6 +13,7 @@ from tvm import relax
 
 from tvm_ondevice_train import load
 from tvm_ondevice_train.model import Model, TensorSpec
+from tvm_ondevice_train.options import Options
 from tvm_ondevice_train.scheme.update_scheme import Channels, UpdateScheme, resolve
 from tvm_ondevice_train.training_graph import replace_head
 
@@ -134,8 +135,8 @@ def test_published_schemes_serve_any_head(network):
     own, float_head = published_model(network), published_model(f"{network}-c17")
     heads = {
         "classifier": own,
-        "head": replace_head(own, 10),
-        "new_head": replace_head(float_head, 9),
+        "head": replace_head(own, Options(classes=10)),
+        "new_head": replace_head(float_head, Options(classes=9)),
     }
     for path in SCHEMES.glob(f"{network}-*.json"):
         schemes = {head: resolve(path, model.layers) for head, model in heads.items()}

@@ -7,6 +7,7 @@ from tvm import relax
 
 from tvm_ondevice_train.errors import OdtError
 from tvm_ondevice_train.model import Model, TensorSpec
+from tvm_ondevice_train.options import Options
 from tvm_ondevice_train.training_graph import loss_module, replace_head
 
 
@@ -34,7 +35,7 @@ WEIGHT = np.ones((2, 1, 1, 1), np.float32)
 @pytest.mark.parametrize("quantized", [False, True])
 def test_a_fresh_head_replaces_the_classifier_alone(quantized):
     model = tiny.network(quantized, names=("conv", "old"))
-    changed = replace_head(model, 7, seed=3)
+    changed = replace_head(model, Options(classes=7, seed=3))
     assert changed.output_shape == (1, 7)
     assert list(changed.parameters) == ["conv.weight", "conv.bias", "head.weight", "head.bias"]
     assert changed.parameters["head.weight"].shape == (7, 4, 1, 1)
@@ -43,20 +44,23 @@ def test_a_fresh_head_replaces_the_classifier_alone(quantized):
     assert [layer.name for layer in changed.layers] == ["conv", "head"]
     for name in ("conv.weight", "conv.bias"):
         np.testing.assert_array_equal(changed.parameters[name], model.parameters[name])
-    again, other = replace_head(model, 7, seed=3), replace_head(model, 7, seed=4)
+    again, other = (
+        replace_head(model, Options(classes=7, seed=3)),
+        replace_head(model, Options(classes=7, seed=4)),
+    )
     weights = [m.parameters["head.weight"] for m in (changed, again, other)]
     assert (weights[0] == weights[1]).all() and (weights[0] != weights[2]).any()
 
 
 def test_a_head_whose_name_is_taken_gets_another():
-    changed = replace_head(tiny.network(names=("head", "old")), 2)
+    changed = replace_head(tiny.network(names=("head", "old")), Options(classes=2))
     assert [layer.name for layer in changed.layers] == ["head", "new_head"]
 
 
 @pytest.mark.parametrize("classes", [1, 0, -3, True, 2.0, "2"])
 def test_too_few_classes_or_no_number(classes):
     with pytest.raises(OdtError, match="a classifier needs an integer of at least 2"):
-        replace_head(tiny.network(), classes)
+        replace_head(tiny.network(), Options(classes=classes))
 
 
 @pytest.mark.parametrize(
@@ -69,7 +73,7 @@ def test_too_few_classes_or_no_number(classes):
 )
 def test_a_model_without_classifier(model, message):
     with pytest.raises(OdtError, match=message):
-        replace_head(model, 5)
+        replace_head(model, Options(classes=5))
 
 
 @pytest.mark.parametrize(

@@ -128,7 +128,7 @@ def compile(
     made_from = _made_from(model, options) if isinstance(model, (str, os.PathLike)) else None
     model = model if isinstance(model, Model) else load(model)
     if options.classes is not None:
-        model = replace_head(model, options.classes, options.seed)
+        model = replace_head(model, options)
     resolved = resolve(options.scheme, model.layers)
     check_operators(model, resolved.trained)
     with errors_naming(options.scheme):

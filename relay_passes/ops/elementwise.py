@@ -88,6 +88,11 @@ def _gelu_tanh_derivative(x: tirx.Expr, tanh: tirx.Expr) -> tirx.Expr:
     return (_float(1) + tanh + x * (_float(1) - tanh * tanh) * inner) * _float(0.5)
 
 
+def _softplus_derivative(x: tirx.Expr) -> tirx.Expr:
+    """Of ``log(1 + exp(x))``."""
+    return tirx.sigmoid(x)
+
+
 def _float(value: float) -> tirx.Expr:
     return tirx.const(value, "float32")
 
@@ -112,3 +117,4 @@ _describe(
     cheap=False,
     gradient=_derivative("gelu_tanh", _gelu_tanh_derivative, _gelu_tanh_inner),
 )
+_describe("nn.softplus", cheap=False, gradient=_derivative("softplus", _softplus_derivative))

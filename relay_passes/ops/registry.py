@@ -101,6 +101,8 @@ def operand_names(call: relax.Call) -> list[str]:
 
 def describe(name: str, **facts: Any) -> None:
     """Enter the record of TVM's ``relax.<name>``; `facts` are fields of `Operator`."""
+    if PREFIX + name not in Op.list_op_names():
+        raise ValueError(f"TVM has no operator {PREFIX}{name}; `register` makes one")
     operator = _entered(PREFIX + name, facts)
     if not operator.cheap or "macs" in facts:
         _legalize_annotated(PREFIX + name, operator)

@@ -5,12 +5,10 @@ No TVM is loaded here, so that the command line can list them at once.
 
 from .inputs import Inputs, inputs_of
 from .momentum import Momentum
-from .optimizer import OPTIMIZERS, HyperParameter, Optimizer, State, optimizer_of
+from .optimizer import OPTIMIZERS, HyperParameter, Optimizer, State, hyperparameters, optimizer_of
 from .sgd import SGD
 
-HYPERPARAMETERS = {  # of all optimizers, by name
-    one.name: one for optimizer in OPTIMIZERS.values() for one in optimizer.described()
-}
+HYPERPARAMETERS = hyperparameters(OPTIMIZERS.values())
 
 __all__ = [
     "HYPERPARAMETERS",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import Field, dataclass, field, fields
 from numbers import Real
 from typing import Any, ClassVar
@@ -100,9 +100,18 @@ class Optimizer:
         raise NotImplementedError
 
 
+def hyperparameters(optimizers: Iterable[type[Optimizer]]) -> dict[str, HyperParameter]:
+    """Those of all `optimizers` by name; a name means the same in each of them."""
+    found: dict[str, HyperParameter] = {}
+    for one in (one for optimizer in optimizers for one in optimizer.described()):
+        if found.setdefault(one.name, one) != one:
+            raise ValueError(f"two optimizers disagree on what {one.name} is; choose another name")
+    return found
+
+
 def optimizer_of(name: str, hyper: Mapping[str, float]) -> Optimizer:
     """The optimizer of that name with those hyper-parameters; ValueError for what is unknown."""
-    if name not in OPTIMIZERS:
+    if not isinstance(name, str) or name not in OPTIMIZERS:
         found, known = json.dumps(name, default=repr), ", ".join(sorted(OPTIMIZERS))
         raise ValueError(f"optimizer is {found}; allowed are {known}")
     allowed = [one.name for one in OPTIMIZERS[name].described()]

@@ -42,9 +42,11 @@ def project(directory, optimizer, quantized=False, **options):
 class Network:
     """`tiny.network()` in PyTorch."""
 
-    def __init__(self, optimizer):
+    def __init__(self, optimizer, dtype=torch.float32):
         values = tiny.network().parameters
-        self.values = {name: torch.tensor(v, requires_grad=True) for name, v in values.items()}
+        self.values = {
+            name: torch.tensor(v, dtype=dtype, requires_grad=True) for name, v in values.items()
+        }
         self.optimizer = torch.optim.SGD(
             self.values.values(),
             lr=optimizer.learning_rate,
@@ -53,7 +55,9 @@ class Network:
         )
 
     def train(self, x, y) -> float:
-        hidden = functional.conv2d(torch.tensor(x)[None], *self.of("conv")).relu()
+        hidden = functional.conv2d(
+            torch.tensor(x, dtype=self.values["conv.bias"].dtype)[None], *self.of("conv")
+        ).relu()
         hidden = hidden.mean((2, 3), keepdim=True)
         logits = functional.conv2d(hidden, *self.of("head")).reshape(1, 3)
         loss = functional.cross_entropy(logits, torch.tensor([int(y)]))
@@ -64,6 +68,9 @@ class Network:
 
     def of(self, layer):
         return self.values[f"{layer}.weight"], self.values[f"{layer}.bias"]
+
+    def numbers(self):
+        return {name: value.detach().numpy() for name, value in self.values.items()}
 
     def velocity(self, name):
         return self.optimizer.state[self.values[name]]["momentum_buffer"].numpy()
@@ -76,15 +83,20 @@ def assert_near(found, expected, relative=1e-6):
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=str)
 def test_float_parameters_are_those_of_pytorch(optimizer, tmp_path):
-    network = Network(optimizer)
+    """All together to 1e-6; a bias that mostly cancels is as near to float64 as PyTorch's own."""
+    network, exact = Network(optimizer), Network(optimizer, torch.float64)
     with Session(project(tmp_path / "p", optimizer)[1]) as device:
         for x, y in zip(*samples(STEPS), strict=True):
+            exact.train(x, y)
             assert device.train(x, y) == pytest.approx(network.train(x, y), rel=1e-5)
-        for name, value in device.parameters().items():
-            assert_near(value, network.values[name].detach().numpy())
-        for name, value in device.optimizer_states().items():
-            velocity = network.velocity(name.removesuffix(".velocity"))
-            assert_near(value, velocity, 1e-5)  # sums of gradients that cancel
+        ours, velocities = stored(device)
+    reference = network.numbers()
+    assert_near(*(np.concatenate([v[n].ravel() for n in ours]) for v in (ours, reference)))
+    for name, value in exact.numbers().items():
+        own = np.abs(reference[name] - value).max()
+        assert np.abs(ours[name] - value).max() <= 3 * own + 1e-8
+    for name, velocity in velocities.items():
+        assert_near(velocity, network.velocity(name), 1e-5)  # sums of gradients that cancel
 
 
 def stored(device):
@@ -194,7 +206,7 @@ def test_hyperparameters_change_while_the_device_runs(tmp_path):
             assert_near(moved[name], 0.25 * velocity[name] + gradient[name])
         for wrong, message in [
             ({"momentum": 1.0}, "momentum is 1.0; it must be 0 or more, and below 1"),
-            ({"weight_decay": np.nan}, "weight_decay is nan"),
+            ({"weight_decay": np.nan}, "weight_decay is NaN"),
             ({"beta": 0.5}, "the project's optimizer has no beta, but learning_rate"),
         ]:
             with pytest.raises(odt.OdtError, match=message):

@@ -157,6 +157,7 @@ FORMS = {
     "nn.relu": [(unary(op.nn.relu), PLANES, {})],
     "nn.silu": [(unary(op.nn.silu), PLANES, {})],
     "nn.softmax": [(before_the_end(lambda x: op.nn.softmax(x, -1)), PLANES, {})],
+    "nn.softplus": [(unary(op.nn.softplus), PLANES, {})],
     "permute_dims": [(unary(lambda x: op.permute_dims(x, [0, 3, 1, 2])), IMAGE, {})],
     "reshape": [(unary(lambda x: op.reshape(x, (1, 24, 7))), PLANES, {})],
     "sigmoid": [(unary(op.sigmoid), PLANES, {})],

@@ -213,7 +213,6 @@ def test_what_was_written_is_read():
         (STATE, {"shape": [3]}, "offset is missing"),
         (("hyperparameters", "momentum"), 0, "overlaps with"),
         (("hyperparameters", "momentum"), 0.5, 'hyperparameters["momentum"] is 0.5; it must be'),
-        (("hyperparameters", "beta"), 80, 'hyperparameters has "beta"; known are learning_rate'),
         (("made_from", "options", "loss"), "hinge", 'unknown loss "hinge"; known are'),
         (("made_from", "options", "sram_bytes"), 0, "sram_bytes is 0; it must be a number of"),
         (("made_from",), "net.onnx", 'made_from is "net.onnx"; it must be an object'),

@@ -57,7 +57,8 @@ def test_a_step_does_not_depend_on_what_was_lowered_before(model):
 @needs_models
 @pytest.mark.parametrize("rollback", [False, True])
 def test_no_scratch_raises_the_peak(rollback):
-    model = replace_head(odt.load(shared_path("models/mcunet_int8/mcunet-5fps.onnx")), 10)
+    model = odt.load(shared_path("models/mcunet_int8/mcunet-5fps.onnx"))
+    model = replace_head(model, odt.Options(classes=10))
     trained = [p for layer in model.layers[-3:] for p in layer.parameters]
     loss = loss_module(model, "cross_entropy")
     generous, fitted = (

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike
 
-from relay_passes.optimizers import HYPERPARAMETERS
+from relay_passes.optimizers import HYPERPARAMETERS, HyperParameter
 
 from ..errors import OdtError
 from ..manifest import StateTensor, TrainedParameter, read_manifest
@@ -162,7 +162,7 @@ class Session:
                     f"--optimizer and --{name.replace('_', '-')}"
                 )
             try:
-                HYPERPARAMETERS[name].check(value)
+                HYPERPARAMETERS.get(name, HyperParameter(name, 0.0, "")).check(value)
             except ValueError as error:
                 raise OdtError(f"device: {error}") from None
         for name, value in values.items():

@@ -61,7 +61,8 @@ def _write_prelu(w: Writer, var: relax.Var, call: relax.Call) -> str:
     return w.node("PRelu", [data, slope], var)
 
 
-@reads("nn.prelu", write=_write_prelu)
+# else two comparisons and a choice
+@reads("nn.prelu", write=_write_prelu, torch="prelu.default")
 def prelu(c: Canonicalizer, call: relax.Call) -> Value:
     """One slope for each channel, or one for all."""
     data, slope = c.read_data(call.args[0]), c.read(call.args[1])
@@ -88,6 +89,19 @@ def leaky_relu(c: Canonicalizer, call: relax.Call) -> Value:
         return relax.op.maximum(var, scaled)
 
     return replace(data, var=on_reals(c, data.var, rectify))
+
+
+@reads("nn.softplus", write=node("Softplus"), onnx="Softplus", torch="softplus.default")
+def softplus(c: Canonicalizer, call: relax.Call) -> Value:
+    """``log(1 + exp(x))``, which is all that ONNX has."""
+    beta, threshold = float(call.attrs.beta), float(call.attrs.threshold)
+    if (beta, threshold) != (1.0, 20.0):
+        raise OdtError(
+            f"{c.name}: softplus has beta {beta:g} and threshold {threshold:g}; "
+            "supported are 1 and 20"
+        )
+    data = c.read_data(call.args[0])
+    return replace(data, var=on_reals(c, data.var, relax.op.nn.softplus))
 
 
 def _write_silu(w: Writer, var: relax.Var, call: relax.Call) -> str:

@@ -31,11 +31,15 @@ class FileForm:
         where the operator has no form in ONNX, or reading leaves none of it.
     match : (writer, var) -> the `Pattern` that ends in `var`, or None; of an operator that with
         those before it is one operator of ONNX.
+    onnx, torch : names of what the importers shall take as this one operator of its operands,
+        which they would take apart: an op_type of ONNX, an overload of ``torch.ops.aten``.
     """
 
     read: Read
     write: Write | None = None
     match: Match | None = None
+    onnx: str | None = None
+    torch: str | None = None
 
 
 @dataclass(frozen=True)
@@ -49,13 +53,14 @@ class Pattern:
 FORMS: dict[str, FileForm] = {}
 
 
-def reads(
-    *names: str, write: Write | None = None, match: Match | None = None
-) -> Callable[[Read], Read]:
-    """Enter the decorated reader for these Relax operators, named without ``relax.``."""
+def reads(*names: str, **facts: Any) -> Callable[[Read], Read]:
+    """Enter the decorated reader for these Relax operators, named without ``relax.``.
+
+    facts : further fields of `FileForm`.
+    """
 
     def enter(read: Read) -> Read:
-        FORMS.update({f"relax.{name}": FileForm(read, write, match) for name in names})
+        FORMS.update({f"relax.{name}": FileForm(read, **facts) for name in names})
         return read
 
     return enter

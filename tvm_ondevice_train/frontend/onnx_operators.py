@@ -17,6 +17,7 @@ from tvm.relax.frontend.onnx import onnx_frontend
 
 from relay_passes.graph import constant
 
+from ..file_forms import FORMS
 from .replaced import replaced
 
 Imported = list[dict[str, relax.Var]]  # what the importer makes parameters of
@@ -90,6 +91,25 @@ class Min(onnx_frontend.OnnxOpConverter):
         return functools.reduce(lambda a, b: builder.normalize(relax.op.minimum(a, b)), inputs)
 
 
+def _whole(name: str) -> type[onnx_frontend.OnnxOpConverter]:
+    """Converter to the Relax operator of that name, with its defaults for attributes."""
+    operator = functools.reduce(getattr, name.split(".")[1:], relax.op)
+
+    class Whole(onnx_frontend.OnnxOpConverter):
+        @classmethod
+        def _impl_v1(
+            cls,
+            _builder: relax.BlockBuilder,
+            inputs: Sequence[relax.Expr],
+            _attributes: Mapping[str, Any],
+            _parameters: Imported,
+        ) -> relax.Expr:
+            return operator(*inputs)
+
+    return Whole
+
+
 def one_operator_each() -> AbstractContextManager[None]:
-    """While it lasts TVM's ONNX importer converts as above."""
-    return replaced(onnx_frontend, Clip=Clip, Max=Max, Min=Min)
+    """While it lasts TVM's ONNX importer converts as above, and as `FORMS` say."""
+    whole = {form.onnx: _whole(name) for name, form in FORMS.items() if form.onnx}
+    return replaced(onnx_frontend, Clip=Clip, Max=Max, Min=Min, **whole)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,7 +36,9 @@ def load_exported_program(program: ExportedProgram, name: str = "model") -> Mode
     from tvm.relax.frontend.torch import from_exported_program
 
     operators = torch.export.default_decompositions()
-    operators.pop(torch.ops.aten.prelu.default, None)  # one operator, not a comparison and a choice
+    for form in FORMS.values():
+        if form.torch:
+            operators.pop(attrgetter(form.torch)(torch.ops.aten), None)
     try:
         module = from_exported_program(
             program.run_decompositions(operators),

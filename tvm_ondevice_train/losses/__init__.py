@@ -19,7 +19,7 @@ def loss_of(loss: str | Loss) -> Loss:
     """The loss of that name, or the given one."""
     if isinstance(loss, Loss):
         return loss
-    if loss not in LOSSES:
+    if not isinstance(loss, str) or loss not in LOSSES:
         raise OdtError(
             f"unknown loss {json.dumps(loss, default=repr)}; known are {', '.join(LOSSES)}"
         )

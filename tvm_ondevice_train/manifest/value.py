@@ -9,7 +9,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from relay_passes.optimizers import HYPERPARAMETERS, SGD
+from relay_passes.optimizers import SGD
 
 from ..boards import Board
 from ..boards import board as find_board
@@ -161,11 +161,6 @@ class Manifest:
         _check_input(self.input)
         _check_output(self)
         _check_places(self)
-        for name in self.hyperparameters:
-            if name not in HYPERPARAMETERS:
-                raise OdtError(
-                    f"hyperparameters has {shown(name)}; known are {', '.join(HYPERPARAMETERS)}"
-                )
         if self.stack_bytes < 1024 or self.stack_bytes % 32:
             raise OdtError(
                 f"stack_bytes is {self.stack_bytes}; it must be a multiple of 32 from 1024 up"

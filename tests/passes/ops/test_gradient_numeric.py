@@ -210,8 +210,9 @@ def test_clip(shape, seed, low, high):
             relax.op.nn.gelu_tanh,
             lambda x: torch.nn.functional.gelu(x, approximate="tanh"),
         ),
+        (relax.op.nn.softplus, torch.nn.functional.softplus),
     ],
-    ids=["erf", "gelu", "gelu_tanh"],
+    ids=["erf", "gelu", "gelu_tanh", "softplus"],
 )
 @few_examples
 @given(shapes, seeds)
