@@ -10,6 +10,7 @@ from .backward.sparse_backward import SparseBackward
 from .backward.split_parameters import SplitParameters
 from .kernels.attributes import MergeKernels
 from .kernels.fuse_prologue import FusePrologue
+from .kernels.legalize_ops import LegalizeOps
 from .kernels.lower_qdq import LowerQDQ
 from .memory.in_place import InPlace
 from .memory.read_step import read_step
@@ -26,6 +27,7 @@ __all__ = [
     "FusePrologue",
     "InPlace",
     "IntegerGradients",
+    "LegalizeOps",
     "LowerQDQ",
     "LowerToLoops",
     "MergeKernels",
