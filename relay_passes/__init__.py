@@ -12,6 +12,7 @@ _HOMES = {
     "FusePrologue": "kernels.fuse_prologue",
     "InPlace": "memory.in_place",
     "IntegerGradients": "backward.integer_gradients",
+    "LegalizeOps": "kernels.legalize_ops",
     "LowerQDQ": "kernels.lower_qdq",
     "LowerToLoops": "schedule.lower_to_loops",
     "MergeKernels": "kernels.merge_kernels",

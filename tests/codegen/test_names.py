@@ -13,6 +13,7 @@ from tvm_ondevice_train.codegen.names import identifier
         (["1x", "_x", "é", ""], ["p_1x", "p__x", "p__", "p_"]),
         (["a b\n*/", "int", "class"], ["a_b___", "p_int", "p_class"]),
         (["arena", "odt_init", "initial_w"], ["p_arena", "p_odt_init", "p_initial_w"]),
+        (["a." * 40 + "end"] * 2, ["a_" * 30 + "end", "a_" * 30 + "end_2"]),
     ],
 )
 def test_identifiers_are_legal_and_apart(names, expected):

@@ -94,7 +94,7 @@ def wired():
 def test_a_board_is_measured_over_its_serial_line(wired):
     task = convolution("host")
     runner = BoardRunner(wired.name, wired.flash, repeats=3)
-    wrong = with_body(task.default, "if (in0[0] != 127) return;")
+    wrong = with_body(task.default, "if (data[0] != 127) return;")
     first, same, other = runner.measure(batch_of(task, [task.default, wrong], "host"))
     assert first.cost > 0 and same.cost > 0
     assert "not those of the default" in other.error

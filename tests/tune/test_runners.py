@@ -6,7 +6,7 @@ from small_kernels import BOARD, WINDOWS, convolution, depthwise, with_body
 from tvm_ondevice_train.tune.firmware import batch_of
 from tvm_ondevice_train.tune.runners import EmulatorRunner, HostRunner
 
-SKIPPED = "if (in0[0] != 127) return;"
+SKIPPED = "if (data[0] != 127) return;"
 
 
 def measured(kernels, task=None, runner=None, board=BOARD, **options):

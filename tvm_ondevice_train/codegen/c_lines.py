@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import textwrap
 
@@ -75,6 +76,9 @@ def _broken(line: str, indent: int, around: list[int]) -> list[str]:
     columns = opened[place]
     if line[place - 1] == "(":
         columns[-1] = len(line) - len(line.lstrip()) + _INDENT
+    if columns:
+        longest = max(b - a for a, b in itertools.pairwise([*places, len(line)]) if a >= place)
+        columns[-1] = min(columns[-1], max(indent, WIDTH - longest))
     start = columns[-1] if columns else indent
     rest = " " * start + line[place:]
     further = _INDENT if line[:place].endswith("= ") and not columns else 0

@@ -9,7 +9,6 @@ from relay_passes.memory.step import Step, Task, Tensor
 
 from .names import identifier, plain_identifier
 
-MAX_LENGTH = 63  # significant characters of a C99 identifier
 _MAX_WORDS = 4
 # what is done on the way: it names a function that does nothing else
 _SILENT = {
@@ -55,7 +54,7 @@ def function_name(uses: Sequence[Use], taken: set[str]) -> str:
     name = f"layer_{name}" if name[0].isdigit() else name
     if plain_identifier(name) in taken:
         name += f"_{uses[0].shape}"
-    return identifier(name[-MAX_LENGTH:], taken)
+    return identifier(name, taken)
 
 
 def _done_by(task: Task, updated: dict[Tensor, Tensor]) -> str:

@@ -183,7 +183,7 @@ def _slot(slot: ParameterSlot) -> dict:
         "ctype": C_TYPES[str(slot.value.dtype)],
         "field": slot.field,
         "elements": slot.value.size,
-        "name": plain(slot.name),
+        "name": plain(shortened(slot.name, _NAME_WIDTH)),
         "shape": "x".join(str(n) for n in slot.value.shape),
         "kind": slot.kind,
         "start": None if slot.kind == "parameter" else float_literal(float(slot.value.flat[0])),
@@ -234,4 +234,5 @@ def _map_lines(first: int, offset: int, last: int, size: int, what: str, task: s
         return [line]
     indent = " " * (len(place) + 7)
     name = shortened(task, WIDTH - _MARGIN - len(indent))
-    return [place + plain(what), indent + plain(name)]
+    what = shortened(what, WIDTH - _MARGIN - len(place))
+    return [place + plain(what), *([indent + plain(name)] if name else [])]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+MAX_LENGTH = 63  # characters of an identifier that count in C99; the end of a name says most
 # what a parameter or a kernel must not be called in C: keywords of C and C++, names that the
 # generated code uses itself, and library functions that compilers know without a header
 _RESERVED = frozenset(
@@ -23,7 +24,7 @@ _RESERVED_PREFIXES = ("odt_", "ODT_", "initial_", "INT", "UINT")
 
 def identifier(name: str, taken: set[str]) -> str:
     """A C identifier for `name` that is not in `taken`, which it joins."""
-    base = plain_identifier(name)
+    base = plain_identifier(name)[-MAX_LENGTH:]
     if not base[:1].isalpha() or base in _RESERVED or base.startswith(_RESERVED_PREFIXES):
         base = f"p_{base}"
     candidate, count = base, 1
