@@ -40,7 +40,7 @@ results of sums: odt_mask_tile_f32(out, stride, acc, mask, R, Q)
     out[r*stride + q] = select(bool mask[r*stride + q], float32 acc{r*Q + q}, 0)
 
 elements: odt_add_s8(out, a, b, a_multiplier, b_multiplier, offset, shift, I)
-    out[i] = odt_clamp8((odt_scaled_sum_32(\
+    out[i] = odt_clamp8((odt_scaled_sum_narrow(\
 int8 a[i], number a_multiplier, int8 b[i], number b_multiplier, number offset) >> number shift))
 """,
     odt_requantize_tile_masked={"beside": _whole_bytes},

@@ -214,7 +214,7 @@ def _short_sum(
     def element(*i: tirx.Var) -> tirx.Expr:
         a, b = (t(*i).astype("int32") for t in (left, right))
         operands = a, short.left, b, short.right, short.offset
-        return tirx.call_pure_extern("int32", "odt_scaled_sum_32", *operands)
+        return tirx.call_pure_extern("int32", "odt_scaled_sum_narrow", *operands)
 
     total = te.compute(attrs["shape"], element, name="total")
     return total, lambda *i: total(*i) >> short.shift
@@ -233,7 +233,7 @@ def _exact_sum(attrs: Attributes, left: te.Tensor, right: te.Tensor) -> tuple[te
 
     def rounded(*i: tirx.Var) -> tirx.Expr:
         code = tirx.call_pure_extern("int64", "odt_shift_round", total(*i), attrs["shift"])
-        return tirx.call_pure_extern("int32", "odt_saturate_32", code) + attrs["zero_point"]
+        return tirx.call_pure_extern("int32", "odt_narrow", code) + attrs["zero_point"]
 
     return total, rounded
 

@@ -20,7 +20,7 @@ static inline int32_t odt_requantize_high(int32_t acc, int32_t multiplier, int32
   return odt_requantize_wide(acc, multiplier, 33 + shift) + (offset - 1) / 2;
 }
 
-static inline int32_t odt_scaled_sum_32(int32_t a, int32_t a_multiplier, int32_t b,
+static inline int32_t odt_scaled_sum_narrow(int32_t a, int32_t a_multiplier, int32_t b,
                                             int32_t b_multiplier, int32_t offset) {
   return a * a_multiplier + b * b_multiplier + offset;
 }

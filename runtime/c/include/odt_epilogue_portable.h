@@ -32,7 +32,7 @@ ODT_INLINE void odt_add_s8(int8_t *out, const int8_t *a, const int8_t *b, int32_
 {
     for (int32_t i = 0; i < count; ++i) {
         const int32_t sum =
-            odt_scaled_sum_32(a[i], a_multiplier, b[i], b_multiplier, offset);
+            odt_scaled_sum_narrow(a[i], a_multiplier, b[i], b_multiplier, offset);
         out[i] = (int8_t)odt_clamp8(sum >> shift);
     }
 }

@@ -18,7 +18,7 @@ static inline int64_t odt_shift_round(int64_t value, int32_t shift) {
 }
 
 /* Clamp to +-2^30: codes far outside int8 stay outside it, and a zero point can still be added. */
-static inline int32_t odt_saturate_32(int64_t value) {
+static inline int32_t odt_narrow(int64_t value) {
   const int32_t limit = (int32_t)1 << 30;
   return value > limit ? limit : value < -limit ? -limit : (int32_t)value;
 }
@@ -31,7 +31,7 @@ static inline int32_t odt_requantize(int32_t acc, int32_t multiplier, int32_t sh
 
 /* The same for any factor. */
 static inline int32_t odt_requantize_wide(int32_t acc, int32_t multiplier, int32_t shift) {
-  return odt_saturate_32(odt_shift_round((int64_t)acc * multiplier, shift));
+  return odt_narrow(odt_shift_round((int64_t)acc * multiplier, shift));
 }
 
 /* The code `acc * multiplier / 2^(33 + shift) + zero_point` by the upper half of the product alone,
@@ -54,7 +54,7 @@ static inline int64_t odt_scaled_sum(int32_t a, int32_t a_multiplier, int32_t b,
 
 /* The same of codes as they are, for multipliers that keep every sum within int32; `offset` holds
  * what the zero points add (see relay_passes/ops/sum_in_32_bits.py). */
-static inline int32_t odt_scaled_sum_32(int32_t a, int32_t a_multiplier, int32_t b,
+static inline int32_t odt_scaled_sum_narrow(int32_t a, int32_t a_multiplier, int32_t b,
                                             int32_t b_multiplier, int32_t offset) {
   return offset + a * a_multiplier + b * b_multiplier;
 }

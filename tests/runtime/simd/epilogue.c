@@ -89,7 +89,7 @@ static int check_add(void)
     fill8(b, (int32_t)sizeof b);
     memset(out, GUARD, sizeof out);
     for (int32_t i = 0; i < count; i++) {
-        const int32_t sum = odt_scaled_sum_32(a[from + i], a_by, b[and_from + i], b_by, offset);
+        const int32_t sum = odt_scaled_sum_narrow(a[from + i], a_by, b[and_from + i], b_by, offset);
         expected[i] = (int8_t)odt_clamp8(sum >> down);
     }
     expected[count] = to[count];
