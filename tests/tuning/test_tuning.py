@@ -22,6 +22,7 @@ from tvm_ondevice_train.tuning import (
     target_of,
     tuning_for,
 )
+from tvm_ondevice_train.tuning.signature import signature
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 TARGET = target_of(find_board(BOARD))
@@ -152,3 +153,20 @@ def test_the_defaults_of_the_package_are_of_this_version(cpu):
     stale = [t.name for key, t in known.items() if not t.allows(found.kernels[key].decisions)]
     assert not stale, f"tune again: schedules do not ask for these any more: {stale}"
     assert 2 * len(known) > len(kernels), "tune again: the kernels of MCUNet are others"
+
+
+def test_the_defaults_know_every_kernel_that_they_were_made_for():
+    """Renaming a function of the runtime, say, would make each kernel that calls it another one."""
+    found = load_tuning(default_tunings()["cortex-m7"])
+    recorder = Recorder(TARGET)
+    odt.compile(
+        shared_path("models/mcunet_int8/mcunet-5fps-c17.onnx"),
+        classes=10,
+        scheme=BENCHMARKS / "schemes" / "mcunet-5fps-49kb.json",
+        backward="int16",
+        board=BOARD,
+        sram_bytes=4 << 20,
+        tuning=recorder,
+    )
+    asked = {signature(function, limit) for function, limit, _ in recorder.asked}
+    assert found.kernels.keys() <= asked
