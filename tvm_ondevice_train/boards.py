@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -12,6 +13,7 @@ from typing import Any
 from .architectures import RECORDS, Architecture, Core
 from .c_runtime import drivers
 from .errors import OdtError
+from .files import checked_json as checked
 
 DEFAULT_BOARD = "mps2-an500"
 BAUD = 115200  # of every serial line; 8 data bits, no parity, one stop bit
@@ -106,31 +108,76 @@ def _table() -> dict[str, Board]:
 def read_table(rows: Mapping[str, Mapping]) -> dict[str, Board]:
     """The boards of `rows`, as boards.json has them.
 
-    Raises OdtError, which names the row, for a CPU that no architecture has and for a driver that
-    the runtime lacks.
+    Raises OdtError, in one line that names the row, for anything that is none, such as a CPU that
+    no architecture has or a driver that the runtime lacks.
     """
     return {name: _board(name, row) for name, row in rows.items()}
 
 
 def _board(name: str, row: Mapping) -> Board:
-    for column, kind in _DRIVERS.items():
-        if column in row:
-            _check(name, f"{kind} driver", row[column]["driver"], drivers(kind))
-    _check(name, "CPU", row["cpu"], _CORES)
-    facts = {column: _typed(value) for column, value in row.items()}
-    return Board(name=name, core=_CORES[row["cpu"]], **facts)
+    try:
+        facts = _ROW(row, "")
+        for column, kind in _DRIVERS.items():
+            if column in facts:
+                _known(f"{kind} driver", facts[column]["driver"], drivers(kind))
+        _known("CPU", facts["cpu"], _CORES)
+        if "ram_origin" in facts or "uart" in facts:  # bare metal
+            missing = [column for column in _BARE_METAL if column not in facts]
+            if missing:
+                raise OdtError(f"{missing[0]} is missing; a row with addresses has it")
+    except OdtError as error:
+        raise OdtError(f"boards.json: {name}: {error}") from None
+    return Board(name=name, core=_CORES[facts["cpu"]], **facts)
 
 
-def _check(row: str, what: str, name: str, known: Collection[str]) -> None:
+def _known(what: str, name: str, known: Collection[str]) -> None:
     if name not in known:
-        raise OdtError(f"boards.json: {row}: unknown {what} {name!r}; known are {', '.join(known)}")
+        raise OdtError(f"unknown {what} {name!r}; known are {', '.join(known)}")
 
 
-def _typed(value: Any) -> Any:
-    """A list as a tuple and hexadecimal text as a number; what a driver wants stays as written."""
-    if isinstance(value, list):
-        return tuple(value)
-    return int(value, 16) if isinstance(value, str) and value.startswith("0x") else value
+def _address(value: Any, key: str) -> int:
+    """Hexadecimal text."""
+    if not isinstance(value, str) or not re.fullmatch(r"0x[0-9a-fA-F]{1,8}", value):
+        raise OdtError(
+            f"{key} is {checked.shown(value)}; it must be an address, such as 0x20000000"
+        )
+    return int(value, 16)
+
+
+def _driven(*needed: str) -> checked.Check[dict]:
+    """What a driver wants to know of the board stays as it is written."""
+
+    def check(value: Any, key: str) -> dict:
+        facts = checked.named(lambda entry, _key: entry)(value, key)
+        for name in ("driver", *needed):
+            if name not in facts:
+                raise OdtError(f"{key}.{name} is missing")
+        checked.text(facts["driver"], f"{key}.driver")
+        return facts
+
+    return check
+
+
+_SIZE = checked.integer(1, (1 << 32) - 1)
+_COLUMNS: dict[str, checked.Check[Any]] = {
+    "description": checked.text,
+    "cpu": checked.text,
+    "sram_bytes": _SIZE,
+    "flash_bytes": _SIZE,
+    "sram_limit_bytes": _SIZE,
+    "flash_limit_bytes": _SIZE,
+    "ram_origin": _address,
+    "flash_origin": _address,
+    "vectors_origin": _address,
+    "qemu_machine": checked.text,
+    "qemu_cpu": checked.text,
+    "zephyr": checked.named(checked.text),
+    "uart": _driven("base", "clock_hz"),
+    "store": _driven(),
+    "flasher": checked.listed(checked.text, 1),
+}
+_BARE_METAL = ("sram_bytes", "flash_bytes", "ram_origin", "flash_origin", "uart")
+_ROW = checked.record(dict, _COLUMNS, may_miss=_COLUMNS.keys() - {"description", "cpu"})
 
 
 def boards() -> tuple[Board, ...]:

@@ -112,7 +112,7 @@ class Options:
     backward: str = _option(
         "auto",
         "Arithmetic of the backward: float32; int16, gradients of 1x1 and depthwise layers in "
-        f"integers; {' and '.join(FORMATS)}, that and adjoints stored between kernels in fewer "
+        f"integers; {', '.join(FORMATS)}, that and adjoints stored between kernels in fewer "
         "bits; auto, int16 unless float32 takes less memory.",
         flag="--backward",
         choices=BACKWARDS,

@@ -10,7 +10,6 @@ import numpy as np
 
 from relay_passes.graph import ALIGN
 from relay_passes.memory.step import Step, Tensor, prediction
-from relay_passes.within_memory import AUTO
 
 from .boards import Board
 from .codegen.planned_model import PlannedModel
@@ -41,7 +40,7 @@ def make_report(
         "board": manifest.board,
         "loss": manifest.loss,
         "optimizer": manifest.optimizer,
-        "backward": step.backward if options.backward == AUTO else options.backward,
+        "backward": step.backward,
         "rollback": step.rollback,
         "backup_bytes": _backup_bytes(planned),
         "learning_rate": options.optimizer.learning_rate,

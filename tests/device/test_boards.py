@@ -83,10 +83,13 @@ def test_a_row_says_what_the_driver_of_its_uart_wants_to_know(driver):
 
 
 ROW = {"description": "made up", "cpu": "cortex-m4"}
+UART = {"driver": "cmsdk", "base": "0x40004000", "clock_hz": 25000000}
 
 
 def test_a_row_is_all_that_a_board_is():
-    found = read_table({"mine": {**ROW, "ram_origin": "0x20000000"}})["mine"]
+    places = {"ram_origin": "0x20000000", "flash_origin": "0x0", "uart": UART}
+    row = {**ROW, **places, "sram_bytes": 65536, "flash_bytes": 262144}
+    found = read_table({"mine": row})["mine"]
     assert (found.ram_origin, found.core.dsp, found.compiler) == (
         0x20000000,
         True,
@@ -98,8 +101,18 @@ def test_a_row_is_all_that_a_board_is():
     ("wrong", "message"),
     [
         ({"cpu": "z80"}, "unknown CPU 'z80'; known are cortex-m0, .*, rv32imafc, host"),
-        ({"uart": {"driver": "pl011"}}, "unknown uart driver 'pl011'; known are cmsdk, nrf, .*"),
+        (
+            {"uart": {**UART, "driver": "none"}},
+            "unknown uart driver 'none'; known are cmsdk, nrf, .*",
+        ),
         ({"store": {"driver": "tape"}}, "unknown flash driver 'tape'; known are none, nvmc, .*"),
+        ({"store": {}}, "store.driver is missing"),
+        ({"uart": {"driver": "cmsdk", "base": "0x4000"}}, "uart.clock_hz is missing"),
+        ({"cpu": None}, "cpu is null; it must be a string"),
+        ({"sram_byte": 5}, '"sram_byte" is unknown; allowed are description, cpu, sram_bytes, .*'),
+        ({"sram_bytes": "64K"}, 'sram_bytes is "64K"; it must be an integer from 1 to .*'),
+        ({"ram_origin": "zz"}, 'ram_origin is "zz"; it must be an address, such as 0x20000000'),
+        ({"ram_origin": "0x20000000"}, "sram_bytes is missing; a row with addresses has it"),
     ],
 )
 def test_a_wrong_row_is_named_with_what_there_is(wrong, message):

@@ -16,3 +16,6 @@ RECORDS: dict[str, Architecture] = {
     for _, name, _ in iter_modules(__path__)
     if name != "record"
 }
+
+_CORES = [core for record in RECORDS.values() for core in record.cores]
+assert len(set(_CORES)) == len(_CORES), "two architectures have a core of the same name"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, TypeAlias, TypeVar
 
 from ..errors import OdtError
@@ -113,19 +113,25 @@ def named(check: Check[T]) -> Check[dict[str, T]]:
     return check_object
 
 
-def record(made: Callable[..., T], checks: Mapping[str, Check[Any]]) -> Check[T]:
-    """An object with exactly the keys of `checks`; what `made` makes of the values by name."""
+def record(
+    made: Callable[..., T], checks: Mapping[str, Check[Any]], may_miss: Collection[str] = ()
+) -> Check[T]:
+    """An object with exactly the keys of `checks`; what `made` makes of the values by name.
+
+    may_miss : keys that need not be there.
+    """
 
     def check(value: Any, key: str) -> T:
         _checked(isinstance(value, dict), value, key, "an object")
         inside = f"{key}." if key else ""
         for name in checks:
-            if name not in value:
+            if name not in value and name not in may_miss:
                 raise OdtError(f"{inside}{name} is missing")
         for name in value:
             if name not in checks:
                 raise OdtError(f"{inside}{shown(name)} is unknown; allowed are {', '.join(checks)}")
-        values = {name: take(value[name], f"{inside}{name}") for name, take in checks.items()}
+        given = {name: take for name, take in checks.items() if name in value}
+        values = {name: take(value[name], f"{inside}{name}") for name, take in given.items()}
         try:
             return made(**values)
         except OdtError as error:
