@@ -25,7 +25,7 @@ KEEP_APART = (
     "-fno-partial-inlining -fno-ipa-icf"
 )
 STEPS = 3
-_CALL = re.compile(r"^ +(\w+)\(.*\); /\* .* \*/$")
+_CALL = re.compile(r"/\* op \d+, [^\n]*\*/\n\s*(\w+)\(")  # each call is headed by its op
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def called_functions(model_c: str) -> dict[str, list[str]]:
     for body in re.split(r"^(?:static void|int) (?=\w+\()", model_c, flags=re.MULTILINE)[1:]:
         kind = entries.get(body.partition("(")[0])
         if kind:
-            calls[kind] = [found[1] for found in map(_CALL.match, body.splitlines()) if found]
+            calls[kind] = _CALL.findall(body)
     return dict(calls)
 
 

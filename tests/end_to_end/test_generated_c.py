@@ -167,7 +167,7 @@ def test_kernels_without_the_arena_give_the_same_bits(project):
         tensors = interpreter.run(
             input=sample.reshape(source.input_shape),
             target=target.reshape(source.target.shape),
-            learning_rate=np.float32(source.learning_rate),
+            learning_rate=np.float32(source.optimizer.learning_rate),
             seed=np.uint32((5 + step * 0x9E3779B9) & 0xFFFFFFFF),
         )
         losses.append(tensors[source.train.step.results[0].name].reshape(()))

@@ -184,7 +184,10 @@ def test_the_smallest_budget_that_compiles_links_and_runs(kind, scheme, classes,
 @needs_models
 @pytest.mark.parametrize(
     ("net", "scheme", "budget"),
-    [("mcunet-5fps", "last:20", 256 << 10), ("mbv2-w0.35", "head", 192 << 10)],
+    [
+        pytest.param("mcunet-5fps", "last:20", 256 << 10, marks=pytest.mark.slow),
+        ("mbv2-w0.35", "head", 192 << 10),
+    ],
 )
 def test_a_model_that_does_not_fit_says_what_sets_the_peak_and_by_how_much(net, scheme, budget):
     kind = f"mcunet_int8/{net}.onnx"

@@ -101,7 +101,9 @@ def test_integer_operators(predictor, name, fused):
     assert agreeing >= len(images()) - 1
 
 
-@pytest.mark.parametrize("name", ["mcunet-5fps", "proxyless-w0.3"])
+@pytest.mark.parametrize(
+    "name", ["mcunet-5fps", pytest.param("proxyless-w0.3", marks=pytest.mark.slow)]
+)
 def test_dead_channels_as_published_cause_no_undefined_behaviour(name, capfd):
     """Forward, backward and update; ONNX Runtime gets the model where they cannot overflow."""
     model = load(model_path(f"as_published/{name}"))

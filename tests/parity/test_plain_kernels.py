@@ -70,7 +70,7 @@ def test_tiny_networks(quantized):
 
 
 @needs_models
-@pytest.mark.parametrize("name", INT8)
+@pytest.mark.parametrize("name", [*INT8[:2], pytest.param(INT8[2], marks=pytest.mark.slow)])
 def test_published_models(name):
     assert_allowed(tiny_models.model(f"mcunet_int8/{name}"))
 

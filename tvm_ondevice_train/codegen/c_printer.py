@@ -53,14 +53,7 @@ class CKernel(Kernel):
 
 def print_kernels(step: Step) -> dict[Kernel, CKernel]:
     """The C of the kernels that `step` calls."""
-    printed: dict[Kernel, CKernel] = {}
-    for task in step.tasks:
-        if task.kernel not in printed:
-            try:
-                printed[task.kernel] = print_kernel(task.kernel)
-            except OdtError as error:
-                raise OdtError(f"{task.name}: {error}") from None
-    return printed
+    return {kernel: print_kernel(kernel) for kernel in dict.fromkeys(t.kernel for t in step.tasks)}
 
 
 def print_kernel(kernel: Kernel) -> CKernel:

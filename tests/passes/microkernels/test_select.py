@@ -216,7 +216,7 @@ def test_scratch_that_something_else_reads_too_keeps_its_order(shared):
         ),
         (
             {"columns": "odt_pack_rows", "acc_update": "odt_dot"},
-            "odt_pack_rows: its loop p is along no axis",
+            "odt_pack_rows: its loop pixel is along no axis",
         ),
         ({"columns": "odt_pack"}, "odt_pack: no microkernel reads what it fills"),
         ({"acc_update": "odt_dot"}, "scratch of microkernels is used by loops, too"),
