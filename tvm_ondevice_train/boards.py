@@ -177,7 +177,9 @@ _COLUMNS: dict[str, checked.Check[Any]] = {
     "flasher": checked.listed(checked.text, 1),
 }
 _BARE_METAL = ("sram_bytes", "flash_bytes", "ram_origin", "flash_origin", "uart")
-_ROW = checked.record(dict, _COLUMNS, may_miss=_COLUMNS.keys() - {"description", "cpu"})
+_ROW: checked.Check[dict[str, Any]] = checked.record(
+    dict, _COLUMNS, may_miss=_COLUMNS.keys() - {"description", "cpu"}
+)
 
 
 def boards() -> tuple[Board, ...]:
