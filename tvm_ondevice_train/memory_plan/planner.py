@@ -9,6 +9,8 @@ from .buffer import Buffer, live_bytes
 from .exact import solve
 from .placement import climb, find_conflicts, heuristics, place, total_bytes
 
+_CLIMBS = 4  # that share the steps of hill climbing
+
 
 @dataclass(frozen=True)
 class MemoryPlan:
@@ -37,8 +39,8 @@ def plan(
     """The smallest plan that any of the algorithms finds; the same input gives the same plan.
 
     Each is tried only while the total is above the lower bound: greedy heuristics, at most
-    `iterations` steps of hill climbing from `seed`, and the exact solver for `effort`, its
-    deterministic time (1 is about ten seconds), where OR-tools is installed.
+    `iterations` steps of hill climbing in a few climbs from `seed`, and the exact solver for
+    `effort`, its deterministic time (1 is about ten seconds), where OR-tools is installed.
     """
     if len({buffer.name for buffer in buffers}) < len(buffers):
         raise ValueError("memory plan: two buffers have the same name")
@@ -73,8 +75,12 @@ def _best(
         offsets = place(buffers, conflicts, order, fit)
         candidates.append((total_bytes(buffers, offsets), algorithm, order, offsets))
     total, algorithm, order, offsets = min(candidates, key=lambda candidate: candidate[0])
-    if total > bound and iterations:
-        climbed = climb(buffers, conflicts, order, bound, iterations, seed)
+    climbs = range(seed, seed + _CLIMBS) if iterations else ()
+    for start in climbs:  # one way up may end on a low hill
+        if total == bound:
+            break
+        steps = max(1, iterations // _CLIMBS)
+        climbed = climb(buffers, conflicts, order, bound, steps, start)
         if total_bytes(buffers, climbed) < total:
             total, algorithm, offsets = total_bytes(buffers, climbed), "hill climbing", climbed
     if total > bound and effort:
