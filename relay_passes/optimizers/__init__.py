@@ -5,7 +5,15 @@ No TVM is loaded here, so that the command line can list them at once.
 
 from .inputs import Inputs, inputs_of
 from .momentum import Momentum
-from .optimizer import OPTIMIZERS, HyperParameter, Optimizer, State, hyperparameters, optimizer_of
+from .optimizer import (
+    OPTIMIZERS,
+    HyperParameter,
+    Optimizer,
+    State,
+    hyperparameters,
+    optimizer_of,
+    owners_of,
+)
 from .sgd import SGD
 
 HYPERPARAMETERS = hyperparameters(OPTIMIZERS.values())
@@ -21,4 +29,5 @@ __all__ = [
     "State",
     "inputs_of",
     "optimizer_of",
+    "owners_of",
 ]

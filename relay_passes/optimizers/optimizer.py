@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import Field, dataclass, field, fields
 from numbers import Real
@@ -57,7 +58,7 @@ def _described(entry: Field[Any]) -> HyperParameter:
 
 
 @dataclass(frozen=True)
-class Optimizer:
+class Optimizer(ABC):
     """``value <- value - learning_rate * direction``, for every element of what trains.
 
     A subclass adds fields by `hyperparameter`, and the arithmetic by operators alone, so that it
@@ -95,9 +96,9 @@ class Optimizer:
         """The new value of each of `states`; `hyper` has those of `kept`."""
         return {}
 
+    @abstractmethod
     def direction(self, gradient: Any, value: Any, states: Mapping, hyper: Mapping) -> Any:
         """What the value goes against; `states` are the new ones."""
-        raise NotImplementedError
 
 
 def hyperparameters(optimizers: Iterable[type[Optimizer]]) -> dict[str, HyperParameter]:
@@ -109,6 +110,11 @@ def hyperparameters(optimizers: Iterable[type[Optimizer]]) -> dict[str, HyperPar
     return found
 
 
+def owners_of(hyper: str) -> list[str]:
+    """Names of the optimizers that have the hyper-parameter."""
+    return [n for n, cls in OPTIMIZERS.items() if hyper in [one.name for one in cls.described()]]
+
+
 def optimizer_of(name: str, hyper: Mapping[str, float]) -> Optimizer:
     """The optimizer of that name with those hyper-parameters; ValueError for what is unknown."""
     if not isinstance(name, str) or name not in OPTIMIZERS:
@@ -117,9 +123,7 @@ def optimizer_of(name: str, hyper: Mapping[str, float]) -> Optimizer:
     allowed = [one.name for one in OPTIMIZERS[name].described()]
     for one in hyper:
         if one not in allowed:
-            owners = [
-                n for n, cls in OPTIMIZERS.items() if one in [h.name for h in cls.described()]
-            ]
+            owners = owners_of(one)
             hint = f"; {' and '.join(owners)} would have it" if owners else ""
             raise ValueError(f"optimizer {name} has no {one}, but {', '.join(allowed)}{hint}")
     return OPTIMIZERS[name](**hyper)

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 import click
 
-from relay_passes.optimizers import HYPERPARAMETERS, OPTIMIZERS, HyperParameter
+from relay_passes.optimizers import HYPERPARAMETERS, OPTIMIZERS, HyperParameter, owners_of
 from tvm_ondevice_train.options import Options
 
 Command: TypeAlias = Callable[..., Any]
@@ -110,7 +110,7 @@ def hyperparameter_flag(one: HyperParameter, default: str | None = None) -> Deco
 
     name = "--lr" if one.name == "learning_rate" else f"--{one.name.replace('_', '-')}"
     shown = f"{one.default:g}" if default is None else default
-    owners = [o for o, cls in OPTIMIZERS.items() if one.name in (h.name for h in cls.described())]
+    owners = owners_of(one.name)
     whose = "" if len(owners) == len(OPTIMIZERS) else f" (--optimizer {' or '.join(owners)})"
     return click.option(
         name,

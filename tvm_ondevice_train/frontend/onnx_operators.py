@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import Any, TypeAlias
 
 from tvm import relax
 from tvm.relax.frontend.onnx import onnx_frontend
@@ -21,6 +21,7 @@ from ..file_forms import FORMS
 from .replaced import replaced
 
 Imported = list[dict[str, relax.Var]]  # what the importer makes parameters of
+Converter: TypeAlias = type[onnx_frontend.OnnxOpConverter]
 
 
 class Clip(onnx_frontend.OnnxOpConverter):
@@ -63,35 +64,24 @@ def _clip(data: relax.Expr, low: float | None, high: float | None) -> relax.Expr
     return relax.op.clip(data, low, high)
 
 
-class Max(onnx_frontend.OnnxOpConverter):
-    """The larger of any number of operands, two at a time."""
+def _pairwise(operator: Callable[[relax.Expr, relax.Expr], relax.Expr]) -> Converter:
+    """Converter of any number of operands, two at a time."""
 
-    @classmethod
-    def _impl_v1(
-        cls,
-        builder: relax.BlockBuilder,
-        inputs: Sequence[relax.Expr],
-        _attributes: Mapping[str, Any],
-        _parameters: Imported,
-    ) -> relax.Expr:
-        return functools.reduce(lambda a, b: builder.normalize(relax.op.maximum(a, b)), inputs)
+    class Pairwise(onnx_frontend.OnnxOpConverter):
+        @classmethod
+        def _impl_v1(
+            cls,
+            builder: relax.BlockBuilder,
+            inputs: Sequence[relax.Expr],
+            _attributes: Mapping[str, Any],
+            _parameters: Imported,
+        ) -> relax.Expr:
+            return functools.reduce(lambda a, b: builder.normalize(operator(a, b)), inputs)
 
-
-class Min(onnx_frontend.OnnxOpConverter):
-    """The smaller of any number of operands, two at a time."""
-
-    @classmethod
-    def _impl_v1(
-        cls,
-        builder: relax.BlockBuilder,
-        inputs: Sequence[relax.Expr],
-        _attributes: Mapping[str, Any],
-        _parameters: Imported,
-    ) -> relax.Expr:
-        return functools.reduce(lambda a, b: builder.normalize(relax.op.minimum(a, b)), inputs)
+    return Pairwise
 
 
-def _whole(name: str) -> type[onnx_frontend.OnnxOpConverter]:
+def _whole(name: str) -> Converter:
     """Converter to the Relax operator of that name, with its defaults for attributes."""
     operator = functools.reduce(getattr, name.split(".")[1:], relax.op)
 
@@ -112,4 +102,5 @@ def _whole(name: str) -> type[onnx_frontend.OnnxOpConverter]:
 def one_operator_each() -> AbstractContextManager[None]:
     """While it lasts TVM's ONNX importer converts as above, and as `FORMS` say."""
     whole = {form.onnx: _whole(name) for name, form in FORMS.items() if form.onnx}
-    return replaced(onnx_frontend, Clip=Clip, Max=Max, Min=Min, **whole)
+    pairwise = {"Max": _pairwise(relax.op.maximum), "Min": _pairwise(relax.op.minimum)}
+    return replaced(onnx_frontend, Clip=Clip, **pairwise, **whole)
