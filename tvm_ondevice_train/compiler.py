@@ -198,7 +198,7 @@ def _plan(sliced: SlicedModel, train: Step, evaluate: Step, options: Options) ->
     labels = options.loss.target == LABEL
     return PlannedModel(
         name=model.name,
-        graph=tvm.ir.save_json(model.module),
+        graph=tvm.ir.save_json(tvm.IRModule({"main": model.module["main"]})),
         train=plan_step(train),
         evaluate=plan_step(evaluate),
         frozen=frozen,

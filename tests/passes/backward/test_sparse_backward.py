@@ -205,8 +205,8 @@ def test_of_codes_the_channels_are_taken_before_they_are_decoded():
         return weighted_sum(emit, y, target)
 
     def after(emit, x, target, learning_rate, seed, w, frozen):
-        decoded = emit(tiny.dequantize(emit(merge_channels(w, frozen, [1, 3], 1)), [0.5, 0.25]))
         real = emit(tiny.dequantize(x, 0.1, 3))
+        decoded = emit(tiny.dequantize(emit(merge_channels(w, frozen, [1, 3], 1)), [0.5, 0.25]))
         loss = weighted_sum(emit, convolution(emit, real, decoded), target)
         d_y = adjoint_of(emit, target)
         taken = emit(tiny.dequantize(emit(take_channels(x, [1, 3])), 0.1, 3))
