@@ -97,6 +97,13 @@ def consumers_of(function: relax.Function) -> dict[relax.Var, list[relax.VarBind
     return dict(consumers)
 
 
+def results_of(function: relax.Function) -> list[relax.Expr]:
+    """What a function returns: the fields of a tuple, else the one result."""
+    values = {b.var: b.value for b in bindings_of(function)}
+    result = values.get(function.body.body, function.body.body)
+    return list(result.fields) if isinstance(result, relax.Tuple) else [function.body.body]
+
+
 def loss_of(function: relax.Function) -> relax.Var:
     """The first result of a function, which is the loss of a loss function and of a step.
 

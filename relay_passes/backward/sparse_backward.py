@@ -12,13 +12,10 @@ from tvm import relax
 from tvm.relax.training.optimizer import Optimizer as RelaxOptimizer
 
 from ..graph import (
-    Renamer,
     dependents_of,
     is_call_of,
     main_of,
     rebuilt,
-    variables_in,
-    with_blocks,
     with_function,
     without_dead_code,
 )
@@ -28,6 +25,7 @@ from ..optimizers import SGD, Optimizer
 from ..tvm_pass import Pass
 from .arguments import Arguments, arguments_of
 from .differentiate import WITH_GRADIENT, differentiate, without_te_gradient
+from .extend import extended
 from .forward import Forward, Leaf, forward_of, leaf_of
 from .gradients import Gradients
 from .relax_optimizer import RelaxUpdates
@@ -131,7 +129,7 @@ class SparseBackward(Pass):
         with _errors_of_this_pass():
             _check_uncalled(module, self.func_name)
             arguments = arguments_of(function, self.target_index)
-            parts = parts_of(self.scheme, function, arguments.parameters)
+            parts = parts_of(self.scheme, function, arguments)
             subsets = {p: channels for p, channels in parts.items() if channels is not None}
             function, pairs = split(function, subsets)
             expanded = [q for p in arguments.parameters for q in pairs.get(p, (p,))]
@@ -195,25 +193,14 @@ def _with_step(
     ending: Ending,
 ) -> tvm.IRModule:
     """`module`, where the step stands for the forward: its blocks, and the backward behind."""
-    function = forward.function
-    *before, last = function.body.blocks or [relax.DataflowBlock([])]
-    if not isinstance(last, relax.DataflowBlock):
-        before, last = [*before, last], relax.DataflowBlock([])
-    builder = relax.BlockBuilder(module)
-    with builder.function("step", ending.params):
-        with builder.dataflow():
-            for binding in last.bindings:
-                builder.emit_normalized(binding)
-            gradients = _gradients(builder, forward, leaves)
-            results = ending.results(builder, gradients, forward)
-        temporary = builder.emit_func_output(relax.Tuple(results))
-    module = builder.get()  # with kernels of gradients that `call_tir_with_grad` has
-    step = module[temporary]
-    del module[temporary]
-    blocks = _outputs_read_later([*before, *step.body.blocks])
-    function = with_blocks(function, blocks, step.body.body, ending.params)
-    function = _without_te_gradients(function.with_attrs(ending.attributes))
-    return with_function(module, func_name, without_dead_code(trim_gradients(function)))
+
+    def body(builder: relax.BlockBuilder) -> relax.Expr:
+        gradients = _gradients(builder, forward, leaves)
+        return relax.Tuple(ending.results(builder, gradients, forward))
+
+    module = extended(module, func_name, forward.function, ending.params, body)
+    step = _without_te_gradients(module[func_name].with_attrs(ending.attributes))
+    return with_function(module, func_name, without_dead_code(trim_gradients(step)))
 
 
 def _gradients(
@@ -233,30 +220,6 @@ def _gradients(
             gradient = builder.emit(take_channels(gradient, attrs["ranges"], attrs["axis"]))
         gradients.append(gradient)
     return gradients
-
-
-def _outputs_read_later(blocks: Sequence[relax.BindingBlock]) -> list[relax.BindingBlock]:
-    """`blocks`, where a dataflow variable that another block reads is an output of its own."""
-    defined: dict[relax.Var, int] = {}
-    outputs: dict[relax.Var, relax.Var] = {}
-    for index, block in enumerate(blocks):
-        for binding in block.bindings:
-            for var in variables_in(binding.value):
-                if defined.get(var, index) != index:
-                    outputs[var] = outputs.get(var) or relax.Var(var.name, var.ty)
-            if isinstance(binding.var, relax.DataflowVar):
-                defined[binding.var] = index
-    renamed = Renamer(outputs)
-
-    def rebound(binding: relax.Binding) -> relax.Binding:
-        var, value = renamed.vars.get(binding.var, binding.var), renamed(binding.value)
-        if isinstance(binding, relax.MatchCast):
-            return relax.MatchCast(var, value, binding.ty)
-        return relax.VarBinding(var, value)
-
-    if not outputs:
-        return list(blocks)
-    return [type(block)([rebound(binding) for binding in block.bindings]) for block in blocks]
 
 
 def _without_te_gradients(function: relax.Function) -> relax.Function:

@@ -10,6 +10,7 @@ from tvm import relax
 from ..graph import ancestors_of, dtype_of, loss_of, shape_of
 from ..layer_words import WORDS, named_by
 from ..layers import layers_of
+from .arguments import Arguments
 from .split_parameters import channel_axis
 
 ALL, FROZEN = "all", "frozen"
@@ -53,17 +54,16 @@ def checked(scheme: WhatTrains) -> WhatTrains:
     return keys
 
 
-def parts_of(
-    scheme: WhatTrains, function: relax.Function, parameters: Sequence[relax.Var]
-) -> Parts:
-    """Each of the `parameters` that trains, in their order, with its input channels, None for all.
+def parts_of(scheme: WhatTrains, function: relax.Function, arguments: Arguments) -> Parts:
+    """Each parameter that trains, in the function's order, with its input channels, None for all.
 
     Raises ValueError, in one line, where the function has no such parameter or channels.
     """
+    parameters = arguments.parameters
     found = {
-        _parameter(key, parameters): part
+        _parameter(key, arguments): part
         for key, part in _entries(scheme, function, parameters).items()
-        if part != FROZEN
+        if not isinstance(part, str) or part != FROZEN
     }
     if not found:
         raise ValueError("the scheme trains nothing; name at least one parameter.")
@@ -108,13 +108,19 @@ def _named(word: str, function: relax.Function, parameters: Sequence[relax.Var])
     return found
 
 
-def _parameter(key: Key, parameters: Sequence[relax.Var]) -> relax.Var:
+def _parameter(key: Key, arguments: Arguments) -> relax.Var:
     """The parameter of that name, or that one itself."""
+    parameters = arguments.parameters
     itself = [p for p in parameters if p.same_as(key)]
     name = getattr(key, "name", key)
     found = [p for p in parameters if p.name == name]
     if len(found) > 1:
         raise ValueError(f'{len(found)} parameters are called "{name}"; give each its own name.')
+    if arguments.target is not None and arguments.target.name == name and not found:
+        raise ValueError(
+            f'"{name}" is the argument at target_index, which is the target; where the target is '
+            "the last argument, as TVM's AppendLoss leaves it, say target_index=-1."
+        )
     if not itself and not found:
         raise ValueError(
             f'there is no parameter "{name}" in the module; it has {_some(parameters)}. A weight '
