@@ -17,6 +17,7 @@ class Gradients:
 
     def __init__(self, function: relax.Function, leaves: Sequence[Leaf]) -> None:
         self.params = list(function.params)
+        self.num_input: int | None = None
         self.attributes: dict[str, object] = {
             "differentiated_parameters": [leaf.parameter.name for leaf in leaves]
         }

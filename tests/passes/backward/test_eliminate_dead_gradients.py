@@ -56,7 +56,7 @@ def test_a_dead_adjoint_goes_and_the_rest_stays():
 
 
 def test_a_step_of_tvms_gradient_shrinks_to_the_results_that_are_kept():
-    """Of the gradients of x, a and b only that of b is returned: as if the others were not asked."""
+    """Of the gradients only that of b is returned: as if the others were not asked."""
     source = loss()
     whole = relax.transform.Gradient("main")(source)["main_adjoint"]
     found, gradients = results_of(whole)
