@@ -23,6 +23,7 @@ from .microkernels.select import SelectMicrokernels
 from .optimizers import Optimizer
 from .schedule.default_schedule import Chooser, DefaultSchedule
 from .schedule.lower_to_loops import LowerToLoops
+from .tvm_pass import sequence
 from .verify import verify
 
 STEP_ROLES = ("input", "target", "learning_rate", "seed")
@@ -92,11 +93,12 @@ def ordering(roles: tuple[str, ...], rollback: bool = False) -> list[tvm.transfo
     return [ReorderForMemory(roles, rollback)]
 
 
+@sequence
 def lowering(
     fuse: bool = True, chooser: Chooser | None = None, scratch: Mapping[str, int] | None = None
-) -> tvm.transform.Pass:
+) -> list[tvm.transform.Pass]:
     """QDQ Relax, with or without a backward, to `call_tir` of scheduled PrimFuncs."""
-    return tvm.transform.Sequential([*fusion(fuse), *scheduling(chooser, scratch)])
+    return [*fusion(fuse), *scheduling(chooser, scratch)]
 
 
 def training_passes(

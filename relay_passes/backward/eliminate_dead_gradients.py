@@ -16,13 +16,13 @@ from ..graph import (
     with_function,
 )
 from ..ops.registry import operator_of, with_attributes
-from ..tvm_pass import Pass
+from ..tvm_pass import Pass, module_pass
 from .trim_gradients import TAKE, trim_gradients
 
 FUNCTION = "main"
 
 
-@tvm.transform.module_pass(opt_level=0, name="EliminateDeadGradients")
+@module_pass
 class EliminateDeadGradients(Pass):
     """Leave of a training step only what its results need, and save for the backward the least.
 

@@ -21,7 +21,7 @@ from ..graph import (
 )
 from ..ops.registry import without_gradient
 from ..optimizers import SGD, Optimizer
-from ..tvm_pass import Pass
+from ..tvm_pass import Pass, module_pass
 from .split_parameters import SplitParameters, merged_with_frozen
 from .trim_gradients import trim_gradients
 from .updates import Leaf, Updates
@@ -43,7 +43,7 @@ class Scheme(Protocol):
 Names: TypeAlias = Iterable[str] | Mapping[str, Sequence[int] | None]
 
 
-@tvm.transform.module_pass(opt_level=0, name="SparseBackward")
+@module_pass
 class SparseBackward(Pass):
     """Differentiate the loss with respect to the trained parameters and update them.
 

@@ -22,14 +22,14 @@ from ..graph import (
 )
 from ..ops.channels import merge_channels, ranges_of
 from ..ops.convolution import channel_multiplier
-from ..tvm_pass import Pass
+from ..tvm_pass import Pass, module_pass
 
 FUNCTION = "main"
 FROZEN_SUFFIX = ".frozen"
 MERGE = "relax.odt.merge_channels"
 
 
-@tvm.transform.module_pass(opt_level=0, name="SplitParameters")
+@module_pass
 class SplitParameters(Pass):
     """Replace a weight by its trained channels, under its name, and its frozen ones.
 
