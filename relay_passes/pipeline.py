@@ -101,6 +101,19 @@ def lowering(
     return [*fusion(fuse), *scheduling(chooser, scratch)]
 
 
+@relax.register_pipeline("odt_training")
+@sequence
+def training_step(**backward: Any) -> list[tvm.transform.Pass]:
+    """From a loss function to what TVM's virtual machine runs on a CPU: a training step.
+
+    Registered, so that TVM's users write ``tvm.compile(loss, target="llvm",
+    relax_pipeline=relax.get_pipeline("odt_training", scheme=["fc.weight"]))``.
+
+    backward : what `SparseBackward` takes.
+    """
+    return [SparseBackward(**backward), EliminateDeadGradients(), relax.get_pipeline("default")]
+
+
 def training_passes(
     trained: Names | Scheme,
     fuse: bool = True,
