@@ -55,13 +55,21 @@ def test_json_is_read_again(quantized, backward, optimizer):
         tvm.ir.assert_structural_equal(tvm.ir.load_json(tvm.ir.save_json(module)), module, True)
 
 
+def lowered(quantized):
+    step = steps(quantized, "float32", SGD())["odt.EliminateDeadGradients"]
+    return ReorderForMemory(("input", "target"))(lowering()(step))
+
+
 def test_a_lowered_module_is_read_again():
-    step = steps(False, "float32", SGD())["odt.EliminateDeadGradients"]
-    lowered = ReorderForMemory(("input", "target"))(lowering()(step))
-    tvm.ir.assert_structural_equal(
-        tvm.script.from_source(lowered.script(show_meta=True)), lowered, True
-    )
-    tvm.ir.assert_structural_equal(tvm.ir.load_json(tvm.ir.save_json(lowered)), lowered, True)
+    module = lowered(False)
+    again = tvm.script.from_source(module.script(show_meta=True))
+    tvm.ir.assert_structural_equal(again, module, True)
+
+
+@pytest.mark.parametrize("quantized", [False, True])
+def test_json_of_a_lowered_module_is_read_again(quantized):
+    module = lowered(quantized)
+    tvm.ir.assert_structural_equal(tvm.ir.load_json(tvm.ir.save_json(module)), module, True)
 
 
 READ_JSON = "tvm.ir.load_json(open(sys.argv[1]).read())"
