@@ -14,17 +14,25 @@ import relay_passes
 from relay_passes.optimizers import Momentum
 from tvm_ondevice_train.training_graph import loss_module
 
+
+def is_pass(exported):
+    return inspect.isclass(exported) and issubclass(exported, tvm.transform.Pass)
+
+
 ARGUMENTS = {
-    "NarrowAdjoints": ("bfloat16",),
-    "ReorderForMemory": (("input", "target"),),
-    "SparseBackward": ({"conv.weight": [0], "head.bias": None}, Momentum(momentum=0.5)),
-    "SplitParameters": ({"conv.weight": [1]},),
-    "lowering": (False,),
+    "NarrowAdjoints": {"format": "bfloat16"},
+    "ReorderForMemory": {"roles": ("input", "target")},
+    "SparseBackward": {
+        "scheme": {"conv.weight": [0], "head.bias": None},
+        "optimizer": Momentum(momentum=0.5),
+    },
+    "SplitParameters": {"channels": {"conv.weight": [1]}},
+    "lowering": {"fuse": False},
 }
 EXPORTED = {name: getattr(relay_passes, name) for name in relay_passes.__all__}
-CLASSES = {n: e for n, e in EXPORTED.items() if inspect.isclass(e)}
-PASSES = {n: make(*ARGUMENTS.get(n, ())) for n, make in CLASSES.items()}
-PASSES["lowering"] = relay_passes.lowering(*ARGUMENTS["lowering"])
+CLASSES = {n: e for n, e in EXPORTED.items() if is_pass(e)}
+PASSES = {n: make(**ARGUMENTS.get(n, {})) for n, make in CLASSES.items()}
+PASSES["lowering"] = relay_passes.lowering(**ARGUMENTS["lowering"])
 WAYS = {
     "pickle": lambda each: pickle.loads(pickle.dumps(each)),
     "copy": copy.copy,
@@ -51,8 +59,8 @@ def test_its_arguments_come_back(way):
     assert_same(way(PASSES["lowering"])(step), PASSES["lowering"](step))
 
 
-def test_arguments_given_by_name_come_back():
-    again = pickle.loads(pickle.dumps(relay_passes.IntegerGradients(windows=False)))
+def test_arguments_given_by_their_place_come_back():
+    again = pickle.loads(pickle.dumps(relay_passes.IntegerGradients(False)))
     assert again.windows is False
 
 
