@@ -13,9 +13,11 @@ from . import (  # noqa: F401 - importing them registers their operators
     layers,
     loss,
     masks,
+    optimizer,
     pooling,
     precision,
     prelu,
     quantized,
+    script,
     update,
 )

@@ -50,7 +50,7 @@ def _bool_like(expr: relax.Call) -> relax.Type:
     return relax.TensorType(expr.args[0].ty.shape, "bool")
 
 
-@register("code_range_mask", _bool_like, mask=True)
+@register("code_range_mask", _bool_like, ("scale", "zero_point"), mask=True)
 def _code_range(attrs: Attributes, data: te.Tensor) -> te.Tensor:
     def element(*index: tirx.Var) -> tirx.Expr:
         code = tirx.round(data(*index) / tirx.const(attrs["scale"], "float32"))
@@ -63,7 +63,7 @@ def _code_range(attrs: Attributes, data: te.Tensor) -> te.Tensor:
     return te.compute(data.shape, element, name="mask")
 
 
-@register("interval_mask", _bool_like, mask=True)
+@register("interval_mask", _bool_like, ("low", "high"), mask=True)
 def _interval(attrs: Attributes, data: te.Tensor) -> te.Tensor:
     low, high = (tirx.const(attrs[key], "float32") for key in ("low", "high"))
     return te.compute(
@@ -76,7 +76,7 @@ def _positive(_attrs: Attributes, data: te.Tensor) -> te.Tensor:
     return te.compute(data.shape, lambda *i: data(*i) > tirx.const(0, "float32"), name="mask")
 
 
-@register("below_mask", _bool_like, mask=True)
+@register("below_mask", _bool_like, ("bound",), mask=True)
 def _below(attrs: Attributes, data: te.Tensor) -> te.Tensor:
     bound = tirx.const(attrs["bound"], data.dtype)
     return te.compute(data.shape, lambda *i: data(*i) < bound, name="mask")
