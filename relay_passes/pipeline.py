@@ -11,7 +11,7 @@ from tvm import relax
 from .backward.eliminate_dead_gradients import EliminateDeadGradients
 from .backward.integer_gradients import IntegerGradients
 from .backward.narrow_adjoints import NarrowAdjoints
-from .backward.sparse_backward import SparseBackward
+from .backward.sparse_backward import AnyOptimizer, SparseBackward
 from .backward.what_trains import WhatTrains
 from .formats import FORMATS
 from .kernels.fuse_prologue import FusePrologue
@@ -106,17 +106,22 @@ def lowering(
 
 @relax.register_pipeline("odt_training")
 @sequence
-def training_step(**backward: Any) -> list[tvm.transform.Pass]:
+def training_step(
+    scheme: WhatTrains = None,
+    func_name: str = "main",
+    target_index: int | None = 1,
+    optimizer: AnyOptimizer = SGD(),  # noqa: B008 - a frozen value
+) -> list[tvm.transform.Pass]:
     """From a loss function to what TVM's virtual machine runs on a CPU: a training step.
 
     Registered, so that TVM's users write ``tvm.compile(loss, target="llvm",
     relax_pipeline=relax.get_pipeline("odt_training", scheme=["fc.weight"]))``.
 
-    backward : what `SparseBackward` takes.
+    All arguments are those of `SparseBackward`.
     """
     return [
-        SparseBackward(**backward),
-        EliminateDeadGradients(backward.get("func_name", "main")),
+        SparseBackward(scheme, func_name, target_index, optimizer),
+        EliminateDeadGradients(func_name),
         relax.get_pipeline("default"),
     ]
 
