@@ -11,8 +11,9 @@ from tvm import relax, te
 from tvm.relax.op.grad import no_grad
 
 from ..graph import shape_of
-from ..tir import tirx
+from ..tir import const_like, tirx
 from . import numbering
+from .canonical import widened
 from .groups import integer_add
 from .masks import interval_mask, masked, positive_mask
 from .registry import Attributes, Gradient, Trim, call, describe, like_first, register
@@ -62,39 +63,40 @@ def _derivative(
             name="input_grad",
         )
 
-    return lambda _var, expr, adjoint, _builder: [call(f"{name}_grad", expr.args[0], adjoint)]
+    return widened(
+        lambda _var, expr, adjoint, _builder: [call(f"{name}_grad", expr.args[0], adjoint)]
+    )
 
 
 def _erf_derivative(x: tirx.Expr) -> tirx.Expr:
-    return tirx.exp(-x * x) * _float(2 / math.sqrt(math.pi))
+    return tirx.exp(-x * x) * const_like(x, 2 / math.sqrt(math.pi))
 
 
 def _gelu_derivative(x: tirx.Expr) -> tirx.Expr:
     """Of ``x * (1 + erf(x / sqrt(2))) / 2``."""
-    below = tirx.erf(x * _float(math.sqrt(0.5))) * _float(0.5) + _float(0.5)
-    return below + x * tirx.exp(x * x * _float(-0.5)) * _float(1 / math.sqrt(2 * math.pi))
+    number = partial(const_like, x)
+    below = tirx.erf(x * number(math.sqrt(0.5))) * number(0.5) + number(0.5)
+    return below + x * tirx.exp(x * x * number(-0.5)) * number(1 / math.sqrt(2 * math.pi))
 
 
 _GELU_SCALE, _GELU_CUBE = math.sqrt(2 / math.pi), 0.044715
 
 
 def _gelu_tanh_inner(x: tirx.Expr) -> tirx.Expr:
-    return tirx.tanh(x * (x * x * _float(_GELU_SCALE * _GELU_CUBE) + _float(_GELU_SCALE)))
+    number = partial(const_like, x)
+    return tirx.tanh(x * (x * x * number(_GELU_SCALE * _GELU_CUBE) + number(_GELU_SCALE)))
 
 
 def _gelu_tanh_derivative(x: tirx.Expr, tanh: tirx.Expr) -> tirx.Expr:
     """Of ``x * (1 + tanh) / 2``, tanh that of ``_GELU_SCALE * (x + _GELU_CUBE * x**3)``."""
-    inner = x * x * _float(3 * _GELU_SCALE * _GELU_CUBE) + _float(_GELU_SCALE)
-    return (_float(1) + tanh + x * (_float(1) - tanh * tanh) * inner) * _float(0.5)
+    number = partial(const_like, x)
+    inner = x * x * number(3 * _GELU_SCALE * _GELU_CUBE) + number(_GELU_SCALE)
+    return (number(1) + tanh + x * (number(1) - tanh * tanh) * inner) * number(0.5)
 
 
 def _softplus_derivative(x: tirx.Expr) -> tirx.Expr:
     """Of ``log(1 + exp(x))``."""
     return tirx.sigmoid(x)
-
-
-def _float(value: float) -> tirx.Expr:
-    return tirx.const(value, "float32")
 
 
 _describe = partial(describe, elementwise=True, channels=numbering.same)
