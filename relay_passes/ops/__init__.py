@@ -13,9 +13,12 @@ from . import (  # noqa: F401 - importing them registers their operators
     layers,
     loss,
     masks,
+    normalization,
     pooling,
     precision,
     prelu,
     quantized,
+    rearranging,
+    spatial,
     update,
 )

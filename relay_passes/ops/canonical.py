@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import tvm
 from tvm import relax
 from tvm.ir import Op
 
@@ -58,6 +59,14 @@ def as_float(builder: relax.BlockBuilder, dtype: str, expr: relax.Expr) -> relax
     if dtype_of(expr) == dtype or dtype_of(expr) not in (*_NARROW, "float32"):
         return expr
     return builder.emit(relax.op.astype(expr, dtype))
+
+
+def summed_to(builder: relax.BlockBuilder, partial: relax.Expr, operand: relax.Expr) -> relax.Expr:
+    """`partial` summed over the axes along which `operand` was broadcast."""
+    partial = builder.normalize(partial)
+    if tvm.ir.structural_equal(partial.ty.shape, operand.ty.shape):
+        return partial
+    return relax.op.collapse_sum_to(partial, operand.ty.shape)
 
 
 def relaid(

@@ -34,12 +34,13 @@ def _quantize_gradient(
     data, *coding = call.args
     dtype = str(call.attrs.out_dtype)
     if "int" not in dtype:
-        raise refusal(call, f"to {dtype}, only to integers")
+        raise refusal(call, f"for {dtype} codes")
     scale, zero_point = map(constant, coding)
     if scale is None or zero_point is None or scale.size > 1 or zero_point.size > 1:
         mask = builder.emit(_range_mask(builder, call))
     else:
-        mask = code_range_mask(data, scale.item(), zero_point.item(), dtype)
+        real = as_float(builder, "float32", data)
+        mask = code_range_mask(real, scale.item(), zero_point.item(), dtype)
     passed = masked(mask, as_float(builder, dtype_of(data), adjoint))
     return [passed, *map(no_grad, coding)]
 
@@ -47,6 +48,7 @@ def _quantize_gradient(
 def _range_mask(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
     """As `code_range_mask`, of scales or zero points that differ along an axis, or are computed."""
     op, (data, *coding) = relax.op, call.args
+    data = as_float(builder, "float32", data)
     along = [1] * data.ty.ndim
     along[int(call.attrs.axis)] = -1
 
@@ -78,4 +80,3 @@ describe(
     adjoint=False,
 )
 describe("reshape", channels=numbering.reshape, restates=True, stored=False)
-describe("squeeze", restates=True, stored=False)

@@ -28,6 +28,7 @@ def _conv2d_gradient_of_nchw(
     """
     data, weight = call.args
     if only_batch_is_symbolic(call):
+        _check_undilated(call)
         return _tvm_conv2d(var, call, adjoint, builder)
     return [
         conv2d_input_grad(adjoint, weight, shape_of(data), call.attrs),
