@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import Any
 
 _HOMES = {
+    "AppendLoss": "backward.append_loss",
     "DefaultSchedule": "schedule.default_schedule",
     "EliminateDeadGradients": "backward.eliminate_dead_gradients",
     "FusePrologue": "kernels.fuse_prologue",

@@ -1,4 +1,4 @@
-"""Small readers of a Relax function with one dataflow block, shared by the passes."""
+"""Small readers and writers of Relax functions, shared by the passes."""
 
 from __future__ import annotations
 
@@ -22,24 +22,29 @@ def aligned_bytes(size: int) -> int:
     return -(-size // ALIGN) * ALIGN
 
 
-def main_of(module: tvm.IRModule, name: str) -> relax.Function:
-    """The function that pass `name` works on; ValueError where the module has none."""
-    functions = {gvar.name_hint: function for gvar, function in module.functions_items()}
-    if not isinstance(functions.get("main"), relax.Function):
-        raise ValueError(f'{name}: the module has no Relax function "main".')
-    return functions["main"]
+def main_of(module: tvm.IRModule, name: str, function: str = "main") -> relax.Function:
+    """The `function` that pass `name` works on; ValueError where the module has none."""
+    functions = {gvar.name_hint: found for gvar, found in module.functions_items()}
+    if not isinstance(functions.get(function), relax.Function):
+        raise ValueError(f'{name}: the module has no Relax function "{function}".')
+    return functions[function]
 
 
 def with_function(module: tvm.IRModule, name: str, function: tvm.ir.BaseFunc) -> tvm.IRModule:
-    """`module` with another function of that name."""
-    module = tvm.IRModule(dict(module.functions_items()), attrs=module.attrs)
+    """`module` with another function of that name; everything else stays what it is."""
+    module = module.clone()
     module[name] = function
     return module
 
 
-def bindings_of(function: relax.Function) -> list[relax.VarBinding]:
-    """Every binding in execution order."""
+def bindings_of(function: relax.Function) -> list[relax.Binding]:
+    """Every binding of every block, in execution order."""
     return [b for block in function.body.blocks for b in block.bindings]
+
+
+def without_dead_code(function: relax.Function) -> relax.Function:
+    """`function` without what no result depends on."""
+    return relax.analysis.remove_all_unused(function)
 
 
 def op_name(expr: relax.Expr | None) -> str:
@@ -63,7 +68,7 @@ def dtype_of(expr: relax.Expr) -> str:
 
 
 def variables_in(expr: relax.Expr | None) -> list[relax.Var]:
-    """Variables read by a binding's value, in order, repeats kept."""
+    """Variables read by a binding's value, in order, repeats kept where it is flat."""
     if isinstance(expr, relax.Var):
         return [expr]
     if isinstance(expr, relax.Tuple):
@@ -71,7 +76,9 @@ def variables_in(expr: relax.Expr | None) -> list[relax.Var]:
     if isinstance(expr, relax.TupleGetItem):
         return variables_in(expr.tuple_value)
     if isinstance(expr, relax.Call):
-        return [v for arg in expr.args for v in variables_in(arg)]
+        return [v for arg in (expr.op, *expr.args) for v in variables_in(arg)]
+    if isinstance(expr, (relax.If, relax.SeqExpr, relax.Function)):
+        return list(relax.analysis.free_vars(expr))
     return []
 
 
@@ -90,11 +97,23 @@ def consumers_of(function: relax.Function) -> dict[relax.Var, list[relax.VarBind
     return dict(consumers)
 
 
-def loss_of(function: relax.Function) -> relax.Var:
-    """The first result of a training step; the only one of a loss function."""
+def results_of(function: relax.Function) -> list[relax.Expr]:
+    """What a function returns: the fields of a tuple, else the one result."""
     values = {b.var: b.value for b in bindings_of(function)}
     result = values.get(function.body.body, function.body.body)
-    return result.fields[0] if isinstance(result, relax.Tuple) else result
+    return list(result.fields) if isinstance(result, relax.Tuple) else [function.body.body]
+
+
+def loss_of(function: relax.Function) -> relax.Var:
+    """The first result of a function, which is the loss of a loss function and of a step.
+
+    Also of ``((loss, more...), gradients)``, which TVM's `Gradient` makes.
+    """
+    values = {b.var: b.value for b in bindings_of(function)}
+    result = function.body.body
+    while isinstance(fields := values.get(result, result), relax.Tuple):
+        result = fields.fields[0]
+    return result
 
 
 def updated_by(function: relax.Function) -> list[str]:
@@ -179,26 +198,44 @@ def rebuilt(
     """`function` with the value of each binding replaced by ``rewrite(emit, binding)``.
 
     ``emit(value, var=None) -> variable`` adds a binding before the one that `rewrite` is called
-    for, which is left out where that gives None. Other variables stay what they are; `params`
-    replaces the parameters.
+    for, which is left out where that gives None. Other variables, blocks, and bindings that a
+    `match_cast` makes stay what they are; `params` replaces the parameters.
     """
     builder = relax.BlockBuilder()
-    bindings: list[relax.VarBinding] = []
+    bindings: list[relax.Binding] = []
+    block: relax.BindingBlock
 
     def emit(value: relax.Expr, var: relax.Var | None = None) -> relax.Var:
         value = builder.normalize(value)
-        var = relax.DataflowVar("value", value.ty) if var is None else var
+        if var is None:
+            kind = relax.DataflowVar if isinstance(block, relax.DataflowBlock) else relax.Var
+            var = kind("value", value.ty)
         bindings.append(relax.VarBinding(var, value))
         return var
 
-    for binding in bindings_of(function):
-        value = rewrite(emit, binding)
-        if value is not None:
-            emit(value, binding.var)
-    body = relax.SeqExpr([relax.DataflowBlock(bindings)], function.body.body)
-    body = builder.normalize(body)  # its type
+    blocks = []
+    for block in function.body.blocks:
+        bindings = []
+        for binding in block.bindings:
+            if isinstance(binding, relax.MatchCast):
+                bindings.append(binding)
+            elif (value := rewrite(emit, binding)) is not None:
+                emit(value, binding.var)
+        blocks.append(type(block)(bindings))
+    return with_blocks(function, blocks, params=params)
+
+
+def with_blocks(
+    function: relax.Function,
+    blocks: Sequence[relax.BindingBlock],
+    result: relax.Expr | None = None,
+    params: Sequence[relax.Var] | None = None,
+) -> relax.Function:
+    """`function` with other blocks, and with another result or other parameters where given."""
+    result = function.body.body if result is None else result
+    body = relax.BlockBuilder().normalize(relax.SeqExpr(list(blocks), result))  # its type
     params = function.params if params is None else params
-    return relax.Function(params, body, function.ret_ty, is_pure=True, attrs=function.attrs)
+    return relax.Function(params, body, None, is_pure=function.is_pure, attrs=function.attrs)
 
 
 def function_of(

@@ -11,7 +11,8 @@ from tvm import relax
 from .backward.eliminate_dead_gradients import EliminateDeadGradients
 from .backward.integer_gradients import IntegerGradients
 from .backward.narrow_adjoints import NarrowAdjoints
-from .backward.sparse_backward import Names, Scheme, SparseBackward
+from .backward.sparse_backward import SparseBackward
+from .backward.what_trains import WhatTrains
 from .formats import FORMATS
 from .kernels.fuse_prologue import FusePrologue
 from .kernels.legalize_ops import LegalizeOps
@@ -20,7 +21,7 @@ from .kernels.merge_kernels import MergeKernels
 from .memory.in_place import InPlace
 from .memory.reorder_for_memory import ReorderForMemory
 from .microkernels.select import SelectMicrokernels
-from .optimizers import Optimizer
+from .optimizers import SGD, Optimizer
 from .schedule.default_schedule import Chooser, DefaultSchedule
 from .schedule.lower_to_loops import LowerToLoops
 from .verify import verify
@@ -30,7 +31,9 @@ EVALUATION_ROLES = STEP_ROLES[:2]
 
 
 def differentiation(
-    trained: Names | Scheme, backward: str = "int16", optimizer: Optimizer | None = None
+    trained: WhatTrains = None,
+    backward: str = "int16",
+    optimizer: Optimizer = SGD(),  # noqa: B008 - a frozen value
 ) -> list[tvm.transform.Pass]:
     """From a loss function to a training step.
 
@@ -39,7 +42,7 @@ def differentiation(
     """
     return [
         # differentiate, for what trains
-        SparseBackward(trained, optimizer),
+        SparseBackward(trained, optimizer=optimizer),
         # compute and save no more than that needs
         EliminateDeadGradients(),
         # if wanted, integer arithmetic, and adjoints in fewer bits
@@ -100,7 +103,7 @@ def lowering(
 
 
 def training_passes(
-    trained: Names | Scheme,
+    trained: WhatTrains = None,
     fuse: bool = True,
     backward: str = "int16",
     rollback: bool = False,

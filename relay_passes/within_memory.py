@@ -12,7 +12,7 @@ from tvm_ffi import StructuralKey
 from .graph import aligned_bytes
 from .memory.read_step import read_step
 from .memory.step import Step
-from .optimizers import Optimizer
+from .optimizers import SGD, Optimizer
 from .pipeline import (
     EVALUATION_ROLES,
     STEP_ROLES,
@@ -79,7 +79,7 @@ class Lowering:
         trained: Collection[str],
         backward: str,
         rollback: bool,
-        optimizer: Optimizer | None = None,
+        optimizer: Optimizer = SGD(),  # noqa: B008 - a frozen value
     ) -> Step:
         """``main(input, target, parameters...) -> loss`` to the step that trains `trained`.
 

@@ -12,7 +12,7 @@ import numpy as np
 import tvm
 
 from relay_passes.memory.step import Step
-from relay_passes.optimizers import Optimizer, inputs_of
+from relay_passes.optimizers import SGD, Optimizer, inputs_of
 from relay_passes.schedule.default_schedule import Chooser
 from relay_passes.within_memory import AUTO, ROUNDS, Lowering
 
@@ -163,7 +163,7 @@ def build_steps(
     trained: Collection[str],
     loss: str | Loss,
     fuse: bool = True,
-    optimizer: Optimizer | None = None,
+    optimizer: Optimizer = SGD(),  # noqa: B008 - a frozen value
     backward: str = AUTO,
     rollback: bool = False,
     dump_ir: str | os.PathLike | None = None,
@@ -198,7 +198,7 @@ def _plan(sliced: SlicedModel, train: Step, evaluate: Step, options: Options) ->
     labels = options.loss.target == LABEL
     return PlannedModel(
         name=model.name,
-        graph=tvm.ir.save_json(model.module),
+        graph=tvm.ir.save_json(tvm.IRModule({"main": model.module["main"]})),
         train=plan_step(train),
         evaluate=plan_step(evaluate),
         frozen=frozen,

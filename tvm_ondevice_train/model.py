@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import tvm
-from tvm import relax
 
-from relay_passes.graph import Values, bindings_of, constant_value, consumers_of, is_call_of
-from relay_passes.memory.read_step import layer_name
-from relay_passes.ops.registry import operator_of
+from relay_passes.graph import bindings_of, constant_value, is_call_of
+from relay_passes.layer_words import Layer
+from relay_passes.layers import layers_of
 
-from .scheme.update_scheme import Layer
 from .tensor_spec import TensorSpec
 
 
@@ -53,48 +50,5 @@ class Model:
 
     @property
     def layers(self) -> tuple[Layer, ...]:
-        """Every convolution or fully connected layer in execution order, with its parameters.
-
-        What an activation has learned belongs to the layer before it.
-        """
-        function = self.module["main"]
-        producers = {b.var: b.value for b in bindings_of(function)}
-        consumers = consumers_of(function)
-        layers: list[Layer] = []
-        for binding in bindings_of(function):
-            if operator_of(binding.value).layer:
-                layers.append(_layer(binding, producers, consumers))
-            elif layers and (name := _learned(binding.value, producers)):
-                layers[-1] = replace(layers[-1], slopes=(*layers[-1].slopes, name))
-        return tuple(layers)
-
-
-def _learned(call: relax.Expr, producers: Values) -> str | None:
-    """Name of the parameter that `call` has learned, if it has one."""
-    operand = operator_of(call).learned
-    return None if operand is None else parameter_behind(call.args[operand], producers)
-
-
-def _layer(
-    binding: relax.VarBinding,
-    producers: Values,
-    consumers: Mapping[relax.Var, list[relax.VarBinding]],
-) -> Layer:
-    weight = _learned(binding.value, producers)
-    bias = None
-    users = consumers.get(binding.var, [])
-    if len(users) == 1 and is_call_of(users[0].value, "relax.add"):
-        other = [a for a in users[0].value.args if not a.same_as(binding.var)]
-        bias = parameter_behind(other[0], producers) if other else None
-    name = layer_name(weight) if weight else binding.var.name
-    return Layer(name=name, weight=weight, bias=bias)
-
-
-def parameter_behind(expr: relax.Expr, producers: Values) -> str | None:
-    """Name of the parameter that `expr` is, decoded or reshaped, if it is one."""
-    while expr in producers:
-        value = producers[expr]
-        if not operator_of(value).restates:
-            return None
-        expr = value.args[0]
-    return expr.name if isinstance(expr, relax.Var) else None
+        """Every convolution or fully connected layer in execution order, with its parameters."""
+        return layers_of(self.module["main"])

@@ -16,7 +16,8 @@ from relay_passes.graph import (
     op_name,
     variables_in,
 )
-from relay_passes.memory.read_step import layer_name, read_step
+from relay_passes.layer_words import layer_name
+from relay_passes.memory.read_step import read_step
 from relay_passes.ops.registry import without_gradient
 
 from .codegen.c_printer import print_kernels

@@ -14,12 +14,11 @@ from ..graph import (
     op_name,
     rebuilt,
     with_function,
+    without_dead_code,
 )
 from ..ops.registry import operator_of, with_attributes
 from ..tvm_pass import Pass
 from .trim_gradients import TAKE, trim_gradients
-
-FUNCTION = "main"
 
 
 @tvm.transform.module_pass(opt_level=0, name="EliminateDeadGradients")
@@ -34,6 +33,8 @@ class EliminateDeadGradients(Pass):
     * A range mask is computed in the forward and saved, one bit an element, unless the backward
       needs the activation itself anyway: then the mask is recomputed from that and costs nothing.
 
+    func_name : the function to work on; ``main_adjoint`` behind TVM's ``Gradient("main")``.
+
     Examples
     --------
     .. code-block:: python
@@ -47,13 +48,15 @@ class EliminateDeadGradients(Pass):
         dx = R.odt.masked(mask, dy)
     """
 
+    def __init__(self, func_name: str = "main") -> None:
+        self.func_name = func_name
+
     def transform_module(
         self, module: tvm.IRModule, _context: tvm.transform.PassContext
     ) -> tvm.IRModule:
-        main_of(module, "EliminateDeadGradients")
-        module = relax.transform.DeadCodeElimination()(module)
-        function = _masks_saved(trim_gradients(module[FUNCTION]))
-        return relax.transform.DeadCodeElimination()(with_function(module, FUNCTION, function))
+        function = main_of(module, "EliminateDeadGradients", self.func_name)
+        function = _masks_saved(trim_gradients(without_dead_code(function)))
+        return with_function(module, self.func_name, without_dead_code(function))
 
 
 def _masks_saved(function: relax.Function) -> relax.Function:

@@ -19,12 +19,12 @@ from ..graph import (
     rebuilt,
     shape_of,
     with_function,
+    without_dead_code,
 )
 from ..ops.codes import codes_of
 from ..ops.integer_gradient import MAX_PIXELS, MAX_TAPS, integer_input_grad, integer_weight_grad
 from ..tvm_pass import Pass
 
-FUNCTION = "main"
 _INTEGER = {"relax.odt.integer_input_grad", "relax.odt.integer_weight_grad"}
 
 
@@ -44,6 +44,7 @@ class IntegerGradients(Pass):
 
     windows : whether also of convolutions with several taps that are not depthwise. Gathering their
         windows as blocks takes more time than integers save.
+    func_name : the function to work on.
 
     Examples
     --------
@@ -58,13 +59,13 @@ class IntegerGradients(Pass):
         dw = R.odt.integer_weight_grad(dy, x_q, scale=0.1, zero_point=3)
     """
 
-    def __init__(self, windows: bool = True) -> None:
-        self.windows = windows
+    def __init__(self, windows: bool = True, func_name: str = "main") -> None:
+        self.windows, self.func_name = windows, func_name
 
     def transform_module(
         self, module: tvm.IRModule, _context: tvm.transform.PassContext
     ) -> tvm.IRModule:
-        function = main_of(module, "IntegerGradients")
+        function = main_of(module, "IntegerGradients", self.func_name)
         values = {b.var: b.value for b in bindings_of(function)}
 
         def rewrite(_emit: Emit, binding: relax.VarBinding) -> relax.Expr:
@@ -82,7 +83,7 @@ class IntegerGradients(Pass):
         result = rebuilt(function, rewrite)
         if not _INTEGER.isdisjoint(op_name(b.value) for b in bindings_of(result)):
             result = result.with_attr("backward", "int16")
-        return relax.transform.DeadCodeElimination()(with_function(module, FUNCTION, result))
+        return with_function(module, self.func_name, without_dead_code(result))
 
 
 def _gathers_windows(value: relax.Expr) -> bool:

@@ -25,7 +25,6 @@ from ..ops.precision import decode, encode
 from ..ops.registry import operator_of
 from ..tvm_pass import Pass
 
-FUNCTION = "main"
 LEAST_ELEMENTS = 256  # smaller tensors are not worth the rounding
 
 
@@ -42,6 +41,7 @@ class NarrowAdjoints(Pass):
     format : "bfloat16" (half the bytes), "float8" (a quarter), see `formats`; "float32"
         leaves the module alone. Attribute added to ``main`` where an adjoint is stored so:
         ``backward``, the format.
+    func_name : the function to work on.
 
     Examples
     --------
@@ -55,21 +55,21 @@ class NarrowAdjoints(Pass):
         dw = R.odt.conv2d_weight_grad(R.odt.decode(bits), x)
     """
 
-    def __init__(self, format: str) -> None:
+    def __init__(self, format: str, func_name: str = "main") -> None:
         if format not in ("float32", *FORMATS):
             known = ", ".join(("float32", *FORMATS))
             raise ValueError(f'NarrowAdjoints: unknown format "{format}"; known are {known}.')
-        self.format = format
+        self.format, self.func_name = format, func_name
 
     def transform_module(
         self, module: tvm.IRModule, _context: tvm.transform.PassContext
     ) -> tvm.IRModule:
-        function = main_of(module, "NarrowAdjoints")
+        function = main_of(module, "NarrowAdjoints", self.func_name)
         stored = set() if self.format == "float32" else _stored_adjoints(function)
         if not stored:
             return module
         function = _narrowed(function, stored, self.format)
-        return with_function(module, FUNCTION, function.with_attr("backward", self.format))
+        return with_function(module, self.func_name, function.with_attr("backward", self.format))
 
 
 def _narrowed(function: relax.Function, stored: set[relax.Var], format: str) -> relax.Function:

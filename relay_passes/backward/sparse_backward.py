@@ -2,70 +2,91 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Protocol, TypeAlias, runtime_checkable
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Protocol, TypeAlias
 
 import tvm
 from tvm import relax
+from tvm.relax.training.optimizer import Optimizer as RelaxOptimizer
 
 from ..graph import (
-    Renamer,
-    bindings_of,
     dependents_of,
-    dtype_of,
-    function_of,
     is_call_of,
     main_of,
-    op_name,
-    variables_in,
+    rebuilt,
+    with_function,
+    without_dead_code,
 )
-from ..ops.registry import without_gradient
+from ..ops.channels import take_channels
+from ..ops.registry import attributes
 from ..optimizers import SGD, Optimizer
 from ..tvm_pass import Pass
-from .split_parameters import SplitParameters, merged_with_frozen
+from .arguments import Arguments, arguments_of
+from .differentiate import WITH_GRADIENT, differentiate, without_te_gradient
+from .extend import extended
+from .forward import Forward, Leaf, forward_of, leaf_of
+from .gradients import Gradients
+from .relax_optimizer import RelaxUpdates
+from .split_parameters import split
 from .trim_gradients import trim_gradients
-from .updates import Leaf, Updates
+from .updates import Updates
+from .what_trains import WhatTrains, checked, parts_of
 
-LOSS = "main"
-
-
-@runtime_checkable
-class Scheme(Protocol):
-    """What an `UpdateScheme` tells: the parameters that train, and which part of each."""
-
-    @property
-    def trained(self) -> Sequence[str]: ...
-
-    @property
-    def parameters(self) -> Mapping[str, object]: ...
+AnyOptimizer: TypeAlias = Optimizer | RelaxOptimizer | None
+_FLOATS = ("float32",)  # what our optimizers update
+_ALL_FLOATS = ("float32", "float16", "bfloat16", "float64")
 
 
-Names: TypeAlias = Iterable[str] | Mapping[str, Sequence[int] | None]
+class Ending(Protocol):
+    """What a step does with its gradients: its arguments, its attributes, its results."""
+
+    params: list[relax.Var]
+    attributes: dict[str, object]
+
+    def results(
+        self, builder: relax.BlockBuilder, gradients: Sequence[relax.Var], forward: Forward
+    ) -> list[relax.Expr]: ...
 
 
 @tvm.transform.module_pass(opt_level=0, name="SparseBackward")
 class SparseBackward(Pass):
-    """Differentiate the loss with respect to the trained parameters and update them.
+    """Differentiate a loss with respect to the trained parameters and update them.
 
-    Before: ``main(input, target, p0, p1, ...) -> loss``, one dataflow block, the loss a float32
-    scalar. A trained parameter is float32, or int8/int32 read only through one `dequantize`.
-    After: ``main(input, target, learning_rate, seed, p0, ...) -> (loss, updated...)``; the updated
-    parameters follow the order of the parameters and the attribute ``trained_parameters`` names
-    them. Further hyper-parameters and states of the optimizer are arguments behind the parameters;
-    the new states are results behind the updated parameters, in the order of ``optimizer_states``.
-    Nothing is computed that no update needs: no gradient of a frozen parameter, and no adjoint
-    below the first trained one.
+    Before: ``main(input, target, p0, p1, ...) -> loss``, or ``-> (loss, more...)``; the loss is a
+    float scalar. A trained parameter is float32, or int8/int32 read only through one `dequantize`.
+    After: ``main(input, target, learning_rate, seed, p0, ...) -> (loss, updated..., more...)``; the
+    updated parameters follow the order of the parameters and the attribute ``trained_parameters``
+    names them. Further hyper-parameters and states of the optimizer are arguments behind the
+    parameters; the new states are results behind the updated parameters, in the order of
+    ``optimizer_states``. Other functions, blocks, variables and attributes stay what they are.
 
-    Quantized parameters are differentiated in the real domain: `dequantize(w)` stands for a
-    float32 leaf while TVM's `Gradient` runs, and is put back afterwards. A weight that trains on a
-    subset of its input channels is split first (`SplitParameters`); then only that slice of its
-    gradient is computed and stored, and only those channels of its input are saved.
+    Nothing is differentiated that no update needs: operators that do not depend on a trained
+    parameter need no gradient rule. Rules are ours (`ops`) where there is one, else TVM's; TVM's
+    own `Gradient` keeps its rules, whether or not this package is imported.
+
+    Quantized parameters are differentiated in the real domain: `dequantize(w)` is the leaf. A
+    weight that trains on a subset of its input channels is split first (`SplitParameters`); then
+    only that slice of its gradient is computed and stored, and only those channels of its input
+    are saved.
 
     Parameters
     ----------
-    scheme : what trains: names of parameters; or name -> ascending input channels, None for all of
-        them; or an `UpdateScheme` that trains parameters in whole.
-    optimizer : how they follow their gradients, see `optimizers`.
+    scheme : what trains. None: every float parameter that reaches the loss. A word: "full", "head",
+        "last:2", "bias:4", see `layer_words`. Names, or variables, of parameters; or a mapping of
+        them to ascending input channels, None or "all" for all of them; or an `UpdateScheme`.
+    func_name : the function that becomes the step.
+    target_index : which of its arguments is the target; None if it has none. Where it is the last,
+        as TVM's `AppendLoss` leaves it, -1. Arguments before it are inputs, see `arguments_of`.
+    optimizer : how parameters follow their gradients: one of `optimizers`, or of TVM's
+        `relax.training.optimizer`, whose states are then one tuple behind the parameters (see
+        `RelaxUpdates`). None: ``main`` keeps its arguments and returns ``(what it returned,
+        (gradients...))``, as TVM's `Gradient` has it.
+
+    Raises
+    ------
+    ValueError, in one line, for what cannot be differentiated or does not exist.
 
     Examples
     --------
@@ -79,7 +100,7 @@ class SparseBackward(Pass):
                 R.output(loss)
             return loss
 
-        @R.function                                   # after SparseBackward({"w"})
+        @R.function                                   # after SparseBackward(["w"])
         def main(x, target, learning_rate, seed, w):
             with R.dataflow():
                 ...                                   # forward
@@ -89,151 +110,121 @@ class SparseBackward(Pass):
             return (loss, updated)
     """
 
-    def __init__(self, scheme: Names | Scheme, optimizer: Optimizer | None = None) -> None:
-        self.optimizer = SGD() if optimizer is None else optimizer
-        names = _names_of(scheme)
-        self.trained = dict(names if isinstance(names, Mapping) else dict.fromkeys(names))
+    def __init__(
+        self,
+        scheme: WhatTrains = None,
+        func_name: str = "main",
+        target_index: int | None = 1,
+        optimizer: AnyOptimizer = SGD(),  # noqa: B008 - a frozen value
+    ) -> None:
+        with _errors_of_this_pass():
+            self.scheme = checked(scheme)
+            _check_optimizer(optimizer)
+        self.func_name, self.target_index, self.optimizer = func_name, target_index, optimizer
 
     def transform_module(
         self, module: tvm.IRModule, _context: tvm.transform.PassContext
     ) -> tvm.IRModule:
-        _check_names(main_of(module, "SparseBackward"), self.trained)
-        subsets = {name: chosen for name, chosen in self.trained.items() if chosen is not None}
-        function = SplitParameters(subsets)(module)[LOSS]
-        leaves = [_leaf(function, p) for p in function.params[2:] if p.name in self.trained]
-        dependent = dependents_of(function, [leaf.real for leaf in leaves])
-        _check_gradients(dependent)
-        opened, outside = _open_leaves(function, leaves, dependent)
-        differentiated = _differentiate(function, opened, leaves)
-        updates = Updates(self.optimizer, function, leaves)
-        step = _append_updates(function, differentiated, outside, dependent, updates)
-        step = tvm.IRModule({LOSS: step})
-        step = relax.transform.CanonicalizeBindings()(step)  # no aliases between a gradient and us
-        step = tvm.IRModule({LOSS: trim_gradients(step[LOSS])})
-        return relax.transform.DeadCodeElimination()(step)
+        function = main_of(module, "SparseBackward", self.func_name)
+        with _errors_of_this_pass():
+            _check_uncalled(module, self.func_name)
+            arguments = arguments_of(function, self.target_index)
+            parts = parts_of(self.scheme, function, arguments)
+            subsets = {p: channels for p, channels in parts.items() if channels is not None}
+            function, pairs = split(function, subsets)
+            expanded = [q for p in arguments.parameters for q in pairs.get(p, (p,))]
+            arguments = replace(arguments, parameters=tuple(expanded))
+            floats = _FLOATS if isinstance(self.optimizer, Optimizer) else _ALL_FLOATS
+            trained = [pairs.get(p, (p,))[0] for p in parts]
+            leaves = [leaf_of(function, p, floats) for p in trained]
+            ending = _ending(self.optimizer, function, arguments, leaves)
+            return _with_step(module, self.func_name, forward_of(function), leaves, ending)
 
 
-def _names_of(scheme: Names | Scheme) -> Names:
-    """What an `UpdateScheme` trains; anything else as it is."""
-    if not isinstance(scheme, Scheme):
-        return scheme
-    for name in scheme.trained:
-        if scheme.parameters[name] != "all":
-            raise ValueError(
-                f'SparseBackward: the scheme trains a part of "{name}" by a rule that needs its '
-                "values; give the channels by number, {name: [0, 1, ...]}."
-            )
-    return scheme.trained
+@contextmanager
+def _errors_of_this_pass() -> Iterator[None]:
+    """Say which pass refuses."""
+    try:
+        yield
+    except ValueError as error:
+        text = str(error).removeprefix("SplitParameters: ").removeprefix("SparseBackward: ")
+        raise ValueError(f"SparseBackward: {text}") from error
 
 
-def _check_names(function: relax.Function, names: Iterable[str]) -> None:
-    unknown = sorted(set(names) - {p.name for p in function.params[2:]})
-    if unknown:
-        raise ValueError(f'SparseBackward: there is no parameter "{unknown[0]}" in the module.')
-    if not names:
-        raise ValueError("SparseBackward: the scheme trains nothing; name at least one parameter.")
-
-
-def _check_gradients(dependent: Sequence[relax.VarBinding]) -> None:
-    for binding in dependent:
-        if without_gradient(binding.value):
-            raise ValueError(
-                f"SparseBackward: {op_name(binding.value)} has no gradient, and lies between a "
-                "parameter that trains and the loss."
-            )
-
-
-def _leaf(function: relax.Function, parameter: relax.Var) -> Leaf:
-    merge = merged_with_frozen(function, parameter)
-    whole = merge.var if merge else parameter
-    readers = [b for b in bindings_of(function) if whole in variables_in(b.value)]
-    if not readers:
-        raise ValueError(f'SparseBackward: parameter "{parameter.name}" is never used.')
-    if dtype_of(parameter) == "float32":
-        return Leaf(parameter, merge, None)
-    if len(readers) != 1 or not is_call_of(readers[0].value, "relax.dequantize"):
+def _check_optimizer(optimizer: object) -> None:
+    if not isinstance(optimizer, (Optimizer, RelaxOptimizer, type(None))):
         raise ValueError(
-            f'SparseBackward: parameter "{parameter.name}" is {dtype_of(parameter)} and not '
-            "read through one dequantize; only float32 and quantized parameters train."
+            f"optimizer is {optimizer!r}; allowed are None, an optimizer of relay.transform, such "
+            "as SGD(), and one of relax.training.optimizer."
         )
-    return Leaf(parameter, merge, readers[0])
 
 
-def _open_leaves(
-    function: relax.Function, leaves: Sequence[Leaf], dependent: Sequence[relax.VarBinding]
-) -> tuple[relax.Function, list[relax.Var]]:
-    """The `dependent` bindings as a function that `Gradient` can differentiate.
-
-    What they read of the others is an argument of it, behind those of `function`; the real values
-    of the `leaves` come first, in their order. Returns these variables, too.
-    """
-    own = {*function.params, *(binding.var for binding in dependent)}
-    read = [v for binding in dependent for v in variables_in(binding.value) if v not in own]
-    outside = dict.fromkeys([*(leaf.binding.var for leaf in leaves if leaf.binding), *read])
-    renamed = Renamer({var: relax.Var(var.name, var.ty) for var in outside})
-    params = [*function.params, *renamed.vars.values()]
-
-    def body(builder: relax.BlockBuilder) -> relax.Expr:
-        for binding in dependent:
-            renamed.vars[binding.var] = builder.emit(renamed(binding.value))
-        return builder.emit_output(renamed(function.body.body))
-
-    return function_of(params, body), list(outside)
+def _check_uncalled(module: tvm.IRModule, func_name: str) -> None:
+    """No other function calls the one whose signature changes."""
+    called = module.get_global_var(func_name)
+    for gvar, function in module.functions_items():
+        if isinstance(function, relax.Function) and called in tvm.relax.analysis.all_global_vars(
+            function
+        ):
+            raise ValueError(
+                f'"{func_name}" is called by "{gvar.name_hint}", but its signature changes; let '
+                "the loss be a function of its own."
+            )
 
 
-def _differentiate(
-    function: relax.Function, opened: relax.Function, leaves: Sequence[Leaf]
-) -> relax.Function:
-    """``(..., real values..., others...) -> (loss, (gradient of each leaf...))``."""
-    count = len(function.params)
-    arguments = dict(zip(function.params, opened.params[:count], strict=True))
-    real = iter(opened.params[count:])
-    require = [next(real) if leaf.binding else arguments[leaf.parameter] for leaf in leaves]
-    module = relax.transform.Gradient(LOSS, require)(tvm.IRModule({LOSS: opened}))
-    return module[LOSS + "_adjoint"]
-
-
-def _append_updates(
+def _ending(
+    optimizer: AnyOptimizer,
     function: relax.Function,
-    differentiated: relax.Function,
-    outside: Sequence[relax.Var],
-    dependent: Sequence[relax.VarBinding],
-    updates: Updates,
-) -> relax.Function:
-    """Bind what lies `outside` again, add the `updates`, return the new parameters and states."""
-    count = len(function.params)
-    renamed = Renamer(dict(zip(differentiated.params[:count], function.params, strict=True)))
-    arguments = dict(zip(outside, differentiated.params[count:], strict=True))
-    copies = iter(bindings_of(differentiated))
-    copied = {binding.var for binding in dependent}
+    arguments: Arguments,
+    leaves: Sequence[Leaf],
+) -> Ending:
+    if optimizer is None:
+        return Gradients(function, leaves)
+    if isinstance(optimizer, Optimizer):
+        return Updates(optimizer, arguments, leaves)
+    return RelaxUpdates(optimizer, arguments, leaves)
 
-    def ordered() -> Iterator[relax.VarBinding]:
-        for leaf in updates.leaves:
-            yield from filter(None, (leaf.merge, leaf.decode))
-        for binding in bindings_of(function):
-            if binding.var in copied:
-                yield next(copies)
-            elif binding.var not in renamed.vars:
-                yield binding
-        yield from copies
+
+def _with_step(
+    module: tvm.IRModule,
+    func_name: str,
+    forward: Forward,
+    leaves: Sequence[Leaf],
+    ending: Ending,
+) -> tvm.IRModule:
+    """`module`, where the step stands for the forward: its blocks, and the backward behind."""
 
     def body(builder: relax.BlockBuilder) -> relax.Expr:
-        for binding in ordered():
-            value = builder.emit(renamed(binding.value))
-            renamed.vars |= {binding.var: value, arguments.get(binding.var, binding.var): value}
-        loss, gradients = _results(differentiated, renamed)
-        return relax.Tuple([builder.emit_output(loss), *updates.emit(builder, gradients)])
+        gradients = _gradients(builder, forward, leaves)
+        return relax.Tuple(ending.results(builder, gradients, forward))
 
-    return function_of(updates.params, body).with_attrs(updates.attributes)
+    module = extended(module, func_name, forward.function, ending.params, body)
+    step = _without_te_gradients(module[func_name].with_attrs(ending.attributes))
+    return with_function(module, func_name, without_dead_code(trim_gradients(step)))
 
 
-def _results(
-    differentiated: relax.Function, renamed: Renamer
-) -> tuple[relax.Expr, list[relax.Expr]]:
-    """The loss and the list of gradients behind the adjoint function's result."""
-    values = {b.var: b.value for b in bindings_of(differentiated)}
-    result = differentiated.body.body
-    result = values.get(result, result)
-    loss, gradients = result.fields
-    gradients = values.get(gradients, gradients)
-    return renamed(loss), [renamed(g) for g in gradients.fields]
+def _gradients(
+    builder: relax.BlockBuilder, forward: Forward, leaves: Sequence[Leaf]
+) -> list[relax.Var]:
+    """Of each leaf, for its channels that train; emitted behind the forward."""
+    real = [leaf.real for leaf in leaves]
+    dependent = dependents_of(forward.function, real)
+    adjoints = differentiate(builder, dependent, forward.loss, real)
+    gradients = []
+    for leaf in leaves:
+        if leaf.real not in adjoints:
+            raise ValueError(f'parameter "{leaf.parameter.name}" does not reach the loss.')
+        gradient = adjoints[leaf.real]
+        if leaf.merge:
+            attrs = attributes(leaf.merge.value)
+            gradient = builder.emit(take_channels(gradient, attrs["ranges"], attrs["axis"]))
+        gradients.append(gradient)
+    return gradients
+
+
+def _without_te_gradients(function: relax.Function) -> relax.Function:
+    def rewrite(_emit: object, binding: relax.VarBinding) -> relax.Expr:
+        value = binding.value
+        return without_te_gradient(value) if is_call_of(value, WITH_GRADIENT) else value
+
+    return rebuilt(function, rewrite)

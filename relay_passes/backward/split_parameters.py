@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import tvm
@@ -16,17 +16,19 @@ from ..graph import (
     dtype_of,
     is_call_of,
     main_of,
+    op_name,
     rebuilt,
     shape_of,
     variables_in,
+    with_function,
 )
 from ..ops.channels import merge_channels, ranges_of
 from ..ops.convolution import channel_multiplier
 from ..tvm_pass import Pass
 
-FUNCTION = "main"
 FROZEN_SUFFIX = ".frozen"
 MERGE = "relax.odt.merge_channels"
+_SAME_AXES = ("relax.dequantize", "relax.astype")
 
 
 @tvm.transform.module_pass(opt_level=0, name="SplitParameters")
@@ -40,6 +42,7 @@ class SplitParameters(Pass):
     ----------
     channels : weight name -> its input channels that train, ascending; the groups where each group
         has one input channel (see `channel_axis`). Channels that are one range from 0 cost least.
+    func_name : the function whose parameters they are.
 
     Examples
     --------
@@ -55,30 +58,36 @@ class SplitParameters(Pass):
             y = R.nn.conv2d(x, whole)
     """
 
-    def __init__(self, channels: Mapping[str, Sequence[int]]) -> None:
+    def __init__(self, channels: Mapping[str, Sequence[int]], func_name: str = "main") -> None:
         self.channels = {name: tuple(chosen) for name, chosen in channels.items()}
+        self.func_name = func_name
 
     def transform_module(
         self, module: tvm.IRModule, _context: tvm.transform.PassContext
     ) -> tvm.IRModule:
-        function = main_of(module, "SplitParameters")
-        unknown = sorted(self.channels.keys() - {p.name for p in function.params})
+        function = main_of(module, "SplitParameters", self.func_name)
+        parameters = {p.name: p for p in function.params}
+        unknown = sorted(self.channels.keys() - parameters.keys())
         if unknown:
             raise ValueError(f'SplitParameters: there is no parameter "{unknown[0]}".')
-        names = frozen_names(function.params)
-        params, merged = [], {}
-        for parameter in function.params:
-            chosen = self.channels.get(parameter.name)
-            if chosen is None:
-                params.append(parameter)
-                continue
-            axis, rows = channel_axis(function, parameter)
-            indices = _rows(parameter, chosen, axis, rows)
-            parts = _parts(parameter, names[parameter.name], len(indices), axis)
-            params += parts
-            merged[parameter] = merge_channels(*parts, ranges_of(indices), axis)
-        split = _with_merged(function, params, merged)
-        return tvm.IRModule({FUNCTION: split}, attrs=module.attrs)
+        chosen = {parameters[name]: channels for name, channels in self.channels.items()}
+        return with_function(module, self.func_name, split(function, chosen)[0])
+
+
+def split(
+    function: relax.Function, channels: Mapping[relax.Var, Sequence[int]]
+) -> tuple[relax.Function, dict[relax.Var, tuple[relax.Var, ...]]]:
+    """`function` with those parameters split, and the two parts of each; see `SplitParameters`."""
+    names = frozen_names(function.params)
+    parts, merged = {}, {}
+    for parameter, chosen in channels.items():
+        axis, rows = channel_axis(function, parameter)
+        indices = _rows(parameter, chosen, axis, rows)
+        pair = _parts(parameter, names[parameter.name], len(indices), axis)
+        parts[parameter] = pair
+        merged[parameter] = merge_channels(*pair, ranges_of(indices), axis)
+    params = [part for p in function.params for part in parts.get(p, (p,))]
+    return (_with_merged(function, params, merged) if parts else function), parts
 
 
 def _with_merged(
@@ -133,9 +142,10 @@ def channel_axis(function: relax.Function, parameter: relax.Var) -> tuple[int, i
     """The weight axis along which its input channels lie, and rows a channel.
 
     ``(1, 1)`` for OIHW weights; ``(0, m)`` where each group of a convolution has one input channel
-    and m outputs (depthwise). Raises ValueError for what is no convolution's weight.
+    and m outputs (depthwise); of another layout, or of a matrix, the axis that has these channels.
+    Raises ValueError for what is no layer's weight.
     """
-    found = {_axis_of(conv) for conv in _convolutions(function, parameter)}
+    found = set(_axes(function, parameter))
     axis = found.pop() if len(found) == 1 else None
     if axis is None:
         raise ValueError(
@@ -145,27 +155,36 @@ def channel_axis(function: relax.Function, parameter: relax.Var) -> tuple[int, i
     return axis
 
 
-def _convolutions(function: relax.Function, parameter: relax.Var) -> list[relax.Call | None]:
-    """The convolutions with that weight; None for any other reader."""
+def _axes(function: relax.Function, parameter: relax.Var) -> Iterator[tuple[int, int] | None]:
+    """What `channel_axis` is for each layer with that weight; None for any other reader."""
     consumers = consumers_of(function)
-    calls, frontier = [], [parameter]
+    frontier = [(parameter, tuple(range(len(shape_of(parameter)))))]
     while frontier:
-        var = frontier.pop()
+        var, axes = frontier.pop()  # and which axis of the parameter each of its own is
         for reader in consumers.get(var, []):
             value = reader.value
-            if is_call_of(value, "relax.dequantize"):
-                frontier.append(reader.var)
+            if op_name(value) in _SAME_AXES:
+                frontier.append((reader.var, axes))
+            elif is_call_of(value, "relax.permute_dims"):
+                turned = [int(n) for n in value.attrs.axes or reversed(range(len(axes)))]
+                frontier.append((reader.var, tuple(axes[n] for n in turned)))
             else:
-                is_weight = is_call_of(value, "relax.nn.conv2d") and value.args[1].same_as(var)
-                calls.append(value if is_weight else None)
-    return calls
+                found = _axis_of(value, var)
+                yield found and (axes[found[0]], found[1])
 
 
-def _axis_of(conv: relax.Call | None) -> tuple[int, int] | None:
-    if conv is None:
+def _axis_of(layer: relax.Expr, weight: relax.Var) -> tuple[int, int] | None:
+    """Axis of input channels of `weight`, and rows a channel, if it is that layer's weight."""
+    if is_call_of(layer, "relax.matmul") and layer.args[1].same_as(weight):
+        return (len(shape_of(weight)) - 2, 1) if len(shape_of(weight)) > 1 else None
+    if not is_call_of(layer, "relax.nn.conv2d") or not layer.args[1].same_as(weight):
         return None
-    multiplier = channel_multiplier(shape_of(conv.args[1]), int(conv.attrs.groups))
-    return (0, multiplier) if multiplier else (1, 1)
+    layout = str(layer.attrs.kernel_layout)
+    if sorted(layout) != sorted("OIHW"):
+        return None
+    shape = [shape_of(weight)[layout.index(axis)] for axis in "OIHW"]
+    multiplier = channel_multiplier(shape, int(layer.attrs.groups))
+    return (layout.index("O"), multiplier) if multiplier else (layout.index("I"), 1)
 
 
 def _rows(parameter: relax.Var, chosen: Sequence[int], axis: int, rows: int) -> list[int]:

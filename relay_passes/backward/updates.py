@@ -4,53 +4,33 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 from tvm import relax
 
 from ..graph import constant, dtype_of, shape_of
-from ..ops.channels import indices_of, take_channels
+from ..ops.channels import indices_of
 from ..ops.masks import INT8_MAX
 from ..ops.optimizer import optimizer_step
 from ..ops.quantized import BIAS_LIMIT
 from ..ops.registry import attributes
 from ..ops.update import real_value, sgd_update, sgd_update_codes
 from ..optimizers import Optimizer, inputs_of
-
-
-@dataclass(frozen=True)
-class Leaf:
-    """A trained parameter and how the function gets its real value from it.
-
-    `merge` puts it together with its frozen channels, `decode` is its dequantize; None where there
-    is none. The last of the three is what `Gradient` differentiates.
-    """
-
-    parameter: relax.Var
-    merge: relax.VarBinding | None
-    decode: relax.VarBinding | None
-
-    @property
-    def binding(self) -> relax.VarBinding | None:
-        """What binds the real value; None if it is the parameter itself."""
-        return self.decode or self.merge
-
-    @property
-    def real(self) -> relax.Var:
-        """The real value."""
-        return self.binding.var if self.binding else self.parameter
+from .arguments import Arguments
+from .forward import Forward, Leaf
 
 
 class Updates:
-    """What an optimizer adds to a function: arguments, updates of its `leaves`, new states."""
+    """What an optimizer adds to a function: arguments, updates of its `leaves`, new states.
 
-    def __init__(
-        self, optimizer: Optimizer, function: relax.Function, leaves: Sequence[Leaf]
-    ) -> None:
+    The step takes inputs and target, the learning rate, the seed of stochastic rounding, the
+    parameters, then further hyper-parameters and states.
+    """
+
+    def __init__(self, optimizer: Optimizer, arguments: Arguments, leaves: Sequence[Leaf]) -> None:
         self.optimizer, self.leaves = optimizer, leaves
-        own = function.params[2:]
+        own = arguments.parameters
         names = [leaf.parameter.name for leaf in leaves]
         inputs = inputs_of(optimizer, names, [p.name for p in own])
         scalar = relax.TensorType((), "float32")
@@ -66,19 +46,18 @@ class Updates:
         ]
         states = [var for one in self.states for var in one.values()]
         further = [*self.hyper.values(), *states]
-        self.params = [*function.params[:2], self.learning_rate, self.seed, *own, *further]
-        self.attributes = {"trained_parameters": names}
+        self.params = [*arguments.leading, self.learning_rate, self.seed, *own, *further]
+        self.attributes: dict[str, object] = {"trained_parameters": names}
         if states:
             self.attributes["optimizer_states"] = [var.name for var in states]
 
-    def emit(self, builder: relax.BlockBuilder, gradients: Sequence[relax.Expr]) -> list[relax.Var]:
-        """The updated parameters, then the new states, as results of the function."""
+    def results(
+        self, builder: relax.BlockBuilder, gradients: Sequence[relax.Var], forward: Forward
+    ) -> list[relax.Expr]:
+        """The loss, the updated parameters, the new states, and what else the function returned."""
         updated: list[relax.Var] = []
         new_states: list[relax.Var] = []
         for leaf, gradient, states in zip(self.leaves, gradients, self.states, strict=True):
-            if leaf.merge:
-                attrs = attributes(leaf.merge.value)
-                gradient = builder.emit(take_channels(gradient, attrs["ranges"], attrs["axis"]))
             direction, new = optimizer_step(
                 self.optimizer,
                 gradient,
@@ -89,7 +68,7 @@ class Updates:
             )
             updated.append(builder.emit_output(self._update(leaf, direction)))
             new_states += new.values()
-        return [*updated, *new_states]
+        return [forward.loss, *updated, *new_states, *forward.further]
 
     def _update(self, leaf: Leaf, direction: relax.Var) -> relax.Call:
         parameter = leaf.parameter

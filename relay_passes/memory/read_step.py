@@ -32,6 +32,7 @@ from ..kernel_attributes import (
     reason_for_plain_loops,
     workspace_bytes,
 )
+from ..layer_words import layer_name
 from ..tir import tirx
 from .step import Kernel, Step, Task, Tensor, in_valid_order
 
@@ -241,8 +242,3 @@ def kind_of(kernel_name: str) -> str:
     words = kernel_name.replace("conv2d", "conv#d").replace("pool2d", "pool#d")
     words = re.sub(r"\d+(?=_|$)", "", words).replace("#", "2")
     return re.sub(r"(^|(?<=_))(fused|tir|te)_", "", words)
-
-
-def layer_name(parameter: str) -> str:
-    """The layer that a parameter belongs to by its name: ``conv1.weight`` -> ``conv1``."""
-    return re.sub(r"[._](weight|bias|kernel)(_quantized)?$", "", parameter)

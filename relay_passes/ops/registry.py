@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partialmethod
@@ -32,7 +32,9 @@ _OVERRIDE = 20  # TVM registers its own rules at level 10
 Attributes = dict[str, Any]  # of a call: numbers, strings and lists of them
 Outputs: TypeAlias = te.Tensor | tuple[te.Tensor, ...]
 Compute = Callable[..., Outputs]
-Gradient = Callable[[relax.Var, relax.Call, relax.Var, relax.BlockBuilder], list[relax.Expr]]
+Gradient = Callable[
+    [relax.Var, relax.Call, relax.Var, relax.BlockBuilder], Sequence[relax.Expr] | None
+]
 Integer = Callable[[Values, relax.Var, "Epilogue"], tuple[relax.Call | None, list[relax.Var]]]
 Trim = Callable[[relax.Expr], relax.Call]
 Trimmed = Callable[[Trim, relax.Call, list[int], int], relax.Call | None]
@@ -42,7 +44,8 @@ Trimmed = Callable[[Trim, relax.Call, list[int], int], relax.Call | None]
 class Operator:
     """What the passes know of an operator; the defaults suit one of which they know nothing.
 
-    gradient : rule for `relax.transform.Gradient`; None leaves TVM's, if there is one.
+    gradient : rule for `differentiate`, as TVM's are: (result, call, adjoint, builder) -> what each
+        operand gets, `no_grad` for none; None, the rule or what it gives, leaves it to TVM's.
     integer : (values, result, epilogue) -> (call on codes or None, variables inside the group).
     bounds : call -> (low, high, whether the gradient at `low` is 0), of an activation that clamps.
     channels : call -> what numbers its channels alike, see `ops.numbering`; None mixes them.
@@ -85,11 +88,20 @@ def operator_of(expr: relax.Expr | None) -> Operator:
     return _OPERATORS.get(op_name(expr), _UNKNOWN)
 
 
+def gradient_rules(call: relax.Call) -> list[Gradient]:
+    """Rules for the gradient of the operator that `call` calls, ours before TVM's.
+
+    Ours are not registered with TVM: its own `Gradient` is to work as it does without us.
+    """
+    own = operator_of(call).gradient
+    if not isinstance(call.op, Op) or op_name(call).startswith(OWN):
+        return [own] if own else []
+    return [rule for rule in (own, call.op.get_attr("FPrimalGradient")) if rule is not None]
+
+
 def without_gradient(expr: relax.Expr) -> bool:
-    """Whether `expr` calls an operator for which `relax.transform.Gradient` has no rule."""
-    if not isinstance(expr, relax.Call):
-        return False
-    return not isinstance(expr.op, Op) or expr.op.get_attr("FPrimalGradient") is None
+    """Whether `expr` calls what has no rule for its gradient."""
+    return isinstance(expr, relax.Call) and not gradient_rules(expr)
 
 
 def operand_names(call: relax.Call) -> list[str]:
@@ -151,8 +163,8 @@ def register(
 
 def _entered(name: str, facts: dict[str, Any]) -> Operator:
     operator = _OPERATORS[name] = Operator(**facts)
-    if operator.gradient is not None:
-        register_gradient(name, operator.gradient, level=_OVERRIDE)
+    if operator.gradient is not None and name.startswith(OWN):
+        register_gradient(name, operator.gradient)  # TVM's `Gradient` may meet it, too
     return operator
 
 

@@ -10,11 +10,12 @@ import numpy as np
 from tvm import relax
 
 from relay_passes.graph import is_call_of, shape_of
+from relay_passes.layer_words import layer_name
+from relay_passes.layers import parameter_behind
 
 from ..errors import OdtError
 from ..frontend.canonicalize import NHWC, Canonicalizer, Value
 from ..frontend.quantized_values import Parameter
-from ..model import layer_name, parameter_behind
 from .form import Pattern, identity, node, reads, windows
 from .shape import ROW, as_row, reshaped
 

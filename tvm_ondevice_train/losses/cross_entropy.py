@@ -17,11 +17,9 @@ def _refusal(output_shape: tuple[int, ...]) -> str | None:
 
 
 def _graph(emit: Emit, logits: Any, label: Any) -> Any:
-    from tvm import relax
+    from relay_passes.loss_graphs import cross_entropy
 
-    from relay_passes.ops.loss import negative_log_likelihood
-
-    return negative_log_likelihood(emit(relax.op.nn.log_softmax(logits, axis=-1)), label)
+    return cross_entropy(emit, logits, label)
 
 
 CROSS_ENTROPY = Loss(

@@ -8,10 +8,9 @@ from .loss import VALUES, Emit, Loss
 
 
 def _graph(emit: Emit, prediction: Any, target: Any) -> Any:
-    from tvm.relax import op
+    from relay_passes.loss_graphs import mse
 
-    difference = emit(op.subtract(prediction, target))
-    return op.mean(emit(op.multiply(difference, difference)))
+    return mse(emit, prediction, target)
 
 
 MSE = Loss(

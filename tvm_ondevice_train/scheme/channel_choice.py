@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,11 +9,12 @@ from tvm import relax
 
 from relay_passes.backward import split_parameters
 from relay_passes.graph import bindings_of, shape_of
+from relay_passes.layer_words import Layer
 from relay_passes.ops.registry import operator_of
 
 from ..errors import OdtError
 from ..model import Model
-from .update_scheme import Channels, Layer, UpdateScheme
+from .update_scheme import Channels, UpdateScheme
 
 
 @dataclass(frozen=True)
@@ -70,36 +70,10 @@ def linear_calls(model: Model) -> list[tuple[Layer, relax.Call]]:
 
 
 def _chosen(what: Channels, name: str, model: Model, axis: ChannelAxis) -> tuple[int, ...]:
-    if what.indices is not None:
-        _check_range(name, f"channel {what.indices[-1]}", what.indices[-1] < axis.channels, axis)
-        return what.indices
-    if what.count is not None:
-        _check_range(name, f"count {what.count}", what.count <= axis.channels, axis)
-        count = what.count
-    else:
-        assert what.ratio is not None, "`Channels` has one of the three"
-        count = max(1, round(what.ratio * axis.channels))
-    return tuple(sorted(_ranking(what, name, model, axis)[:count]))
-
-
-def _check_range(name: str, asked: str, possible: bool, axis: ChannelAxis) -> None:
-    if not possible:
-        found = f"{axis.channels} channels, 0 to {axis.channels - 1}"
-        raise OdtError(
-            f'scheme: parameter "{name}": {asked} is out of range; the weight has {found}'
-        )
-
-
-def _ranking(what: Channels, name: str, model: Model, axis: ChannelAxis) -> list[int]:
-    """Every channel, the first to train first."""
-    channels = range(axis.channels)
-    if what.rule == "first":
-        return list(channels)
-    if what.rule == "random":
-        draw = random.Random(what.seed)  # of its methods, random() alone never changes its values
-        return sorted(channels, key=[draw.random() for _ in channels].__getitem__)
-    norms = _squared_norms(model.parameters[name], axis)
-    return sorted(channels, key=lambda channel: (-norms[channel], channel))
+    try:
+        return what.choose(axis.channels, _squared_norms(model.parameters[name], axis))
+    except OdtError as error:
+        raise OdtError(f'scheme: parameter "{name}": {error}') from error
 
 
 def _squared_norms(weight: np.ndarray, axis: ChannelAxis) -> np.ndarray:

@@ -14,18 +14,17 @@ from __future__ import annotations
 import difflib
 import json
 import os
-import re
-from collections.abc import Iterable, Iterator, Mapping
+import random
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from numbers import Integral, Real
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
+from relay_passes.layer_words import Layer, named_by
 from tvm_ondevice_train.errors import OdtError
 from tvm_ondevice_train.files.whole_file import write_whole
-
-T = TypeVar("T")
 
 FORMAT = "ondevice-train scheme"
 VERSION = 1
@@ -33,30 +32,10 @@ ALL = "all"
 FROZEN = "frozen"
 RULES = ("norm", "first", "random")
 _KEYS = ("format", "version", "head", "parameters")
-_SUGAR = "full, head, last:K, bias:K, or a path to a .json file"
 _CHANNELS = (
     'allowed are "channels": [...] alone, or "ratio" or "count", with "rule" '
     f'({", ".join(RULES)}), and "seed" where the rule is random'
 )
-
-
-@dataclass(frozen=True)
-class Layer:
-    """One layer: names of parameters; `weight` and `bias` are None where it has none.
-
-    `slopes` are those of each PReLU behind it.
-    """
-
-    name: str
-    weight: str | None
-    bias: str | None
-    slopes: tuple[str, ...] = ()
-
-    @property
-    def parameters(self) -> tuple[str, ...]:
-        """The names of the parameters that the layer has, weight first."""
-        names = (self.weight, self.bias, *self.slopes)
-        return tuple(name for name in names if name is not None)
 
 
 @dataclass(frozen=True)
@@ -96,6 +75,39 @@ class Channels:
             raise OdtError(f"ratio is {_shown(self.ratio)}; it must be a number above 0, at most 1")
         if self.count is not None and not (_is_index(self.count) and self.count > 0):
             raise OdtError(f"count is {_shown(self.count)}; it must be an integer of at least 1")
+
+    def choose(self, channels: int, norms: Sequence[float] | None = None) -> tuple[int, ...]:
+        """Those that train of so many `channels`, ascending.
+
+        norms : the L2 norm of each, or its square. OdtError where the rule needs them and they are
+            not known, and where fewer channels are there than asked for.
+        """
+        if self.indices is not None:
+            _check_range(f"channel {self.indices[-1]}", self.indices[-1] < channels, channels)
+            return self.indices
+        if self.count is not None:
+            _check_range(f"count {self.count}", self.count <= channels, channels)
+            count = self.count
+        else:
+            assert self.ratio is not None, "one of the three is given"
+            count = max(1, round(self.ratio * channels))
+        return tuple(sorted(self._ranking(channels, norms)[:count]))
+
+    def _ranking(self, channels: int, norms: Sequence[float] | None) -> list[int]:
+        """Every channel, the first to train first."""
+        if self.rule == "first":
+            return list(range(channels))
+        if self.rule == "random":
+            draw = random.Random(
+                self.seed
+            )  # of its methods, random() alone never changes its values
+            return sorted(range(channels), key=[draw.random() for _ in range(channels)].__getitem__)
+        if norms is None:
+            raise OdtError(
+                'channels are chosen by the rule "norm", which needs the values of the weight; '
+                "give them by number"
+            )
+        return sorted(range(channels), key=lambda channel: (-norms[channel], channel))
 
     def to_json(self) -> dict[str, Any]:
         """The object that stands in a scheme file."""
@@ -196,30 +208,11 @@ def resolve(spec: str | os.PathLike[str] | UpdateScheme, layers: tuple[Layer, ..
         with errors_naming(spec):
             return _checked(scheme, layers)
     assert isinstance(spec, str), "what is no file is a word"
-    *before, head = layers
-    counted = re.fullmatch(r"(last|bias):(.*)", spec)
-    if spec == "full":
-        names = [name for layer in layers for name in layer.parameters]
-    elif spec == "head":
-        names = [*head.parameters]
-    elif counted and counted[1] == "last":
-        chosen = _last(spec, counted[2], before, "layers")
-        names = [name for layer in (*chosen, head) for name in layer.parameters]
-    elif counted:
-        biases = [layer.bias for layer in before if layer.bias is not None]
-        names = [*_last(spec, counted[2], biases, "biases"), *head.parameters]
-    else:
-        raise OdtError(f'scheme: "{spec}" is unknown; allowed are {_SUGAR}')
+    try:
+        names = named_by(spec, layers, ", or a path to a .json file")
+    except ValueError as error:
+        raise OdtError(f"scheme: {error}") from error
     return UpdateScheme(dict.fromkeys(names, ALL))
-
-
-def _last(spec: str, count: str, items: list[T], what: str) -> list[T]:
-    """The last `count` items; `count` is the user's text."""
-    if not re.fullmatch(r"0*[1-9][0-9]{0,8}", count, re.ASCII):
-        raise OdtError(f'scheme: "{spec}": K must be a positive whole number, found "{count}"')
-    if int(count) > len(items):
-        raise OdtError(f'scheme: "{spec}": the model has {len(items)} {what} before its head')
-    return items[-int(count) :]
 
 
 def _is_file(spec: object) -> bool:
@@ -296,6 +289,12 @@ def _is_number(value: object) -> bool:
 
 def _is_index(value: object) -> bool:
     return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= 0
+
+
+def _check_range(asked: str, possible: bool, channels: int) -> None:
+    if not possible:
+        found = f"{channels} channels, 0 to {channels - 1}"
+        raise OdtError(f"{asked} is out of range; the weight has {found}")
 
 
 def _ascending(channels: object) -> tuple[int, ...]:

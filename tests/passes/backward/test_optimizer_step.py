@@ -32,7 +32,7 @@ def gradient_of(emit, x, target):
 
 def float_step(optimizer):
     source = tiny.module({"x": COLUMN, "target": COLUMN, "w": COLUMN}, loss_of)
-    return canonical(SparseBackward({"w"}, optimizer)(source))
+    return canonical(SparseBackward({"w"}, optimizer=optimizer)(source))
 
 
 def expected(parameters, body, **attributes):
@@ -75,7 +75,7 @@ def test_codes_have_a_velocity_in_the_real_domain():
 
     codes = ((3, 1), "int8")
     source = tiny.module({"x": COLUMN, "target": COLUMN, "q": codes}, before)
-    step = canonical(SparseBackward({"q"}, Momentum(weight_decay=0.5))(source))
+    step = canonical(SparseBackward({"q"}, optimizer=Momentum(weight_decay=0.5))(source))
 
     def after(emit, x, target, learning_rate, seed, q, weight_decay, momentum, velocity):
         loss = loss_of(emit, x, target, emit(tiny.dequantize(q, 0.25)))
@@ -94,7 +94,7 @@ def test_codes_have_a_velocity_in_the_real_domain():
     tvm.ir.assert_structural_equal(step, wanted, True)
 
 
-@pytest.mark.parametrize("optimizer", [None, SGD(0.3)], ids=str)
+@pytest.mark.parametrize("optimizer", [SGD(), SGD(0.3)], ids=str)
 def test_plain_descent_adds_nothing(optimizer):
     assert tiny.op_names(float_step(optimizer))[-1] == "odt.sgd_update"
     assert len(float_step(optimizer)["main"].params) == 5

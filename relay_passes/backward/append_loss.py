@@ -1,0 +1,96 @@
+"""Append a loss to a network."""
+
+from __future__ import annotations
+
+import tvm
+from tvm import relax
+
+from ..graph import bindings_of, main_of
+from ..loss_graphs import GRAPHS
+from ..tir import tirx
+from ..tvm_pass import Pass
+from .arguments import arguments_of
+from .extend import extended
+
+REDUCTIONS = ("mean", "sum")
+
+
+@tvm.transform.module_pass(opt_level=0, name="AppendLoss")
+class AppendLoss(Pass):
+    """Let a function that predicts return its loss: the short form of TVM's `AppendLoss`.
+
+    Before: ``main(input, p0, ...) -> output``, or ``-> (output, more...)``. After:
+    ``main(input, target, p0, ...) -> loss``, or ``-> (loss, more...)``, where `SparseBackward`
+    expects the target. TVM's `relax.training.utils.AppendLoss` takes any loss as a function and
+    puts the target last: say ``target_index=-1`` to `SparseBackward` behind it.
+
+    Parameters
+    ----------
+    loss : "cross_entropy", whose target is int32, the number of a class for each sample; or
+        "mse", whose target has the shape of the output.
+    func_name : the function that predicts. Its attribute ``num_input``, which TVM's frontends
+        leave, says how many of its arguments are inputs; without it the first is.
+    reduction : "mean" or "sum", over samples, of "mse" over elements.
+
+    Examples
+    --------
+    .. code-block:: python
+
+        @R.function                                                   # before
+        def main(x, w):
+            y = R.matmul(x, w)
+
+        @R.function                                                   # after AppendLoss("mse")
+        def main(x, target, w):
+            y = R.matmul(x, w)
+            d = R.subtract(y, target)
+            loss = R.mean(R.multiply(d, d))
+    """
+
+    def __init__(self, loss: str, func_name: str = "main", reduction: str = "mean") -> None:
+        for what, found, allowed in (("loss", loss, GRAPHS), ("reduction", reduction, REDUCTIONS)):
+            if not isinstance(found, str) or found not in allowed:
+                raise ValueError(
+                    f"AppendLoss: {what} is {found!r}; allowed are {', '.join(allowed)}."
+                )
+        self.loss, self.func_name, self.reduction = loss, func_name, reduction
+
+    def transform_module(
+        self, module: tvm.IRModule, _context: tvm.transform.PassContext
+    ) -> tvm.IRModule:
+        function = main_of(module, "AppendLoss", self.func_name)
+        graph, type_of = GRAPHS[self.loss]
+        values = {b.var: b.value for b in bindings_of(function)}
+        result = values.get(function.body.body, function.body.body)
+        output, *further = (
+            result.fields if isinstance(result, relax.Tuple) else [function.body.body]
+        )
+        if not isinstance(output, relax.Var) or not _is_static(output.ty):
+            raise ValueError(
+                f'AppendLoss: "{self.func_name}" returns {" ".join(str(output.ty).split())}; its '
+                "first result must be a tensor of known shape."
+            )
+        target = relax.Var(_free_name(function, "target"), type_of(output.ty))
+        arguments = arguments_of(function, None)
+        params = [*arguments.inputs, target, *arguments.parameters]
+
+        def body(builder: relax.BlockBuilder) -> relax.Expr:
+            loss = builder.emit_output(graph(builder.emit, output, target, self.reduction), "loss")
+            return relax.Tuple([loss, *further]) if further else loss
+
+        return extended(module, self.func_name, function, params, body)
+
+
+def _is_static(type: relax.Type) -> bool:
+    return (
+        isinstance(type, relax.TensorType)
+        and type.shape is not None
+        and all(isinstance(n, tirx.IntImm) for n in type.shape)
+    )
+
+
+def _free_name(function: relax.Function, name: str) -> str:
+    taken = {p.name for p in function.params}
+    while name in taken:
+        name += "_"
+    return name

@@ -1,0 +1,164 @@
+"""What a scheme means for one function: which of its parameters train, and which part of each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Protocol, TypeAlias, runtime_checkable
+
+from tvm import relax
+
+from ..graph import ancestors_of, dtype_of, loss_of, shape_of
+from ..layer_words import WORDS, named_by
+from ..layers import layers_of
+from .arguments import Arguments
+from .split_parameters import channel_axis
+
+ALL, FROZEN = "all", "frozen"
+ALLOWED = (
+    f"None for all float parameters, a word ({WORDS}), names or variables of parameters, "
+    "{name: input channels}, or an UpdateScheme"
+)
+
+
+@runtime_checkable
+class Scheme(Protocol):
+    """What is read of an `UpdateScheme`: parts of parameters, and whether the head trains, too."""
+
+    @property
+    def parameters(self) -> Mapping[str, Any]: ...
+
+    @property
+    def head(self) -> bool: ...
+
+
+@runtime_checkable
+class SomeChannels(Protocol):
+    """What is read of an `UpdateScheme`'s `Channels`: those that train of so many."""
+
+    def choose(self, channels: int) -> Sequence[int]: ...
+
+
+Key: TypeAlias = "str | relax.Var"
+Part: TypeAlias = "Sequence[int] | SomeChannels | str | None"
+WhatTrains: TypeAlias = "str | Iterable[Key] | Mapping[Key, Part] | Scheme | None"
+Parts: TypeAlias = "dict[relax.Var, tuple[int, ...] | None]"
+
+
+def checked(scheme: WhatTrains) -> WhatTrains:
+    """`scheme`, an iterable of names as a list; ValueError for what makes sense for no function."""
+    if scheme is None or isinstance(scheme, (str, Mapping, Scheme)):
+        return scheme
+    keys = list(scheme) if isinstance(scheme, Iterable) else None
+    if keys is None or not all(isinstance(key, (str, relax.Var)) for key in keys):
+        raise ValueError(f"the scheme is {_shown(scheme)}; allowed are {ALLOWED}.")
+    return keys
+
+
+def parts_of(scheme: WhatTrains, function: relax.Function, arguments: Arguments) -> Parts:
+    """Each parameter that trains, in the function's order, with its input channels, None for all.
+
+    Raises ValueError, in one line, where the function has no such parameter or channels.
+    """
+    parameters = arguments.parameters
+    found = {
+        _parameter(key, arguments): part
+        for key, part in _entries(scheme, function, parameters).items()
+        if not isinstance(part, str) or part != FROZEN
+    }
+    if not found:
+        raise ValueError("the scheme trains nothing; name at least one parameter.")
+    return {p: _channels(function, p, found[p]) for p in parameters if p in found}
+
+
+def _entries(
+    scheme: WhatTrains, function: relax.Function, parameters: Sequence[relax.Var]
+) -> Mapping[Key, Part]:
+    if scheme is None:
+        return dict.fromkeys(_float_parameters(function, parameters))
+    if isinstance(scheme, str):
+        return dict.fromkeys(_named(scheme, function, parameters))
+    if isinstance(scheme, Scheme):
+        head = _named("head", function, parameters) if scheme.head else []
+        return {**scheme.parameters, **dict.fromkeys(head)}
+    return scheme if isinstance(scheme, Mapping) else dict.fromkeys(scheme)
+
+
+def _float_parameters(function: relax.Function, parameters: Sequence[relax.Var]) -> list[relax.Var]:
+    read = ancestors_of(function, loss_of(function))
+    found = [p for p in parameters if p in read and dtype_of(p).startswith(("float", "bfloat"))]
+    if not found:
+        raise ValueError(
+            "the scheme is None, but no float parameter reaches the loss; name quantized ones, and "
+            "let weights be arguments of the function, not constants."
+        )
+    return found
+
+
+def _named(word: str, function: relax.Function, parameters: Sequence[relax.Var]) -> list[str]:
+    names = [p.name for p in parameters]
+    if word in names:
+        return [word]
+    layers = layers_of(function)
+    if not layers:
+        raise ValueError(f'"{word}": the function has no layer, and no parameter of that name.')
+    found = named_by(word, layers, ", and names of parameters")
+    bound = [name for name in found if name not in names]
+    if bound:
+        raise ValueError(f'"{word}" means "{bound[0]}", which is no parameter but computed.')
+    return found
+
+
+def _parameter(key: Key, arguments: Arguments) -> relax.Var:
+    """The parameter of that name, or that one itself."""
+    parameters = arguments.parameters
+    itself = [p for p in parameters if p.same_as(key)]
+    name = getattr(key, "name", key)
+    found = [p for p in parameters if p.name == name]
+    if len(found) > 1:
+        raise ValueError(f'{len(found)} parameters are called "{name}"; give each its own name.')
+    if arguments.target is not None and arguments.target.name == name and not found:
+        raise ValueError(
+            f'"{name}" is the argument at target_index, which is the target; where the target is '
+            "the last argument, as TVM's AppendLoss leaves it, say target_index=-1."
+        )
+    if not itself and not found:
+        raise ValueError(
+            f'there is no parameter "{name}" in the module; it has {_some(parameters)}. A weight '
+            "that an importer bound as a constant cannot train: keep parameters as arguments."
+        )
+    return (itself or found)[0]
+
+
+def _channels(function: relax.Function, parameter: relax.Var, part: Part) -> tuple[int, ...] | None:
+    if part is None or part == ALL:
+        return None
+    if isinstance(part, SomeChannels):
+        axis, rows = channel_axis(function, parameter)
+        part = _chosen(part, parameter, shape_of(parameter)[axis] // rows)
+    listed = not isinstance(part, (str, Mapping)) and isinstance(part, Iterable)
+    numbers = list(part) if listed else []
+    if not numbers or not all(isinstance(n, int) and not isinstance(n, bool) for n in numbers):
+        raise ValueError(
+            f'what trains of "{parameter.name}" is {_shown(part)}; allowed are None or "{ALL}", '
+            "ascending numbers of its input channels, and `Channels`."
+        )
+    axis, rows = channel_axis(function, parameter)
+    whole = list(range(shape_of(parameter)[axis] // rows))
+    return None if numbers == whole else tuple(numbers)
+
+
+def _chosen(part: SomeChannels, parameter: relax.Var, channels: int) -> Sequence[int]:
+    try:
+        return part.choose(channels)
+    except ValueError as error:
+        raise ValueError(f'"{parameter.name}": {error}') from error
+
+
+def _shown(value: object) -> str:
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _some(parameters: Sequence[relax.Var]) -> str:
+    names = ", ".join(f'"{p.name}"' for p in parameters[:5]) or "none"
+    return names + (f" and {len(parameters) - 5} more" if len(parameters) > 5 else "")
