@@ -4,28 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-import tvm
 from tvm import relax
 from tvm.ir import Op
+from tvm_ffi import structural_equal
 
 from ..graph import dtype_of, is_call_of, op_name
 from ..tir import tirx
-from .registry import PREFIX, Gradient
+from .registry import PREFIX
+
+# a rule for every call of its operator: it gives a partial for each operand
+Rule = Callable[[relax.Var, relax.Call, relax.Var, relax.BlockBuilder], Sequence[relax.Expr]]
 
 _NARROW = "float16", "bfloat16"
 
 
 def refusal(call: relax.Call, case: str) -> ValueError:
     """What a rule raises that computes no gradient of `call`; `case` says where it does not."""
-    return ValueError(f"SparseBackward: {op_name(call)} has no gradient {case}.")
+    return ValueError(f"{op_name(call)} has no gradient {case}.")
 
 
-def tvm_gradient(name: str) -> Gradient:
+def tvm_gradient(name: str) -> Rule:
     """TVM's own rule for ``relax.<name>``."""
     return Op.get(PREFIX + name).get_attr("FPrimalGradient")
 
 
-def widened(rule: Gradient) -> Gradient:
+def widened(rule: Rule) -> Rule:
     """`rule` in float32 where a call has narrower floats: sums of these lose too many bits.
 
     Partials are of the operands' dtypes, as every rule's must be.
@@ -33,7 +36,7 @@ def widened(rule: Gradient) -> Gradient:
 
     def gradient(
         var: relax.Var, call: relax.Call, adjoint: relax.Var, builder: relax.BlockBuilder
-    ) -> list[relax.Expr]:
+    ) -> Sequence[relax.Expr]:
         if not any(map(_is_narrow, (*call.args, adjoint))):
             return rule(var, call, adjoint, builder)
         operands = [as_float(builder, "float32", arg) for arg in call.args]
@@ -64,16 +67,16 @@ def as_float(builder: relax.BlockBuilder, dtype: str, expr: relax.Expr) -> relax
 def summed_to(builder: relax.BlockBuilder, partial: relax.Expr, operand: relax.Expr) -> relax.Expr:
     """`partial` summed over the axes along which `operand` was broadcast."""
     partial = builder.normalize(partial)
-    if tvm.ir.structural_equal(partial.ty.shape, operand.ty.shape):
+    if structural_equal(partial.ty.shape, operand.ty.shape):
         return partial
     return relax.op.collapse_sum_to(partial, operand.ty.shape)
 
 
 def relaid(
-    rule: Gradient,
+    rule: Rule,
     canonical: Callable[[relax.Call, Sequence[relax.Expr]], relax.Call],
     **layouts: str,
-) -> Gradient:
+) -> Rule:
     """`rule`, written for some `layouts`, for calls of any other.
 
     canonical : (call, its operands in the layouts of the rule) -> the call in these layouts.
@@ -82,7 +85,7 @@ def relaid(
 
     def gradient(
         var: relax.Var, call: relax.Call, adjoint: relax.Var, builder: relax.BlockBuilder
-    ) -> list[relax.Expr]:
+    ) -> Sequence[relax.Expr]:
         own = [str(call.attrs[name]) for name in layouts]
         wanted = list(layouts.values())
         if own == wanted:

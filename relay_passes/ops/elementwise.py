@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import numpy as np
@@ -13,10 +13,10 @@ from tvm.relax.op.grad import no_grad
 from ..graph import dtype_of, shape_of
 from ..tir import const_like, tirx
 from . import numbering
-from .canonical import refusal, summed_to, tvm_gradient, widened
+from .canonical import Rule, refusal, summed_to, tvm_gradient, widened
 from .groups import integer_add
 from .masks import interval_mask, masked, positive_mask
-from .registry import Attributes, Gradient, Trim, call, describe, like_first, register
+from .registry import Attributes, Trim, call, describe, like_first, register
 
 
 def _relu_gradient(
@@ -120,7 +120,7 @@ def _derivative(
     name: str,
     derivative: Callable[..., tirx.Expr],
     inner: Callable[[tirx.Expr], tirx.Expr] | None = None,
-) -> Gradient:
+) -> Rule:
     """Gradient rule ``[adjoint * derivative(x)]``, as one kernel, ``relax.odt.<name>_grad``.
 
     inner : what of x the derivative reads several times: it is ``derivative(x, inner(x))``.
@@ -173,7 +173,7 @@ _softplus_gradient_at_1 = _derivative("softplus", tirx.sigmoid)
 
 def _softplus_gradient(
     var: relax.Var, expr: relax.Call, adjoint: relax.Var, builder: relax.BlockBuilder
-) -> list[relax.Expr]:
+) -> Sequence[relax.Expr]:
     """`[adjoint * sigmoid(beta * x)]`; above the threshold that is 1 to float32's precision."""
     if expr.attrs.threshold < 17:
         raise refusal(expr, f"with a threshold of {expr.attrs.threshold:g}, only with 17 and more")

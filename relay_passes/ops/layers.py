@@ -21,7 +21,7 @@ _tvm_max_pool2d, _tvm_avg_pool2d = map(tvm_gradient, ("nn.max_pool2d", "nn.avg_p
 
 def _conv2d_gradient_of_nchw(
     var: relax.Var, call: relax.Call, adjoint: relax.Var, builder: relax.BlockBuilder
-) -> list[relax.Expr]:
+) -> Sequence[relax.Expr]:
     """`[conv2d_input_grad(dy, w), conv2d_weight_grad(dy, x)]`, see `ops.convolution`.
 
     Our kernels want numbers for extents; where the batch is none it is TVM's rule.
@@ -38,7 +38,7 @@ def _conv2d_gradient_of_nchw(
 
 def _max_pool2d_gradient(
     var: relax.Var, call: relax.Call, adjoint: relax.Var, builder: relax.BlockBuilder
-) -> list[relax.Expr]:
+) -> Sequence[relax.Expr]:
     """`[adjoint of each window at the window's first maximum]`, see `ops.pooling`."""
     (data,) = call.args
     if only_batch_is_symbolic(call):
@@ -50,7 +50,7 @@ def _max_pool2d_gradient(
 
 def _avg_pool2d_gradient(
     var: relax.Var, call: relax.Call, adjoint: relax.Var, builder: relax.BlockBuilder
-) -> list[relax.Expr]:
+) -> Sequence[relax.Expr]:
     """`[adjoint of each window, divided by its number of taps]`, see `ops.pooling`."""
     if only_batch_is_symbolic(call):
         _check_undilated(call)
@@ -111,5 +111,7 @@ describe(
 )
 describe("nn.max_pool2d", gradient=max_pool2d_gradient, channels=numbering.same)
 describe("nn.avg_pool2d", gradient=avg_pool2d_gradient, channels=numbering.same)
+describe("variance", gradient=widened(tvm_gradient("variance")))
+describe("nn.softmax", gradient=widened(tvm_gradient("nn.softmax")))
 describe("collapse_sum_to", adjoint=False)  # of a bias, over the pixels
 describe("mean", integer=integer_mean, channels=numbering.spatial_mean)

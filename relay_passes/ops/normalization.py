@@ -148,7 +148,8 @@ def _batch_norm(
         normalization = _of_itself(emit, data, over, along, epsilon)
     else:
         statistics = (_spread(emit, values, data, along) for values in moving)
-        normalization = _Normalization(over, along, epsilon, *statistics, moving=True)
+        mean, variance = statistics
+        normalization = _Normalization(over, along, epsilon, mean, variance, moving=True)
     first = emit(relax.TupleGetItem(adjoint, 0))
     return [*normalization.gradients(emit, data, gamma, first), *map(no_grad, moving)]
 

@@ -164,7 +164,7 @@ def _of_extreme(
 
 
 for _name in ("flatten", "nn.batch_flatten"):
-    describe(_name, gradient=_reshaped, restates=True, stored=False)
+    describe(_name, gradient=_reshaped)
 describe("squeeze", gradient=_reshaped, restates=True, stored=False)
 describe("flip", gradient=_flipped)
 describe("stack", gradient=_unstacked)

@@ -8,16 +8,16 @@ import tvm
 from tvm import relax
 
 from ..graph import shape_of
-from .canonical import only_batch_is_symbolic, refusal, relaid, widened
+from .canonical import Rule, only_batch_is_symbolic, refusal, relaid, widened
 from .convolution import conv2d_weight_grad, lists_of
 from .layers import avg_pool2d_gradient, conv2d_gradient, max_pool2d_gradient
-from .registry import Gradient, describe
+from .registry import describe
 
 op = relax.op
 Rebuilt = Callable[[relax.Call, Sequence[relax.Expr]], relax.Call]
 
 
-def _with_rows(rule: Gradient, in_2d: Rebuilt, *layouts: str) -> Gradient:
+def _with_rows(rule: Rule, in_2d: Rebuilt, *layouts: str) -> Rule:
     """`rule` of two dimensions for an operator of one: as an image of one row.
 
     in_2d : (call, its operands as images) -> the call of the operator in two dimensions.
@@ -96,9 +96,9 @@ def _adaptive_avg_pool2d_gradient(
     """`[each window's adjoint, divided by its number of elements]`, where windows are alike."""
     (data,) = call.args
     only_batch_is_symbolic(call)
-    batch, channels, height, width = data.ty.shape
-    rows, columns = (int(n) for n in list(var.ty.shape)[2:])
-    high, wide = int(height) // rows, int(width) // columns
+    batch, channels, *size = data.ty.shape
+    height, width, rows, columns = (int(n) for n in [*size, *list(var.ty.shape)[2:]])
+    high, wide = height // rows, width // columns
     if (high * rows, wide * columns) != (height, width):
         raise refusal(call, f"from {height}x{width} to {rows}x{columns}, which does not divide it")
     share = builder.emit(op.multiply(adjoint, relax.const(1 / (high * wide), adjoint.ty.dtype)))
