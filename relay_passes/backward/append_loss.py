@@ -5,7 +5,7 @@ from __future__ import annotations
 import tvm
 from tvm import relax
 
-from ..graph import bindings_of, main_of
+from ..graph import main_of, results_of
 from ..loss_graphs import GRAPHS
 from ..tir import tirx
 from ..tvm_pass import Pass
@@ -60,11 +60,7 @@ class AppendLoss(Pass):
     ) -> tvm.IRModule:
         function = main_of(module, "AppendLoss", self.func_name)
         graph, type_of = GRAPHS[self.loss]
-        values = {b.var: b.value for b in bindings_of(function)}
-        result = values.get(function.body.body, function.body.body)
-        output, *further = (
-            result.fields if isinstance(result, relax.Tuple) else [function.body.body]
-        )
+        output, *further = results_of(function)
         if not isinstance(output, relax.Var) or not _is_static(output.ty):
             raise ValueError(
                 f'AppendLoss: "{self.func_name}" returns {" ".join(str(output.ty).split())}; its '

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from tvm import relax
 
-from ..graph import bindings_of, dtype_of, is_call_of, shape_of, variables_in
+from ..graph import bindings_of, dtype_of, is_call_of, results_of, shape_of, variables_in
 from .split_parameters import merged_with_frozen
 
 
@@ -46,9 +46,7 @@ class Forward:
 
 def forward_of(function: relax.Function) -> Forward:
     """`function`, whose first result is its loss; ValueError where that is no float scalar."""
-    values = {b.var: b.value for b in bindings_of(function)}
-    result = values.get(function.body.body, function.body.body)
-    loss, *further = result.fields if isinstance(result, relax.Tuple) else [function.body.body]
+    loss, *further = results_of(function)
     scalar = isinstance(loss, relax.Var) and isinstance(loss.ty, relax.TensorType)
     if not scalar or loss.ty.ndim != 0 or not dtype_of(loss).startswith(("float", "bfloat")):
         raise ValueError(

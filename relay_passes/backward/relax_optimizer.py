@@ -28,7 +28,7 @@ class RelaxUpdates:
                 "round to codes; use an optimizer of relay.transform."
             )
         self.parameters = [leaf.parameter for leaf in leaves]
-        self.update = optimizer.init(self.parameters).get_function()
+        self.update = _function_of(optimizer, self.parameters)
         states = relax.Var("optim_states", self.update.params[2].ty)
         self.params = [*arguments.leading, *arguments.parameters, states]
         self.attributes = {"trained_parameters": [p.name for p in self.parameters]}
@@ -52,3 +52,12 @@ class RelaxUpdates:
         outputs = [builder.emit_output(field) for field in updated.fields]
         kept = builder.emit_output(new_states, "optim_states_new")
         return [forward.loss, *outputs, kept, *forward.further]
+
+
+def _function_of(optimizer: Optimizer, parameters: list[relax.Var]) -> relax.Function:
+    """Its update; ValueError where it fails, as Adam of TVM 0.27 does, or refuses a dtype."""
+    try:
+        return optimizer.init(parameters).get_function()
+    except Exception as error:
+        said = str(error).strip().splitlines()[-1]
+        raise ValueError(f"{optimizer.name} of relax.training fails: {said}") from error
