@@ -82,9 +82,9 @@ def gradients(differentiated: tvm.IRModule, **values: np.ndarray) -> dict[str, n
     }
 
 
-def op_names(module: tvm.IRModule) -> list[str]:
-    """Short operator names of ``main`` in execution order."""
-    names = [op_name(b.value) for b in bindings_of(module["main"])]
+def op_names(module: tvm.IRModule, function: str = "main") -> list[str]:
+    """Short operator names of a function in execution order."""
+    names = [op_name(b.value) for b in bindings_of(module[function])]
     return [n.removeprefix("relax.") for n in names if n]
 
 

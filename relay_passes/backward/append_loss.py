@@ -9,7 +9,7 @@ from ..graph import main_of, results_of
 from ..loss_graphs import GRAPHS
 from ..tir import tirx
 from ..tvm_pass import Pass
-from .arguments import arguments_of
+from .arguments import arguments_of, with_num_input
 from .extend import extended
 
 REDUCTIONS = ("mean", "sum")
@@ -74,6 +74,7 @@ class AppendLoss(Pass):
             loss = builder.emit_output(graph(builder.emit, output, target, self.reduction), "loss")
             return relax.Tuple([loss, *further]) if further else loss
 
+        function = with_num_input(function, len(arguments.inputs) + 1)
         return extended(module, self.func_name, function, params, body)
 
 

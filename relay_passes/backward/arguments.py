@@ -26,9 +26,10 @@ class Arguments:
 def arguments_of(function: relax.Function, target_index: int | None) -> Arguments:
     """The arguments of `function`, whose target stands at `target_index` (None: it has none).
 
-    Inputs are as many of the others, from the left, as the attribute ``num_input`` of TVM's
-    frontends says; without it those left of the target, or the first where the target comes last,
-    as TVM's `AppendLoss` has it. ValueError where there is no argument of that index.
+    How many arguments, from the left, are no parameters is what the attribute ``num_input`` of
+    TVM's frontends says, the target among them if it stands there; without it those left of the
+    target are, or the first where the target comes last, as TVM's `AppendLoss` has it. ValueError
+    where there is no argument of that index.
     """
     params = list(function.params)
     if target_index is None:
@@ -39,6 +40,8 @@ def arguments_of(function: relax.Function, target_index: int | None) -> Argument
         target, left = params.pop(target_index), target_index
         left = 1 if left == len(params) else max(left, 1)
     inputs = int((function.attrs or {}).get(NUM_INPUT, left))
+    if NUM_INPUT in (function.attrs or {}) and target_index is not None:
+        inputs -= target_index < inputs  # the target counts as an input there
     return Arguments(tuple(params[:inputs]), target, tuple(params[inputs:]))
 
 
@@ -48,3 +51,11 @@ def _check_index(target_index: object, count: int) -> None:
             f"target_index is {target_index!r}; it must be the position of the target among the "
             f"function's {count} arguments, or None where it has none."
         )
+
+
+def with_num_input(function: relax.Function, count: int) -> relax.Function:
+    """`function`, whose first `count` arguments are no parameters; said where it was said before.
+
+    TVM's `BundleModelParams` and its like read it.
+    """
+    return function.with_attr(NUM_INPUT, count) if NUM_INPUT in (function.attrs or {}) else function

@@ -7,7 +7,7 @@ whoever calls `relax.transform.Gradient` gets TVM's. Only what depends on the le
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 import tvm
 from tvm import relax
@@ -17,6 +17,8 @@ from ..ops.registry import gradient_rules
 
 WITH_GRADIENT = "relax.call_tir_with_grad"
 _TE_GRADIENT = "tvm.relax.te_grad._register."  # where `relax.training.register_te_gradient` puts it
+
+T = TypeVar("T")
 
 # The adjoint of a tensor, or those of a tuple's fields, None for a field that has none.
 Adjoint: TypeAlias = "relax.Var | list[Adjoint | None]"
@@ -156,8 +158,11 @@ def _partials(
 
 
 def _ruled(
-    rule: Callable, builder: relax.BlockBuilder, binding: relax.VarBinding, adjoint: relax.Var
-) -> Sequence[relax.Expr] | None:
+    rule: Callable[..., T],
+    builder: relax.BlockBuilder,
+    binding: relax.VarBinding,
+    adjoint: relax.Var,
+) -> T:
     """What `rule` gives; a rule of TVM's may fail in its own words."""
     try:
         return rule(binding.var, binding.value, adjoint, builder)
@@ -177,11 +182,10 @@ def _partials_of_kernel(
     rule = tvm.get_global_func(_TE_GRADIENT + name, allow_missing=True)
     if rule is None:
         raise ValueError(f'{WITH_GRADIENT}: no gradient is registered under the name "{name}"')
-    partials = rule(binding.var, without_te_gradient(call), adjoint, builder)
-    count = len(call.args[1].fields)
+    partials = _ruled(rule, builder, binding, adjoint)
     if not isinstance(partials.ty, relax.TupleType):
         return [partials]
-    return [relax.TupleGetItem(partials, i) for i in range(count)]
+    return [relax.TupleGetItem(partials, i) for i in range(len(partials.ty.fields))]
 
 
 def without_te_gradient(call: relax.Call) -> relax.Call:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+
 import tvm
 from tvm import relax
 
 from ..graph import (
     Emit,
     ancestors_of,
+    bindings_of,
     consumers_of,
     loss_of,
     main_of,
@@ -16,6 +19,7 @@ from ..graph import (
     with_function,
     without_dead_code,
 )
+from ..ops.masks import as_mask
 from ..ops.registry import operator_of, with_attributes
 from ..tvm_pass import Pass
 from .trim_gradients import TAKE, trim_gradients
@@ -32,6 +36,7 @@ class EliminateDeadGradients(Pass):
     * A gradient of which only some channels are read is computed for those alone.
     * A range mask is computed in the forward and saved, one bit an element, unless the backward
       needs the activation itself anyway: then the mask is recomputed from that and costs nothing.
+      So is the comparison that is TVM's rule for ReLU; it moves behind its activation at once.
 
     func_name : the function to work on; ``main_adjoint`` behind TVM's ``Gradient("main")``.
 
@@ -61,12 +66,25 @@ class EliminateDeadGradients(Pass):
 
 def _masks_saved(function: relax.Function) -> relax.Function:
     saved = _Saved(function)
+    block_of = {b.var: n for n, block in enumerate(function.body.blocks) for b in block.bindings}
+    masks: dict[relax.Var, relax.Call] = {}
+    behind = defaultdict(list)  # an activation -> masks that move to where it is computed
+    for binding in bindings_of(function):
+        mask = as_mask(binding.value)
+        if mask is not None and not saved.needed_in_backward(mask.args[0]):
+            masks[binding.var] = with_attributes(mask, saved=True)
+            is_tvms = not mask.same_as(binding.value)  # of ours `ReorderForMemory` takes care
+            if is_tvms and block_of.get(mask.args[0]) == block_of[binding.var]:
+                behind[mask.args[0]].append(binding.var)
+    moved = {mask for cut in behind.values() for mask in cut}
 
-    def rewrite(_emit: Emit, binding: relax.VarBinding) -> relax.Expr:
-        value = binding.value
-        if operator_of(value).mask and not saved.needed_in_backward(value.args[0]):
-            return with_attributes(value, saved=True)
-        return value
+    def rewrite(emit: Emit, binding: relax.VarBinding) -> relax.Expr | None:
+        if binding.var in moved:
+            return None
+        emit(masks.get(binding.var, binding.value), binding.var)
+        for mask in behind[binding.var]:
+            emit(masks[mask], mask)
+        return None
 
     return rebuilt(function, rewrite)
 
@@ -82,7 +100,7 @@ class _Saved:
         """Whether anything behind the loss reads `var` but masks and slices of it."""
         for reader in self.consumers.get(var, []):
             operator = operator_of(reader.value)
-            if operator.mask or op_name(reader.value) == TAKE:
+            if as_mask(reader.value) is not None or op_name(reader.value) == TAKE:
                 continue
             if not operator.stored:
                 if self.needed_in_backward(reader.var):

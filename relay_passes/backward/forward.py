@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from tvm import relax
 
-from ..graph import bindings_of, dtype_of, is_call_of, results_of, shape_of, variables_in
+from ..graph import bindings_of, constant, dtype_of, is_call_of, results_of, shape_of, variables_in
 from .split_parameters import merged_with_frozen
 
 
@@ -81,10 +81,10 @@ def leaf_of(function: relax.Function, parameter: relax.Var, floats: Iterable[str
 
 def _check_scale(parameter: relax.Var, decode: relax.Call) -> None:
     """Scales of trained codes are constants: one, or one for each row of axis 0."""
-    scale = getattr(decode.args[1], "value", None)
-    rows = shape_of(decode.args[0])[:1]
-    by_row = scale is not None and (scale.shape in ((), (1,)) or int(decode.attrs.axis) == 0)
-    if not by_row or (len(scale.shape) == 1 and scale.shape[0] not in (1, *rows)):
+    scale = constant(decode.args[1])
+    rows = shape_of(decode.args[0])[0]
+    axis_is_first = int(decode.attrs.axis) == 0
+    if scale is None or (scale.size != 1 and (scale.shape != (rows,) or not axis_is_first)):
         raise ValueError(
             f'the scale of parameter "{parameter.name}" is no constant, or not one for each row of '
             "axis 0; such codes cannot train."

@@ -17,7 +17,10 @@ class Gradients:
 
     def __init__(self, function: relax.Function, leaves: Sequence[Leaf]) -> None:
         self.params = list(function.params)
-        self.attributes = {"differentiated_parameters": [leaf.parameter.name for leaf in leaves]}
+        self.num_input: int | None = None
+        self.attributes: dict[str, object] = {
+            "differentiated_parameters": [leaf.parameter.name for leaf in leaves]
+        }
 
     def results(
         self, builder: relax.BlockBuilder, gradients: Sequence[relax.Var], forward: Forward

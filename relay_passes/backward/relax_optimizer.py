@@ -30,8 +30,11 @@ class RelaxUpdates:
         self.parameters = [leaf.parameter for leaf in leaves]
         self.update = _function_of(optimizer, self.parameters)
         states = relax.Var("optim_states", self.update.params[2].ty)
+        self.num_input: int | None = len(arguments.leading)
         self.params = [*arguments.leading, *arguments.parameters, states]
-        self.attributes = {"trained_parameters": [p.name for p in self.parameters]}
+        self.attributes: dict[str, object] = {
+            "trained_parameters": [p.name for p in self.parameters]
+        }
 
     def results(
         self, builder: relax.BlockBuilder, gradients: Sequence[relax.Var], forward: Forward

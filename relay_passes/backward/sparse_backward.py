@@ -12,6 +12,7 @@ from tvm import relax
 from tvm.relax.training.optimizer import Optimizer as RelaxOptimizer
 
 from ..graph import (
+    bindings_of,
     dependents_of,
     is_call_of,
     main_of,
@@ -23,7 +24,8 @@ from ..ops.channels import take_channels
 from ..ops.registry import attributes
 from ..optimizers import SGD, Optimizer
 from ..tvm_pass import Pass
-from .arguments import Arguments, arguments_of
+from .arguments import Arguments, arguments_of, with_num_input
+from .cancel_transposes import cancel_transposes
 from .differentiate import WITH_GRADIENT, differentiate, without_te_gradient
 from .extend import extended
 from .forward import Forward, Leaf, forward_of, leaf_of
@@ -40,9 +42,13 @@ _ALL_FLOATS = ("float32", "float16", "bfloat16", "float64")
 
 
 class Ending(Protocol):
-    """What a step does with its gradients: its arguments, its attributes, its results."""
+    """What a step does with its gradients: its arguments, its attributes, its results.
+
+    num_input : how many of its arguments are no parameters; None if that has not changed.
+    """
 
     params: list[relax.Var]
+    num_input: int | None
     attributes: dict[str, object]
 
     def results(
@@ -199,8 +205,12 @@ def _with_step(
         return relax.Tuple(ending.results(builder, gradients, forward))
 
     module = extended(module, func_name, forward.function, ending.params, body)
-    step = _without_te_gradients(module[func_name].with_attrs(ending.attributes))
-    return with_function(module, func_name, without_dead_code(trim_gradients(step)))
+    step = module[func_name].with_attrs(ending.attributes)
+    if ending.num_input is not None:
+        step = with_num_input(step, ending.num_input)
+    step = trim_gradients(_without_te_gradients(step))
+    step = cancel_transposes(step, kept={b.var for b in bindings_of(forward.function)})
+    return with_function(module, func_name, without_dead_code(step))
 
 
 def _gradients(

@@ -46,7 +46,9 @@ class Updates:
         ]
         states = [var for one in self.states for var in one.values()]
         further = [*self.hyper.values(), *states]
-        self.params = [*arguments.leading, self.learning_rate, self.seed, *own, *further]
+        leading = [*arguments.leading, self.learning_rate, self.seed]
+        self.num_input: int | None = len(leading)
+        self.params = [*leading, *own, *further]
         self.attributes: dict[str, object] = {"trained_parameters": names}
         if states:
             self.attributes["optimizer_states"] = [var.name for var in states]

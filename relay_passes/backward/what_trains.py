@@ -135,8 +135,7 @@ def _channels(function: relax.Function, parameter: relax.Var, part: Part) -> tup
     if isinstance(part, SomeChannels):
         axis, rows = channel_axis(function, parameter)
         part = _chosen(part, parameter, shape_of(parameter)[axis] // rows)
-    listed = not isinstance(part, (str, Mapping)) and isinstance(part, Iterable)
-    numbers = list(part) if listed else []
+    numbers: list[int] = [] if isinstance(part, (str, Mapping)) else list(_listed(part))
     if not numbers or not all(isinstance(n, int) and not isinstance(n, bool) for n in numbers):
         raise ValueError(
             f'what trains of "{parameter.name}" is {_shown(part)}; allowed are None or "{ALL}", '
@@ -145,6 +144,10 @@ def _channels(function: relax.Function, parameter: relax.Var, part: Part) -> tup
     axis, rows = channel_axis(function, parameter)
     whole = list(range(shape_of(parameter)[axis] // rows))
     return None if numbers == whole else tuple(numbers)
+
+
+def _listed(part: object) -> Iterable[int]:
+    return part if isinstance(part, Iterable) else ()
 
 
 def _chosen(part: SomeChannels, parameter: relax.Var, channels: int) -> Sequence[int]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 from tvm import relax, te
 
+from ..graph import constant, is_call_of
 from ..tir import tirx
-from .registry import Attributes, call, register
+from .registry import Attributes, call, operator_of, register
 
 INT8_MIN, INT8_MAX = -128, 127
 
@@ -33,6 +34,21 @@ def interval_mask(data: relax.Expr, low: float, high: float) -> relax.Call:
 def positive_mask(data: relax.Expr) -> relax.Call:
     """True where ``data > 0``."""
     return call("positive_mask", data)
+
+
+def as_mask(value: relax.Expr) -> relax.Call | None:
+    """`value` as an operator of this module, if it says where a gradient passes; else None.
+
+    TVM's rule for ReLU compares with a constant: ``where(less(x, 0), 0, adjoint)``.
+    """
+    if operator_of(value).mask:
+        return value
+    if not is_call_of(value, "relax.less"):
+        return None
+    bound = constant(value.args[1])
+    if not isinstance(value.args[0], relax.Var) or bound is None or bound.size != 1:
+        return None
+    return call("below_mask", value.args[0], bound=float(bound))
 
 
 def masked(mask: relax.Expr, adjoint: relax.Expr) -> relax.Call:
@@ -65,6 +81,12 @@ def _interval(attrs: Attributes, data: te.Tensor) -> te.Tensor:
 @register("positive_mask", _bool_like, mask=True)
 def _positive(_attrs: Attributes, data: te.Tensor) -> te.Tensor:
     return te.compute(data.shape, lambda *i: data(*i) > tirx.const(0, data.dtype), name="mask")
+
+
+@register("below_mask", _bool_like, mask=True)
+def _below(attrs: Attributes, data: te.Tensor) -> te.Tensor:
+    bound = tirx.const(attrs["bound"], data.dtype)
+    return te.compute(data.shape, lambda *i: data(*i) < bound, name="mask")
 
 
 @register("masked", lambda expr: expr.args[1].ty, elementwise=True)

@@ -1,5 +1,7 @@
 """What leaves a training step because no result needs it, and which masks are saved."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import tiny
@@ -8,7 +10,7 @@ from structure import assert_same, canonical
 from tvm import relax
 
 from relay_passes import EliminateDeadGradients, SparseBackward
-from relay_passes.graph import bindings_of
+from relay_passes.graph import bindings_of, results_of, with_blocks
 from relay_passes.ops.channels import take_channels
 from relay_passes.ops.masks import masked, positive_mask
 from relay_passes.ops.registry import operator_of
@@ -54,19 +56,26 @@ def test_a_dead_adjoint_goes_and_the_rest_stays():
 
 
 def test_a_step_of_tvms_gradient_shrinks_to_the_results_that_are_kept():
-    """Of the gradients of x, a and b only that of b is returned."""
-    whole = relax.transform.Gradient("main")(loss())["main_adjoint"]
-    values = {b.var: b.value for b in bindings_of(whole)}
-    found, gradients = values.get(whole.body.body, whole.body.body).fields
-    kept = values.get(gradients, gradients).fields[3]
-    result = relax.Var("result", relax.TupleType([found.ty, kept.ty]))
-    returned = relax.VarBinding(result, relax.Tuple([found, kept]))
-    body = relax.SeqExpr([relax.DataflowBlock([*bindings_of(whole), returned])], result)
-    step = relax.Function(whole.params, body, result.ty).with_attr("global_symbol", "main")
-    names = tiny.op_names(EliminateDeadGradients()(tvm.IRModule({"main": step})))
-    assert names.count("odt.conv2d_weight_grad") == 1
-    assert "odt.conv2d_input_grad" not in names
-    assert names.count("odt.masked") == 1  # that of the layer below is gone
+    """Of the gradients only that of b is returned: as if the others were not asked."""
+    source = loss()
+    whole = relax.transform.Gradient("main")(source)["main_adjoint"]
+    found, gradients = results_of(whole)
+    kept = results_of(with_blocks(whole, whole.body.blocks, gradients))[3]
+    step = with_blocks(whole, whole.body.blocks, relax.Tuple([found, relax.Tuple([kept])]))
+    alone = relax.transform.Gradient("main", [source["main"].params[3]])(source)
+    shrunk = EliminateDeadGradients("step")(tvm.IRModule({"step": step}))
+    alone = EliminateDeadGradients("main_adjoint")(alone)["main_adjoint"]
+    tvm.ir.assert_structural_equal(
+        canonical(shrunk)["step"], canonical(tvm.IRModule({"step": alone}))["step"], True
+    )
+
+
+def test_the_comparison_of_tvms_relu_is_saved_behind_its_activation():
+    adjoint = relax.transform.Gradient("main")(loss())
+    step = EliminateDeadGradients("main_adjoint")(adjoint)
+    names = tiny.op_names(step, "main_adjoint")
+    assert names.count("odt.below_mask") == names.count("nn.relu") == 2 and "less" not in names
+    assert [b for a, b in pairwise(names) if a == "nn.conv2d"][:2] == ["odt.below_mask"] * 2
 
 
 @pytest.mark.parametrize(
