@@ -10,10 +10,17 @@ from tvm import relax
 from ..graph import is_call_of, shape_of
 from . import numbering
 from .canonical import only_batch_is_symbolic, refusal, relaid, tvm_gradient, widened
-from .convolution import conv2d_input_grad, conv2d_weight_grad, lists_of, macs_of_convolution
+from .convolution import conv2d_input_grad, conv2d_weight_grad, lists_of
 from .groups import integer_conv2d, integer_mean
 from .pooling import avg_pool2d_input_grad, max_pool2d_argmax, max_pool2d_input_grad
 from .registry import describe
+
+
+def _macs_of_conv2d(call: relax.Call) -> int:
+    weight, outputs = call.args[1], str(call.attrs.kernel_layout).index("O")
+    taps = math.prod(n for axis, n in enumerate(shape_of(weight)) if axis != outputs)
+    return math.prod(shape_of(call)) * taps
+
 
 _tvm_conv2d, _tvm_matmul = map(tvm_gradient, ("nn.conv2d", "matmul"))
 _tvm_max_pool2d, _tvm_avg_pool2d = map(tvm_gradient, ("nn.max_pool2d", "nn.avg_pool2d"))
@@ -98,7 +105,7 @@ describe(
     gradient=conv2d_gradient,
     integer=integer_conv2d,
     channels=numbering.convolution,
-    macs=lambda call: macs_of_convolution(shape_of(call), shape_of(call.args[1])),
+    macs=_macs_of_conv2d,
     layer=True,
     learned=1,
 )
