@@ -126,6 +126,8 @@ class SparseBackward(Pass):
         with _errors_of_this_pass():
             self.scheme = checked(scheme)
             _check_optimizer(optimizer)
+            if not isinstance(func_name, str):
+                raise ValueError(f"func_name is {func_name!r}; it must be the name of a function.")
         self.func_name, self.target_index, self.optimizer = func_name, target_index, optimizer
 
     def transform_module(

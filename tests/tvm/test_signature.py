@@ -1,0 +1,359 @@
+"""`SparseBackward` as TVM users call it: schemes, targets, optimizers, losses."""
+
+import numpy as np
+import pytest
+import torch
+import tvm
+import tvm_user as user
+from structure import refusal
+from tvm import relax
+from tvm.relax.training import optimizer as tvm_optimizers
+from tvm.relax.training.loss import CrossEntropyLoss, MSELoss
+from tvm.relax.training.utils import AppendLoss
+from tvm.script import ir as I
+from tvm.script import relax as R
+
+from tvm_ondevice_train.relay import transform
+from tvm_ondevice_train.scheme.update_scheme import Channels, UpdateScheme
+
+
+@I.ir_module
+class Linear:
+    @R.function
+    def main(
+        x: R.Tensor((2, 6), "float32"),
+        w: R.Tensor((6, 4), "float32"),
+        b: R.Tensor((4,), "float32"),
+    ):
+        with R.dataflow():
+            h = R.matmul(x, w)
+            y = R.add(h, b)
+            R.output(y)
+        return y
+
+
+LABELS = np.array([2, 0], np.int32)
+SIZES = {"x": (2, 6), "w": (6, 4), "b": (4,)}
+_RANDOM = np.random.default_rng(0)
+VALUES = {n: _RANDOM.normal(size=s).astype(np.float32) for n, s in SIZES.items()}
+
+
+def losses(loss: str = "cross_entropy") -> tvm.IRModule:
+    return transform.AppendLoss(loss)(Linear)
+
+
+def torch_gradients(loss=torch.nn.functional.cross_entropy, target=LABELS) -> dict:
+    x, w, b = (torch.tensor(VALUES[n], requires_grad=n != "x") for n in "xwb")
+    target = torch.tensor(target)
+    value = loss(x @ w + b, target.long() if target.dtype == torch.int32 else target)
+    value.backward()
+    return {"loss": value.item(), "w": w.grad.numpy(), "b": b.grad.numpy()}
+
+
+def stepped(gradients: dict) -> dict:
+    updated = {n: VALUES[n] - user.RATE * gradients[n] for n in "wb"}
+    return {"loss": gradients["loss"], **updated}
+
+
+@pytest.mark.parametrize(
+    "scheme, trained",
+    [
+        (None, ["w", "b"]),
+        ("full", ["w", "b"]),
+        ("head", ["w", "b"]),
+        ("w", ["w"]),
+        (["b", "w"], ["w", "b"]),
+        ({"b"}, ["b"]),
+        ({"w": None}, ["w"]),
+        ({"w": "all", "b": "frozen"}, ["w"]),
+        ({"w": [0, 1, 2, 3, 4, 5]}, ["w"]),
+        (UpdateScheme({"b": "all"}), ["b"]),
+        (UpdateScheme({}, head=True), ["w", "b"]),
+    ],
+    ids=str,
+)
+def test_what_a_scheme_means(scheme, trained):
+    step = transform.SparseBackward(scheme)(losses())["main"]
+    assert [str(name) for name in step.attrs["trained_parameters"]] == trained
+    assert [p.name for p in step.params] == ["x", "target", "learning_rate", "seed", "w", "b"]
+
+
+def test_a_scheme_of_variables_and_of_layers():
+    module = losses()
+    _, _, weight, bias = module["main"].params
+    step = transform.SparseBackward([bias])(module)["main"]
+    assert list(step.attrs["trained_parameters"]) == ["b"]
+    step = transform.SparseBackward({weight: [1, 4]})(module)["main"]
+    assert [p.name for p in step.params[4:]] == ["w", "w.frozen", "b"]
+    network, _ = user.imported(user.seeded(), user.image())
+    network = transform.AppendLoss("cross_entropy")(network)
+    for word, names in {
+        "last:1": ["p_b_weight", "p_b_bias", "p_fc_weight", "p_fc_bias"],
+        "bias:2": ["p_a_bias", "p_b_bias", "p_fc_weight", "p_fc_bias"],
+    }.items():
+        step = transform.SparseBackward(word)(network)["main"]
+        assert list(step.attrs["trained_parameters"]) == names
+
+
+@pytest.mark.parametrize(
+    "channels",
+    [[1, 3], (1, 3), Channels(indices=(3, 1)), Channels(count=2, rule="first")],
+    ids=str,
+)
+def test_some_input_channels_of_a_matrix_train(channels):
+    scheme = {"w": channels}
+    if isinstance(channels, Channels):
+        scheme = UpdateScheme(scheme)
+    step = transform.SparseBackward(scheme)(losses())
+    rows = [0, 1] if getattr(channels, "rule", "") == "first" else [1, 3]
+    parts = {"w": VALUES["w"][rows], "w.frozen": np.delete(VALUES["w"], rows, 0)}
+    found = user.run_step(step, {**VALUES, **parts, "target": LABELS})
+    expected = stepped(torch_gradients())
+    user.assert_close(found, {**expected, "w": expected["w"][rows]})
+
+
+@pytest.mark.parametrize(
+    "scheme, said",
+    [
+        ("weight", '"weight" is unknown; allowed are full, head, last:K, bias:K, and names'),
+        ("last:x", '"last:x": K must be a positive whole number, found "x"'),
+        ("last:3", '"last:3": the model has 0 layers before its head'),
+        (5, "the scheme is 5; allowed are None for all float parameters, a word"),
+        ([0, 1], "the scheme is [0, 1]; allowed are None"),
+        ([], "the scheme trains nothing; name at least one parameter."),
+        ({"w": "foo"}, 'what trains of "w" is \'foo\'; allowed are None or "all"'),
+        ({"w": []}, 'what trains of "w" is []; allowed are'),
+        ({"w": [9]}, 'channels of "w" must be ascending numbers from 0 to 5'),
+        ({"w": [3, 1]}, 'channels of "w" must be ascending numbers from 0 to 5'),
+        ({"b": [0]}, '"b" is not the weight of a convolution or fully connected layer'),
+        (["v"], 'there is no parameter "v" in the module; it has "w", "b". A weight that an'),
+        (["target"], '"target" is the argument at target_index, which is the target'),
+        (UpdateScheme({"w": Channels(count=2)}), '"w": channels are chosen by the rule "norm"'),
+        (UpdateScheme({"w": Channels(count=9, rule="first")}), '"w": count 9 is out of range'),
+    ],
+    ids=str,
+)
+def test_a_scheme_that_means_nothing(scheme, said):
+    with pytest.raises(ValueError) as caught:
+        transform.SparseBackward(scheme)(losses())
+    assert f"SparseBackward: {said}" in str(caught.value).strip().splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    "options, said",
+    [
+        ({"target_index": 4}, "target_index is 4; it must be the position of the target"),
+        ({"target_index": "x"}, "target_index is 'x'; it must be the position of the target"),
+        ({"optimizer": "adam"}, "optimizer is 'adam'; allowed are None"),
+        ({"func_name": "train"}, 'the module has no Relax function "train".'),
+        ({"func_name": 3}, "func_name is 3; it must be the name of a function"),
+    ],
+    ids=str,
+)
+def test_options_that_mean_nothing(options, said):
+    with pytest.raises(ValueError) as caught:
+        transform.SparseBackward(**options)(losses())
+    assert f"SparseBackward: {said}" in str(caught.value).strip().splitlines()[-1]
+
+
+def two_of_one_name() -> tvm.IRModule:
+    function = losses()["main"]
+    builder = relax.BlockBuilder()
+    twin = relax.Var("w", relax.TensorType((1,), "float32"))
+    with builder.function("main", [*function.params, twin]):
+        with builder.dataflow():
+            for binding in function.body.blocks[0].bindings:
+                builder.emit_normalized(binding)
+            scaled = builder.emit(relax.op.sum(twin))
+            loss = builder.emit_output(relax.op.add(function.body.body, scaled))
+        builder.emit_func_output(loss)
+    return builder.get()
+
+
+@I.ir_module
+class Calls:
+    @R.function
+    def other(x: R.Tensor((2,), "float32"), t: R.Tensor((2,), "float32")) -> R.Tensor(
+        (), "float32"
+    ):
+        cls = Calls
+        with R.dataflow():
+            y: R.Tensor((), "float32") = cls.main(x, t, x)
+            R.output(y)
+        return y
+
+    @R.function
+    def main(
+        x: R.Tensor((2,), "float32"),
+        t: R.Tensor((2,), "float32"),
+        w: R.Tensor((2,), "float32"),
+    ) -> R.Tensor((), "float32"):
+        with R.dataflow():
+            y = R.sum(R.multiply(R.multiply(x, w), t))
+            R.output(y)
+        return y
+
+
+@I.ir_module
+class Unreached:
+    """`v` ends in a result that is not the loss, `u` only says where, `s` is used by nothing."""
+
+    @R.function
+    def main(
+        x: R.Tensor((2,), "float32"),
+        t: R.Tensor((2,), "float32"),
+        w: R.Tensor((2,), "float32"),
+        v: R.Tensor((2,), "float32"),
+        u: R.Tensor((2,), "float32"),
+        s: R.Tensor((2,), "float32"),
+    ):
+        with R.dataflow():
+            more = R.multiply(x, v)
+            chosen = R.where(R.greater(u, x), w, x)
+            y = R.sum(R.multiply(chosen, t))
+            R.output(y, more)
+        return (y, more)
+
+
+@pytest.mark.parametrize(
+    "module, scheme, said",
+    [
+        (two_of_one_name(), ["w"], '2 parameters are called "w"; give each its own name.'),
+        (Calls, ["w"], '"main" is called by "other", but its signature changes'),
+        (Unreached, ["v"], 'parameter "v" does not reach the loss.'),
+        (Unreached, ["u"], 'parameter "u" does not reach the loss.'),
+        (Unreached, ["s"], 'parameter "s" is never used.'),
+        (Linear, ["b"], 'the function returns R.Tensor((2, 4), dtype="float32"); the first'),
+    ],
+    ids=["names", "called", "not the loss", "no gradient", "unused", "no loss"],
+)
+def test_a_module_that_cannot_be_trained_so(module, scheme, said):
+    assert f"SparseBackward: {said}" in refusal(transform.SparseBackward(scheme), module)
+
+
+def test_what_else_a_function_returns_stays_behind_the_updates():
+    step = transform.SparseBackward(["w"])(Unreached)
+    ones = np.ones(2, np.float32)
+    operands = {"x": ones, "t": ones, "w": 3 * ones, "v": 5 * ones, "u": 2 * ones, "s": ones}
+    ordered = {**operands, "learning_rate": np.float32(0.5), "seed": np.uint32(0)}
+    loss, updated, more = user.run(step, *[ordered[p.name] for p in step["main"].params])
+    assert float(loss) == 6 and updated.tolist() == [2.5, 2.5] and more.tolist() == [5, 5]
+
+
+@pytest.mark.parametrize("target_index", [-1, 3])
+def test_tvms_append_loss_puts_the_target_last(target_index):
+    output, label = relax.TensorType((2, 4), "float32"), relax.TensorType((2,), "int32")
+    module = AppendLoss("main", CrossEntropyLoss()(output, label))(Linear)
+    backward = transform.SparseBackward(func_name="main_loss", target_index=target_index)
+    step = backward(module)
+    assert [p.name for p in step["main_loss"].params] == [
+        *("x", "targets", "learning_rate", "seed", "w", "b")
+    ]
+    tvm.ir.assert_structural_equal(step["main"], module["main"])
+    found = user.run_step(step, {**VALUES, "targets": LABELS}, function="main_loss")
+    user.assert_close(found, stepped(torch_gradients()))
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+@pytest.mark.parametrize("loss", ["cross_entropy", "mse"])
+def test_append_loss_equals_pytorchs(loss, reduction):
+    of = getattr(torch.nn.functional, loss.replace("mse", "mse_loss"))
+    target = LABELS if loss == "cross_entropy" else VALUES["x"][:, :4]
+    module = transform.AppendLoss(loss, reduction=reduction)(Linear)
+    step = transform.SparseBackward(optimizer=None)(module)
+    found, gradients = user.run(step, VALUES["x"], target, VALUES["w"], VALUES["b"])
+    expected = torch_gradients(lambda y, t: of(y, t, reduction=reduction), target)
+    user.assert_close({"loss": found, "w": gradients[0], "b": gradients[1]}, expected, 2e-6)
+
+
+def test_append_loss_is_tvms():
+    output = relax.TensorType((2, 4), "float32")
+    theirs = AppendLoss("main", MSELoss(reduction="mean")(output, output))(Linear)
+    values = VALUES["x"], VALUES["w"], VALUES["b"]
+    target = VALUES["x"][:, 2:]
+    expected = user.run(theirs, *values, target, function="main_loss")
+    found = user.run(losses("mse"), values[0], target, *values[1:])
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "options, said",
+    [
+        ({"loss": "hinge"}, "loss is 'hinge'; allowed are cross_entropy, mse."),
+        ({"loss": "mse", "reduction": "none"}, "reduction is 'none'; allowed are mean, sum."),
+    ],
+    ids=str,
+)
+def test_a_loss_that_there_is_not(options, said):
+    with pytest.raises(ValueError, match="AppendLoss: ") as caught:
+        transform.AppendLoss(**options)
+    assert str(caught.value).endswith(said)
+
+
+def test_without_an_optimizer_the_signature_is_that_of_tvms_gradient():
+    module = losses()
+    ours = transform.SparseBackward(optimizer=None)(module)
+    theirs = relax.transform.Gradient("main", module["main"].params[2:])(module)["main_adjoint"]
+    tvm.ir.assert_structural_equal(ours["main"].ret_ty, theirs.ret_ty)
+    assert [p.name for p in ours["main"].params] == [p.name for p in theirs.params]
+
+
+TORCH = {
+    "SGD": (tvm_optimizers.SGD(0.1, weight_decay=0.2), {"weight_decay": 0.2}),
+    "MomentumSGD": (
+        tvm_optimizers.MomentumSGD(0.1, 0.9, nesterov=True),
+        {"momentum": 0.9, "nesterov": True},
+    ),
+}
+
+
+@pytest.mark.parametrize("optimizer, options", TORCH.values(), ids=list(TORCH))
+def test_optimizers_of_relax_training(optimizer, options):
+    passes = transform.SparseBackward(optimizer=optimizer), transform.EliminateDeadGradients()
+    step = tvm.transform.Sequential(passes)(losses())
+    assert [p.name for p in step["main"].params] == ["x", "target", "w", "b", "optim_states"]
+    values, states = [VALUES["w"], VALUES["b"]], [one.numpy() for one in optimizer.state]
+    x, w, b = (torch.tensor(VALUES[n], requires_grad=n != "x") for n in "xwb")
+    reference = torch.optim.SGD([w, b], lr=0.1, **options)
+    train = user.compiled(step)
+    for _ in range(4):
+        loss, *values, states = train(VALUES["x"], LABELS, *values, states)
+        reference.zero_grad()
+        expected = torch.nn.functional.cross_entropy(x @ w + b, torch.tensor(LABELS).long())
+        expected.backward()
+        reference.step()
+        np.testing.assert_allclose(loss, expected.item(), atol=1e-6)
+    for found, parameter in zip(values, (w, b), strict=True):
+        np.testing.assert_allclose(found, parameter.detach(), atol=1e-6)
+
+
+def test_an_optimizer_that_fails_in_tvm_is_named():
+    """Adam of TVM 0.27 cannot make its own states; where it can, it plugs in."""
+    adam = tvm_optimizers.Adam(0.1)
+    try:
+        adam.init(list(losses()["main"].params[2:]))
+    except Exception:
+        said = refusal(transform.SparseBackward(optimizer=adam), losses())
+        assert "SparseBackward: Adam of relax.training fails: " in said
+    else:
+        assert "main" in transform.SparseBackward(optimizer=adam)(losses())
+
+
+def test_an_optimizer_of_relax_training_does_not_round_to_codes():
+    @I.ir_module
+    class Quantized:
+        @R.function
+        def main(
+            x: R.Tensor((1, 4), "float32"),
+            target: R.Tensor((1, 4), "float32"),
+            q: R.Tensor((1, 4), "int8"),
+        ):
+            with R.dataflow():
+                w = R.dequantize(q, R.const(0.5, "float32"), R.const(0, "int8"))
+                loss = R.sum(R.multiply(R.multiply(x, w), target))
+                R.output(loss)
+            return loss
+
+    said = refusal(transform.SparseBackward(["q"], optimizer=tvm_optimizers.SGD(0.1)), Quantized)
+    assert '"q" is quantized, and SGD of relax.training does not round to codes' in said
+    assert "no float parameter reaches the loss" in refusal(transform.SparseBackward(), Quantized)
