@@ -167,6 +167,34 @@ def test_a_sum_in_float32_of_float16(name):
     )
 
 
+def network(emit, x, w, b, v, head):
+    """Two convolutions, the second one depthwise, an average pool, a mean, a dense layer."""
+    y = emit(nn.relu(emit(op.add(emit(nn.conv2d(x, w, padding=1)), b))))
+    y = emit(nn.relu(emit(nn.conv2d(y, v, padding=1, groups=4))))
+    y = emit(op.mean(emit(nn.avg_pool2d(y, (2, 2), (2, 2))), [2, 3]))
+    return emit(nn.log_softmax(emit(op.matmul(y, head))))
+
+
+def network_in_pytorch(x, w, b, v, head):
+    y = functional.relu(functional.conv2d(x, w, padding=1) + b)
+    y = functional.relu(functional.conv2d(y, v, padding=1, groups=4))
+    return (functional.avg_pool2d(y, 2).mean((2, 3)) @ head).log_softmax(-1)
+
+
+CHANNELS_LAST = relax.transform.ConvertLayout({"relax.nn.conv2d": ["NHWC", "OHWI"]})
+MIXED = relax.transform.ToMixedPrecision()
+
+
+@pytest.mark.parametrize(
+    "before",
+    [[CHANNELS_LAST], [MIXED], [CHANNELS_LAST, MIXED]],
+    ids=["ConvertLayout", "ToMixedPrecision", "both"],
+)
+def test_behind_a_pass_of_tvms(before):
+    shapes = (1, 3, 8, 8), (4, 3, 3, 3), (4, 1, 1), (4, 1, 3, 3), (4, 5)
+    check(network, network_in_pytorch, *(normal(*shape) for shape in shapes), before=before)
+
+
 def conv(emit, x, w, **attrs):
     return emit(nn.conv2d(x, w, padding=1, **attrs))
 
