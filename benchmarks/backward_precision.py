@@ -81,7 +81,7 @@ def gradients(network: str, scheme: str, format: str) -> dict:
     model = odt.load(MODELS / f"{network}-c17.onnx")
     sliced = slice_model(model, resolve(scheme, model.layers))
     passes = training_passes(list(sliced.slices), fuse=False, backward=format)
-    program = read_step(lowered_step(sliced.model, passes, ("ReorderForMemory",)), STEP_ROLES)
+    program = read_step(lowered_step(sliced.model, passes, ("odt.ReorderForMemory",)), STEP_ROLES)
     interpreter = Interpreter(program, sliced.model.parameters)
     found: dict[str, list[np.ndarray]] = {}
     lost = []

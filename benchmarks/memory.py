@@ -145,8 +145,8 @@ def planned_stages(
     lowered = partial(lowered_step, sliced.model, passes)
     ordered = lowered()
     modules = {
-        "sparse": lowered(without=("EliminateDeadGradients", "ReorderForMemory")),
-        "+ dead gradients": lowered(without=("ReorderForMemory",)),
+        "sparse": lowered(without=("odt.EliminateDeadGradients", "odt.ReorderForMemory")),
+        "+ dead gradients": lowered(without=("odt.ReorderForMemory",)),
         "+ reorder": ordered,
     }
     stages = {"none": unpruned(network)}
@@ -167,7 +167,9 @@ def unpruned(network: str) -> dict:
     parameters = [name for layer in model.layers for name in layer.parameters]
     differentiate, *rest = training_passes(parameters)
     passes = [differentiate, HoldGradients(), *rest]
-    module = lowered_step(model, passes, without=("EliminateDeadGradients", "ReorderForMemory"))
+    module = lowered_step(
+        model, passes, without=("odt.EliminateDeadGradients", "odt.ReorderForMemory")
+    )
     return account(own_places(module), odt.compile(model, scheme="full", **BOARD))
 
 

@@ -1,8 +1,11 @@
 """Training passes on TVM's Relax IR, the successor of Relay (which left TVM in 0.20).
 
-They compose with TVM's own passes in a `tvm.transform.Sequential`.
+They compose with TVM's own passes in a `tvm.transform.Sequential`. Modules that hold our operators
+(``relax.odt.*``) can be read, from JSON or TVMScript, once one of the names below is imported, or
+this package behind TVM.
 """
 
+import sys
 from importlib import import_module
 from typing import Any
 
@@ -34,5 +37,10 @@ def __getattr__(name: str) -> Any:
     """Import on first use: loading TVM takes seconds, and `optimizers` does not need it."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import_module(".pipeline", __name__)  # registers it, and the operators
     globals()[name] = getattr(import_module(f".{_HOMES[name]}", __name__), name)
     return globals()[name]
+
+
+if "tvm" in sys.modules:  # else it would be loaded here
+    from . import pipeline as pipeline

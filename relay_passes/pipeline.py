@@ -24,6 +24,7 @@ from .microkernels.select import SelectMicrokernels
 from .optimizers import SGD, Optimizer
 from .schedule.default_schedule import Chooser, DefaultSchedule
 from .schedule.lower_to_loops import LowerToLoops
+from .tvm_pass import sequence
 from .verify import verify
 
 STEP_ROLES = ("input", "target", "learning_rate", "seed")
@@ -95,11 +96,29 @@ def ordering(roles: tuple[str, ...], rollback: bool = False) -> list[tvm.transfo
     return [ReorderForMemory(roles, rollback)]
 
 
+@sequence
 def lowering(
     fuse: bool = True, chooser: Chooser | None = None, scratch: Mapping[str, int] | None = None
-) -> tvm.transform.Pass:
+) -> list[tvm.transform.Pass]:
     """QDQ Relax, with or without a backward, to `call_tir` of scheduled PrimFuncs."""
-    return tvm.transform.Sequential([*fusion(fuse), *scheduling(chooser, scratch)])
+    return [*fusion(fuse), *scheduling(chooser, scratch)]
+
+
+@relax.register_pipeline("odt_training")
+@sequence
+def training_step(**backward: Any) -> list[tvm.transform.Pass]:
+    """From a loss function to what TVM's virtual machine runs on a CPU: a training step.
+
+    Registered, so that TVM's users write ``tvm.compile(loss, target="llvm",
+    relax_pipeline=relax.get_pipeline("odt_training", scheme=["fc.weight"]))``.
+
+    backward : what `SparseBackward` takes.
+    """
+    return [
+        SparseBackward(**backward),
+        EliminateDeadGradients(backward.get("func_name", "main")),
+        relax.get_pipeline("default"),
+    ]
 
 
 def training_passes(

@@ -10,11 +10,12 @@ import tvm_ondevice_train as odt
 from tvm_ondevice_train.dump_ir import IRDump
 from tvm_ondevice_train.errors import OdtError
 
-TRAINING = ["SparseBackward", "EliminateDeadGradients", "IntegerGradients"]
+TRAINING = ["odt.SparseBackward", "odt.EliminateDeadGradients", "odt.IntegerGradients"]
 LOWERING = [
-    *("LowerQDQ", "CanonicalizeBindings", "DeadCodeElimination", "LegalizeOps"),
-    *("AnnotateTIROpPattern", "FusePrologue", "FuseOps", "MergeKernels", "DeadCodeElimination"),
-    *("DefaultSchedule", "LowerToLoops", "InPlace", "SelectMicrokernels", "ReorderForMemory"),
+    *("odt.LowerQDQ", "CanonicalizeBindings", "DeadCodeElimination", "odt.LegalizeOps"),
+    *("AnnotateTIROpPattern", "odt.FusePrologue", "FuseOps", "odt.MergeKernels"),
+    *("DeadCodeElimination", "odt.DefaultSchedule", "odt.LowerToLoops", "odt.InPlace"),
+    *("odt.SelectMicrokernels", "odt.ReorderForMemory"),
 ]
 
 
@@ -43,7 +44,7 @@ def test_each_file_is_a_module_that_python_reads(dumped, part):
 def test_each_file_is_what_its_pass_made(dumped):
     texts = [path.read_text() for path in sorted((dumped / "training").iterdir())]
     has_updates = ["odt.sgd_update" in text for text in texts]
-    assert has_updates.index(False) == len(TRAINING) + LOWERING.index("LegalizeOps")
+    assert has_updates.index(False) == len(TRAINING) + LOWERING.index("odt.LegalizeOps")
     assert "R.nn.conv2d" in texts[0] and "qconv2d" in texts[len(TRAINING)]
     assert "peak_bytes" in texts[-1] and "peak_bytes" not in texts[-2]
 
@@ -83,7 +84,7 @@ def test_a_directory_that_cannot_be_written_is_one_line(tmp_path, place):
 
 
 def test_a_file_that_cannot_be_written_is_one_line(tmp_path):
-    (tmp_path / "training" / "00_SparseBackward.py").mkdir(parents=True)
+    (tmp_path / "training" / "00_odt.SparseBackward.py").mkdir(parents=True)
     with pytest.raises(OdtError, match=r"dump_ir: cannot write .*: Is a directory") as caught:
         odt.compile(tiny.network(), dump_ir=tmp_path)
     assert len(str(caught.value).splitlines()) == 1

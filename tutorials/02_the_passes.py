@@ -136,8 +136,8 @@ def passes_of(on, everything, scratch=None) -> tuple[list, list]:
     trained = SCHEME if SPARSE in on else everything
     passes = training_passes(trained, backward="float32", scratch=scratch)
     out = {name for names in set(PASSES) - {*on, SPARSE} for name in names.split(", ")}
-    passes = [each for each in passes if each.info.name not in out]
-    lowered = [each.info.name for each in passes].index("LegalizeOps")
+    passes = [each for each in passes if each.info.name.removeprefix("odt.") not in out]
+    lowered = [each.info.name for each in passes].index("odt.LegalizeOps")
     return passes[:lowered], passes[lowered:]
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+import relay_passes  # noqa: F401 - registers its operators where TVM is loaded
+
 if TYPE_CHECKING:
     from relay_passes.optimizers import SGD as SGD
     from relay_passes.optimizers import Momentum as Momentum

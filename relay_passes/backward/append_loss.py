@@ -8,14 +8,14 @@ from tvm import relax
 from ..graph import main_of, results_of
 from ..loss_graphs import GRAPHS
 from ..tir import tirx
-from ..tvm_pass import Pass
+from ..tvm_pass import Pass, module_pass
 from .arguments import arguments_of, with_num_input
 from .extend import extended
 
 REDUCTIONS = ("mean", "sum")
 
 
-@tvm.transform.module_pass(opt_level=0, name="AppendLoss")
+@module_pass
 class AppendLoss(Pass):
     """Let a function that predicts return its loss: the short form of TVM's `AppendLoss`.
 

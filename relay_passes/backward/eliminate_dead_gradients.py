@@ -21,11 +21,11 @@ from ..graph import (
 )
 from ..ops.masks import as_mask
 from ..ops.registry import operator_of, with_attributes
-from ..tvm_pass import Pass
+from ..tvm_pass import Pass, module_pass
 from .trim_gradients import TAKE, trim_gradients
 
 
-@tvm.transform.module_pass(opt_level=0, name="EliminateDeadGradients")
+@module_pass
 class EliminateDeadGradients(Pass):
     """Leave of a training step only what its results need, and save for the backward the least.
 

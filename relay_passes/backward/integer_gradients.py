@@ -23,12 +23,12 @@ from ..graph import (
 )
 from ..ops.codes import codes_of
 from ..ops.integer_gradient import MAX_PIXELS, MAX_TAPS, integer_input_grad, integer_weight_grad
-from ..tvm_pass import Pass
+from ..tvm_pass import Pass, module_pass
 
 _INTEGER = {"relax.odt.integer_input_grad", "relax.odt.integer_weight_grad"}
 
 
-@tvm.transform.module_pass(opt_level=0, name="IntegerGradients")
+@module_pass
 class IntegerGradients(Pass):
     """Multiply adjoints, as blocks of int16, with int8 codes instead of float32 with float32.
 

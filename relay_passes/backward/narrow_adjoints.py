@@ -23,12 +23,12 @@ from ..graph import (
 )
 from ..ops.precision import decode, encode
 from ..ops.registry import operator_of
-from ..tvm_pass import Pass
+from ..tvm_pass import Pass, module_pass
 
 LEAST_ELEMENTS = 256  # smaller tensors are not worth the rounding
 
 
-@tvm.transform.module_pass(opt_level=0, name="NarrowAdjoints")
+@module_pass
 class NarrowAdjoints(Pass):
     """Keep the adjoints of activations in 16 or 8 bits between kernels.
 

@@ -23,7 +23,7 @@ from ..graph import (
 from ..ops.channels import take_channels
 from ..ops.registry import attributes
 from ..optimizers import SGD, Optimizer
-from ..tvm_pass import Pass
+from ..tvm_pass import Pass, module_pass
 from .arguments import Arguments, arguments_of, with_num_input
 from .cancel_transposes import cancel_transposes
 from .differentiate import WITH_GRADIENT, differentiate, without_te_gradient
@@ -56,7 +56,7 @@ class Ending(Protocol):
     ) -> list[relax.Expr]: ...
 
 
-@tvm.transform.module_pass(opt_level=0, name="SparseBackward")
+@module_pass
 class SparseBackward(Pass):
     """Differentiate a loss with respect to the trained parameters and update them.
 

@@ -24,14 +24,14 @@ from ..graph import (
 )
 from ..ops.channels import merge_channels, ranges_of
 from ..ops.convolution import channel_multiplier
-from ..tvm_pass import Pass
+from ..tvm_pass import Pass, module_pass
 
 FROZEN_SUFFIX = ".frozen"
 MERGE = "relax.odt.merge_channels"
 _SAME_AXES = ("relax.dequantize", "relax.astype")
 
 
-@tvm.transform.module_pass(opt_level=0, name="SplitParameters")
+@module_pass
 class SplitParameters(Pass):
     """Replace a weight by its trained channels, under its name, and its frozen ones.
 

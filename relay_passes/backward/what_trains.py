@@ -40,18 +40,26 @@ class SomeChannels(Protocol):
 
 Key: TypeAlias = "str | relax.Var"
 Part: TypeAlias = "Sequence[int] | SomeChannels | str | None"
-WhatTrains: TypeAlias = "str | Iterable[Key] | Mapping[Key, Part] | Scheme | None"
+WhatTrains: TypeAlias = (
+    "str | Iterable[Key] | Mapping[Key, Part] | Mapping[str, Part] | Scheme | None"
+)
 Parts: TypeAlias = "dict[relax.Var, tuple[int, ...] | None]"
 
 
 def checked(scheme: WhatTrains) -> WhatTrains:
-    """`scheme`, an iterable of names as a list; ValueError for what makes sense for no function."""
-    if scheme is None or isinstance(scheme, (str, Mapping, Scheme)):
+    """`scheme` by the names of parameters; ValueError for what makes sense for no function."""
+    if scheme is None or isinstance(scheme, (str, Scheme)):
         return scheme
     keys = list(scheme) if isinstance(scheme, Iterable) else None
     if keys is None or not all(isinstance(key, (str, relax.Var)) for key in keys):
         raise ValueError(f"the scheme is {_shown(scheme)}; allowed are {ALLOWED}.")
-    return keys
+    if isinstance(scheme, Mapping):
+        return {_name(key): part for key, part in scheme.items()}
+    return [_name(key) for key in keys]
+
+
+def _name(key: Key) -> str:
+    return key if isinstance(key, str) else key.name
 
 
 def parts_of(scheme: WhatTrains, function: relax.Function, arguments: Arguments) -> Parts:
@@ -61,8 +69,8 @@ def parts_of(scheme: WhatTrains, function: relax.Function, arguments: Arguments)
     """
     parameters = arguments.parameters
     found = {
-        _parameter(key, arguments): part
-        for key, part in _entries(scheme, function, parameters).items()
+        _parameter(name, arguments): part
+        for name, part in _entries(scheme, function, parameters).items()
         if not isinstance(part, str) or part != FROZEN
     }
     if not found:
@@ -72,7 +80,7 @@ def parts_of(scheme: WhatTrains, function: relax.Function, arguments: Arguments)
 
 def _entries(
     scheme: WhatTrains, function: relax.Function, parameters: Sequence[relax.Var]
-) -> Mapping[Key, Part]:
+) -> Mapping[str, Part]:
     if scheme is None:
         return dict.fromkeys(_float_parameters(function, parameters))
     if isinstance(scheme, str):
@@ -85,7 +93,9 @@ def _entries(
 
 def _float_parameters(function: relax.Function, parameters: Sequence[relax.Var]) -> list[relax.Var]:
     read = ancestors_of(function, loss_of(function))
-    found = [p for p in parameters if p in read and dtype_of(p).startswith(("float", "bfloat"))]
+    found = [
+        p.name for p in parameters if p in read and dtype_of(p).startswith(("float", "bfloat"))
+    ]
     if not found:
         raise ValueError(
             "the scheme is None, but no float parameter reaches the loss; name quantized ones, and "
@@ -108,11 +118,9 @@ def _named(word: str, function: relax.Function, parameters: Sequence[relax.Var])
     return found
 
 
-def _parameter(key: Key, arguments: Arguments) -> relax.Var:
-    """The parameter of that name, or that one itself."""
+def _parameter(name: str, arguments: Arguments) -> relax.Var:
+    """The parameter of that name."""
     parameters = arguments.parameters
-    itself = [p for p in parameters if p.same_as(key)]
-    name = getattr(key, "name", key)
     found = [p for p in parameters if p.name == name]
     if len(found) > 1:
         raise ValueError(f'{len(found)} parameters are called "{name}"; give each its own name.')
@@ -121,12 +129,12 @@ def _parameter(key: Key, arguments: Arguments) -> relax.Var:
             f'"{name}" is the argument at target_index, which is the target; where the target is '
             "the last argument, as TVM's AppendLoss leaves it, say target_index=-1."
         )
-    if not itself and not found:
+    if not found:
         raise ValueError(
             f'there is no parameter "{name}" in the module; it has {_some(parameters)}. A weight '
             "that an importer bound as a constant cannot train: keep parameters as arguments."
         )
-    return (itself or found)[0]
+    return found[0]
 
 
 def _channels(function: relax.Function, parameter: relax.Var, part: Part) -> tuple[int, ...] | None:

@@ -25,7 +25,7 @@ from ..graph import (
 )
 from ..kernel_attributes import is_cheap
 from ..ops.registry import OPAQUE
-from ..tvm_pass import Pass
+from ..tvm_pass import Pass, module_pass
 from .loads import loads_per_element
 from .merge_kernels import MergeKernels
 
@@ -33,7 +33,7 @@ INJECTIVE = 2  # TVM's OpPatternKind: elementwise 0, broadcast 1, injective 2
 SEVERAL = 2  # loads of an element; a window's border alone makes it a little more than 1
 
 
-@tvm.transform.module_pass(opt_level=0, name="FusePrologue")
+@module_pass
 class FusePrologue(Pass):
     """Move injective producers into each reader where recomputing them costs less than storing.
 

@@ -12,7 +12,7 @@ from tvm import relax
 from ..graph import bindings_of, main_of, op_name, with_function
 from ..kernel_attributes import OPERANDS, OPERATORS
 from ..ops.registry import OWN, PREFIX, operand_names, operator_of
-from ..tvm_pass import Pass
+from ..tvm_pass import Pass, module_pass
 
 _PLAIN = {"x": "data", "x1": "left", "x2": "right"}  # TVM's names of operands without a role
 _PARAMETERS = ("parameter", "codes")  # of an update
@@ -20,7 +20,7 @@ _WORDS = ("weight", "bias", "slope")
 _Name: TypeAlias = tuple[str, str | None]  # of an operand, and the word for it
 
 
-@tvm.transform.module_pass(opt_level=0, name="LegalizeOps")
+@module_pass
 class LegalizeOps(Pass):
     """TVM's `LegalizeOps`, after which a kernel has two more attributes.
 

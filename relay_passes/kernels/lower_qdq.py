@@ -17,10 +17,10 @@ from ..graph import (
 )
 from ..ops.groups import Epilogue
 from ..ops.registry import operator_of, with_attributes
-from ..tvm_pass import Pass
+from ..tvm_pass import Pass, module_pass
 
 
-@tvm.transform.module_pass(opt_level=0, name="LowerQDQ")
+@module_pass
 class LowerQDQ(Pass):
     """Replace each QDQ group by one integer operator on the codes.
 

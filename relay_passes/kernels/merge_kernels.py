@@ -18,12 +18,12 @@ from ..kernel_attributes import (
     operator_names,
 )
 from ..tir import tirx
-from ..tvm_pass import Pass
+from ..tvm_pass import Pass, module_pass
 
 _INJECTIVE = 2  # TVM's OpPatternKind: elementwise 0, broadcast 1, injective 2
 
 
-@tvm.transform.module_pass(opt_level=0, name="MergeKernels")
+@module_pass
 class MergeKernels(Pass):
     """TVM's `FuseTIR`, after which a merged kernel has the MACs and the operators of its parts.
 

@@ -16,11 +16,11 @@ from ..graph import ALIGN, tensor_bytes
 from ..kernel_attributes import IN_PLACE, READS
 from ..loops import analyzer_of, extent_of, operands
 from ..tir import tirx
-from ..tvm_pass import Pass
+from ..tvm_pass import Pass, prim_func_pass
 from .scratch import with_workspace
 
 
-@tirx.transform.prim_func_pass(opt_level=0, name="InPlace")
+@prim_func_pass
 class InPlace(Pass):
     """Prove, kernel by kernel, which result may overwrite which operand.
 

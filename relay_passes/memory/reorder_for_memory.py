@@ -8,14 +8,14 @@ import tvm
 from tvm import relax
 
 from ..graph import bindings_of, is_call_of, main_of, variables_in
-from ..tvm_pass import Pass
+from ..tvm_pass import Pass, module_pass
 from .order_search import search
 from .read_step import read_step
 
 FUNCTION = "main"
 
 
-@tvm.transform.module_pass(opt_level=0, name="ReorderForMemory")
+@module_pass
 class ReorderForMemory(Pass):
     """Reorder the kernel calls of ``main`` for the smallest peak of live bytes.
 

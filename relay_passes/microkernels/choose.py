@@ -138,9 +138,11 @@ class _Nest:
 
     def index(self, access: Access, pitch: int | None = None) -> tirx.Expr:
         """Of a load in its buffer; pitch : from row to row, if not as its shape says."""
-        *shape, columns = (int(n) for n in buffer_of(access).ty.shape)
+        shape = [int(n) for n in buffer_of(access).ty.shape]
         index = 0
-        for extent, at in zip([*shape, pitch or columns], access.indices, strict=True):
+        if shape and pitch:
+            shape[-1] = pitch
+        for extent, at in zip(shape, access.indices, strict=True):
             index = index * extent + (at if extent > 1 else 0)
         return self.simplify(index)
 

@@ -11,14 +11,14 @@ from tvm_ffi.structural import StructuralVisitor
 from ..kernel_attributes import PLAIN_LOOPS
 from ..memory.scratch import ELEMENTS, elements_of, with_workspace
 from ..tir import tirx
-from ..tvm_pass import Pass
+from ..tvm_pass import Pass, prim_func_pass
 from . import RECORDS
 from .form import is_product
 from .nest import Scratch, Unfit, check, nests_in
 from .record import MARK
 
 
-@tirx.transform.prim_func_pass(opt_level=0, name="SelectMicrokernels")
+@prim_func_pass
 class SelectMicrokernels(Pass):
     """Replace what `DefaultSchedule` annotated for microkernels by calls of them.
 

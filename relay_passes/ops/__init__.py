@@ -14,11 +14,13 @@ from . import (  # noqa: F401 - importing them registers their operators
     loss,
     masks,
     normalization,
+    optimizer,
     pooling,
     precision,
     prelu,
     quantized,
     rearranging,
+    script,
     spatial,
     update,
 )

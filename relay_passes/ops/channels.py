@@ -76,7 +76,7 @@ def source_channel(ranges: list[int], position: tirx.Expr) -> tirx.Expr:
     return index
 
 
-@register("take_channels", _taken, adjoint=False)
+@register("take_channels", _taken, ("ranges", "axis"), adjoint=False)
 def _take(attrs: Attributes, data: te.Tensor) -> te.Tensor:
     axis, ranges = attrs["axis"], attrs["ranges"]
     shape = [int(n) for n in data.shape]
@@ -88,7 +88,7 @@ def _take(attrs: Attributes, data: te.Tensor) -> te.Tensor:
     return te.compute(shape, element, name="taken")
 
 
-@register("merge_channels", _merged)
+@register("merge_channels", _merged, ("ranges", "axis"))
 def _merge(attrs: Attributes, trained: te.Tensor, frozen: te.Tensor) -> te.Tensor:
     axis, pairs = attrs["axis"], _pairs(attrs["ranges"])
     shape = [int(n) for n in trained.shape]

@@ -82,6 +82,9 @@ def macs_of_weight_grad(expr: relax.Call) -> int:
     return batch * height * width * math.prod(int(n) for n in expr.attrs["shape"])
 
 
+GEOMETRY = ("strides", "padding", "dilation", "groups")
+
+
 def geometry(attrs: tvm.ir.Attrs) -> Attributes:
     """strides, padding, dilation and groups of a relax.nn.conv2d as plain integers."""
     return lists_of(attrs, "strides", "padding", "dilation") | {"groups": int(attrs.groups)}
@@ -92,7 +95,7 @@ def lists_of(attrs: tvm.ir.Attrs, *names: str) -> dict[str, list[int]]:
     return {name: [int(n) for n in getattr(attrs, name)] for name in names}
 
 
-@register("conv2d_input_grad", float_of_shape, macs=macs_of_input_grad)
+@register("conv2d_input_grad", float_of_shape, ("shape", *GEOMETRY), macs=macs_of_input_grad)
 def _input_grad(attrs: Attributes, adjoint: te.Tensor, weight: te.Tensor) -> te.Tensor:
     """dx[n,c,h,w] = sum over o,i,j of dy[n,o,(h+top-i*di)/sh,(w+left-j*dj)/sw] * w[o,c,i,j]."""
     if channel_multiplier(weight.shape, attrs["groups"]) == 1:
@@ -217,6 +220,7 @@ def window_conditions(position: tirx.Expr, stride: int, extent: int) -> list[tir
 @register(
     "conv2d_weight_grad",
     float_of_shape,
+    ("shape", "rows", *GEOMETRY),
     macs=macs_of_weight_grad,
     trimmed=conv2d_weight_grad_slice,
     adjoint=False,

@@ -16,6 +16,7 @@ from tvm import relax, te
 from ..tir import Index, Scalar, tirx
 from .channels import source_channel
 from .convolution import (
+    GEOMETRY,
     adjoint_plane,
     adjoint_tap,
     channel_multiplier,
@@ -58,7 +59,7 @@ def integer_weight_grad(
     return call("integer_weight_grad", gradient.args[0], codes, **attrs)
 
 
-@register("integer_input_grad", float_of_shape, macs=macs_of_input_grad)
+@register("integer_input_grad", float_of_shape, ("shape", *GEOMETRY), macs=macs_of_input_grad)
 def _input_grad(
     attrs: Attributes, adjoint: te.Tensor, weight: te.Tensor, scale: te.Tensor
 ) -> te.Tensor:
@@ -155,7 +156,13 @@ def _channelwise_input_grad(
     return te.compute(attrs["shape"], real, name="input_grad")
 
 
-@register("integer_weight_grad", float_of_shape, macs=macs_of_weight_grad, adjoint=False)
+@register(
+    "integer_weight_grad",
+    float_of_shape,
+    ("shape", "rows", "scale", "zero_point", *GEOMETRY),
+    macs=macs_of_weight_grad,
+    adjoint=False,
+)
 def _weight_grad(attrs: Attributes, adjoint: te.Tensor, data: te.Tensor) -> te.Tensor:
     """A block for each output channel: its adjoints of all pixels."""
     batch, _, out_height, out_width = (int(n) for n in adjoint.shape)

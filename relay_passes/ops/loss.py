@@ -63,7 +63,7 @@ def _row(expr: relax.Call) -> relax.Type:
     return relax.TensorType((1, int(expr.attrs["classes"])), "float32")
 
 
-@register("negative_log_likelihood_grad", _row, cheap=False)
+@register("negative_log_likelihood_grad", _row, ("classes",), cheap=False)
 def _loss_grad(attrs: Attributes, adjoint: te.Tensor, label: te.Tensor) -> te.Tensor:
     return te.compute(
         (1, attrs["classes"]), lambda _, o: _at(label, o, -adjoint()), name="loss_grad"

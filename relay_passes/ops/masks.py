@@ -60,7 +60,7 @@ def _bool_like(expr: relax.Call) -> relax.Type:
     return relax.TensorType(expr.args[0].ty.shape, "bool")
 
 
-@register("code_range_mask", _bool_like, mask=True)
+@register("code_range_mask", _bool_like, ("scale", "low", "high"), mask=True)
 def _code_range(attrs: Attributes, data: te.Tensor) -> te.Tensor:
     def element(*index: tirx.Var) -> tirx.Expr:
         code = tirx.round(data(*index) / tirx.const(attrs["scale"], data.dtype))
@@ -70,7 +70,7 @@ def _code_range(attrs: Attributes, data: te.Tensor) -> te.Tensor:
     return te.compute(data.shape, element, name="mask")
 
 
-@register("interval_mask", _bool_like, mask=True)
+@register("interval_mask", _bool_like, ("low", "high"), mask=True)
 def _interval(attrs: Attributes, data: te.Tensor) -> te.Tensor:
     low, high = (tirx.const(attrs[key], data.dtype) for key in ("low", "high"))
     return te.compute(
@@ -83,7 +83,7 @@ def _positive(_attrs: Attributes, data: te.Tensor) -> te.Tensor:
     return te.compute(data.shape, lambda *i: data(*i) > tirx.const(0, data.dtype), name="mask")
 
 
-@register("below_mask", _bool_like, mask=True)
+@register("below_mask", _bool_like, ("bound",), mask=True)
 def _below(attrs: Attributes, data: te.Tensor) -> te.Tensor:
     bound = tirx.const(attrs["bound"], data.dtype)
     return te.compute(data.shape, lambda *i: data(*i) < bound, name="mask")

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from functools import cache, partial
 
 from tvm import relax, te
 
-from ..graph import shape_of
+from ..graph import op_name, shape_of
 from ..optimizers import OPTIMIZERS, Optimizer
 from ..tir import tirx
-from .registry import Attributes, call, register
+from .registry import Attributes, call, operand_names, register
 
 DIRECTION = "direction"
 _GRADIENT, _VALUE = "gradient", "value"
-_REGISTERED: set[str] = set()  # names of operators
 
 
 def optimizer_step(
@@ -42,7 +41,8 @@ def optimizer_step(
         reads = [one for one, var in traced.items() if _occurs(var, element)]
         if len(reads) == 1 and element.same_as(traced[reads[0]]):
             return operands[reads[0]]()
-        read = _operator(optimizer.name, name, [operands[one]() for one in reads], reads)
+        operator = _registered(optimizer.name, name)
+        read = call(operator, *(operands[one]() for one in reads), reads=reads)
         return emit(read, name != DIRECTION)
 
     new = {state.name: result(state.name) for state in optimizer.states}
@@ -80,15 +80,22 @@ def _occurs(var: tirx.Var, element: tirx.Expr) -> bool:
     return any(var.same_as(used) for used in tirx.analysis.undefined_vars(element))
 
 
-def _operator(
-    optimizer: str, result: str, operands: list[relax.Var], reads: list[str]
-) -> relax.Call:
+@cache
+def _registered(optimizer: str, result: str) -> str:
+    """Name of the operator that gives `result`; registered where it is not yet."""
     name = f"{optimizer}_{result}"
-    if name not in _REGISTERED:
-        _REGISTERED.add(name)
-        infer = register(name, lambda expr: relax.TensorType(shape_of(expr.args[0]), "float32"))
-        infer(lambda attrs, *tensors: _compute(OPTIMIZERS[optimizer](), result, attrs, tensors))
-    return call(name, *operands, reads=reads)
+    computed_by = register(name, _type_of, ("reads",))
+    computed_by(lambda attrs, *tensors: _compute(OPTIMIZERS[optimizer](), result, attrs, tensors))
+    return name
+
+
+def _type_of(expr: relax.Call) -> relax.Type:
+    names = operand_names(expr)
+    if len(names) != len(expr.args):
+        raise TypeError(
+            f"{op_name(expr)} reads {', '.join(names)}; found {len(expr.args)} operands"
+        )
+    return relax.TensorType(shape_of(expr.args[0]), "float32")
 
 
 def _compute(
@@ -106,3 +113,8 @@ def _compute(
         return _element(optimizer, result, operands, [name for name in names if name in kept])
 
     return te.compute(tensors[0].shape, element, name=result)
+
+
+for _optimizer in list(OPTIMIZERS.values()):  # of a step that was made elsewhere, too
+    for _result in (DIRECTION, *(state.name for state in _optimizer.states)):
+        _registered(_optimizer.name, _result)

@@ -39,11 +39,14 @@ def max_pool2d_input_grad(
     return call("max_pool2d_input_grad", adjoint, argmax, shape=list(shape), **geometry)
 
 
+_GEOMETRY = ("pool_size", "strides", "padding", "dilation")
+
+
 def _geometry(attrs: tvm.ir.Attrs) -> dict[str, list[int]]:
-    return lists_of(attrs, "pool_size", "strides", "padding", "dilation")
+    return lists_of(attrs, *_GEOMETRY)
 
 
-@register("max_pool2d_input_grad", float_of_shape)
+@register("max_pool2d_input_grad", float_of_shape, ("shape", *_GEOMETRY))
 def _input_grad(attrs: Attributes, adjoint: te.Tensor, argmax: te.Tensor) -> te.Tensor:
     """dx[n,c,h,w] = sum of dy over the windows whose first maximum lies at (h, w)."""
 
@@ -91,7 +94,7 @@ def _argmax_type(expr: relax.Call) -> relax.Type:
     return relax.TensorType([int(n) for n in expr.attrs["shape"]], _tap_number(expr.attrs))
 
 
-@register("max_pool2d_argmax", _argmax_type)
+@register("max_pool2d_argmax", _argmax_type, ("shape", *_GEOMETRY))
 def _argmax(attrs: Attributes, data: te.Tensor) -> te.Tensor:
     height, width = attrs["pool_size"]
     (stride_h, stride_w), (dilation_h, dilation_w) = attrs["strides"], attrs["dilation"]
@@ -146,7 +149,7 @@ def _taps(
     return np.sum((position >= -border[0]) & (position < extent + border[1]), axis=1)
 
 
-@register("avg_pool2d_input_grad", float_of_shape)
+@register("avg_pool2d_input_grad", float_of_shape, ("shape", *_GEOMETRY))
 def _average_input_grad(
     attrs: Attributes, adjoint: te.Tensor, row_share: te.Tensor, column_share: te.Tensor
 ) -> te.Tensor:

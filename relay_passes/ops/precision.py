@@ -28,6 +28,7 @@ def decode(bits: relax.Expr, format: str) -> relax.Call:
 @register(
     "encode",
     lambda expr: relax.TensorType(shape_of(expr.args[0]), FORMATS[str(expr.attrs["format"])]),
+    ("format",),
 )
 def _encode(attrs: Attributes, data: te.Tensor) -> te.Tensor:
     dtype, function = FORMATS[attrs["format"]], f"odt_{attrs['format']}_of"
@@ -38,7 +39,7 @@ def _encode(attrs: Attributes, data: te.Tensor) -> te.Tensor:
     return te.compute(data.shape, element, name="encoded")
 
 
-@register("decode", lambda expr: relax.TensorType(shape_of(expr.args[0]), "float32"))
+@register("decode", lambda expr: relax.TensorType(shape_of(expr.args[0]), "float32"), ("format",))
 def _decode(attrs: Attributes, bits: te.Tensor) -> te.Tensor:
     function = f"odt_float_of_{attrs['format']}"
 

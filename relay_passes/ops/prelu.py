@@ -35,7 +35,7 @@ def _channels(expr: relax.Call) -> numbering.Pairs | None:
 describe("nn.prelu", elementwise=True, gradient=widened(_gradient), channels=_channels, learned=1)
 
 
-@register("prelu_input_grad", like_first, elementwise=True)
+@register("prelu_input_grad", like_first, ("axis",), elementwise=True)
 def _input_grad(
     attrs: Attributes, data: te.Tensor, slope: te.Tensor, adjoint: te.Tensor
 ) -> te.Tensor:
@@ -46,7 +46,12 @@ def _input_grad(
     return te.compute(data.shape, element, name="input_grad")
 
 
-@register("prelu_slope_grad", float_of_shape, macs=lambda expr: math.prod(shape_of(expr.args[0])))
+@register(
+    "prelu_slope_grad",
+    float_of_shape,
+    ("shape", "axis"),
+    macs=lambda expr: math.prod(shape_of(expr.args[0])),
+)
 def _slope_grad(attrs: Attributes, data: te.Tensor, adjoint: te.Tensor) -> te.Tensor:
     summed = [te.reduce_axis((0, n), "k") for n in data.shape]
     if attrs["shape"] != [1]:

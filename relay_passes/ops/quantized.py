@@ -15,7 +15,7 @@ from tvm import relax, te
 
 from ..graph import shape_of
 from ..tir import Scalar, tirx
-from .convolution import channel_multiplier, macs_of_convolution
+from .convolution import GEOMETRY, channel_multiplier, macs_of_convolution
 from .masks import INT8_MAX, INT8_MIN
 from .registry import Attributes, Outputs, register
 from .staging import WIDENED, columns_of, planes_of, taps_of
@@ -29,6 +29,9 @@ BIAS_LIMIT = 2**30 - 1
 MAX_TAPS = 2**30 // (255 * 128)
 MAX_SHIFT = 54  # leaves odt_requantize_tile room for the rounding beside the product
 Code = Callable[..., tirx.Expr]  # of an element, not clamped
+# attributes: of the result, see `groups.Epilogue`, and the accumulators that an activation passes
+_RESULT = ("shape", "zero_point", "low", "high", "mask")
+_ACTIVATION = ("activation", "acc_low", "acc_high")
 
 
 def fixed_point(factor: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -115,7 +118,7 @@ def _macs(expr: relax.Call) -> int:
     return macs_of_convolution(shape, shape_of(expr.args[1]))
 
 
-@register("qconv2d", _outputs, macs=_macs)
+@register("qconv2d", _outputs, ("input_zero_point", "rounding", *GEOMETRY, *_RESULT), macs=_macs)
 def _qconv2d(
     attrs: Attributes,
     data: te.Tensor,
@@ -184,7 +187,15 @@ def _depthwise(attrs: Attributes, data: te.Tensor, weight: te.Tensor) -> te.Tens
     return te.compute(attrs["shape"], element, name="acc")
 
 
-@register("qadd", _outputs)
+@register(
+    "qadd",
+    _outputs,
+    (
+        *("left_multiplier", "left_zero_point", "right_multiplier", "right_zero_point", "shift"),
+        *_ACTIVATION,
+        *_RESULT,
+    ),
+)
 def _qadd(attrs: Attributes, left: te.Tensor, right: te.Tensor) -> Outputs:
     """((a - za) * left_multiplier + (b - zb) * right_multiplier) / 2**shift."""
     multipliers = attrs["left_multiplier"], attrs["right_multiplier"]
@@ -238,7 +249,11 @@ def _exact_sum(attrs: Attributes, left: te.Tensor, right: te.Tensor) -> tuple[te
     return total, rounded
 
 
-@register("qmean", _outputs)
+@register(
+    "qmean",
+    _outputs,
+    ("input_zero_point", "multiplier", "shift", "rounding", *_ACTIVATION, *_RESULT),
+)
 def _qmean(attrs: Attributes, data: te.Tensor) -> Outputs:
     """Mean over the spatial axes of NCHW: sum of (x - input_zero_point), divided while scaling."""
     _, _, height, width = (int(n) for n in data.shape)

@@ -78,7 +78,7 @@ def _numbers(expr: relax.Call, bound: relax.Expr) -> list[int]:
     return [int(field) for field in fields]
 
 
-@register("strided_slice_grad", float_of_shape)
+@register("strided_slice_grad", float_of_shape, ("shape", "begin", "strides"))
 def _strided_slice_grad(attrs: Attributes, adjoint: te.Tensor) -> te.Tensor:
     """dx[i] = dy[(i - begin) / stride] where that is a place in dy, else 0."""
 

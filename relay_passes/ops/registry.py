@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partialmethod
-from inspect import signature
+from inspect import Parameter, Signature, signature
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import tvm
@@ -81,6 +82,7 @@ class Operator:
 
 _UNKNOWN = Operator()
 _OPERATORS: dict[str, Operator] = {}
+_SIGNATURES: dict[str, Signature] = {}  # of our own, without OWN: operands, then attributes
 
 
 def operator_of(expr: relax.Expr | None) -> Operator:
@@ -121,13 +123,17 @@ def describe(name: str, **facts: Any) -> None:
 
 
 def register(
-    name: str, infer: Callable[[relax.Call], relax.Type], **facts: Any
+    name: str,
+    infer: Callable[[relax.Call], relax.Type],
+    attribute_names: Sequence[str] = (),
+    **facts: Any,
 ) -> Callable[[Compute], Compute]:
     """Register ``relax.odt.<name>`` and its record; decorates its TE function.
 
     Parameters
     ----------
     infer : call -> relax.Type, the type of the result.
+    attribute_names : those that every call has.
     facts : fields of `Operator`.
 
     The decorated function takes the call's attributes (a dict) and its operands as TE tensors, and
@@ -142,8 +148,10 @@ def register(
     operator = _entered(OWN + name, facts)
 
     def decorate(compute: Compute) -> Compute:
-        for parameter in list(signature(compute).parameters)[1:]:
-            Op.get(OWN + name).add_argument(parameter, "Tensor", "")
+        operands = list(signature(compute).parameters.values())[1:]
+        for operand in operands:
+            Op.get(OWN + name).add_argument(operand.name, "Tensor", "")
+        _SIGNATURES[name] = _signature_of(operands, attribute_names)
 
         def legalize(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
             attrs = attributes(call)
@@ -166,6 +174,24 @@ def _entered(name: str, facts: dict[str, Any]) -> Operator:
     if operator.gradient is not None and name.startswith(OWN):
         register_gradient(name, operator.gradient)  # TVM's `Gradient` may meet it, too
     return operator
+
+
+def _signature_of(operands: Sequence[Parameter], attribute_names: Sequence[str]) -> Signature:
+    """Of a call in Python: nothing but operands by their place, all attributes by their names."""
+    placed = [
+        each
+        if each.kind is Parameter.VAR_POSITIONAL
+        else each.replace(kind=Parameter.POSITIONAL_ONLY)
+        for each in (operand.replace(annotation=Parameter.empty) for operand in operands)
+    ]
+    named = [Parameter(name, Parameter.KEYWORD_ONLY) for name in attribute_names]
+    saved = Parameter("saved", Parameter.KEYWORD_ONLY, default=False)
+    return Signature([*placed, *named, saved])
+
+
+def signatures() -> Mapping[str, Signature]:
+    """How each of our own operators is called, by its name behind ``relax.odt.``."""
+    return MappingProxyType(_SIGNATURES)
 
 
 def _kernel_attributes(operator: Operator, call: relax.Call) -> dict[str, int]:
@@ -206,7 +232,14 @@ def like_first(expr: relax.Call) -> relax.Type:
 
 
 def call(name: str, *operands: relax.Expr, **attrs: Any) -> relax.Call:
-    """``relax.odt.<name>(*operands)`` with compile-time attributes."""
+    """``relax.odt.<name>(*operands)`` with compile-time attributes.
+
+    TypeError, in one line, for operands or attributes that the operator does not have or lacks.
+    """
+    try:
+        _SIGNATURES[name].bind(*operands, **attrs)
+    except TypeError as error:
+        raise TypeError(f"odt.{name}{_SIGNATURES[name]}: {error}") from None
     return relax.Call(Op.get(OWN + name), list(operands), tvm.ir.make_node("ir.DictAttrs", **attrs))
 
 
@@ -218,7 +251,7 @@ def attributes(expr: relax.Call) -> Attributes:
 def with_attributes(expr: relax.Call, **changed: Any) -> relax.Call:
     """The same ``relax.odt.*`` call with other or further attributes."""
     attrs = dict(expr.attrs.items()) | changed
-    return relax.Call(expr.op, expr.args, tvm.ir.make_node("ir.DictAttrs", **attrs))
+    return call(op_name(expr).removeprefix(OWN), *expr.args, **attrs)
 
 
 def _plain(value: Any) -> Any:

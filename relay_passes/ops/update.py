@@ -65,7 +65,7 @@ def _real_value(_attrs: Attributes, codes: te.Tensor, scale: te.Tensor) -> te.Te
     )
 
 
-@register("sgd_update_codes", like_first)
+@register("sgd_update_codes", like_first, ("limit", "salt"))
 def _update_codes(
     attrs: Attributes,
     codes: te.Tensor,

@@ -12,7 +12,7 @@ from ..kernel_attributes import PLAIN_LOOPS
 from ..microkernels.choose import annotate_results, annotate_staged, annotate_sum
 from ..ops.staging import COLUMNS, PLANE, STAGES, WIDENED
 from ..tir import LoopRV, SBlockRV, Schedule, ScheduleError, s_tir, tirx
-from ..tvm_pass import Pass
+from ..tvm_pass import Pass, module_pass
 from .loop_cuts import asks_likely
 from .lower_to_loops import HINTED
 from .tiled import (
@@ -29,7 +29,7 @@ Chooser = Callable[[tirx.PrimFunc, int | None], Choose]
 _TILED = {COLUMNS: schedule_columns, PLANE: schedule_planes}
 
 
-@tvm.transform.module_pass(opt_level=0, name="DefaultSchedule")
+@module_pass
 class DefaultSchedule(Pass):
     """Schedule every PrimFunc of the module that is not scheduled yet.
 

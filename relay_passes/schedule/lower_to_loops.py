@@ -5,7 +5,7 @@ from __future__ import annotations
 import tvm
 
 from ..tir import s_tir, tirx
-from ..tvm_pass import Pass
+from ..tvm_pass import Pass, prim_func_pass
 from .loop_names import with_loop_names
 
 HINTED = "odt.partition_hints"  # attribute of a kernel whose schedule says which loops to cut
@@ -32,7 +32,7 @@ _LOOPS = tvm.ir.transform.Sequential(
 )
 
 
-@tirx.transform.prim_func_pass(opt_level=0, name="LowerToLoops")
+@prim_func_pass
 class LowerToLoops(Pass):
     """Lower every scheduled PrimFunc by TVM's own passes; Relax functions stay as they are.
 

@@ -37,10 +37,10 @@ def doubled() -> tvm.IRModule:
         FusePrologue(),
         ReorderForMemory(),
     ],
-    ids=lambda transform: transform.info.name,
+    ids=lambda transform: type(transform).__name__,
 )
 def test_a_module_without_a_relax_function_main(transform):
-    name = transform.info.name
+    name = type(transform).__name__
     expected = f'{name}: the module has no Relax function "main".'
     assert refusal(transform, tvm.IRModule({"main": KERNEL})).endswith(expected)
 

@@ -106,7 +106,7 @@ def test_the_pass_that_broke_the_module_is_named(rewrite, behind, message):
     model = tiny.network()
     trained = list(model.parameters)
     passes = training_passes(trained)
-    place = [p.info.name for p in passes].index(behind) + 1
+    place = [p.info.name for p in passes].index(f"odt.{behind}") + 1
     passes.insert(place, broken("Culprit", rewrite))
     with pytest.raises(AssertionError, match=f"^Culprit: .*{message}") as caught:
         run(passes, loss_module(model, "cross_entropy"), trained)

@@ -34,7 +34,7 @@ def convolution(data, weight, ranges=None, **geometry):
     attributes = {
         **{**ONE, "strides": strides, "padding": padding, "groups": data[1] // inputs},
         **{"shape": [1, outputs, *sizes], "input_zero_point": 3, "zero_point": -1},
-        **{"low": -128, "high": 127, "mask": True, "rounding": "even", "activation": False},
+        **{"low": -128, "high": 127, "mask": True, "rounding": "even"},
     }
     trained = ranges[1] - ranges[0] if ranges else inputs
     shapes = {"x": data, "w": (outputs, trained, *kernel)}
