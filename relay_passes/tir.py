@@ -22,8 +22,14 @@ __all__ = [
     "ScheduleError",
     "T",
     "Trace",
+    "const_like",
     "get_sblockrealize",
     "meta_schedule",
     "s_tir",
     "tirx",
 ]
+
+
+def const_like(value: Scalar, number: float) -> tirx.Expr:
+    """`number` in the dtype of `value`."""
+    return tirx.const(number, value.dtype if isinstance(value, te.TensorSlice) else value.ty)

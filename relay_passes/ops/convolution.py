@@ -13,7 +13,7 @@ import tvm
 from tvm import relax, te
 
 from ..graph import Shape, shape_of
-from ..tir import Scalar, tirx
+from ..tir import Scalar, const_like, tirx
 from .channels import indices_of, ranges_of, source_channel, take_channels
 from .registry import Attributes, Trim, attributes, call, float_of_shape, register
 from .staging import COLUMNS, FILTERS, NO_MICROKERNEL, PLANE, TAPS, window_tap
@@ -178,7 +178,6 @@ def adjoint_plane(
     element: Callable[..., Scalar],
     shape: Sequence[tirx.Expr],
     kernel: tuple[int, int],
-    dtype: str = "float32",
 ) -> te.Tensor:
     """Planes of an adjoint of `shape` as the filter, turned by 180 degrees, slides over them."""
     batch, channels, rows, columns = attrs["shape"]
@@ -187,7 +186,7 @@ def adjoint_plane(
 
     def pixel(n: tirx.Var, c: tirx.Var, h: tirx.Var, w: tirx.Var) -> Scalar:
         at = n, c, h + (top - reach_h), w + (left - reach_w)
-        return upsampled(attrs, element, shape, *at, dtype)
+        return upsampled(attrs, element, shape, *at)
 
     extents = [batch, channels, rows + reach_h, columns + reach_w]
     return te.compute(extents, pixel, name=PLANE)
@@ -201,7 +200,6 @@ def upsampled(
     channel: tirx.Expr,
     row: tirx.Expr,
     column: tirx.Expr,
-    dtype: str = "float32",
 ) -> tirx.Expr:
     """``element`` of an adjoint of `shape` at ``(row, column) / strides``; 0 where it has none."""
     _, _, out_height, out_width = (int(n) for n in shape)
@@ -209,7 +207,7 @@ def upsampled(
     tap = element(n, channel, row // stride_h, column // stride_w)
     inside = window_conditions(row, stride_h, out_height)
     inside += window_conditions(column, stride_w, out_width)
-    return tirx.if_then_else(tirx.all(*inside), tap, tirx.const(0, dtype))
+    return tirx.if_then_else(tirx.all(*inside), tap, const_like(tap, 0))
 
 
 def window_conditions(position: tirx.Expr, stride: int, extent: int) -> list[tirx.Expr]:

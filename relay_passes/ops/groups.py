@@ -89,10 +89,12 @@ def _with_bias(
     conv = values[real]
     data = codes_of(values.get(conv.args[0]))
     weight = values.get(conv.args[1])
-    if data is None or not is_call_of(weight, "relax.dequantize"):
+    if data is None or not is_call_of(weight, "relax.dequantize") or not _is_nchw(conv):
         return None
     weight_scale = constant(weight.args[1])
-    if weight_scale is None or np.prod(shape_of(conv.args[1])[1:]) > MAX_TAPS:
+    if weight_scale is None or (weight_scale.size > 1 and int(weight.attrs.axis) != 0):
+        return None
+    if np.prod(shape_of(conv.args[1])[1:]) > MAX_TAPS:
         return None
     scale = np.asarray(weight_scale, np.float64) * data[1]
     bias_codes = _bias(values, bias, scale, shape_of(real)[1])
@@ -114,6 +116,12 @@ def _with_bias(
         **geometry(conv.attrs),
         **epilogue.attributes(shape_of(real)),
     )
+
+
+def _is_nchw(conv: relax.Call) -> bool:
+    """Whether activations are NCHW and the weight OIHW, as `qconv2d` has them."""
+    layouts = conv.attrs.data_layout, conv.attrs.kernel_layout, conv.attrs.out_layout
+    return tuple(map(str, layouts)) == ("NCHW", "OIHW", "NCHW")
 
 
 def _bias(

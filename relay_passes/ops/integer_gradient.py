@@ -135,7 +135,7 @@ def _channelwise_input_grad(
     def coded(n: tirx.Expr, c: tirx.Expr, r: tirx.Expr, s: tirx.Expr) -> tirx.Expr:
         return _code(gathered[n, c, r, s], factor[n, c])
 
-    plane = adjoint_plane(attrs, coded, adjoint.shape, (height, width), "int16")
+    plane = adjoint_plane(attrs, coded, adjoint.shape, (height, width))
     taps = te.compute(
         [channels, height, width],
         lambda c, i, j: codes[c, 0, height - 1 - i, width - 1 - j].astype("int16"),

@@ -6,13 +6,15 @@ TVM's `nll_loss` compares 64-bit labels, which its passes narrow in one process 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from tvm import relax, te
-from tvm.ir import Op
 from tvm.relax.op.grad import no_grad
 
 from ..graph import op_name, shape_of
 from ..tir import Scalar, tirx
-from .registry import OWN, PREFIX, Attributes, call, describe, like_first, register
+from .canonical import tvm_gradient, widened
+from .registry import OWN, Attributes, call, describe, like_first, register
 
 _LOG_SOFTMAX = "nn.log_softmax"
 _ZERO = tirx.const(0, "float32")
@@ -78,12 +80,12 @@ def _cross_entropy_grad(
     return te.compute(log_probabilities.shape, element, name="input_grad")
 
 
-_log_softmax_gradient = Op.get(PREFIX + _LOG_SOFTMAX).get_attr("FPrimalGradient")  # TVM's
+_log_softmax_gradient = tvm_gradient(_LOG_SOFTMAX)
 
 
 def _gradient_of_log_softmax(
     var: relax.Var, expr: relax.Call, adjoint: relax.Var, builder: relax.BlockBuilder
-) -> list[relax.Expr]:
+) -> Sequence[relax.Expr]:
     """`[adjoint - sum(adjoint) * exp(var)]`, of which behind a likelihood most is known."""
     behind = builder.lookup_binding(adjoint)
     if op_name(behind) == OWN + "negative_log_likelihood_grad":
@@ -91,7 +93,7 @@ def _gradient_of_log_softmax(
     return _log_softmax_gradient(var, expr, adjoint, builder)
 
 
-describe(_LOG_SOFTMAX, gradient=_gradient_of_log_softmax)
+describe(_LOG_SOFTMAX, gradient=widened(_gradient_of_log_softmax))
 
 
 def _at(label: te.Tensor, o: tirx.Var | tirx.IterVar, value: Scalar) -> tirx.Expr:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 from tvm import relax, te
 
 from ..graph import constant, is_call_of
@@ -11,9 +12,18 @@ from .registry import Attributes, call, operator_of, register
 INT8_MIN, INT8_MAX = -128, 127
 
 
-def code_range_mask(data: relax.Expr, scale: float, zero_point: int) -> relax.Call:
-    """True where ``round(data / scale) + zero_point`` is an int8 before clamping."""
-    return call("code_range_mask", data, scale=scale, zero_point=zero_point)
+def code_range_mask(
+    data: relax.Expr, scale: float, zero_point: int, dtype: str = "int8"
+) -> relax.Call:
+    """True where ``round(data / scale) + zero_point`` is a `dtype` before clamping."""
+    low, high = code_range(dtype)
+    attrs = {"low": low - zero_point, "high": high - zero_point}
+    return call("code_range_mask", data, scale=scale, **attrs)
+
+
+def code_range(dtype: str) -> tuple[int, int]:
+    """Least and greatest integer of `dtype`."""
+    return int(np.iinfo(dtype).min), int(np.iinfo(dtype).max)
 
 
 def interval_mask(data: relax.Expr, low: float, high: float) -> relax.Call:
@@ -50,14 +60,11 @@ def _bool_like(expr: relax.Call) -> relax.Type:
     return relax.TensorType(expr.args[0].ty.shape, "bool")
 
 
-@register("code_range_mask", _bool_like, ("scale", "zero_point"), mask=True)
+@register("code_range_mask", _bool_like, ("scale", "low", "high"), mask=True)
 def _code_range(attrs: Attributes, data: te.Tensor) -> te.Tensor:
     def element(*index: tirx.Var) -> tirx.Expr:
-        code = tirx.round(data(*index) / tirx.const(attrs["scale"], "float32"))
-        low, high = (
-            tirx.const(float(bound - attrs["zero_point"]), "float32")
-            for bound in (INT8_MIN, INT8_MAX)
-        )
+        code = tirx.round(data(*index) / tirx.const(attrs["scale"], data.dtype))
+        low, high = (tirx.const(float(attrs[key]), data.dtype) for key in ("low", "high"))
         return tirx.all(code >= low, code <= high)
 
     return te.compute(data.shape, element, name="mask")
@@ -65,7 +72,7 @@ def _code_range(attrs: Attributes, data: te.Tensor) -> te.Tensor:
 
 @register("interval_mask", _bool_like, ("low", "high"), mask=True)
 def _interval(attrs: Attributes, data: te.Tensor) -> te.Tensor:
-    low, high = (tirx.const(attrs[key], "float32") for key in ("low", "high"))
+    low, high = (tirx.const(attrs[key], data.dtype) for key in ("low", "high"))
     return te.compute(
         data.shape, lambda *i: tirx.all(data(*i) >= low, data(*i) <= high), name="mask"
     )
@@ -73,7 +80,7 @@ def _interval(attrs: Attributes, data: te.Tensor) -> te.Tensor:
 
 @register("positive_mask", _bool_like, mask=True)
 def _positive(_attrs: Attributes, data: te.Tensor) -> te.Tensor:
-    return te.compute(data.shape, lambda *i: data(*i) > tirx.const(0, "float32"), name="mask")
+    return te.compute(data.shape, lambda *i: data(*i) > tirx.const(0, data.dtype), name="mask")
 
 
 @register("below_mask", _bool_like, ("bound",), mask=True)
@@ -84,7 +91,7 @@ def _below(attrs: Attributes, data: te.Tensor) -> te.Tensor:
 
 @register("masked", lambda expr: expr.args[1].ty, elementwise=True)
 def _masked(_attrs: Attributes, mask: te.Tensor, adjoint: te.Tensor) -> te.Tensor:
-    zero = tirx.const(0, "float32")
+    zero = tirx.const(0, adjoint.dtype)
     return te.compute(
         adjoint.shape, lambda *i: tirx.Select(mask(*i), adjoint(*i), zero), name="masked"
     )

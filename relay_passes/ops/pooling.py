@@ -13,8 +13,8 @@ import numpy as np
 import tvm
 from tvm import relax, te
 
-from ..graph import Shape, shape_of
-from ..tir import Scalar, tirx
+from ..graph import Shape, dtype_of, shape_of
+from ..tir import Scalar, const_like, tirx
 from .convolution import lists_of, window_conditions
 from .registry import Attributes, call, float_of_shape, register
 
@@ -51,9 +51,9 @@ def _input_grad(attrs: Attributes, adjoint: te.Tensor, argmax: te.Tensor) -> te.
     """dx[n,c,h,w] = sum of dy over the windows whose first maximum lies at (h, w)."""
 
     def share(n: tirx.Expr, c: tirx.Expr, oh: tirx.Expr, ow: tirx.Expr, tap: tirx.Expr) -> Scalar:
-        zero = tirx.const(0, "float32")
         chosen = argmax[n, c, oh, ow].astype("int32") == tap
-        return tirx.Select(chosen, adjoint[n, c, oh, ow], zero)
+        part = adjoint[n, c, oh, ow]
+        return tirx.Select(chosen, part, const_like(part, 0))
 
     return _over_windows(attrs, adjoint.shape, attrs["shape"], share)
 
@@ -80,8 +80,7 @@ def _over_windows(
         inside = window_conditions(row, stride_h, out_height)
         inside += window_conditions(column, stride_w, out_width)
         part = share(n, c, oh, ow, i * width + j)
-        zero = tirx.const(0, "float32")
-        return te.sum(tirx.if_then_else(tirx.all(*inside), part, zero), axis=[i, j])
+        return te.sum(tirx.if_then_else(tirx.all(*inside), part, const_like(part, 0)), axis=[i, j])
 
     return te.compute(shape, element, name="input_grad")
 
@@ -131,7 +130,7 @@ def avg_pool2d_input_grad(adjoint: relax.Expr, data: relax.Expr, attrs: tvm.ir.A
         windows, extent = (shape_of(tensor)[2 + axis] for tensor in (adjoint, data))
         size, stride, before, dilation = (values[axis] for values in geometry.values())
         taps = _taps(windows, extent, size, stride, before, dilation, border)
-        shares.append(relax.const((1 / np.maximum(taps, 1)).astype(np.float32)))
+        shares.append(relax.const((1 / np.maximum(taps, 1)).astype(dtype_of(adjoint))))
     shape = list(shape_of(data))
     return call("avg_pool2d_input_grad", adjoint, *shares, shape=shape, **geometry)
 

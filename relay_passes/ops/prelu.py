@@ -9,6 +9,7 @@ from tvm import relax, te
 from ..graph import shape_of
 from ..tir import tirx
 from . import numbering
+from .canonical import widened
 from .registry import Attributes, call, describe, float_of_shape, like_first, register
 
 
@@ -17,7 +18,7 @@ def _gradient(
 ) -> list[relax.Expr]:
     """`[adjoint, times the slope where x <= 0; the sum of adjoint * min(x, 0) for each slope]`."""
     data, slope = expr.args
-    axis = int(expr.attrs.axis)
+    axis = int(expr.attrs.axis) % data.ty.ndim
     return [
         call("prelu_input_grad", data, slope, adjoint, axis=axis),
         call("prelu_slope_grad", data, adjoint, shape=list(shape_of(slope)), axis=axis),
@@ -31,7 +32,7 @@ def _channels(expr: relax.Call) -> numbering.Pairs | None:
     return [((numbering.RESULT, 1), (0, 1)), *slopes]
 
 
-describe("nn.prelu", elementwise=True, gradient=_gradient, channels=_channels, learned=1)
+describe("nn.prelu", elementwise=True, gradient=widened(_gradient), channels=_channels, learned=1)
 
 
 @register("prelu_input_grad", like_first, ("axis",), elementwise=True)
@@ -40,7 +41,7 @@ def _input_grad(
 ) -> te.Tensor:
     def element(*i: tirx.Var) -> tirx.Expr:
         own = slope[i[attrs["axis"]]] if int(slope.shape[0]) > 1 else slope[0]
-        return tirx.Select(data(*i) > _ZERO, adjoint(*i), adjoint(*i) * own)
+        return tirx.Select(data(*i) > tirx.const(0, data.dtype), adjoint(*i), adjoint(*i) * own)
 
     return te.compute(data.shape, element, name="input_grad")
 
@@ -52,7 +53,7 @@ def _input_grad(
     macs=lambda expr: math.prod(shape_of(expr.args[0])),
 )
 def _slope_grad(attrs: Attributes, data: te.Tensor, adjoint: te.Tensor) -> te.Tensor:
-    summed = [te.reduce_axis((0, int(n)), "k") for n in data.shape]
+    summed = [te.reduce_axis((0, n), "k") for n in data.shape]
     if attrs["shape"] != [1]:
         del summed[attrs["axis"]]
 
@@ -60,9 +61,6 @@ def _slope_grad(attrs: Attributes, data: te.Tensor, adjoint: te.Tensor) -> te.Te
         at = list(summed)
         if attrs["shape"] != [1]:
             at.insert(attrs["axis"], slope)
-        return te.sum(adjoint(*at) * te.min(data(*at), _ZERO), axis=summed)
+        return te.sum(adjoint(*at) * te.min(data(*at), tirx.const(0, data.dtype)), axis=summed)
 
     return te.compute(attrs["shape"], element, name="slope_grad")
-
-
-_ZERO = tirx.const(0, "float32")

@@ -222,8 +222,8 @@ def _kernels_with(attrs: dict[str, int]) -> Iterator[None]:
 
 
 def float_of_shape(expr: relax.Call) -> relax.Type:
-    """Type rule of an operator whose result is float32 of its attribute ``shape``."""
-    return relax.TensorType([int(n) for n in expr.attrs["shape"]], "float32")
+    """Type rule of a result of the attribute ``shape`` and the first operand's dtype, a float."""
+    return relax.TensorType([int(n) for n in expr.attrs["shape"]], expr.args[0].ty.dtype)
 
 
 def like_first(expr: relax.Call) -> relax.Type:

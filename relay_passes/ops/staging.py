@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 from tvm import te
 
-from ..tir import Index, Scalar, tirx
+from ..tir import Index, Scalar, const_like, tirx
 from .registry import Attributes
 
 COLUMNS = "columns"  # [batch, group, pixel, *tap]: what one output pixel reads, im2col
@@ -58,7 +58,7 @@ def centred_tap(
     tap: Sequence[Index],
 ) -> Scalar:
     """int16 ``x - zero_point`` at `window_tap`."""
-    return window_tap(data, geometry, at, tap, lambda code: _centred(code, zero_point), "int16")
+    return window_tap(data, geometry, at, tap, lambda code: _centred(code, zero_point))
 
 
 def window_tap(
@@ -67,7 +67,6 @@ def window_tap(
     at: Sequence[Index],
     tap: Sequence[Index],
     read: Callable[[te.TensorSlice], Scalar] = lambda x: x,
-    dtype: str = "float32",
 ) -> Scalar:
     """``read(x)`` where tap (i, j) lies for (n, c, h, w) of the output; 0 outside the image."""
     _, _, height, width = (int(n) for n in data.shape)
@@ -76,7 +75,7 @@ def window_tap(
     top, left = geometry["padding"][:2]
     row, column = h * stride_h + i * dilation_h - top, w * stride_w + j * dilation_w - left
     value = read(data[n, c, row, column])
-    return _inside(value, geometry["padding"], (row, height), (column, width), dtype)
+    return _inside(value, geometry["padding"], (row, height), (column, width))
 
 
 def planes_of(
@@ -102,7 +101,7 @@ def planes_of(
     def element(n: tirx.Var, c: tirx.Var, h: tirx.Var, w: tirx.Var) -> Scalar:
         row, column = h - top, w - left
         tap = _centred(data[n, c, row, column], zero_point)
-        return _inside(tap, geometry["padding"], (row, height), (column, width), "int16")
+        return _inside(tap, geometry["padding"], (row, height), (column, width))
 
     return te.compute([batch, channels, rows, columns], element, name=PLANE)
 
@@ -124,9 +123,8 @@ def _inside(
     padding: Sequence[int],
     row: tuple[tirx.Expr, int],
     column: tuple[tirx.Expr, int],
-    dtype: str,
 ) -> Scalar:
     if not any(padding):
         return value
     conditions = [test for at, extent in (row, column) for test in (at >= 0, at < extent)]
-    return tirx.if_then_else(tirx.all(*conditions), value, tirx.const(0, dtype))
+    return tirx.if_then_else(tirx.all(*conditions), value, const_like(value, 0))

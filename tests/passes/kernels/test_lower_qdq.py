@@ -176,6 +176,10 @@ def float_weight(emit, x, w, b):
     return emit(tiny.quantize(emit(relax.op.nn.conv2d(data, weight)), 0.25))
 
 
+def other_layout(emit, x, w, b):
+    return emit(tiny.quantize(preactivation(emit, x, w, data_layout="NCWH"), 0.25))
+
+
 def broadcast_add(emit, x, w, b):
     left = emit(tiny.dequantize(x, 0.5))
     pooled = emit(tiny.quantize(emit(relax.op.nn.max_pool2d(left, (4, 4))), 0.5))
@@ -197,6 +201,7 @@ def other_operator(emit, x, w, b):
         unquantized,
         other_bias_scale,
         float_weight,
+        other_layout,
         broadcast_add,
         other_mean,
         other_operator,
