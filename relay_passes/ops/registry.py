@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partialmethod
+from functools import partial
 from inspect import signature
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -15,9 +14,11 @@ from tvm.ir import Op
 from tvm.ir import _ffi_api as _ir_ffi
 from tvm.ir.op import register_op_attr
 from tvm.relax.op.base import register_gradient
+from tvm.relax.utils import gen_call_tir_inputs
 
 from ..graph import Values, op_name
-from ..kernel_attributes import COSTLY, MACS
+from ..tir import tirx
+from .runtime_functions import portable
 
 if TYPE_CHECKING:
     from .groups import Epilogue
@@ -78,6 +79,8 @@ class Operator:
 
 _UNKNOWN = Operator()
 _OPERATORS: dict[str, Operator] = {}
+# of our operators: kernels that call the C runtime, where `FLegalize` has formulas in TIR
+LEGALIZATIONS_FOR_C: dict[str, Callable[[relax.BlockBuilder, relax.Call], relax.Expr]] = {}
 
 
 def operator_of(expr: relax.Expr | None) -> Operator:
@@ -103,9 +106,7 @@ def describe(name: str, **facts: Any) -> None:
     """Enter the record of TVM's ``relax.<name>``; `facts` are fields of `Operator`."""
     if PREFIX + name not in Op.list_op_names():
         raise ValueError(f"TVM has no operator {PREFIX}{name}; `register` makes one")
-    operator = _entered(PREFIX + name, facts)
-    if not operator.cheap or "macs" in facts:
-        _legalize_annotated(PREFIX + name, operator)
+    _entered(PREFIX + name, facts)
 
 
 def register(
@@ -127,26 +128,37 @@ def register(
     register_op_attr(OWN + name, "FInferType", lambda call, _context: infer(call))
     register_op_attr(OWN + name, "FPurity", True)
     register_op_attr(OWN + name, "TScriptPrinterName", "odt." + name, level=20)
-    operator = _entered(OWN + name, facts)
+    _entered(OWN + name, facts)
 
     def decorate(compute: Compute) -> Compute:
         for parameter in list(signature(compute).parameters)[1:]:
             Op.get(OWN + name).add_argument(parameter, "Tensor", "")
 
-        def legalize(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
-            attrs = attributes(call)
-            kernel = _kernel_attributes(operator, call)
-            return builder.call_te(
-                lambda *operands: compute(attrs, *operands),
-                *call.args,
-                primfunc_name_hint=name,
-                primfunc_attrs=kernel | ({"op_pattern": OPAQUE} if attrs.get("saved") else {}),
-            )
-
-        register_op_attr(OWN + name, "FLegalize", legalize)
+        legalization = _legalization(name, compute)
+        register_op_attr(OWN + name, "FLegalize", partial(legalization, portable))
+        LEGALIZATIONS_FOR_C[OWN + name] = partial(legalization, lambda kernel: kernel)
         return compute
 
     return decorate
+
+
+def _legalization(name: str, compute: Compute) -> Callable[..., relax.Expr]:
+    """(finish, builder, call) -> call of the kernel that ``finish`` makes of TE's."""
+
+    def legalize(
+        finish: Callable[[tirx.PrimFunc], tirx.PrimFunc],
+        builder: relax.BlockBuilder,
+        call: relax.Call,
+    ) -> relax.Expr:
+        attrs = attributes(call)
+        kernel, operands, outputs = gen_call_tir_inputs(
+            lambda *operands: compute(attrs, *operands),
+            *call.args,
+            primfunc_attrs={"op_pattern": OPAQUE} if attrs.get("saved") else {},
+        )
+        return relax.call_tir(builder.add_func(finish(kernel), name), operands, outputs)
+
+    return legalize
 
 
 def _entered(name: str, facts: dict[str, Any]) -> Operator:
@@ -154,33 +166,6 @@ def _entered(name: str, facts: dict[str, Any]) -> Operator:
     if operator.gradient is not None:
         register_gradient(name, operator.gradient, level=_OVERRIDE)
     return operator
-
-
-def _kernel_attributes(operator: Operator, call: relax.Call) -> dict[str, int]:
-    macs = operator.macs(call)
-    return ({MACS: macs} if macs else {}) | ({} if operator.cheap else {COSTLY: 1})
-
-
-def _legalize_annotated(name: str, operator: Operator) -> None:
-    """Let TVM's legalization of `name` attach what the record says of the kernel."""
-    legalize = Op.get(name).get_attr("FLegalize")
-
-    def annotated(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
-        with _kernels_with(_kernel_attributes(operator, call)):
-            return legalize(builder, call)
-
-    register_op_attr(name, "FLegalize", annotated, level=_OVERRIDE)
-
-
-@contextmanager
-def _kernels_with(attrs: dict[str, int]) -> Iterator[None]:
-    """While it lasts builders give kernels these attributes; TVM's legalizations have no say."""
-    call_te = relax.BlockBuilder.call_te
-    relax.BlockBuilder.call_te = partialmethod(call_te, primfunc_attrs=attrs)
-    try:
-        yield
-    finally:
-        relax.BlockBuilder.call_te = call_te
 
 
 def float_of_shape(expr: relax.Call) -> relax.Type:
