@@ -22,12 +22,12 @@ def aligned_bytes(size: int) -> int:
     return -(-size // ALIGN) * ALIGN
 
 
-def main_of(module: tvm.IRModule, name: str) -> relax.Function:
+def main_of(module: tvm.IRModule, name: str, func_name: str = "main") -> relax.Function:
     """The function that pass `name` works on; ValueError where the module has none."""
     functions = {gvar.name_hint: function for gvar, function in module.functions_items()}
-    if not isinstance(functions.get("main"), relax.Function):
-        raise ValueError(f'{name}: the module has no Relax function "main".')
-    return functions["main"]
+    if not isinstance(functions.get(func_name), relax.Function):
+        raise ValueError(f'{name}: the module has no Relax function "{func_name}".')
+    return functions[func_name]
 
 
 def with_function(module: tvm.IRModule, name: str, function: tvm.ir.BaseFunc) -> tvm.IRModule:

@@ -78,6 +78,10 @@ def _bytes(var: tirx.Var) -> int:
     return tensor_bytes([int(n) for n in var.ty.shape], str(var.ty.dtype))
 
 
+def _does_nothing(node: tirx.Stmt) -> bool:
+    return type(node).__name__ == "Evaluate" and not isinstance(node.value, tvm.ir.Call)
+
+
 @dataclass(frozen=True)
 class _Access:
     statement: int
@@ -126,7 +130,7 @@ class _Accesses:
             self.statement += 1
             access = _Access(self.statement, node.indices[0], loops, ())
             self.stores[self.root.get(node.buffer)].append(access)
-        elif kind not in ("AllocBuffer", "Evaluate"):
+        elif kind != "AllocBuffer" and not _does_nothing(node):
             raise ValueError(
                 f"InPlace: a kernel holds a {kind}, no plain loop; run LowerToLoops first."
             )

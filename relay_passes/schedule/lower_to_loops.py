@@ -6,6 +6,7 @@ import tvm
 import tvm_ffi
 from tvm import relax
 
+from ..loops import check_static
 from ..tir import s_tir, tirx
 from ..tvm_pass import Pass
 from .loop_names import with_loop_names
@@ -60,14 +61,17 @@ class LowerToLoops(Pass):
         self, module: tvm.IRModule, _context: tvm.transform.PassContext
     ) -> tvm.IRModule:
         functions = {
-            gvar: _in_loops(function) if isinstance(function, tirx.PrimFunc) else function
+            gvar: _in_loops(gvar.name_hint, function)
+            if isinstance(function, tirx.PrimFunc)
+            else function
             for gvar, function in module.functions_items()
         }
         lowered = tvm.IRModule(functions, attrs=module.attrs)
         return relax.transform.ToNonDataflow()(lowered)
 
 
-def _in_loops(function: tirx.PrimFunc) -> tirx.PrimFunc:
+def _in_loops(name: str, function: tirx.PrimFunc) -> tirx.PrimFunc:
+    check_static(function, name, "LowerToLoops")
     # A loop whose condition is marked `likely` becomes one loop for each outcome (see
     # ops.channels): any such loop, or in a kernel that says which ones (`tiled`) no other.
     partition = {"partition_const_loop": not function.attrs.get(HINTED, 0)}

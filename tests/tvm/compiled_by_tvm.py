@@ -12,7 +12,7 @@ def run(
 ) -> list[np.ndarray]:
     """Results of function `name` for arguments by name."""
     machine = relax.VirtualMachine(tvm.compile(module, target="llvm"), tvm.cpu())
-    arguments = [np.array(values[p.name], order="C") for p in module[name].params]
+    arguments = [np.array(np.asarray(values[p.name]), order="C") for p in module[name].params]
     results = machine[name](*map(tvm.runtime.tensor, arguments))
     results = [results] if isinstance(results, tvm.runtime.Tensor) else list(results)
     return [result.numpy() for result in results]
