@@ -221,8 +221,9 @@ class Expressions:
         if name == "if_then_else":
             return self._ternary(*node.args)
         function, arguments = called_function(node), node.args[1:]
-        if name == "call_pure_extern":  # of what LowerIntrin knows
-            function = c_function(str(node.args[0].value).removesuffix("f"))
+        if name == "call_pure_extern":  # of libm, as LowerIntrin has it
+            name = str(node.args[0].value)
+            function = c_function(name.removesuffix("f"))
         elif function is None:
             function, arguments = c_function(name), node.args
         if function is None or not function.startswith("odt_"):
