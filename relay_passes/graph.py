@@ -30,6 +30,12 @@ def main_of(module: tvm.IRModule, name: str, func_name: str = "main") -> relax.F
     return functions[func_name]
 
 
+def check_static_shapes(function: relax.Function, func_name: str, by: str) -> None:
+    """ValueError where `by`, a pass, cannot work on the function as it has symbolic shapes."""
+    if relax.analysis.defined_symbolic_vars(function):
+        raise ValueError(f'{by}: "{func_name}": shapes are not static.')
+
+
 def with_function(module: tvm.IRModule, name: str, function: tvm.ir.BaseFunc) -> tvm.IRModule:
     """`module` with another function of that name."""
     module = tvm.IRModule(dict(module.functions_items()), attrs=module.attrs)

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeAlias
 
 import tvm
 from tvm import relax
 
-from ..graph import bindings_of, main_of, op_name, with_function
+from ..graph import (
+    Values,
+    bindings_of,
+    check_static_shapes,
+    is_call_of,
+    op_name,
+    with_function,
+)
 from ..kernel_attributes import COSTLY, MACS, OPERANDS, OPERATORS
 from ..ops.registry import LEGALIZATIONS_FOR_C, OWN, PREFIX, operand_names, operator_of
 from ..tvm_pass import Pass
@@ -45,22 +52,31 @@ class LegalizeOps(Pass):
     def transform_module(
         self, module: tvm.IRModule, _context: tvm.transform.PassContext
     ) -> tvm.IRModule:
-        function = main_of(module, "LegalizeOps")
-        values = {b.var: b.value for b in bindings_of(function)}
         legalized = relax.transform.LegalizeOps(LEGALIZATIONS_FOR_C, ["relax.reshape"])(module)
         facts, operands = {}, defaultdict(list)  # of kernels; operands as each call has them
-        for binding in bindings_of(legalized["main"]):
-            value, source = binding.value, values.get(binding.var)
-            is_kernel = op_name(value) == "relax.call_tir"
-            if is_kernel and op_name(source) not in ("", "relax.call_tir"):
-                kernel, fields = value.args[0].name_hint, value.args[1].fields
-                facts[kernel] = {OPERATORS: [_short(op_name(source))], **_costs(source)}
-                operands[kernel].append(_operand_names(source, fields, function.params, values))
+        for gvar, function in module.functions_items():
+            if isinstance(function, relax.Function):
+                check_static_shapes(function, gvar.name_hint, "LegalizeOps")
+                values = {b.var: b.value for b in bindings_of(function)}
+                for kernel, source, fields in _calls_in(legalized[gvar.name_hint], values):
+                    facts[kernel] = {OPERATORS: [_short(op_name(source))], **_costs(source)}
+                    called = _operand_names(source, fields, function.params, values)
+                    operands[kernel].append(called)
         for kernel, calls in operands.items():
             names = [_in_common(operand) for operand in zip(*calls, strict=True)]
             function = legalized[kernel].with_attrs(facts[kernel] | {OPERANDS: names})
             legalized = with_function(legalized, kernel, function)
         return legalized
+
+
+def _calls_in(
+    legalized: relax.Function, sources: Values
+) -> Iterator[tuple[str, relax.Call, Sequence[relax.Expr]]]:
+    """Kernel, the call of an operator that it stands for, and the kernel's operands."""
+    for binding in bindings_of(legalized):
+        value, source = binding.value, sources.get(binding.var)
+        if is_call_of(value, "relax.call_tir") and op_name(source) not in ("", "relax.call_tir"):
+            yield value.args[0].name_hint, source, value.args[1].fields
 
 
 def _short(operator: str) -> str:

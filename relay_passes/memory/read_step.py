@@ -14,6 +14,7 @@ from tvm import relax
 from ..graph import (
     ancestors_of,
     bindings_of,
+    check_static_shapes,
     constant,
     dtype_of,
     is_call_of,
@@ -76,8 +77,7 @@ class _Reader:
         self.count = 0
 
     def _check_arguments(self) -> None:
-        if relax.analysis.defined_symbolic_vars(self.function):
-            raise self._refused("shapes are not static")
+        check_static_shapes(self.function, self.func_name, "read_step")
         for var in self.function.params:
             if not isinstance(var.ty, relax.TensorType):
                 raise self._refused(f"{var.name} is no tensor")
