@@ -202,10 +202,10 @@ def _fuse_epilogue(schedule: Schedule, name: str) -> None:
 
 def _is_masked(schedule: Schedule, name: str, reductions: Collection[str]) -> bool:
     """Whether a block applies a gradient mask to what one reduction reads again and again."""
-    (consumer,) = _consumers(schedule, name)
+    readers = {schedule.get(consumer).name_hint for consumer in _consumers(schedule, name)}
     block = schedule.get(schedule.get_sblock(name))
     reads_bits = any(str(read.source.ty.dtype) == "bool" for read in block.reads)
-    return reads_bits and schedule.get(consumer).name_hint in reductions
+    return reads_bits and bool(readers & set(reductions))
 
 
 def _stage(schedule: Schedule, name: str) -> None:

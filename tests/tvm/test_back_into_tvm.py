@@ -173,12 +173,30 @@ INFERENCE = {
 }
 
 
+class Normed(torch.nn.Module):
+    """Batch norm, of which results are left unread, ReLU6, a gate, concatenation, softmax."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem = torch.nn.Conv2d(3, 8, 3, stride=2, padding=1, bias=False)
+        self.norm = torch.nn.BatchNorm2d(8)
+        self.gate = torch.nn.Conv2d(8, 8, 1)
+
+    def forward(self, x):
+        x = functional.relu6(self.norm(self.stem(x)))
+        x = torch.cat([x, x * torch.sigmoid(self.gate(x))], 1)
+        return torch.softmax(x.mean((2, 3)), 1)
+
+
 @pytest.mark.parametrize("passes", INFERENCE.values(), ids=INFERENCE)
-def test_an_inference_module_of_tvm_is_reordered_and_compiled(passes):
-    module = tvm.transform.Sequential(passes)(exported())
-    (ours,) = compiled_by_tvm.run(module, {module["main"].params[0].name: X})
-    np.testing.assert_allclose(ours, network()(X).detach(), rtol=1e-6, atol=1e-6)
-    assert module["main"].attrs["peak_bytes"] >= X.numel() * 4
+@pytest.mark.parametrize("net", [network(), Normed().eval()], ids=["residual", "normed"])
+@pytest.mark.parametrize("batch", [1, 3])
+def test_an_inference_module_of_tvm_is_reordered_and_compiled(net, passes, batch):
+    x = X.repeat(batch, 1, 1, 1)
+    module = tvm.transform.Sequential(passes)(from_exported_program(torch.export.export(net, (x,))))
+    (ours,) = compiled_by_tvm.run(module, {module["main"].params[0].name: x})
+    np.testing.assert_allclose(ours, net(x).detach(), rtol=1e-6, atol=1e-6)
+    assert module["main"].attrs["peak_bytes"] >= x.numel() * 4
 
 
 C_ALONE = {
