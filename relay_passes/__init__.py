@@ -21,6 +21,7 @@ _HOMES = {
     "LowerToLoops": "schedule.lower_to_loops",
     "MergeKernels": "kernels.merge_kernels",
     "NarrowAdjoints": "backward.narrow_adjoints",
+    "PlainLoops": "microkernels.plain_loops",
     "ReorderForMemory": "memory.reorder_for_memory",
     "SelectMicrokernels": "microkernels.select",
     "SparseBackward": "backward.sparse_backward",

@@ -22,12 +22,18 @@ def aligned_bytes(size: int) -> int:
     return -(-size // ALIGN) * ALIGN
 
 
-def main_of(module: tvm.IRModule, name: str, function: str = "main") -> relax.Function:
-    """The `function` that pass `name` works on; ValueError where the module has none."""
-    functions = {gvar.name_hint: found for gvar, found in module.functions_items()}
-    if not isinstance(functions.get(function), relax.Function):
-        raise ValueError(f'{name}: the module has no Relax function "{function}".')
-    return functions[function]
+def main_of(module: tvm.IRModule, name: str, func_name: str = "main") -> relax.Function:
+    """The function that pass `name` works on; ValueError where the module has none."""
+    functions = {gvar.name_hint: function for gvar, function in module.functions_items()}
+    if not isinstance(functions.get(func_name), relax.Function):
+        raise ValueError(f'{name}: the module has no Relax function "{func_name}".')
+    return functions[func_name]
+
+
+def check_static_shapes(function: relax.Function, func_name: str, by: str) -> None:
+    """ValueError where `by`, a pass, cannot work on the function as it has symbolic shapes."""
+    if relax.analysis.defined_symbolic_vars(function):
+        raise ValueError(f'{by}: "{func_name}": shapes are not static.')
 
 
 def with_function(module: tvm.IRModule, name: str, function: tvm.ir.BaseFunc) -> tvm.IRModule:

@@ -12,6 +12,14 @@ from tvm.ir import Call, Range
 from .tir import tirx
 
 
+def check_static(function: tirx.PrimFunc, name: str, by: str) -> None:
+    """ValueError where kernel `name`, which pass `by` is given, has a shape that is not static."""
+    for parameter in function.params:
+        shape = getattr(parameter.ty, "shape", None)
+        if shape is None or not all(isinstance(n, tirx.IntImm) for n in shape):
+            raise ValueError(f"{by}: the kernel {name} has a shape that is not static.")
+
+
 def extent_of(loops: Iterable[tirx.For]) -> int:
     return math.prod(int(loop.extent) for loop in loops)
 

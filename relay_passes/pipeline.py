@@ -20,6 +20,7 @@ from .kernels.lower_qdq import LowerQDQ
 from .kernels.merge_kernels import MergeKernels
 from .memory.in_place import InPlace
 from .memory.reorder_for_memory import ReorderForMemory
+from .microkernels.plain_loops import PlainLoops
 from .microkernels.select import SelectMicrokernels
 from .optimizers import SGD, Optimizer
 from .schedule.default_schedule import Chooser, DefaultSchedule
@@ -74,20 +75,23 @@ def fusion(fuse: bool = True) -> list[tvm.transform.Pass]:
 
 
 def scheduling(
-    chooser: Chooser | None = None, scratch: Mapping[str, int] | None = None
+    chooser: Chooser | None = None,
+    scratch: Mapping[str, int] | None = None,
+    microkernels: bool = True,
 ) -> list[tvm.transform.Pass]:
     """From PrimFuncs to loops and calls of microkernels, as C is printed from.
 
     chooser, scratch : what takes the decisions of schedules, and how much scratch kernels get
         (see `DefaultSchedule`).
+    microkernels : False leaves loops that call nothing, for TVM's code generators.
     """
     return [
         # one loop nest a kernel, then plain loops, then what may overwrite what
         DefaultSchedule(chooser, scratch),
         LowerToLoops(),
         InPlace(),
-        # loops that the runtime has a microkernel for
-        SelectMicrokernels(),
+        # loops that the runtime has a microkernel for, or none of its functions
+        SelectMicrokernels() if microkernels else PlainLoops(),
     ]
 
 
@@ -98,10 +102,26 @@ def ordering(roles: tuple[str, ...], rollback: bool = False) -> list[tvm.transfo
 
 @sequence
 def lowering(
-    fuse: bool = True, chooser: Chooser | None = None, scratch: Mapping[str, int] | None = None
+    fuse: bool = True,
+    chooser: Chooser | None = None,
+    scratch: Mapping[str, int] | None = None,
+    microkernels: bool = True,
 ) -> list[tvm.transform.Pass]:
-    """QDQ Relax, with or without a backward, to `call_tir` of scheduled PrimFuncs."""
-    return [*fusion(fuse), *scheduling(chooser, scratch)]
+    """QDQ Relax, with or without a backward, to `call_tir` of scheduled PrimFuncs.
+
+    microkernels : whether kernels call the C runtime, as generated C does; `tvm.compile` refuses
+        them in one line. Without, it takes the module, with ``target="llvm"``, as it takes any
+        other, also behind `ReorderForMemory`, and codes are those of the C to the bit, as long as
+        the target does not fuse multiplications with additions.
+
+    Examples
+    --------
+    .. code-block:: python
+
+        step = transform.lowering(microkernels=False)(step)
+        executable = tvm.compile(transform.ReorderForMemory()(step), target="llvm")
+    """
+    return [*fusion(fuse), *scheduling(chooser, scratch, microkernels)]
 
 
 @relax.register_pipeline("odt_training")

@@ -51,7 +51,8 @@ class FusePrologue(Pass):
     TVM's `FuseOps` fuses only what follows a convolution, this what precedes one; run this first,
     then `FuseOps`, then `MergeKernels`.
 
-    Before: a legalized module (`call_tir`) with `AnnotateTIROpPattern` done.
+    Before: a module that our `LegalizeOps` made (TVM's does not say what is costly), with
+    `AnnotateTIROpPattern` done.
     After: each such reader is one PrimFunc that takes the producers' operands.
 
     Examples

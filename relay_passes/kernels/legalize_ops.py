@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeAlias
 
 import tvm
 from tvm import relax
 
-from ..graph import bindings_of, main_of, op_name, with_function
-from ..kernel_attributes import OPERANDS, OPERATORS
-from ..ops.registry import OWN, PREFIX, operand_names, operator_of
+from ..graph import (
+    Values,
+    bindings_of,
+    check_static_shapes,
+    is_call_of,
+    op_name,
+    with_function,
+)
+from ..kernel_attributes import COSTLY, MACS, OPERANDS, OPERATORS
+from ..ops.registry import LEGALIZATIONS_FOR_C, OWN, PREFIX, operand_names, operator_of
 from ..tvm_pass import Pass, module_pass
 
 _PLAIN = {"x": "data", "x1": "left", "x2": "right"}  # TVM's names of operands without a role
@@ -22,11 +29,14 @@ _Name: TypeAlias = tuple[str, str | None]  # of an operand, and the word for it
 
 @module_pass
 class LegalizeOps(Pass):
-    """TVM's `LegalizeOps`, after which a kernel has two more attributes.
+    """TVM's `LegalizeOps` for generated C, after which a kernel has more attributes.
 
     ``odt.operators`` names its operator, ``odt.operands`` each of its operands by what it is to
-    that: ``data``, ``weight``, ``bias``, ``adjoint``, ``scale`` ... Reshapes stay reshapes: they
-    become other names for the same buffer.
+    that: ``data``, ``weight``, ``bias``, ``adjoint``, ``scale`` ... ``odt.macs`` counts its
+    multiply-accumulates, and ``odt.costly`` is 1 where no reader should compute it anew, as the
+    operator's record says; without, it has neither. Reshapes stay reshapes: they become other
+    names for the same buffer. Kernels of ours call functions of the C runtime, where TVM's
+    `LegalizeOps` gives them formulas in TIR.
 
     Examples
     --------
@@ -35,32 +45,49 @@ class LegalizeOps(Pass):
         y = R.nn.conv2d(x, w)                                          # before
 
         y = R.call_tir(conv2d, (x, w), ...)                            # after
-        # conv2d: {"odt.operators": ["conv2d"], "odt.operands": ["data", "weight"]}
+        # conv2d: {"odt.operators": ["conv2d"], "odt.operands": ["data", "weight"],
+        #          "odt.macs": 1152}
     """
 
     def transform_module(
         self, module: tvm.IRModule, _context: tvm.transform.PassContext
     ) -> tvm.IRModule:
-        function = main_of(module, "LegalizeOps")
-        values = {b.var: b.value for b in bindings_of(function)}
-        legalized = relax.transform.LegalizeOps(skip_ops=["relax.reshape"])(module)
-        operators, operands = {}, defaultdict(list)  # of kernels; operands as each call has them
-        for binding in bindings_of(legalized["main"]):
-            value, source = binding.value, values.get(binding.var)
-            is_kernel = op_name(value) == "relax.call_tir"
-            if is_kernel and op_name(source) not in ("", "relax.call_tir"):
-                kernel, fields = value.args[0].name_hint, value.args[1].fields
-                operators[kernel] = _short(op_name(source))
-                operands[kernel].append(_operand_names(source, fields, function.params, values))
+        legalized = relax.transform.LegalizeOps(LEGALIZATIONS_FOR_C, ["relax.reshape"])(module)
+        facts, operands = {}, defaultdict(list)  # of kernels; operands as each call has them
+        for gvar, function in module.functions_items():
+            if isinstance(function, relax.Function):
+                check_static_shapes(function, gvar.name_hint, "LegalizeOps")
+                values = {b.var: b.value for b in bindings_of(function)}
+                for kernel, source, fields in _calls_in(legalized[gvar.name_hint], values):
+                    facts[kernel] = {OPERATORS: [_short(op_name(source))], **_costs(source)}
+                    called = _operand_names(source, fields, function.params, values)
+                    operands[kernel].append(called)
         for kernel, calls in operands.items():
             names = [_in_common(operand) for operand in zip(*calls, strict=True)]
-            attributes = {OPERATORS: [operators[kernel]], OPERANDS: names}
-            legalized = with_function(legalized, kernel, legalized[kernel].with_attrs(attributes))
+            function = legalized[kernel].with_attrs(facts[kernel] | {OPERANDS: names})
+            legalized = with_function(legalized, kernel, function)
         return legalized
+
+
+def _calls_in(
+    legalized: relax.Function, sources: Values
+) -> Iterator[tuple[str, relax.Call, Sequence[relax.Expr]]]:
+    """Kernel, the call of an operator that it stands for, and the kernel's operands."""
+    for binding in bindings_of(legalized):
+        value, source = binding.value, sources.get(binding.var)
+        if is_call_of(value, "relax.call_tir") and op_name(source) not in ("", "relax.call_tir"):
+            yield value.args[0].name_hint, source, value.args[1].fields
 
 
 def _short(operator: str) -> str:
     return operator.removeprefix(OWN).removeprefix(PREFIX).removeprefix("nn.")
+
+
+def _costs(call: relax.Call) -> dict[str, int]:
+    """What the record of its operator says of the work of a call."""
+    operator = operator_of(call)
+    macs = operator.macs(call)
+    return ({MACS: macs} if macs else {}) | ({} if operator.cheap else {COSTLY: 1})
 
 
 def _operand_names(

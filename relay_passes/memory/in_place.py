@@ -78,6 +78,17 @@ def _bytes(var: tirx.Var) -> int:
     return tensor_bytes([int(n) for n in var.ty.shape], str(var.ty.dtype))
 
 
+def _check_harmless(node: tirx.Stmt) -> None:
+    """ValueError for a statement whose loads and stores would be missed."""
+    kind, call = type(node).__name__, getattr(node, "value", None)
+    if kind == "Evaluate" and isinstance(call, tvm.ir.Call):
+        raise ValueError(f"InPlace: a kernel calls {call}, whose loads and stores are not seen.")
+    if kind not in ("AllocBuffer", "Evaluate"):
+        raise ValueError(
+            f"InPlace: a kernel holds a {kind}, no plain loop; run LowerToLoops first."
+        )
+
+
 @dataclass(frozen=True)
 class _Access:
     statement: int
@@ -126,10 +137,8 @@ class _Accesses:
             self.statement += 1
             access = _Access(self.statement, node.indices[0], loops, ())
             self.stores[self.root.get(node.buffer)].append(access)
-        elif kind not in ("AllocBuffer", "Evaluate"):
-            raise ValueError(
-                f"InPlace: a kernel holds a {kind}, no plain loop; run LowerToLoops first."
-            )
+        else:
+            _check_harmless(node)
 
     def _read(
         self, expr: tirx.Expr, loops: tuple[tirx.For, ...], conditions: tuple[tirx.Expr, ...] = ()

@@ -14,7 +14,8 @@ from tvm import relax
 from ..graph import (
     ancestors_of,
     bindings_of,
-    constant_value,
+    check_static_shapes,
+    constant,
     dtype_of,
     is_call_of,
     loss_of,
@@ -37,22 +38,26 @@ from ..tir import tirx
 from .step import Kernel, Step, Task, Tensor, in_valid_order
 
 
-def read_step(module: tvm.IRModule, roles: tuple[str, ...] = ()) -> Step:
-    """Read ``module["main"]``, lowered by `relay_passes.lowering`, as a `Step`.
+def read_step(module: tvm.IRModule, roles: tuple[str, ...] = (), func_name: str = "main") -> Step:
+    """Read a function whose kernels are lowered, by `relay_passes.lowering` for one, as a `Step`.
 
-    Attributes of ``main`` that it reads: those of `updated_by`, which name what the results behind
-    the first are new versions of; ``rollback``, ``peak_bytes`` and ``backward``, which become those
-    of the step.
+    ValueError names what of the function is no kernel call: calls of other functions, branches,
+    shapes that are not static.
+
+    Attributes of the function that it reads: those of `updated_by`, which name what the results
+    behind the first are new versions of; ``rollback``, ``peak_bytes`` and ``backward``, which
+    become those of the step.
 
     roles : role of each leading argument; the other arguments are parameters.
     """
-    return _Reader(module, roles).step()
+    return _Reader(module, roles, func_name).step()
 
 
 class _Reader:
-    def __init__(self, module: tvm.IRModule, roles: tuple[str, ...]) -> None:
-        self.module = module
-        self.function = main_of(module, "read_step")
+    def __init__(self, module: tvm.IRModule, roles: tuple[str, ...], func_name: str) -> None:
+        self.module, self.func_name = module, func_name
+        self.function = main_of(module, "read_step", func_name)
+        self._check_arguments()
         self.attrs = self.function.attrs or {}
         self.taken = {var.name for var in self.function.params[len(roles) :]}
         self.tensors: dict[relax.Var, Tensor | tuple[Tensor, ...]] = {}
@@ -71,6 +76,15 @@ class _Reader:
         self.before_loss = ancestors_of(self.function, loss_of(self.function))
         self.forward: set[Tensor] = set()  # temporaries of the forward
         self.count = 0
+
+    def _check_arguments(self) -> None:
+        check_static_shapes(self.function, self.func_name, "read_step")
+        for var in self.function.params:
+            if not isinstance(var.ty, relax.TensorType):
+                raise self._refused(f"{var.name} is no tensor")
+
+    def _refused(self, what: str) -> ValueError:
+        return ValueError(f'read_step: "{self.func_name}": {what}.')
 
     def step(self) -> Step:
         tasks = []
@@ -129,8 +143,8 @@ class _Reader:
         if is_call_of(value, "relax.reshape"):
             return self._tensor(value.args[0])
         if isinstance(value, relax.Call):
-            name = op_name(value) or "a call"
-            raise ValueError(f"read_step: {name} is no kernel; run lowering() first.")
+            name = op_name(value) or f"a call of {value.op}"
+            raise self._refused(f"{name} is no kernel; run lowering() first")
         return self._tensors(value)
 
     def _task(self, binding: relax.VarBinding) -> Task:
@@ -195,7 +209,9 @@ class _Reader:
     def _tensors(self, expr: relax.Expr) -> Tensor | tuple[Tensor, ...]:
         if expr in self.tensors:
             return self.tensors[expr]
-        value = constant_value(expr)
+        value = constant(expr)
+        if value is None:
+            raise self._refused(f"{type(expr).__name__} is no tensor")
         key = (str(value.dtype), value.tobytes())
         if key not in self.constant_names:
             self.constant_names[key] = self._unique(f"constant{len(self.constant_names)}")

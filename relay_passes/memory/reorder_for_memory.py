@@ -12,23 +12,23 @@ from ..tvm_pass import Pass, module_pass
 from .order_search import search
 from .read_step import read_step
 
-FUNCTION = "main"
-
 
 @module_pass
 class ReorderForMemory(Pass):
-    """Reorder the kernel calls of ``main`` for the smallest peak of live bytes.
+    """Reorder the kernel calls of a function for the smallest peak of live bytes.
 
     A gradient's update runs as soon as its operands exist, a mask or a slice is cut from an
     activation while that is there, and what only the backward reads is computed when it costs
     least. See `order_search` for how, and for what is proven.
 
-    Before and after: kernels as `lowering` leaves them; only the order of the bindings differs.
+    Before and after: kernels that `LowerToLoops` and `InPlace` lowered, those of `lowering` or of
+    TVM's own `LegalizeOps` and `FuseTIR`; only the order of the bindings differs. A function that
+    does more than call kernels is refused; other functions stay as they are.
     What must wait for what is said by `in_valid_order`: an updated parameter (attribute
     ``trained_parameters``) is stored over the old value, so its update follows whatever else reads
     that, and the loss.
 
-    Attributes added to ``main``: ``peak_bytes`` and ``peak_lower_bound_bytes`` (of live bytes;
+    Attributes added to the function: ``peak_bytes`` and ``peak_lower_bound_bytes`` (of live bytes;
     workspaces, in-place results and backups counted), ``order_method``, ``rollback``.
 
     Parameters
@@ -37,6 +37,7 @@ class ReorderForMemory(Pass):
         reader; arguments of other roles take none.
     rollback : whether an update keeps what it writes over until the end, so that a step can be
         taken back.
+    func_name : of the function.
 
     Examples
     --------
@@ -49,22 +50,28 @@ class ReorderForMemory(Pass):
         d1 = R.call_tir(input_grad, (d2, w2), ...)        # may now take the place of d2
     """
 
-    def __init__(self, roles: tuple[str, ...] = ("input",), rollback: bool = False):
-        self.roles, self.rollback = roles, rollback
+    def __init__(
+        self,
+        roles: tuple[str, ...] = ("input",),
+        rollback: bool = False,
+        func_name: str = "main",
+    ) -> None:
+        self.roles, self.rollback, self.func_name = roles, rollback, func_name
 
     def transform_module(
         self, module: tvm.IRModule, _context: tvm.transform.PassContext
     ) -> tvm.IRModule:
-        function = main_of(module, "ReorderForMemory").with_attr("rollback", int(self.rollback))
+        function = main_of(module, "ReorderForMemory", self.func_name)
+        function = function.with_attr("rollback", int(self.rollback))
         functions = dict(module.functions_items())
-        functions[module.get_global_var(FUNCTION)] = function
-        step = read_step(tvm.IRModule(functions, attrs=module.attrs), self.roles)
+        functions[module.get_global_var(self.func_name)] = function
+        step = read_step(tvm.IRModule(functions, attrs=module.attrs), self.roles, self.func_name)
         order = search(replace(step, rollback=False).graph)
         if self.rollback:
             step = replace(step, tasks=tuple(step.tasks[index] for index in order.tasks))
             order = search(step.graph, beside=False)
         calls = [step.tasks[index].call for index in order.tasks]
-        functions[module.get_global_var(FUNCTION)] = _reordered(function, calls).with_attrs(
+        functions[module.get_global_var(self.func_name)] = _reordered(function, calls).with_attrs(
             {
                 "peak_bytes": order.peak_bytes,
                 "peak_lower_bound_bytes": order.lower_bound_bytes,
@@ -87,7 +94,9 @@ def _reordered(function: relax.Function, calls: list[relax.VarBinding]) -> relax
             else:
                 waiting.append(binding)
         names = waiting
-    body = relax.SeqExpr([relax.DataflowBlock(bindings)], function.body.body)
+    is_dataflow = any(isinstance(b, relax.DataflowBlock) for b in function.body.blocks)
+    block = relax.DataflowBlock if is_dataflow else relax.BindingBlock
+    body = relax.SeqExpr([block(bindings)], function.body.body)
     body = relax.BlockBuilder().normalize(body)  # its type
     return relax.Function(
         function.params, body, function.ret_ty, is_pure=True, attrs=function.attrs

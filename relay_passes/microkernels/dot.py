@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from tvm import sym
 
+from ..runtime_call import call_of_runtime
 from ..tir import tirx
 from .formula import Solution
 from .nest import Nest, Unfit, address, check
@@ -39,7 +40,7 @@ def by_element(nest: Nest) -> tirx.Stmt:
         else:
             k += loop.loop_var * index.of[loop]
     at = map(sym.Analyzer().simplify, (p, k, rows, depth))
-    index = tirx.call_pure_extern("int32", "odt_column", *at)
+    index = call_of_runtime("int32", "odt_column", *at)
     return nest.with_store(tirx.BufferStore(nest.store.buffer, nest.store.value, [index]))
 
 

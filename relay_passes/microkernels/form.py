@@ -9,6 +9,7 @@ from tvm.ir import Call, TensorLoad
 from tvm_ffi import structural_equal
 
 from ..loops import likely_in, operands
+from ..runtime_call import called_function
 from ..tir import tirx
 
 _BINARY = {"Add": "+", "Sub": "-", "Mul": "*", "RShift": ">>", "shift_right": ">>"}
@@ -108,9 +109,9 @@ class _Reader:
         return self._Add(expr, sign=-1)
 
     def _Call(self, call: Call) -> str:
+        if function := called_function(call):
+            return _call(function, map(self.text, call.args[1:]))
         name, arguments = call.op.name.split(".")[-1], list(call.args)
-        if name == "call_pure_extern":
-            return _call(arguments[0].value, map(self.text, arguments[1:]))
         if name == "if_then_else":
             condition, value, border = arguments
             if self.will_be_cut and likely_in(condition):  # parts of one tensor

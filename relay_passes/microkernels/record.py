@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from ..runtime_call import statement_of_runtime
 from ..tir import tirx
 from .formula import Formula, Solution
 from .nest import Nest, Unfit
@@ -48,8 +49,7 @@ class Microkernel:
             self.beside(solution)
         except Unfit as unfit:
             raise Unfit(f"{self.name}: {unfit}") from None
-        arguments = solution.arguments(self.words)
-        return tirx.Evaluate(tirx.call_extern("int32", self.name, *arguments))
+        return statement_of_runtime(self.name, *solution.arguments(self.words))
 
 
 RECORDS: dict[str, Microkernel] = {}

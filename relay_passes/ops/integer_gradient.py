@@ -25,6 +25,7 @@ from .convolution import (
     macs_of_weight_grad,
 )
 from .registry import Attributes, attributes, call, float_of_shape, register
+from .runtime_functions import odt_block_code, odt_block_factor, odt_peak, odt_real
 from .staging import COLUMNS, FACTOR, FILTERS, GATHERED, PEAK, TAPS, UNIT, centred_tap
 
 CODE = 128  # no int8 code is larger
@@ -95,7 +96,7 @@ def _dense_input_grad(
     unit = te.compute(peak.shape, lambda *at: _unit(peak(*at), limit), name=UNIT)
     stage = te.compute(
         [batch, groups, pixels, *taps],
-        lambda n, g, p, *at: _code(value(n, g, p, *at), factor[n, g, p]),
+        lambda n, g, p, *at: odt_block_code(value(n, g, p, *at), factor[n, g, p]),
         name=COLUMNS,
     )
     filters = te.compute(
@@ -113,7 +114,7 @@ def _dense_input_grad(
 
     def real(n: tirx.Var, c: tirx.Var, h: tirx.Var, w: tirx.Var) -> tirx.Expr:
         p = h * columns + w
-        return _real(acc[n, c, p], unit[n, c // inputs_per_group, p])
+        return odt_real(acc[n, c, p], unit[n, c // inputs_per_group, p])
 
     return te.compute(attrs["shape"], real, name="input_grad")
 
@@ -133,7 +134,7 @@ def _channelwise_input_grad(
     step_h, step_w = attrs["dilation"]
 
     def coded(n: tirx.Expr, c: tirx.Expr, r: tirx.Expr, s: tirx.Expr) -> tirx.Expr:
-        return _code(gathered[n, c, r, s], factor[n, c])
+        return odt_block_code(gathered[n, c, r, s], factor[n, c])
 
     plane = adjoint_plane(attrs, coded, adjoint.shape, (height, width))
     taps = te.compute(
@@ -151,7 +152,7 @@ def _channelwise_input_grad(
     acc = te.compute(attrs["shape"], element, name="acc")
 
     def real(n: tirx.Var, c: tirx.Var, h: tirx.Var, w: tirx.Var) -> tirx.Expr:
-        return _real(acc[n, c, h, w], unit[n, c])
+        return odt_real(acc[n, c, h, w], unit[n, c])
 
     return te.compute(attrs["shape"], real, name="input_grad")
 
@@ -190,7 +191,7 @@ def _weight_grad(attrs: Attributes, adjoint: te.Tensor, data: te.Tensor) -> te.T
     scale = tirx.const(attrs["scale"], "float32")
     unit = te.compute(peak.shape, lambda o: _unit(peak[o], limit) * scale, name=UNIT)
     filters = te.compute(
-        [outputs, pixels], lambda o, p: _code(gathered[o, p], factor[o]), name=FILTERS
+        [outputs, pixels], lambda o, p: odt_block_code(gathered[o, p], factor[o]), name=FILTERS
     )
     p = te.reduce_axis((0, pixels), "p")
     acc = te.compute(
@@ -200,13 +201,13 @@ def _weight_grad(attrs: Attributes, adjoint: te.Tensor, data: te.Tensor) -> te.T
     )
 
     def real(o: tirx.Var, c: tirx.Var, i: tirx.Var, j: tirx.Var) -> tirx.Expr:
-        return _real(acc[o, (c * kernel_h + i) * kernel_w + j], unit[o])
+        return odt_real(acc[o, (c * kernel_h + i) * kernel_w + j], unit[o])
 
     return te.compute(attrs["shape"], real, name="weight_grad")
 
 
 _largest = te.comm_reducer(
-    lambda peak, x: tirx.call_pure_extern("float32", "odt_peak", peak, x),
+    lambda peak, x: odt_peak(peak, x),
     lambda dtype: tirx.const(0, dtype),
     name="largest",
 )
@@ -223,19 +224,8 @@ def _peak(
 
 
 def _factor(peak: te.Tensor, limit: int) -> te.Tensor:
-    def element(*at: tirx.Var) -> tirx.Expr:
-        arguments = peak(*at), tirx.const(limit, "float32")
-        return tirx.call_pure_extern("float32", "odt_block_factor", *arguments)
-
-    return te.compute(peak.shape, element, name=FACTOR)
-
-
-def _code(x: Scalar, factor: Scalar) -> tirx.Expr:
-    return tirx.call_pure_extern("int16", "odt_block_code", x, factor)
-
-
-def _real(acc: Scalar, unit: Scalar) -> tirx.Expr:
-    return tirx.call_pure_extern("float32", "odt_real", acc, unit)
+    largest = tirx.const(limit, "float32")
+    return te.compute(peak.shape, lambda *at: odt_block_factor(peak(*at), largest), name=FACTOR)
 
 
 def _product(code: Scalar, weight: Scalar) -> tirx.Expr:

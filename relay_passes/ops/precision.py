@@ -11,8 +11,8 @@ from tvm import relax, te
 
 from ..formats import FORMATS
 from ..graph import shape_of
-from ..tir import tirx
 from .registry import Attributes, call, register
+from .runtime_functions import CALLERS
 
 
 def encode(data: relax.Expr, format: str) -> relax.Call:
@@ -31,19 +31,11 @@ def decode(bits: relax.Expr, format: str) -> relax.Call:
     ("format",),
 )
 def _encode(attrs: Attributes, data: te.Tensor) -> te.Tensor:
-    dtype, function = FORMATS[attrs["format"]], f"odt_{attrs['format']}_of"
-
-    def element(*index: tirx.Var) -> tirx.Expr:
-        return tirx.call_pure_extern(dtype, function, data(*index))
-
-    return te.compute(data.shape, element, name="encoded")
+    bits_of = CALLERS[f"odt_{attrs['format']}_of"]
+    return te.compute(data.shape, lambda *index: bits_of(data(*index)), name="encoded")
 
 
 @register("decode", lambda expr: relax.TensorType(shape_of(expr.args[0]), "float32"), ("format",))
 def _decode(attrs: Attributes, bits: te.Tensor) -> te.Tensor:
-    function = f"odt_float_of_{attrs['format']}"
-
-    def element(*index: tirx.Var) -> tirx.Expr:
-        return tirx.call_pure_extern("float32", function, bits(*index))
-
-    return te.compute(bits.shape, element, name="decoded")
+    float_of = CALLERS[f"odt_float_of_{attrs['format']}"]
+    return te.compute(bits.shape, lambda *index: float_of(bits(*index)), name="decoded")

@@ -18,6 +18,17 @@ from ..tir import Scalar, tirx
 from .convolution import GEOMETRY, channel_multiplier, macs_of_convolution
 from .masks import INT8_MAX, INT8_MIN
 from .registry import Attributes, Outputs, register
+from .runtime_functions import (
+    odt_clamp8,
+    odt_is_int8,
+    odt_narrow,
+    odt_requantize,
+    odt_requantize_high,
+    odt_requantize_wide,
+    odt_scaled_sum,
+    odt_scaled_sum_narrow,
+    odt_shift_round,
+)
 from .staging import WIDENED, columns_of, planes_of, taps_of
 from .sum_in_32_bits import SumIn32Bits, sum_in_32_bits
 
@@ -88,7 +99,7 @@ def _finish(attrs: Attributes, rounded: Code, inside: Callable[..., list[tirx.Ex
 
     def clamped(*i: tirx.Var) -> tirx.Expr:
         if (low, high) == (INT8_MIN, INT8_MAX):
-            return tirx.call_pure_extern("int32", "odt_clamp8", code(*i)).astype("int8")
+            return odt_clamp8(code(*i)).astype("int8")
         return te.max(te.min(code(*i), high), low).astype("int8")
 
     y = te.compute(shape, clamped, name="quantized")
@@ -96,7 +107,7 @@ def _finish(attrs: Attributes, rounded: Code, inside: Callable[..., list[tirx.Ex
         return y
 
     def passes(*i: tirx.Var) -> tirx.Expr:
-        return tirx.all(tirx.call_pure_extern("bool", "odt_is_int8", code(*i)), *inside(*i))
+        return tirx.all(odt_is_int8(code(*i)), *inside(*i))
 
     return y, te.compute(shape, passes, name="mask")
 
@@ -108,9 +119,9 @@ def _requantize(
     operands, zero_point = (acc, multiplier, shift), attrs["zero_point"]
     if attrs["rounding"] == "high":
         offset = 2 * zero_point + 1
-        return tirx.call_pure_extern("int32", "odt_requantize_high", *operands, offset)
-    function = {"even": "odt_requantize", "wide": "odt_requantize_wide"}[attrs["rounding"]]
-    return tirx.call_pure_extern("int32", function, *operands) + zero_point
+        return odt_requantize_high(*operands, offset)
+    function = {"even": odt_requantize, "wide": odt_requantize_wide}[attrs["rounding"]]
+    return function(*operands) + zero_point
 
 
 def _macs(expr: relax.Call) -> int:
@@ -224,8 +235,7 @@ def _short_sum(
 
     def element(*i: tirx.Var) -> tirx.Expr:
         a, b = (t(*i).astype("int32") for t in (left, right))
-        operands = a, short.left, b, short.right, short.offset
-        return tirx.call_pure_extern("int32", "odt_scaled_sum_narrow", *operands)
+        return odt_scaled_sum_narrow(a, short.left, b, short.right, short.offset)
 
     total = te.compute(attrs["shape"], element, name="total")
     return total, lambda *i: total(*i) >> short.shift
@@ -237,14 +247,12 @@ def _exact_sum(attrs: Attributes, left: te.Tensor, right: te.Tensor) -> tuple[te
     def element(*i: tirx.Var) -> tirx.Expr:
         a = left(*i).astype("int32") - attrs["left_zero_point"]
         b = right(*i).astype("int32") - attrs["right_zero_point"]
-        operands = a, attrs["left_multiplier"], b, attrs["right_multiplier"]
-        return tirx.call_pure_extern("int64", "odt_scaled_sum", *operands)
+        return odt_scaled_sum(a, attrs["left_multiplier"], b, attrs["right_multiplier"])
 
     total = te.compute(attrs["shape"], element, name="total")
 
     def rounded(*i: tirx.Var) -> tirx.Expr:
-        code = tirx.call_pure_extern("int64", "odt_shift_round", total(*i), attrs["shift"])
-        return tirx.call_pure_extern("int32", "odt_narrow", code) + attrs["zero_point"]
+        return odt_narrow(odt_shift_round(total(*i), attrs["shift"])) + attrs["zero_point"]
 
     return total, rounded
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partialmethod
+from functools import partial
 from inspect import Parameter, Signature, signature
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -16,9 +15,11 @@ from tvm.ir import Op
 from tvm.ir import _ffi_api as _ir_ffi
 from tvm.ir.op import register_op_attr
 from tvm.relax.op.base import register_gradient
+from tvm.relax.utils import gen_call_tir_inputs
 
 from ..graph import Values, op_name
-from ..kernel_attributes import COSTLY, MACS
+from ..tir import tirx
+from .runtime_functions import portable
 
 if TYPE_CHECKING:
     from .groups import Epilogue
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 PREFIX = "relax."
 OWN = PREFIX + "odt."
 OPAQUE = 8  # TVM's OpPatternKind: never fused with a reader
-_OVERRIDE = 20  # TVM registers its own rules at level 10
 
 
 Attributes = dict[str, Any]  # of a call: numbers, strings and lists of them
@@ -83,6 +83,8 @@ class Operator:
 _UNKNOWN = Operator()
 _OPERATORS: dict[str, Operator] = {}
 _SIGNATURES: dict[str, Signature] = {}  # of our own, without OWN: operands, then attributes
+# of our operators: kernels that call the C runtime, where `FLegalize` has formulas in TIR
+LEGALIZATIONS_FOR_C: dict[str, Callable[[relax.BlockBuilder, relax.Call], relax.Expr]] = {}
 
 
 def operator_of(expr: relax.Expr | None) -> Operator:
@@ -117,9 +119,7 @@ def describe(name: str, **facts: Any) -> None:
     """Enter the record of TVM's ``relax.<name>``; `facts` are fields of `Operator`."""
     if PREFIX + name not in Op.list_op_names():
         raise ValueError(f"TVM has no operator {PREFIX}{name}; `register` makes one")
-    operator = _entered(PREFIX + name, facts)
-    if not operator.cheap or "macs" in facts:
-        _legalize_annotated(PREFIX + name, operator)
+    _entered(PREFIX + name, facts)
 
 
 def register(
@@ -145,7 +145,7 @@ def register(
     register_op_attr(OWN + name, "FInferType", lambda call, _context: infer(call))
     register_op_attr(OWN + name, "FPurity", True)
     register_op_attr(OWN + name, "TScriptPrinterName", "odt." + name, level=20)
-    operator = _entered(OWN + name, facts)
+    _entered(OWN + name, facts)
 
     def decorate(compute: Compute) -> Compute:
         operands = list(signature(compute).parameters.values())[1:]
@@ -153,27 +153,37 @@ def register(
             Op.get(OWN + name).add_argument(operand.name, "Tensor", "")
         _SIGNATURES[name] = _signature_of(operands, attribute_names)
 
-        def legalize(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
-            attrs = attributes(call)
-            kernel = _kernel_attributes(operator, call)
-            return builder.call_te(
-                lambda *operands: compute(attrs, *operands),
-                *call.args,
-                primfunc_name_hint=name,
-                primfunc_attrs=kernel | ({"op_pattern": OPAQUE} if attrs.get("saved") else {}),
-            )
-
-        register_op_attr(OWN + name, "FLegalize", legalize)
+        legalization = _legalization(name, compute)
+        register_op_attr(OWN + name, "FLegalize", partial(legalization, portable))
+        LEGALIZATIONS_FOR_C[OWN + name] = partial(legalization, lambda kernel: kernel)
         return compute
 
     return decorate
 
 
-def _entered(name: str, facts: dict[str, Any]) -> Operator:
+def _legalization(name: str, compute: Compute) -> Callable[..., relax.Expr]:
+    """(finish, builder, call) -> call of the kernel that ``finish`` makes of TE's."""
+
+    def legalize(
+        finish: Callable[[tirx.PrimFunc], tirx.PrimFunc],
+        builder: relax.BlockBuilder,
+        call: relax.Call,
+    ) -> relax.Expr:
+        attrs = attributes(call)
+        kernel, operands, outputs = gen_call_tir_inputs(
+            lambda *operands: compute(attrs, *operands),
+            *call.args,
+            primfunc_attrs={"op_pattern": OPAQUE} if attrs.get("saved") else {},
+        )
+        return relax.call_tir(builder.add_func(finish(kernel), name), operands, outputs)
+
+    return legalize
+
+
+def _entered(name: str, facts: dict[str, Any]) -> None:
     operator = _OPERATORS[name] = Operator(**facts)
     if operator.gradient is not None and name.startswith(OWN):
         register_gradient(name, operator.gradient)  # TVM's `Gradient` may meet it, too
-    return operator
 
 
 def _signature_of(operands: Sequence[Parameter], attribute_names: Sequence[str]) -> Signature:
@@ -192,33 +202,6 @@ def _signature_of(operands: Sequence[Parameter], attribute_names: Sequence[str])
 def signatures() -> Mapping[str, Signature]:
     """How each of our own operators is called, by its name behind ``relax.odt.``."""
     return MappingProxyType(_SIGNATURES)
-
-
-def _kernel_attributes(operator: Operator, call: relax.Call) -> dict[str, int]:
-    macs = operator.macs(call)
-    return ({MACS: macs} if macs else {}) | ({} if operator.cheap else {COSTLY: 1})
-
-
-def _legalize_annotated(name: str, operator: Operator) -> None:
-    """Let TVM's legalization of `name` attach what the record says of the kernel."""
-    legalize = Op.get(name).get_attr("FLegalize")
-
-    def annotated(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
-        with _kernels_with(_kernel_attributes(operator, call)):
-            return legalize(builder, call)
-
-    register_op_attr(name, "FLegalize", annotated, level=_OVERRIDE)
-
-
-@contextmanager
-def _kernels_with(attrs: dict[str, int]) -> Iterator[None]:
-    """While it lasts builders give kernels these attributes; TVM's legalizations have no say."""
-    call_te = relax.BlockBuilder.call_te
-    relax.BlockBuilder.call_te = partialmethod(call_te, primfunc_attrs=attrs)
-    try:
-        yield
-    finally:
-        relax.BlockBuilder.call_te = call_te
 
 
 def float_of_shape(expr: relax.Call) -> relax.Type:

@@ -14,6 +14,7 @@ from tvm import relax, te
 from ..graph import shape_of
 from ..tir import tirx
 from .registry import Attributes, call, like_first, register
+from .runtime_functions import odt_update_code
 
 
 def sgd_update(
@@ -84,9 +85,7 @@ def _update_codes(
 
     def element(*i: tirx.Var) -> tirx.Expr:
         step = direction(*i) * (learning_rate() * inverse_scale[i[0]])
-        new_code = tirx.call_pure_extern(
-            "int32",
-            "odt_update_code",
+        new_code = odt_update_code(
             codes(*i).astype("int32"),
             step,
             tirx.const(attrs["limit"], "int32"),

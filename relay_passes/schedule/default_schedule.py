@@ -9,6 +9,7 @@ from tvm import sym
 
 from ..blocks import is_spatial, names_in, outputs_of, spatial_axes
 from ..kernel_attributes import PLAIN_LOOPS
+from ..loops import check_static
 from ..microkernels.choose import annotate_results, annotate_staged, annotate_sum
 from ..ops.staging import COLUMNS, PLANE, STAGES, WIDENED
 from ..tir import LoopRV, SBlockRV, Schedule, ScheduleError, s_tir, tirx
@@ -85,6 +86,7 @@ class DefaultSchedule(Pass):
         return tvm.IRModule(functions, attrs=module.attrs)
 
     def _scheduled(self, name: str, function: tirx.PrimFunc) -> tirx.PrimFunc:
+        check_static(function, name, "DefaultSchedule")
         schedule = Schedule(tvm.IRModule({"main": function}))
         limit = self.scratch.get(name)
         attributes = apply_schedule(schedule, self.chooser(function, limit), limit)
@@ -200,10 +202,10 @@ def _fuse_epilogue(schedule: Schedule, name: str) -> None:
 
 def _is_masked(schedule: Schedule, name: str, reductions: Collection[str]) -> bool:
     """Whether a block applies a gradient mask to what one reduction reads again and again."""
-    (consumer,) = _consumers(schedule, name)
+    readers = {schedule.get(consumer).name_hint for consumer in _consumers(schedule, name)}
     block = schedule.get(schedule.get_sblock(name))
     reads_bits = any(str(read.source.ty.dtype) == "bool" for read in block.reads)
-    return reads_bits and schedule.get(consumer).name_hint in reductions
+    return reads_bits and bool(readers & set(reductions))
 
 
 def _stage(schedule: Schedule, name: str) -> None:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import tvm
+import tvm_ffi
+from tvm import relax
 
+from ..loops import check_static
 from ..tir import s_tir, tirx
-from ..tvm_pass import Pass, prim_func_pass
+from ..tvm_pass import Pass, module_pass
 from .loop_names import with_loop_names
 
 HINTED = "odt.partition_hints"  # attribute of a kernel whose schedule says which loops to cut
+_ALIGNMENT = "buffer_dim_align"  # of a local buffer
 _LOOPS = tvm.ir.transform.Sequential(
     [
         s_tir.transform.CanonicalizeLoop(),
@@ -32,11 +36,13 @@ _LOOPS = tvm.ir.transform.Sequential(
 )
 
 
-@prim_func_pass
+@module_pass
 class LowerToLoops(Pass):
-    """Lower every scheduled PrimFunc by TVM's own passes; Relax functions stay as they are.
+    """Lower every scheduled PrimFunc by TVM's own passes.
 
-    Loop variables are named by what they count first (see `with_loop_names`).
+    Loop variables are named by what they count first (see `with_loop_names`). In Relax functions
+    dataflow ends (`ToNonDataflow`): TVM's `RewriteDataflowReshape`, which `tvm.compile` runs, reads
+    the blocks of kernels that are called there, and fails where there are none.
 
     Examples
     --------
@@ -51,15 +57,31 @@ class LowerToLoops(Pass):
             y_1[i] = x_1[i] * T.float32(2)
     """
 
-    def transform_function(
-        self,
-        function: tirx.PrimFunc,
-        _module: tvm.IRModule,
-        _context: tvm.transform.PassContext,
-    ) -> tirx.PrimFunc:
-        # A loop whose condition is marked `likely` becomes one loop for each outcome (see
-        # ops.channels): any such loop, or in a kernel that says which ones (`tiled`) no
-        # other.
-        partition = {"partition_const_loop": not function.attrs.get(HINTED, 0)}
-        with tvm.transform.PassContext(config={"s_tir.LoopPartition": partition}):
-            return _LOOPS(tvm.IRModule({"main": with_loop_names(function)}))["main"]
+    def transform_module(
+        self, module: tvm.IRModule, _context: tvm.transform.PassContext
+    ) -> tvm.IRModule:
+        functions = {
+            gvar: _in_loops(gvar.name_hint, function)
+            if isinstance(function, tirx.PrimFunc)
+            else function
+            for gvar, function in module.functions_items()
+        }
+        lowered = tvm.IRModule(functions, attrs=module.attrs)
+        return relax.transform.ToNonDataflow()(lowered)
+
+
+def _in_loops(name: str, function: tirx.PrimFunc) -> tirx.PrimFunc:
+    check_static(function, name, "LowerToLoops")
+    # A loop whose condition is marked `likely` becomes one loop for each outcome (see
+    # ops.channels): any such loop, or in a kernel that says which ones (`tiled`) no other.
+    partition = {"partition_const_loop": not function.attrs.get(HINTED, 0)}
+    with tvm.transform.PassContext(config={"s_tir.LoopPartition": partition}):
+        lowered = _LOOPS(tvm.IRModule({"main": with_loop_names(function)}))["main"]
+    body = tvm_ffi.structural_map(lowered.body, (tirx.AllocBuffer, _without_alignment))
+    return lowered.with_body(body).without_attr("target")  # which LowerIntrin wants
+
+
+def _without_alignment(node: tirx.AllocBuffer) -> tirx.AllocBuffer:
+    """What it says of a buffer's axes is done; TVM would look for them in the flat one."""
+    annotations = {key: value for key, value in node.annotations.items() if key != _ALIGNMENT}
+    return tirx.AllocBuffer(node.buffer, annotations)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from tvm.ir import Call
 
 from relay_passes import microkernels
+from relay_passes.runtime_call import called_function
 from relay_passes.tir import tirx
 
 from ..errors import OdtError
@@ -219,10 +220,12 @@ class Expressions:
             return _Term(self.address(node.args[0].source, node.args[0].indices[0]))
         if name == "if_then_else":
             return self._ternary(*node.args)
-        function, arguments = c_function(name), node.args
-        if name in ("call_pure_extern", "call_extern"):
-            function, arguments = str(node.args[0].value), node.args[1:]
-            function = c_function(function.removesuffix("f")) or function
+        function, arguments = called_function(node), node.args[1:]
+        if name == "call_pure_extern":  # of libm, as LowerIntrin has it
+            name = str(node.args[0].value)
+            function = c_function(name.removesuffix("f"))
+        elif function is None:
+            function, arguments = c_function(name), node.args
         if function is None or not function.startswith("odt_"):
             raise OdtError(f"no C for the function {function or name}; {NOT_YET}")
         texts = [self.text(a) for a in arguments]

@@ -18,6 +18,7 @@ from relay_passes import microkernels
 from relay_passes.kernel_attributes import workspace_offsets
 from relay_passes.memory.scratch import elements_of, scratch_bytes
 from relay_passes.memory.step import Kernel, Step
+from relay_passes.runtime_call import called_function
 from relay_passes.tir import tirx
 
 from ..errors import OdtError
@@ -248,7 +249,7 @@ class _Printer:
 
     def _Evaluate(self, node: tirx.Evaluate, depth: int) -> None:
         call = node.value
-        if isinstance(call, Call) and call.op.name.endswith("call_extern"):
+        if called_function(call) is not None:
             self._line(depth, f"{self.c.text(call)};")
 
 

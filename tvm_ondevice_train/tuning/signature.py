@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterable
 
 from relay_passes.loops import operands
+from relay_passes.runtime_call import shown_name
 from relay_passes.tir import s_tir, tirx
 
 _CONDITIONAL = ("Select", "IfThenElse")
@@ -89,7 +90,7 @@ class _Words:
             self.found.append(str(node.ty.dtype))
             chosen = kind in _CONDITIONAL
             if kind == "Call":
-                self.found.append(str(node.op.name))
+                self.found.append(shown_name(node.op))
                 chosen = str(node.op.name).endswith("if_then_else")
             for position, operand in enumerate(operands(node)):
                 self._expression(operand, fixed or (chosen and position == 0))

@@ -6,7 +6,7 @@ import tiny
 import tvm
 from tvm import relax
 
-from relay_passes import FusePrologue, lowering
+from relay_passes import FusePrologue, LegalizeOps, lowering
 from relay_passes.ops.masks import masked, positive_mask
 
 DATA = ((1, 2, 4, 4), "int8")
@@ -14,7 +14,7 @@ WEIGHT = ((2, 2, 3, 3), "float32")
 
 
 def legalized(parameters, body):
-    passes = [relax.transform.LegalizeOps(), relax.transform.AnnotateTIROpPattern()]
+    passes = [LegalizeOps(), relax.transform.AnnotateTIROpPattern()]
     return tvm.transform.Sequential(passes)(tiny.module(parameters, body))
 
 

@@ -2,12 +2,16 @@
 
 import pytest
 import tiny
+import tvm
 from tvm.relax import op
 
-from relay_passes import lowering
+from relay_passes import LegalizeOps, lowering
+from relay_passes.kernel_attributes import OPERATORS, is_cheap, macs
 from relay_passes.memory.read_step import read_step
 from relay_passes.ops.convolution import conv2d_weight_grad
+from relay_passes.ops.masks import masked, positive_mask
 from relay_passes.ops.update import sgd_update
+from relay_passes.tir import tirx
 
 IMAGE, WEIGHT, CHANNELS = (1, 4, 6, 6), (8, 4, 1, 1), (1, 8, 6, 6)
 TYPES = {
@@ -78,3 +82,27 @@ def test_operands_that_calls_of_one_kernel_name_in_two_ways_have_the_operators_n
     types = {name: ((1, 4), "float32") for name in ("x", "a.weight", "a.bias")}
     step = read_step(lowering(fuse=False)(tiny.module(types, body)))
     assert {task.kernel.operands for task in step.tasks} == {("left", "right")}
+
+
+def test_a_kernel_has_the_costs_that_the_record_of_its_operator_says():
+    def body(emit, image, _codes, weight, *_):
+        y = emit(op.nn.conv2d(image, weight))
+        return emit(op.nn.relu(emit(op.sigmoid(emit(masked(emit(positive_mask(y)), y))))))
+
+    legalized = LegalizeOps()(tiny.module(TYPES, body))
+    kernels = [f for _, f in legalized.functions_items() if isinstance(f, tirx.PrimFunc)]
+    facts = {str(f.attrs[OPERATORS][0]): (macs(f), is_cheap(f)) for f in kernels}
+    assert facts.pop("conv2d") == (8 * 36 * 4, True)
+    assert facts.pop("sigmoid") == (0, False)
+    assert len(facts) == 3 and set(facts.values()) == {(0, True)}
+
+
+def test_kernels_of_every_function_have_them():
+    module = tiny.module(TYPES, convolution)
+    other = tvm.IRModule({"predict": module["main"].with_attr("global_symbol", "predict")})
+    (kernel,) = (f for f in LegalizeOps()(other).functions.values() if macs_of_kernel(f))
+    assert list(kernel.attrs[OPERATORS]) == ["conv2d"]
+
+
+def macs_of_kernel(function) -> int:
+    return macs(function) if isinstance(function, tirx.PrimFunc) else 0

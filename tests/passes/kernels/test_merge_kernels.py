@@ -6,7 +6,7 @@ import tvm
 from tvm import relax
 from tvm.relax import op
 
-from relay_passes import lowering
+from relay_passes import LegalizeOps, lowering
 from relay_passes.kernel_attributes import MACS, macs
 from relay_passes.kernels.merge_kernels import MergeKernels
 from relay_passes.ops.convolution import conv2d_input_grad, conv2d_weight_grad
@@ -93,7 +93,7 @@ def test_a_merged_kernel_has_the_sum_of_its_parts_and_others_have_none():
 
     square = (4, 4, 3, 3)
     module = tiny.module({"x": (IMAGE, "float32"), "w": (square, "float32")}, body)
-    legalize = [relax.transform.LegalizeOps(), relax.transform.AnnotateTIROpPattern()]
+    legalize = [LegalizeOps(), relax.transform.AnnotateTIROpPattern()]
     fused = tvm.transform.Sequential([*legalize, relax.transform.FuseOps()])(module)
     (kernel,) = [
         f for _, f in MergeKernels()(fused).functions_items() if isinstance(f, tirx.PrimFunc)

@@ -7,7 +7,14 @@ import tvm
 from instruments.interpreter import Interpreter
 from tvm import relax
 
-from relay_passes import EliminateDeadGradients, ReorderForMemory, SparseBackward, lowering
+from relay_passes import (
+    EliminateDeadGradients,
+    InPlace,
+    LowerToLoops,
+    ReorderForMemory,
+    SparseBackward,
+    lowering,
+)
 from relay_passes.graph import bindings_of, op_name, variables_in
 from relay_passes.memory.read_step import read_step
 
@@ -243,3 +250,37 @@ def results(module, values) -> list[np.ndarray]:
     program = read_step(module)
     tensors = Interpreter(program, values).run()
     return [tensors[t.name] for t in program.results]
+
+
+def test_another_function_by_name_and_the_rest_stays():
+    module = lowered(reshaped, x=(1, 256), big=(1, 1024)).with_attr("kept", 1)
+    functions = dict(module.functions_items())
+    main = functions[module.get_global_var("main")]
+    functions[tvm.ir.GlobalVar("predict")] = main.with_attr("global_symbol", "predict")
+    both = tvm.IRModule(functions, attrs=module.attrs)
+    after = ReorderForMemory(func_name="predict")(both)
+    assert after.attrs["kept"] == 1 and "peak_bytes" not in after["main"].attrs
+    tvm.ir.assert_structural_equal(after["main"], both["main"])
+    expected = ReorderForMemory()(module)["main"]
+    assert variables(after["predict"]) == variables(expected)
+    assert after["predict"].attrs["peak_bytes"] == expected.attrs["peak_bytes"]
+
+
+def variables(function) -> list[str]:
+    return [b.var.name for b in bindings_of(function)]
+
+
+def test_a_cast_that_is_known_to_match_is_kept():
+    def body(emit, x):
+        y = emit(relax.op.exp(x))
+        known = relax.Var("known", y.ty)
+        builder = relax.BlockBuilder.current()
+        builder.emit_normalized(relax.MatchCast(known, y, y.ty))
+        return emit(relax.op.sum(known))
+
+    module = tiny.module({"x": ((1, 64), "float32")}, body)
+    for each in (relax.transform.LegalizeOps(), LowerToLoops(), InPlace()):
+        module = each(module)
+    before, after = module, ReorderForMemory()(module)
+    assert any(isinstance(b, relax.MatchCast) for b in bindings_of(after["main"]))
+    assert set(bindings_of(after["main"])) == set(bindings_of(before["main"]))

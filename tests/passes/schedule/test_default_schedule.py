@@ -8,12 +8,13 @@ import pytest
 import tiny
 import tvm
 from tvm import relax, te
+from tvm.script import ir as I
 
 from relay_passes import DefaultSchedule, InPlace, LowerToLoops, lowering
 from relay_passes.memory.read_step import kernel_of
 from relay_passes.ops.convolution import conv2d_input_grad
 from relay_passes.ops.masks import masked
-from relay_passes.tir import Schedule, tirx
+from relay_passes.tir import Schedule, T, tirx
 from tvm_ondevice_train.codegen.c_printer import print_kernel
 
 X = te.placeholder((4, 8), "float32", "x")
@@ -211,3 +212,25 @@ def test_a_value_with_two_consumers_is_computed_once():
     x = np.random.default_rng(0).uniform(0, 1, (4, 8)).astype(np.float32)
     (found,) = tiny.run(tiny.kernel(X, result), x=x)
     np.testing.assert_allclose(found, 3 * np.exp(x), rtol=1e-6)
+
+
+def test_what_nobody_reads_is_not_computed():
+    """`FuseTIR` leaves it where an operator of several results was fused, as a batch norm."""
+
+    @I.ir_module
+    class Dead:
+        @T.prim_func(s_tir=True)
+        def kernel(x: T.Buffer((4, 8), "float32"), y: T.Buffer((4, 8), "float32")):
+            unread = T.sblock_alloc_buffer((4, 8))
+            for i, j in T.grid(4, 8):
+                with T.sblock("unread"):
+                    v_i, v_j = T.axis.remap("SS", [i, j])
+                    unread[v_i, v_j] = x[v_i, v_j] * T.float32(2)
+            for i, j in T.grid(4, 8):
+                with T.sblock("y"):
+                    v_i, v_j = T.axis.remap("SS", [i, j])
+                    y[v_i, v_j] = x[v_i, v_j] + T.float32(1)
+
+    schedule = Schedule(DefaultSchedule()(Dead)["kernel"])
+    blocks = schedule.get_child_blocks(schedule.get_sblock("root"))
+    assert [schedule.get(block).name_hint for block in blocks] == ["y"]

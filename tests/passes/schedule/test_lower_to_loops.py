@@ -1,15 +1,13 @@
-"""Blocks become plain loops over flat buffers; Relax functions stay as they are."""
+"""Blocks become plain loops over flat buffers; of Relax functions dataflow ends."""
 
 import pytest
 import tiny
 import tvm
-from tvm import te
+from tvm import relax, te
 from tvm.script import ir as I
 
 from relay_passes import DefaultSchedule, LowerToLoops
-from relay_passes.tir import T
-
-C = tvm.target.Target("c")
+from relay_passes.tir import Schedule, T
 
 
 @I.ir_module
@@ -43,7 +41,7 @@ class Blocks:
 class Loops:
     @T.prim_func(s_tir=True)
     def doubled(x: T.Buffer((4, 8), "float32"), y: T.Buffer((4, 8), "float32")):
-        T.func_attr({"target": C, "tirx.noalias": True})
+        T.func_attr({"tirx.noalias": True})
         x_1 = x.view(32)
         y_1 = y.view(32)
         for i, j in T.grid(4, 8):
@@ -51,7 +49,7 @@ class Loops:
 
     @T.prim_func(s_tir=True)
     def row_sums(x: T.Buffer((4, 8), "float32"), y: T.Buffer((4,), "float32")):
-        T.func_attr({"target": C, "tirx.noalias": True})
+        T.func_attr({"tirx.noalias": True})
         x_1 = x.view(32)
         y_1 = T.decl_buffer((4,), data=y.data)
         for i in range(4):
@@ -74,11 +72,24 @@ def test_a_module_keeps_its_relax_functions_names_and_attributes():
     kernel = tiny.kernel(x, te.compute((4, 8), lambda i, j: x[i, j] + 1.0, name="y"))
     module = DefaultSchedule()(kernel).with_attr("kept", 1)
     lowered = LowerToLoops()(module)
-    tvm.ir.assert_structural_equal(lowered["main"], module["main"])
+    plain = relax.transform.ToNonDataflow()(module)
+    tvm.ir.assert_structural_equal(lowered["main"], plain["main"])
     assert {g.name_hint for g in lowered.functions} == {"main", "kernel"}
     assert lowered.attrs["kept"] == 1 and lowered["kernel"].attrs["tirx.is_scheduled"] == 1
 
 
-def test_a_module_without_kernels_is_left_alone():
+def test_a_module_without_kernels_only_has_no_dataflow_any_more():
     module = tiny.module({"x": ((2, 2), "float32")}, lambda emit, x: emit(x))
-    tvm.ir.assert_structural_equal(LowerToLoops()(module), module)
+    plain = relax.transform.ToNonDataflow()(module)
+    tvm.ir.assert_structural_equal(LowerToLoops()(module), plain)
+
+
+def test_what_a_schedule_said_of_axes_is_not_said_of_the_flat_buffer():
+    """TVM would look for these axes, when it lowers the kernel again."""
+    x = te.placeholder((4, 8), "float32", "x")
+    copy = te.compute((4, 8), lambda i, j: x[i, j], name="copy")
+    kernel = te.create_prim_func([x, te.compute((4, 8), lambda i, j: copy[i, j] + 1.0, name="y")])
+    schedule = Schedule(tvm.IRModule({"kernel": kernel}))
+    schedule.storage_align(schedule.get_sblock("copy", "kernel"), 0, axis=-2, factor=2, offset=0)
+    assert "buffer_dim_align" in schedule.mod.script()
+    assert "buffer_dim_align" not in LowerToLoops()(schedule.mod).script()
