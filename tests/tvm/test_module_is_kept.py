@@ -10,9 +10,9 @@ from tvm import relax, te
 from tvm.relax.training.utils import register_te_gradient
 from tvm.script import ir as I
 from tvm.script import relax as R
-from tvm.script import tirx as T
 
 from relay_passes.graph import bindings_of
+from relay_passes.tir import T
 from tvm_ondevice_train.relay import transform
 
 S64 = T.int64

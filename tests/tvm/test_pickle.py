@@ -77,6 +77,7 @@ def test_signatures_are_those_of_the_constructors():
     assert list(inspect.signature(relay_passes.ReorderForMemory).parameters) == [
         "roles",
         "rollback",
+        "func_name",
     ]
     assert "fuse" in inspect.signature(relay_passes.lowering).parameters
 
