@@ -18,7 +18,7 @@ test-all: .venv/test.stamp ## all tests
 	$(bin)/python -m pytest -n 2
 
 coverage: .venv/test.stamp ## how much of the passes their own tests run; at least 95 %, by branches
-	$(bin)/python -m pytest -q -n 2 -m "not slow" tests/passes --cov=relay_passes --cov-branch \
+	$(bin)/python -m pytest -q -n 2 -m "not slow" tests/passes tests/tvm --cov=relay_passes --cov-branch \
 		--cov-report=term-missing:skip-covered --cov-fail-under=95
 
 lint: .venv/lint.stamp ## ruff's checks and its format, mypy's types

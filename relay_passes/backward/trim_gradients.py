@@ -36,8 +36,8 @@ def _trimmed(
     value = values.get(gradient)
     rule = operator_of(value).trimmed
 
-    def trim(term: relax.Expr) -> relax.Call:
-        return _trimmed(emit, values, term, ranges, axis)
+    def trim(term: relax.Expr, along: int = axis) -> relax.Call:
+        return _trimmed(emit, values, term, ranges, along)
 
     call = rule(trim, value, ranges, axis) if rule else None
     if call is None:

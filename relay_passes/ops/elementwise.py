@@ -19,6 +19,9 @@ from .masks import interval_mask, masked, positive_mask
 from .registry import Attributes, Trim, call, describe, like_first, register
 
 
+_CODES = "int8", "uint8", "int16", "uint16"
+
+
 def _relu_gradient(
     var: relax.Var, _call: relax.Call, adjoint: relax.Var, _builder: relax.BlockBuilder
 ) -> list[relax.Expr]:
@@ -74,12 +77,16 @@ def _shared(
 def _astype_gradient(
     _var: relax.Var, call: relax.Call, adjoint: relax.Var, _builder: relax.BlockBuilder
 ) -> list[relax.Expr]:
-    """`[adjoint in the operand's dtype]`; a condition has none."""
+    """`[adjoint in the operand's dtype]`; a condition and an index have none.
+
+    Of codes, integers of few bits, it would have to be that of the real value (see `ops.codes`),
+    which a cast does not tell.
+    """
     source = dtype_of(call.args[0])
-    if source == "bool":
-        return [no_grad(call.args[0])]
+    if source in _CODES:
+        raise refusal(call, f"to {source} codes; read them through relax.dequantize")
     if "float" not in source:
-        raise refusal(call, f"to {source}")
+        return [no_grad(call.args[0])]
     return [relax.op.astype(adjoint, source)]
 
 

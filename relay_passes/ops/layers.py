@@ -13,7 +13,7 @@ from .canonical import only_batch_is_symbolic, refusal, relaid, tvm_gradient, wi
 from .convolution import conv2d_input_grad, conv2d_weight_grad, lists_of
 from .groups import integer_conv2d, integer_mean
 from .pooling import avg_pool2d_input_grad, max_pool2d_argmax, max_pool2d_input_grad
-from .registry import describe
+from .registry import Trim, describe
 
 
 def _macs_of_conv2d(call: relax.Call) -> int:
@@ -109,15 +109,36 @@ describe(
     layer=True,
     learned=1,
 )
+
+
+def _trimmed_matmul(
+    trim: Trim, call: relax.Call, _ranges: list[int], axis: int
+) -> relax.Call | None:
+    """Rows of the result are rows of the left matrix, columns those of the right one."""
+    left, right = call.args
+    if len(shape_of(left)) != 2 or len(shape_of(right)) != 2:
+        return None
+    operands = [trim(left, 0), right] if axis == 0 else [left, trim(right, 1)]
+    return relax.op.matmul(*operands, out_dtype=call.attrs.out_dtype)
+
+
+def _trimmed_transpose(trim: Trim, call: relax.Call, _ranges: list[int], axis: int) -> relax.Call:
+    (data,) = call.args
+    axes = [int(n) for n in call.attrs.axes or reversed(range(len(shape_of(data))))]
+    return relax.op.permute_dims(trim(data, axes[axis]), axes)
+
+
 describe(
     "matmul",
     gradient=widened(_tvm_matmul),
+    trimmed=_trimmed_matmul,
     macs=lambda call: math.prod(shape_of(call)) * shape_of(call.args[0])[-1],
     layer=True,
     learned=1,
 )
 describe("nn.max_pool2d", gradient=max_pool2d_gradient, channels=numbering.same)
 describe("nn.avg_pool2d", gradient=avg_pool2d_gradient, channels=numbering.same)
+describe("permute_dims", trimmed=_trimmed_transpose)
 describe("variance", gradient=widened(tvm_gradient("variance")))
 describe("nn.softmax", gradient=widened(tvm_gradient("nn.softmax")))
 describe("collapse_sum_to", adjoint=False)  # of a bias, over the pixels

@@ -13,7 +13,7 @@ from tvm.script import relax as R
 
 import tvm_ondevice_train
 from relay_passes import SparseBackward
-from relay_passes.graph import bindings_of, constant, op_name, variables_in
+from relay_passes.graph import bindings_of, constant, op_name, shape_of, variables_in
 from relay_passes.ops.channels import indices_of, merge_channels, take_channels
 from relay_passes.ops.masks import code_range_mask, masked, positive_mask
 from relay_passes.ops.registry import call
@@ -305,3 +305,19 @@ def test_passes_compose_under_the_name_that_tvm_users_know():
     assert names == {"call_tir"}
     scheduled = [f for f in kernels.functions.values() if not isinstance(f, relax.Function)]
     assert scheduled and all(f.attrs["tirx.is_scheduled"] for f in scheduled)
+
+
+def test_of_a_matrix_only_the_slice_of_its_gradient_is_computed():
+    """Also where a framework keeps it transposed, as PyTorch does."""
+
+    def body(emit, x, target, w):
+        turned = emit(relax.op.permute_dims(w))
+        return weighted_sum(emit, emit(relax.op.matmul(x, turned)), target)
+
+    shapes = {"x": ((3, 8), "float32"), "target": ((3, 5), "float32"), "w": ((5, 8), "float32")}
+    module = tiny.module(shapes, body)
+    behind = len(bindings_of(module["main"])) + 1  # the forward, and the merge
+    backward = bindings_of(SparseBackward({"w": [1, 4]})(module)["main"])[behind:]
+    products = [b.value for b in backward if op_name(b.value) == "relax.matmul"]
+    assert [shape_of(product) for product in products] == [(2, 5)]
+    assert all(8 not in shape_of(b.var) for b in backward)
