@@ -18,7 +18,6 @@ from .groups import integer_add
 from .masks import interval_mask, masked, positive_mask
 from .registry import Attributes, Trim, call, describe, like_first, register
 
-
 _CODES = "int8", "uint8", "int16", "uint16"
 
 
