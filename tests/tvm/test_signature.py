@@ -357,3 +357,11 @@ def test_an_optimizer_of_relax_training_does_not_round_to_codes():
     said = refusal(transform.SparseBackward(["q"], optimizer=tvm_optimizers.SGD(0.1)), Quantized)
     assert '"q" is quantized, and SGD of relax.training does not round to codes' in said
     assert "no float parameter reaches the loss" in refusal(transform.SparseBackward(), Quantized)
+
+
+def test_an_optimizer_of_ours_is_beside_the_passes():
+    optimizer = transform.Momentum(momentum=0.5)
+    step = transform.SparseBackward(["b"], optimizer=optimizer)(losses())["main"]
+    assert list(step.attrs["optimizer_states"]) == ["b.velocity"]
+    assert [p.name for p in step.params[4:]] == ["w", "b", "momentum", "b.velocity"]
+    assert isinstance(transform.SGD(), transform.Optimizer)

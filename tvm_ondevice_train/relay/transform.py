@@ -1,3 +1,9 @@
-"""The training passes. The IR is Relax: Relay left TVM in 0.20; the name is kept for its users."""
+"""The training passes, and the optimizers that `SparseBackward` takes.
+
+The IR is Relax: Relay left TVM in 0.20; the name is kept for its users.
+"""
 
 from relay_passes import *  # noqa: F403
+from relay_passes.optimizers import SGD as SGD
+from relay_passes.optimizers import Momentum as Momentum
+from relay_passes.optimizers import Optimizer as Optimizer
