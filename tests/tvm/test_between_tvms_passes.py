@@ -73,6 +73,24 @@ def test_mixed_precision(passes):
     user.assert_close(user.run_step(step, OPERANDS), EXPECTED, 2e-3)
 
 
+CHANNELS = {"p_a_weight": ([0, 2], 1), "p_b_weight": ([1, 2, 7], 0), "p_fc_weight": ([3, 6], 1)}
+
+
+@pytest.mark.parametrize("kernel_layout", ["OIHW", "OHWI", "HWIO"])
+def test_channels_train_in_any_layout(kernel_layout):
+    """Of a dense, a depthwise and a linear layer; what is frozen is an argument of its own."""
+    layout = "NCHW" if kernel_layout == "OIHW" else "NHWC"
+    converted = theirs.ConvertLayout({"relax.nn.conv2d": [layout, kernel_layout]})
+    scheme = {name: channels for name, (channels, _) in CHANNELS.items()}
+    step = sequence(converted, ours.SparseBackward(scheme), ours.EliminateDeadGradients())
+    operands, expected = dict(OPERANDS), dict(EXPECTED)
+    for name, (channels, axis) in CHANNELS.items():
+        operands[name] = VALUES[name].take(channels, axis)
+        operands[name + ".frozen"] = np.delete(VALUES[name], channels, axis)
+        expected[name] = EXPECTED[name].take(channels, axis)
+    user.assert_close(user.run_step(step, operands), expected)
+
+
 def test_parameters_in_a_bundle():
     """`BundleModelParams` tells inputs from parameters by ``num_input``."""
     step = sequence(*BACKWARD, theirs.BundleModelParams())
