@@ -11,6 +11,8 @@ import numpy as np
 import tvm
 from tvm import relax
 
+from .tir import tirx
+
 Shape = tuple[int, ...]
 Values = Mapping[relax.Var, relax.Expr]  # what each variable is bound to
 
@@ -66,6 +68,15 @@ def is_call_of(expr: relax.Expr | None, name: str) -> TypeGuard[relax.Call]:
 def shape_of(expr: relax.Expr) -> Shape:
     """Static shape; () for a scalar."""
     return tuple(int(d) for d in expr.ty.shape)
+
+
+def is_static(type: relax.Type) -> bool:
+    """Whether it is that of tensors whose extents are numbers."""
+    return (
+        isinstance(type, relax.TensorType)
+        and type.shape is not None
+        and all(isinstance(n, tirx.IntImm) for n in type.shape)
+    )
 
 
 def dtype_of(expr: relax.Expr) -> str:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import tvm
 from tvm import relax
 
-from ..graph import main_of, results_of
+from ..graph import is_static, main_of, results_of
 from ..loss_graphs import GRAPHS
-from ..tir import tirx
 from ..tvm_pass import Pass, module_pass
 from .arguments import arguments_of, with_num_input
 from .extend import extended
@@ -61,7 +60,7 @@ class AppendLoss(Pass):
         function = main_of(module, "AppendLoss", self.func_name)
         graph, type_of = GRAPHS[self.loss]
         output, *further = results_of(function)
-        if not isinstance(output, relax.Var) or not _is_static(output.ty):
+        if not isinstance(output, relax.Var) or not is_static(output.ty):
             raise ValueError(
                 f'AppendLoss: "{self.func_name}" returns {" ".join(str(output.ty).split())}; its '
                 "first result must be a tensor of known shape."
@@ -76,14 +75,6 @@ class AppendLoss(Pass):
 
         function = with_num_input(function, len(arguments.inputs) + 1)
         return extended(module, self.func_name, function, params, body)
-
-
-def _is_static(type: relax.Type) -> bool:
-    return (
-        isinstance(type, relax.TensorType)
-        and type.shape is not None
-        and all(isinstance(n, tirx.IntImm) for n in type.shape)
-    )
 
 
 def _free_name(function: relax.Function, name: str) -> str:

@@ -6,19 +6,19 @@ whoever calls `relax.transform.Gradient` gets TVM's. Only what depends on the le
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
-from typing import TypeAlias, TypeVar
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TypeAlias
 
 import tvm
 from tvm import relax
+from tvm_ffi import structural_equal
 
 from ..graph import is_call_of, op_name
 from ..ops.registry import gradient_rules
 
 WITH_GRADIENT = "relax.call_tir_with_grad"
 _TE_GRADIENT = "tvm.relax.te_grad._register."  # where `relax.training.register_te_gradient` puts it
-
-T = TypeVar("T")
 
 # The adjoint of a tensor, or those of a tuple's fields, None for a field that has none.
 Adjoint: TypeAlias = "relax.Var | list[Adjoint | None]"
@@ -83,17 +83,17 @@ class _Adjoints:
 
     def whole(self, var: relax.Var) -> relax.Var:
         """The adjoint of `var` as one variable, zeros where a field of a tuple has none."""
-        adjoint = self.of[var]
-        return adjoint if isinstance(adjoint, relax.Var) else self._packed(adjoint, var.ty)
+        return self.packed(self.of[var], var.ty)
 
-    def _packed(self, adjoint: Adjoint | None, type: relax.Type) -> relax.Var:
+    def packed(self, adjoint: Adjoint | None, type: relax.Type) -> relax.Var:
+        """An adjoint of that type as one variable."""
         if adjoint is None and isinstance(type, relax.TensorType):
             return self.builder.emit(relax.op.zeros(type.shape, type.dtype.dtype))
         if isinstance(adjoint, relax.Var):
             return adjoint
         parts = adjoint or [None] * len(type.fields)
         pairs = zip(parts, type.fields, strict=True)
-        return self.builder.emit(relax.Tuple([self._packed(*pair) for pair in pairs]))
+        return self.builder.emit(relax.Tuple([self.packed(*pair) for pair in pairs]))
 
     def _sum(self, var: relax.Var, known: Adjoint | None, partial: relax.Expr | Adjoint) -> Adjoint:
         if isinstance(var.ty, relax.TupleType):
@@ -125,64 +125,69 @@ def _field(adjoint: relax.Expr | Adjoint, position: int) -> relax.Expr | Adjoint
 
 def _propagate(adjoints: _Adjoints, binding: relax.Binding, adjoint: Adjoint) -> None:
     """Give the operands of what `binding` binds their parts of the `adjoint` of its variable."""
-    value = binding.value
+    value, result = binding.value, binding.var
+    if isinstance(binding, relax.MatchCast) and not isinstance(adjoint, list):
+        result, adjoint = (_of_shape(adjoints.builder, value, var) for var in (result, adjoint))
     if isinstance(value, (relax.Var, relax.Tuple)):
         adjoints.add(value, adjoint)
     elif isinstance(value, relax.TupleGetItem):
         adjoints.add_at(value.tuple_value, value.index, adjoint)
     elif isinstance(value, relax.Call):
-        whole = adjoints.whole(binding.var)
-        operands, partials = _partials(adjoints.builder, binding, whole)
-        for operand, partial in zip(operands, partials, strict=True):
-            if not is_call_of(partial, "relax.grad.no_grad"):
-                adjoints.add(operand, partial)
+        whole = adjoints.packed(adjoint, value.ty)
+        with _errors_of(value):
+            operands, partials = _partials(adjoints.builder, value, result, whole)
+            for operand, partial in zip(operands, partials, strict=True):
+                if not is_call_of(partial, "relax.grad.no_grad"):
+                    adjoints.add(operand, partial)
     else:
         raise ValueError(_no_rule(type(value).__name__.lower()))
 
 
+def _of_shape(builder: relax.BlockBuilder, value: relax.Expr, var: relax.Var) -> relax.Var:
+    """`var` with the extents of `value`, which a `match_cast` named anew."""
+    shape = getattr(value.ty, "shape", None)
+    if shape is None or structural_equal(var.ty.shape, shape):
+        return var
+    return builder.emit(relax.op.reshape(var, shape))
+
+
 def _partials(
-    builder: relax.BlockBuilder, binding: relax.VarBinding, adjoint: relax.Var
+    builder: relax.BlockBuilder, call: relax.Call, result: relax.Var, adjoint: relax.Var
 ) -> tuple[Iterable[relax.Expr], Iterable[relax.Expr]]:
-    """Operands of the call that is bound, and what each gets of the `adjoint` of its result."""
-    call = binding.value
+    """Operands of a call, and what each gets of the `adjoint` of its result."""
     if is_call_of(call, WITH_GRADIENT):
-        return call.args[1].fields, _partials_of_kernel(builder, binding, adjoint)
+        return call.args[1].fields, _partials_of_kernel(builder, call, result, adjoint)
     rules = gradient_rules(call)
     if not rules:
         raise ValueError(_no_rule(_called(call)))
     for rule in rules:
-        partials = _ruled(rule, builder, binding, adjoint)
+        partials = rule(result, call, adjoint, builder)
         if partials is not None:
             return call.args, partials
     raise ValueError(_no_rule(_called(call), " for what it is given here"))
 
 
-def _ruled(
-    rule: Callable[..., T],
-    builder: relax.BlockBuilder,
-    binding: relax.VarBinding,
-    adjoint: relax.Var,
-) -> T:
-    """What `rule` gives; a rule of TVM's may fail in its own words."""
+@contextmanager
+def _errors_of(call: relax.Call) -> Iterator[None]:
+    """Name what is differentiated; a rule of TVM's, or what it gives, may fail in its own words."""
     try:
-        return rule(binding.var, binding.value, adjoint, builder)
+        yield
     except Exception as error:
         said = str(error).strip().splitlines() or [type(error).__name__]
         text = said[0] if isinstance(error, ValueError) else f"its gradient fails: {said[-1]}"
-        name = _called(binding.value)
+        name = _called(call)
         raise ValueError(text if name in text else f"{name}: {text}") from error
 
 
 def _partials_of_kernel(
-    builder: relax.BlockBuilder, binding: relax.VarBinding, adjoint: relax.Var
+    builder: relax.BlockBuilder, call: relax.Call, result: relax.Var, adjoint: relax.Var
 ) -> list[relax.Expr]:
     """What `relax.training.register_te_gradient` was given for a kernel."""
-    call = binding.value
     name = str(call.attrs.te_grad_name)
     rule = tvm.get_global_func(_TE_GRADIENT + name, allow_missing=True)
     if rule is None:
         raise ValueError(f'{WITH_GRADIENT}: no gradient is registered under the name "{name}"')
-    partials = _ruled(rule, builder, binding, adjoint)
+    partials = rule(result, call, adjoint, builder)
     if not isinstance(partials.ty, relax.TupleType):
         return [partials]
     return [relax.TupleGetItem(partials, i) for i in range(len(partials.ty.fields))]
@@ -194,10 +199,17 @@ def without_te_gradient(call: relax.Call) -> relax.Call:
 
 
 def _called(call: relax.Call) -> str:
-    if is_call_of(call, "relax.call_tir"):
-        return f"relax.call_tir of {call.args[0].name_hint}"
-    name = op_name(call) or getattr(call.op, "name_hint", "")
-    return name if op_name(call) else f"the function {name}"
+    if not op_name(call):
+        kind = "packed function" if isinstance(call.op, relax.ExternFunc) else "function"
+        return f"the {kind} {_function_name(call.op)}"
+    named = call.args and isinstance(call.args[0], (tvm.ir.GlobalVar, relax.ExternFunc))
+    return f"{op_name(call)} of {_function_name(call.args[0])}" if named else op_name(call)
+
+
+def _function_name(expr: relax.Expr) -> str:
+    """How a function is called: a packed one, one of the module, or a local one."""
+    attribute = {relax.ExternFunc: "global_symbol", tvm.ir.GlobalVar: "name_hint"}
+    return str(getattr(expr, attribute.get(type(expr), "name")))
 
 
 def _no_rule(what: str, why: str = "") -> str:

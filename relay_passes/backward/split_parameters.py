@@ -15,6 +15,7 @@ from ..graph import (
     consumers_of,
     dtype_of,
     is_call_of,
+    is_static,
     main_of,
     op_name,
     rebuilt,
@@ -143,9 +144,10 @@ def channel_axis(function: relax.Function, parameter: relax.Var) -> tuple[int, i
 
     ``(1, 1)`` for OIHW weights; ``(0, m)`` where each group of a convolution has one input channel
     and m outputs (depthwise); of another layout, or of a matrix, the axis that has these channels.
-    Raises ValueError for what is no layer's weight.
+    Raises ValueError for what is no layer's weight, or
+    of a shape that is not static.
     """
-    found = set(_axes(function, parameter))
+    found = set(_axes(function, parameter)) if is_static(parameter.ty) else set()
     axis = found.pop() if len(found) == 1 else None
     if axis is None:
         raise ValueError(

@@ -39,7 +39,7 @@ class Updates:
         self.hyper = {name: relax.Var(called, scalar) for name, called in inputs.hyper.items()}
         self.states = [
             {
-                name: relax.Var(called, relax.TensorType(shape_of(leaf.parameter), "float32"))
+                name: relax.Var(called, relax.TensorType(leaf.parameter.ty.shape, "float32"))
                 for name, called in inputs.states[leaf.parameter.name].items()
             }
             for leaf in leaves

@@ -93,9 +93,8 @@ def _entries(
 
 def _float_parameters(function: relax.Function, parameters: Sequence[relax.Var]) -> list[relax.Var]:
     read = ancestors_of(function, loss_of(function))
-    found = [
-        p.name for p in parameters if p in read and dtype_of(p).startswith(("float", "bfloat"))
-    ]
+    tensors = [p for p in parameters if p in read and isinstance(p.ty, relax.TensorType)]
+    found = [p.name for p in tensors if dtype_of(p).startswith(("float", "bfloat"))]
     if not found:
         raise ValueError(
             "the scheme is None, but no float parameter reaches the loss; name quantized ones, and "
@@ -134,7 +133,16 @@ def _parameter(name: str, arguments: Arguments) -> relax.Var:
             f'there is no parameter "{name}" in the module; it has {_some(parameters)}. A weight '
             "that an importer bound as a constant cannot train: keep parameters as arguments."
         )
+    _check_type(found[0])
     return found[0]
+
+
+def _check_type(parameter: relax.Var) -> None:
+    if getattr(parameter.ty, "shape", None) is None:
+        raise ValueError(
+            f'parameter "{parameter.name}" is {_shown(parameter.ty)}; only tensors of known shape '
+            "train."
+        )
 
 
 def _channels(function: relax.Function, parameter: relax.Var, part: Part) -> tuple[int, ...] | None:

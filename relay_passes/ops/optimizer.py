@@ -7,7 +7,7 @@ from functools import cache, partial
 
 from tvm import relax, te
 
-from ..graph import op_name, shape_of
+from ..graph import op_name
 from ..optimizers import OPTIMIZERS, Optimizer
 from ..tir import tirx
 from .registry import Attributes, call, operand_names, register
@@ -95,7 +95,7 @@ def _type_of(expr: relax.Call) -> relax.Type:
         raise TypeError(
             f"{op_name(expr)} reads {', '.join(names)}; found {len(expr.args)} operands"
         )
-    return relax.TensorType(shape_of(expr.args[0]), "float32")
+    return relax.TensorType(expr.args[0].ty.shape, "float32")
 
 
 def _compute(

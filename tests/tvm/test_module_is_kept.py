@@ -140,6 +140,7 @@ def test_the_numbers_are_pytorchs(flag, capfd):
         ("x", 'there is no parameter "x"'),
         ("before", "if has no gradient, and lies between a parameter that trains and the loss."),
         ("kernel", "relax.call_tir of square has no gradient, and lies between"),
+        ("packed", "relax.call_pure_packed of test.double has no gradient, and"),
         ("called", "the function predict has no gradient, and lies between"),
     ],
 )
@@ -170,6 +171,7 @@ def test_what_cannot_be_differentiated_is_named(trained, said):
             before: R.Tensor((1, 6), "float32"),
             kernel: R.Tensor((1, 6), "float32"),
             called: R.Tensor((1, 6), "float32"),
+            packed: R.Tensor((1, 6), "float32"),
         ) -> R.Tensor((), "float32"):
             cls = On
             if flag:  # noqa: SIM108 - TVMScript
@@ -179,9 +181,56 @@ def test_what_cannot_be_differentiated_is_named(trained, said):
             with R.dataflow():
                 squared = R.call_tir(cls.square, (kernel,), out_ty=R.Tensor((1, 6), "float32"))
                 twice = cls.predict(called)
+                other = R.call_pure_packed(
+                    "test.double", packed, ty_args=R.Tensor((1, 6), "float32")
+                )
                 product = R.multiply(R.multiply(chosen, squared), R.multiply(twice, target))
-                loss = R.sum(product)
+                loss = R.sum(R.multiply(product, other))
                 R.output(loss)
             return loss
 
     assert f"SparseBackward: {said}" in refusal(transform.SparseBackward([trained]), On)
+
+
+def test_a_match_cast_between_a_parameter_and_the_loss():
+    """The adjoint has the extents that it names, and before it those of what it casts."""
+
+    @I.ir_module
+    class Cast:
+        @R.function
+        def main(
+            x: R.Tensor((2, 3), "float32"),
+            scale: R.Tensor("float32", ndim=2),
+            w: R.Tensor((3, 4), "float32"),
+        ) -> R.Tensor((), "float32"):
+            m, n = T.int64(), T.int64()
+            with R.dataflow():
+                y = R.match_cast(R.matmul(x, w), R.Tensor((m, n), "float32"))
+                named = R.match_cast(scale, R.Tensor((m, n), "float32"))
+                loss = R.sum(R.tanh(R.multiply(y, named)))
+                R.output(loss)
+            return loss
+
+    random = np.random.default_rng(0)
+    sizes = {"x": (2, 3), "scale": (2, 4), "w": (3, 4)}
+    values = {n: random.normal(size=size).astype(np.float32) for n, size in sizes.items()}
+    found = user.run_step(transform.SparseBackward(["w"], target_index=None)(Cast), values)
+    x, scale, w = (torch.tensor(values[n], requires_grad=n == "w") for n in sizes)
+    loss = torch.tanh(x @ w * scale).sum()
+    loss.backward()
+    expected = {"loss": loss.item(), "w": values["w"] - user.RATE * w.grad.numpy()}
+    user.assert_close(found, expected, 1e-5)
+
+
+def test_a_packed_function_without_a_gradient_is_named():
+    @I.ir_module
+    class Packed:
+        @R.function(pure=False)
+        def main(x: R.Tensor((2,), "float32"), w: R.Tensor((2,), "float32")) -> R.Tensor(
+            (), "float32"
+        ):
+            y = R.call_packed("test.double", w, ty_args=R.Tensor((2,), "float32"))
+            return R.sum(R.multiply(x, y))
+
+    said = refusal(transform.SparseBackward(["w"], target_index=None), Packed)
+    assert "SparseBackward: the packed function test.double has no gradient, and lies" in said

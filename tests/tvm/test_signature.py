@@ -13,6 +13,7 @@ from tvm.relax.training.utils import AppendLoss
 from tvm.script import ir as I
 from tvm.script import relax as R
 
+from relay_passes.optimizers import SGD, Momentum
 from tvm_ondevice_train.relay import transform
 from tvm_ondevice_train.scheme.update_scheme import Channels, UpdateScheme
 
@@ -215,6 +216,52 @@ class Unreached:
         return (y, more)
 
 
+@I.ir_module
+class OtherTypes:
+    """Arguments that are no tensors, and one of a shape that nobody knows."""
+
+    @R.function
+    def main(
+        x: R.Tensor((2, 3), "float32"),
+        t: R.Tensor((2, 4), "float32"),
+        shape: R.Shape([2, 4]),
+        pair: R.Tuple(R.Tensor((2, 3), "float32"), R.Tensor((4,), "float32")),
+        unknown: R.Tensor("float32", ndim=2),
+        w: R.Tensor((3, 4), "float32"),
+    ) -> R.Tensor((), "float32"):
+        with R.dataflow():
+            y = R.add(R.matmul(R.add(x, pair[0]), w), R.broadcast_to(pair[1], shape))
+            loss = R.sum(R.multiply(y, t))
+            R.output(loss)
+        return loss
+
+
+def test_no_scheme_trains_tensors_alone():
+    step = transform.SparseBackward()(OtherTypes)
+    assert [str(name) for name in step["main"].attrs["trained_parameters"]] == ["w"]
+
+
+@pytest.mark.parametrize("optimizer", [SGD(), Momentum(0.5)], ids=["SGD", "Momentum"])
+def test_a_parameter_of_a_symbolic_shape(optimizer):
+    @I.ir_module
+    class Symbolic:
+        @R.function
+        def main(x: R.Tensor((2, "k"), "float32"), w: R.Tensor(("k", 4), "float32")) -> R.Tensor(
+            (), "float32"
+        ):
+            with R.dataflow():
+                loss = R.sum(R.matmul(x, w))
+                R.output(loss)
+            return loss
+
+    step = transform.SparseBackward(target_index=None, optimizer=optimizer)(Symbolic)
+    x, w = VALUES["x"], VALUES["w"]
+    operands = {"x": x, "w": w, "momentum": np.float32(0.5), "w.velocity": np.zeros_like(w)}
+    found = user.run_step(step, operands)
+    expected = w - user.RATE * np.repeat(x.sum(0)[:, None], 4, 1)
+    np.testing.assert_allclose(found["w"], expected, atol=1e-6)
+
+
 @pytest.mark.parametrize(
     "module, scheme, said",
     [
@@ -223,9 +270,15 @@ class Unreached:
         (Unreached, ["v"], 'parameter "v" does not reach the loss.'),
         (Unreached, ["u"], 'parameter "u" does not reach the loss.'),
         (Unreached, ["s"], 'parameter "s" is never used.'),
+        (OtherTypes, ["pair"], 'parameter "pair" is T.Tuple('),
+        (OtherTypes, {"pair": [0]}, 'parameter "pair" is T.Tuple('),
+        (OtherTypes, ["unknown"], 'parameter "unknown" is R.Tensor(dtype="float32", ndim=2); only'),
         (Linear, ["b"], 'the function returns R.Tensor((2, 4), dtype="float32"); the first'),
     ],
-    ids=["names", "called", "not the loss", "no gradient", "unused", "no loss"],
+    ids=[
+        *("names", "called", "not the loss", "no gradient", "unused"),
+        *("tuple", "channels of a tuple", "unknown shape", "no loss"),
+    ],
 )
 def test_a_module_that_cannot_be_trained_so(module, scheme, said):
     assert f"SparseBackward: {said}" in refusal(transform.SparseBackward(scheme), module)
