@@ -60,10 +60,10 @@ class AppendLoss(Pass):
         function = main_of(module, "AppendLoss", self.func_name)
         graph, type_of = GRAPHS[self.loss]
         output, *further = results_of(function)
-        if not isinstance(output, relax.Var) or not is_static(output.ty):
+        if not isinstance(output, relax.Var) or not is_static(output.ty) or not output.ty.ndim:
             raise ValueError(
                 f'AppendLoss: "{self.func_name}" returns {" ".join(str(output.ty).split())}; its '
-                "first result must be a tensor of known shape."
+                "first result must be a prediction, a tensor of known shape and at least one axis."
             )
         target = relax.Var(_free_name(function, "target"), type_of(output.ty))
         arguments = arguments_of(function, None)

@@ -25,7 +25,7 @@ class RelaxUpdates:
         if codes:
             raise ValueError(
                 f'"{codes[0].name}" is quantized, and {optimizer.name} of relax.training does not '
-                "round to codes; use one of relay_passes.optimizers."
+                "round to codes; use one of relay.transform."
             )
         self.parameters = [leaf.parameter for leaf in leaves]
         self.update = _function_of(optimizer, self.parameters)

@@ -162,7 +162,7 @@ def _errors_of_this_pass() -> Iterator[None]:
 def _check_optimizer(optimizer: object) -> None:
     if not isinstance(optimizer, (Optimizer, RelaxOptimizer, type(None))):
         raise ValueError(
-            f"optimizer is {optimizer!r}; allowed are None, one of relay_passes.optimizers, such "
+            f"optimizer is {optimizer!r}; allowed are None, one of relay.transform, such "
             "as SGD(), and one of relax.training.optimizer."
         )
 

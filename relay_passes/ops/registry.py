@@ -82,6 +82,9 @@ class Operator:
 
 _UNKNOWN = Operator()
 _OPERATORS: dict[str, Operator] = {}
+_TVMS_GRADIENTS: dict[
+    str, Gradient | None
+] = {}  # of operators with a record, when that was entered
 _SIGNATURES: dict[str, Signature] = {}  # of our own, without OWN: operands, then attributes
 # of our operators: kernels that call the C runtime, where `FLegalize` has formulas in TIR
 LEGALIZATIONS_FOR_C: dict[str, Callable[[relax.BlockBuilder, relax.Call], relax.Expr]] = {}
@@ -95,12 +98,16 @@ def operator_of(expr: relax.Expr | None) -> Operator:
 def gradient_rules(call: relax.Call) -> list[Gradient]:
     """Rules for the gradient of the operator that `call` calls, ours before TVM's.
 
-    Ours are not registered with TVM: its own `Gradient` is to work as it does without us.
+    Ours are not registered with TVM: its own `Gradient` is to work as it does without us. One that
+    was registered since, by whoever uses TVM, comes first.
     """
-    own = operator_of(call).gradient
-    if not isinstance(call.op, Op) or op_name(call).startswith(OWN):
+    own, name = operator_of(call).gradient, op_name(call)
+    if not isinstance(call.op, Op) or name.startswith(OWN):
         return [own] if own else []
-    return [rule for rule in (own, call.op.get_attr("FPrimalGradient")) if rule is not None]
+    registered = call.op.get_attr("FPrimalGradient")
+    theirs = registered is not None and not registered.same_as(_TVMS_GRADIENTS.get(name))
+    rules = (registered, own) if theirs else (own, registered)
+    return [rule for rule in rules if rule is not None]
 
 
 def without_gradient(expr: relax.Expr) -> bool:
@@ -182,7 +189,9 @@ def _legalization(name: str, compute: Compute) -> Callable[..., relax.Expr]:
 
 def _entered(name: str, facts: dict[str, Any]) -> None:
     operator = _OPERATORS[name] = Operator(**facts)
-    if operator.gradient is not None and name.startswith(OWN):
+    if not name.startswith(OWN):
+        _TVMS_GRADIENTS[name] = Op.get(name).get_attr("FPrimalGradient")
+    elif operator.gradient is not None:
         register_gradient(name, operator.gradient)  # TVM's `Gradient` may meet it, too
 
 

@@ -418,3 +418,38 @@ def test_an_optimizer_of_ours_is_beside_the_passes():
     assert list(step.attrs["optimizer_states"]) == ["b.velocity"]
     assert [p.name for p in step.params[4:]] == ["w", "b", "momentum", "b.velocity"]
     assert isinstance(transform.SGD(), transform.Optimizer)
+
+
+def test_a_prediction_is_not_a_scalar():
+    said = refusal(transform.AppendLoss("mse"), losses())
+    assert 'AppendLoss: "main" returns R.Tensor((), dtype="float32"); its first result' in said
+
+
+@pytest.fixture
+def tripled():
+    """A user's rule for ReLU, for which TVM and we have one."""
+    operator = tvm.ir.Op.get("relax.nn.relu")
+    registered = operator.get_attr("FPrimalGradient")
+    three = relax.const(3, "float32")
+    relax.op.base.register_gradient(
+        operator.name, lambda _y, _x, adjoint, _: [relax.op.multiply(three, adjoint)], level=11
+    )
+    yield
+    operator.reset_attr("FPrimalGradient")
+    relax.op.base.register_gradient(operator.name, registered)
+
+
+@pytest.mark.usefixtures("tripled")
+def test_a_rule_that_a_user_registers_is_used():
+    @I.ir_module
+    class Active:
+        @R.function
+        def main(x: R.Tensor((3,), "float32"), w: R.Tensor((3,), "float32")):
+            with R.dataflow():
+                loss = R.sum(R.nn.relu(R.add(x, w)))
+                R.output(loss)
+            return loss
+
+    step = transform.SparseBackward(target_index=None, optimizer=None)(Active)
+    _, (gradient,) = user.run(step, np.ones(3, np.float32), np.ones(3, np.float32))
+    assert gradient.tolist() == [3, 3, 3]
