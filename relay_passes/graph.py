@@ -13,6 +13,7 @@ from tvm import relax
 
 Shape = tuple[int, ...]
 Values = Mapping[relax.Var, relax.Expr]  # what each variable is bound to
+Consumers = Mapping[relax.Var, Sequence[relax.VarBinding]]  # what reads each variable
 
 ALIGN = 16  # bytes: where buffers of the arena begin, and what their sizes are rounded up to
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from tvm import relax
 
-from ..graph import bindings_of, constant, dtype_of, is_call_of, results_of, shape_of, variables_in
+from ..graph import Consumers, constant, dtype_of, is_call_of, results_of, shape_of
 from .split_parameters import merged_with_frozen
 
 
@@ -56,14 +56,14 @@ def forward_of(function: relax.Function) -> Forward:
     return Forward(function, loss, tuple(further))
 
 
-def leaf_of(function: relax.Function, parameter: relax.Var, floats: Iterable[str]) -> Leaf:
-    """How `function` reads a parameter that trains, of one of those dtypes or quantized.
+def leaf_of(consumers: Consumers, parameter: relax.Var, floats: Iterable[str]) -> Leaf:
+    """How a function reads a parameter that trains, of one of those dtypes or quantized.
 
     ValueError where it does not, or where it cannot train so.
     """
-    merge = merged_with_frozen(function, parameter)
+    merge = merged_with_frozen(consumers, parameter)
     whole = merge.var if merge else parameter
-    readers = [b for b in bindings_of(function) if whole in variables_in(b.value)]
+    readers = consumers.get(whole, [])
     if not readers:
         raise ValueError(f'parameter "{parameter.name}" is never used.')
     if dtype_of(parameter) in floats:
