@@ -15,7 +15,6 @@ from ..graph import (
     Emit,
     bindings_of,
     consumers_of,
-    dependents_of,
     dtype_of,
     is_call_of,
     main_of,
@@ -93,7 +92,7 @@ class _Fusion:
         self.module, self.function = module, function
         self.values = {b.var: b.value for b in bindings_of(function)}
         self.consumers = consumers_of(function)
-        self.behind = cache(lambda var: {b.var for b in dependents_of(function, [var])})
+        self.behind = cache(self._computed_from)
         self.builder = relax.BlockBuilder(module)
         self.loads = cache(lambda kernel, i: loads_per_element(module[kernel], i))
         self.opaque: set[str] = set()  # primitives that nothing may be fused behind
@@ -172,6 +171,17 @@ class _Fusion:
             for o in operands
             if _bits(o) >= _bits(var)
         )
+
+    def _computed_from(self, var: relax.Var) -> set[relax.Var]:
+        """Every variable that depends on `var`."""
+        found: set[relax.Var] = set()
+        frontier = [var]
+        while frontier:
+            for reader in self.consumers.get(frontier.pop(), []):
+                if reader.var not in found:
+                    found.add(reader.var)
+                    frontier.append(reader.var)
+        return found
 
     def _primitive(
         self, group: Sequence[Producer], binding: relax.VarBinding, inputs: Sequence[relax.Expr]
