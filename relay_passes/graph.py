@@ -89,6 +89,13 @@ def variables_in(expr: relax.Expr | None) -> list[relax.Var]:
     return []
 
 
+def axes_of(permute: relax.Call) -> list[int]:
+    """For each axis of what a `permute_dims` gives, the axis of its operand."""
+    axes = permute.attrs.axes
+    count = permute.args[0].ty.ndim
+    return [int(n) % count for n in (reversed(range(count)) if axes is None else axes)]
+
+
 def tensor_bytes(shape: Sequence[int], dtype: str) -> int:
     """Bytes of a tensor on the device; booleans are packed eight to a byte."""
     elements = math.prod(shape)

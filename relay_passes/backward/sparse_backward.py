@@ -212,8 +212,9 @@ def _with_step(
     step = module[func_name].with_attrs(ending.attributes)
     if ending.num_input is not None:
         step = with_num_input(step, ending.num_input)
-    step = trim_gradients(_without_te_gradients(step))
-    step = cancel_transposes(step, kept={b.var for b in bindings_of(forward.function)})
+    own = {b.var for b in bindings_of(forward.function)}
+    step = trim_gradients(_without_te_gradients(step), own)
+    step = cancel_transposes(step, own)
     return with_function(module, func_name, without_dead_code(step))
 
 

@@ -37,7 +37,7 @@ Gradient = Callable[
     [relax.Var, relax.Call, relax.Var, relax.BlockBuilder], Sequence[relax.Expr] | None
 ]
 Integer = Callable[[Values, relax.Var, "Epilogue"], tuple[relax.Call | None, list[relax.Var]]]
-Trim = Callable[[relax.Expr], relax.Call]
+Trim = Callable[[relax.Expr, int], relax.Call]
 Trimmed = Callable[[Trim, relax.Call, list[int], int], relax.Call | None]
 
 
@@ -51,7 +51,7 @@ class Operator:
     bounds : call -> (low, high, whether the gradient at `low` is 0), of an activation that clamps.
     channels : call -> what numbers its channels alike, see `ops.numbering`; None mixes them.
     trimmed : (trim, call, ranges, axis) -> a call for these channels of the result alone, or
-        None; ``trim(operand)`` is the same of an operand, see `trim_gradients`.
+        None; ``trim(operand, axis)`` is the same of an operand, see `trim_gradients`.
     macs : call -> multiply-accumulates.
     cheap : recomputing an element costs a reader little more than a load: no exponential, no
         division, no search.

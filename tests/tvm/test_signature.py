@@ -357,3 +357,27 @@ def test_an_optimizer_of_relax_training_does_not_round_to_codes():
     said = refusal(transform.SparseBackward(["q"], optimizer=tvm_optimizers.SGD(0.1)), Quantized)
     assert '"q" is quantized, and SGD of relax.training does not round to codes' in said
     assert "no float parameter reaches the loss" in refusal(transform.SparseBackward(), Quantized)
+
+
+@I.ir_module
+class AnyBatch:
+    @R.function
+    def main(
+        x: R.Tensor(("n", 6), "float32"),
+        target: R.Tensor(("n", 4), "float32"),
+        w: R.Tensor((4, 6), "float32"),
+    ):
+        with R.dataflow():
+            y = R.matmul(x, R.permute_dims(w))
+            loss = R.sum(R.multiply(y, target))
+            R.output(loss)
+        return loss
+
+
+def test_some_channels_of_a_matrix_whose_batch_is_no_number():
+    step = transform.SparseBackward({"w": [1, 3]})(AnyBatch)
+    w, x, target = VALUES["w"].T, VALUES["x"], VALUES["x"][:, 2:]
+    parts = {"w": w[:, [1, 3]], "w.frozen": np.delete(w, [1, 3], 1)}
+    found = user.run_step(step, {"x": x, "target": target, **parts})
+    expected = (w - user.RATE * target.T @ x)[:, [1, 3]]
+    user.assert_close(found, {"loss": (x @ w.T * target).sum(), "w": expected}, 1e-5)
