@@ -17,6 +17,8 @@ from instruments.interpreter import Interpreter
 from torch.nn import functional
 from tvm import relax
 from tvm.relax.frontend.torch import from_exported_program
+from tvm.relax.training.loss import CrossEntropyLoss
+from tvm.relax.training.utils import AppendLoss as TvmAppendLoss
 
 from relay_passes import (
     AppendLoss,
@@ -282,3 +284,24 @@ def test_channels_of_linear_layers_are_those_of_torch():
     expected = user.torch_step(net, x, labels)
     expected |= {n: expected[n][:, chosen] for n, chosen in channels.items()}
     user.assert_close(found, expected)
+
+
+def test_a_step_beside_the_network_is_lowered_as_one_alone():
+    """TVM's AppendLoss leaves `main` and makes `main_loss`, which is no less fused."""
+    net, x = user.seeded(Perceptron), user.image(1, 64)
+    module, values = user.imported(net, x)
+    output, label = relax.TensorType((1, 32), "float32"), relax.TensorType((1,), "int32")
+    losses = TvmAppendLoss("main", CrossEntropyLoss()(output, label))(module)
+    passes = [
+        SparseBackward(None, "main_loss", -1),
+        EliminateDeadGradients("main_loss"),
+        lowering(microkernels=False),
+        ReorderForMemory(func_name="main_loss"),
+    ]
+    step = tvm.transform.Sequential(passes)(losses)
+    assert step["main_loss"].attrs["peak_bytes"] < 1500
+    inputs = {"x": x.numpy(), "targets": np.array([3], np.int32)}
+    found = user.run_step(step, {**values, **inputs}, "main_loss")
+    user.assert_close(found, user.torch_step(net, x, [3]))
+    (predicted,) = compiled_by_tvm.run(step, {**values, **inputs})
+    np.testing.assert_allclose(predicted, net(x).detach(), atol=1e-6)
