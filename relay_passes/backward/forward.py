@@ -84,8 +84,13 @@ def _check_scale(parameter: relax.Var, decode: relax.Call) -> None:
     scale = constant(decode.args[1])
     rows = shape_of(decode.args[0])[0]
     axis_is_first = int(decode.attrs.axis) == 0
-    if scale is None or (scale.size != 1 and (scale.shape != (rows,) or not axis_is_first)):
+    if scale is None:
         raise ValueError(
-            f'the scale of parameter "{parameter.name}" is no constant, or not one for each row of '
+            f'the scale of parameter "{parameter.name}" is no constant; bind scales and zero '
+            "points by relax.transform.BindParams, as docs/passes.md shows for ONNX."
+        )
+    if scale.size != 1 and (scale.shape != (rows,) or not axis_is_first):
+        raise ValueError(
+            f'the scale of parameter "{parameter.name}" is not one, nor one for each row of '
             "axis 0; such codes cannot train."
         )

@@ -381,3 +381,23 @@ def test_some_channels_of_a_matrix_whose_batch_is_no_number():
     found = user.run_step(step, {"x": x, "target": target, **parts})
     expected = (w - user.RATE * target.T @ x)[:, [1, 3]]
     user.assert_close(found, {"loss": (x @ w.T * target).sum(), "w": expected}, 1e-5)
+
+
+def test_a_scale_that_is_an_argument_is_to_be_bound():
+    @I.ir_module
+    class Unbound:
+        @R.function
+        def main(
+            x: R.Tensor((1, 4), "float32"),
+            target: R.Tensor((1, 4), "float32"),
+            q: R.Tensor((1, 4), "int8"),
+            scale: R.Tensor((), "float32"),
+        ):
+            with R.dataflow():
+                w = R.dequantize(q, scale, R.const(0, "int8"))
+                loss = R.sum(R.multiply(R.multiply(x, w), target))
+                R.output(loss)
+            return loss
+
+    said = refusal(transform.SparseBackward(["q"]), Unbound)
+    assert '"q" is no constant; bind scales and zero points by relax.transform.BindParams' in said
