@@ -15,6 +15,7 @@ from .tir import tirx
 
 Shape = tuple[int, ...]
 Values = Mapping[relax.Var, relax.Expr]  # what each variable is bound to
+Consumers = Mapping[relax.Var, Sequence[relax.VarBinding]]  # what reads each variable
 
 ALIGN = 16  # bytes: where buffers of the arena begin, and what their sizes are rounded up to
 
@@ -97,6 +98,13 @@ def variables_in(expr: relax.Expr | None) -> list[relax.Var]:
     if isinstance(expr, (relax.If, relax.SeqExpr, relax.Function)):
         return list(relax.analysis.free_vars(expr))
     return []
+
+
+def axes_of(permute: relax.Call) -> list[int]:
+    """For each axis of what a `permute_dims` gives, the axis of its operand."""
+    axes = permute.attrs.axes
+    count = permute.args[0].ty.ndim
+    return [int(n) % count for n in (reversed(range(count)) if axes is None else axes)]
 
 
 def tensor_bytes(shape: Sequence[int], dtype: str) -> int:

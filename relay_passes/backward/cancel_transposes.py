@@ -1,4 +1,4 @@
-"""Leave out a transpose that undoes another."""
+"""Leave out transposes that undo another, and those of whole gradients."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 from tvm import relax
 
-from ..graph import Emit, Renamer, Values, bindings_of, is_call_of, rebuilt, shape_of
+from ..graph import Emit, Renamer, Values, axes_of, bindings_of, is_call_of, rebuilt
 
 PERMUTE = "relax.permute_dims"
 
@@ -15,13 +15,22 @@ def cancel_transposes(function: relax.Function, kept: Collection[relax.Var]) -> 
     """``permute_dims(permute_dims(x))`` that is x becomes x; bindings of `kept` variables stay.
 
     Gradients of ``matmul(x, permute_dims(w))``, and of layers in another layout, are full of them.
+    That of such a w is ``permute_dims(matmul(permute_dims(x), dy))`` and becomes
+    ``matmul(permute_dims(dy), x)``, into which its update can be fused.
     """
     values = {b.var: b.value for b in bindings_of(function)}
     renamed = Renamer({})
 
-    def rewrite(_emit: Emit, binding: relax.VarBinding) -> relax.Expr | None:
+    def rewrite(emit: Emit, binding: relax.VarBinding) -> relax.Expr | None:
         value = renamed(binding.value)
-        origin = None if binding.var in kept else _origin(value, values)
+        if binding.var in kept:
+            return value
+        product = _turned_product(value, values)
+        if product is not None:
+            left, right = map(renamed, product.args)
+            turned = emit(relax.op.permute_dims(right))
+            return relax.Call(product.op, [turned, left], product.attrs)
+        origin = _origin(value, values)
         if origin is None or not isinstance(binding.var, relax.DataflowVar):
             return value
         renamed.vars[binding.var] = renamed(origin)
@@ -35,12 +44,18 @@ def _origin(value: relax.Expr, values: Values) -> relax.Expr | None:
     inner = values.get(value.args[0]) if is_call_of(value, PERMUTE) else None
     if not is_call_of(inner, PERMUTE):
         return None
-    first, second = _axes(inner), _axes(value)
+    first, second = axes_of(inner), axes_of(value)
     same = [first[axis] for axis in second] == list(range(len(first)))
     return inner.args[0] if same else None
 
 
-def _axes(call: relax.Call) -> list[int]:
-    axes = call.attrs.axes
-    count = len(shape_of(call.args[0]))
-    return [int(n) % count for n in (reversed(range(count)) if axes is None else axes)]
+def _turned_product(value: relax.Expr, values: Values) -> relax.Call | None:
+    """``matmul(a, b)`` where `value` is ``permute_dims(matmul(permute_dims(a), b))``."""
+    product = values.get(value.args[0]) if is_call_of(value, PERMUTE) else None
+    if not is_call_of(product, "relax.matmul") or axes_of(value) != [1, 0]:
+        return None
+    left, right = product.args
+    turned = values.get(left)
+    if not is_call_of(turned, PERMUTE) or axes_of(turned) != [1, 0] or right.ty.ndim != 2:
+        return None
+    return relax.Call(product.op, [turned.args[0], right], product.attrs)

@@ -60,7 +60,8 @@ class EliminateDeadGradients(Pass):
         self, module: tvm.IRModule, _context: tvm.transform.PassContext
     ) -> tvm.IRModule:
         function = main_of(module, "EliminateDeadGradients", self.func_name)
-        function = _masks_saved(trim_gradients(without_dead_code(function)))
+        forward = ancestors_of(function, loss_of(function))
+        function = _masks_saved(trim_gradients(without_dead_code(function), forward))
         return with_function(module, self.func_name, without_dead_code(function))
 
 

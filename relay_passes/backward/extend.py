@@ -48,8 +48,8 @@ def _outputs_read_later(blocks: Sequence[relax.BindingBlock]) -> list[relax.Bind
     for index, block in enumerate(blocks):
         for binding in block.bindings:
             for var in variables_in(binding.value):
-                if defined.get(var, index) != index:
-                    outputs[var] = outputs.get(var) or relax.Var(var.name, var.ty)
+                if defined.get(var, index) != index and var not in outputs:
+                    outputs[var] = relax.Var(var.name, var.ty)
             if isinstance(binding.var, relax.DataflowVar):
                 defined[binding.var] = index
     renamed = Renamer(outputs)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from tvm import relax
 
-from ..graph import bindings_of, constant, dtype_of, is_call_of, results_of, shape_of, variables_in
+from ..graph import Consumers, constant, dtype_of, is_call_of, results_of, shape_of
 from .split_parameters import merged_with_frozen
 
 
@@ -56,14 +56,14 @@ def forward_of(function: relax.Function) -> Forward:
     return Forward(function, loss, tuple(further))
 
 
-def leaf_of(function: relax.Function, parameter: relax.Var, floats: Iterable[str]) -> Leaf:
-    """How `function` reads a parameter that trains, of one of those dtypes or quantized.
+def leaf_of(consumers: Consumers, parameter: relax.Var, floats: Iterable[str]) -> Leaf:
+    """How a function reads a parameter that trains, of one of those dtypes or quantized.
 
     ValueError where it does not, or where it cannot train so.
     """
-    merge = merged_with_frozen(function, parameter)
+    merge = merged_with_frozen(consumers, parameter)
     whole = merge.var if merge else parameter
-    readers = [b for b in bindings_of(function) if whole in variables_in(b.value)]
+    readers = consumers.get(whole, [])
     if not readers:
         raise ValueError(f'parameter "{parameter.name}" is never used.')
     if dtype_of(parameter) in floats:
@@ -84,8 +84,13 @@ def _check_scale(parameter: relax.Var, decode: relax.Call) -> None:
     scale = constant(decode.args[1])
     rows = shape_of(decode.args[0])[0]
     axis_is_first = int(decode.attrs.axis) == 0
-    if scale is None or (scale.size != 1 and (scale.shape != (rows,) or not axis_is_first)):
+    if scale is None:
         raise ValueError(
-            f'the scale of parameter "{parameter.name}" is no constant, or not one for each row of '
+            f'the scale of parameter "{parameter.name}" is no constant; bind scales and zero '
+            "points by relax.transform.BindParams, as docs/passes.md shows for ONNX."
+        )
+    if scale.size != 1 and (scale.shape != (rows,) or not axis_is_first):
+        raise ValueError(
+            f'the scale of parameter "{parameter.name}" is not one, nor one for each row of '
             "axis 0; such codes cannot train."
         )

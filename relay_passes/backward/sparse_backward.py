@@ -13,6 +13,7 @@ from tvm.relax.training.optimizer import Optimizer as RelaxOptimizer
 
 from ..graph import (
     bindings_of,
+    consumers_of,
     dependents_of,
     is_call_of,
     main_of,
@@ -144,7 +145,8 @@ class SparseBackward(Pass):
             arguments = replace(arguments, parameters=tuple(expanded))
             floats = _FLOATS if isinstance(self.optimizer, Optimizer) else _ALL_FLOATS
             trained = [pairs.get(p, (p,))[0] for p in parts]
-            leaves = [leaf_of(function, p, floats) for p in trained]
+            consumers = consumers_of(function)
+            leaves = [leaf_of(consumers, p, floats) for p in trained]
             ending = _ending(self.optimizer, function, arguments, leaves)
             return _with_step(module, self.func_name, forward_of(function), leaves, ending)
 
@@ -210,8 +212,9 @@ def _with_step(
     step = module[func_name].with_attrs(ending.attributes)
     if ending.num_input is not None:
         step = with_num_input(step, ending.num_input)
-    step = trim_gradients(_without_te_gradients(step))
-    step = cancel_transposes(step, kept={b.var for b in bindings_of(forward.function)})
+    own = {b.var for b in bindings_of(forward.function)}
+    step = trim_gradients(_without_te_gradients(step), own)
+    step = cancel_transposes(step, own)
     return with_function(module, func_name, without_dead_code(step))
 
 

@@ -9,9 +9,9 @@ import tvm
 from tvm import relax
 
 from ..graph import (
+    Consumers,
     Emit,
     Renamer,
-    bindings_of,
     consumers_of,
     dtype_of,
     is_call_of,
@@ -79,10 +79,10 @@ def split(
     function: relax.Function, channels: Mapping[relax.Var, Sequence[int]]
 ) -> tuple[relax.Function, dict[relax.Var, tuple[relax.Var, ...]]]:
     """`function` with those parameters split, and the two parts of each; see `SplitParameters`."""
-    names = frozen_names(function.params)
+    names, consumers = frozen_names(function.params), consumers_of(function)
     parts, merged = {}, {}
     for parameter, chosen in channels.items():
-        axis, rows = channel_axis(function, parameter)
+        axis, rows = channel_axis(consumers, parameter)
         indices = _rows(parameter, chosen, axis, rows)
         pair = _parts(parameter, names[parameter.name], len(indices), axis)
         parts[parameter] = pair
@@ -112,14 +112,14 @@ def split_values(
     channels: Mapping[str, Sequence[int]],
 ) -> dict[str, np.ndarray]:
     """Values of the parameters that `SplitParameters(channels)` gives `function`."""
-    names = frozen_names(function.params)
+    names, consumers = frozen_names(function.params), consumers_of(function)
     parameters = {p.name: p for p in function.params}
     result = {}
     for name, value in values.items():
         if name not in channels:
             result[name] = value
             continue
-        axis, rows = channel_axis(function, parameters[name])
+        axis, rows = channel_axis(consumers, parameters[name])
         indices = _rows(parameters[name], channels[name], axis, rows)
         result[name] = np.ascontiguousarray(np.take(value, indices, axis))
         result[names[name]] = np.ascontiguousarray(np.delete(value, indices, axis))
@@ -139,15 +139,14 @@ def frozen_names(params: Iterable[relax.Var]) -> dict[str, str]:
     return names
 
 
-def channel_axis(function: relax.Function, parameter: relax.Var) -> tuple[int, int]:
+def channel_axis(consumers: Consumers, parameter: relax.Var) -> tuple[int, int]:
     """The weight axis along which its input channels lie, and rows a channel.
 
     ``(1, 1)`` for OIHW weights; ``(0, m)`` where each group of a convolution has one input channel
     and m outputs (depthwise); of another layout, or of a matrix, the axis that has these channels.
-    Raises ValueError for what is no layer's weight, or
-    of a shape that is not static.
+    Raises ValueError for what is no layer's weight, or of a shape that is not static.
     """
-    found = set(_axes(function, parameter)) if is_static(parameter.ty) else set()
+    found = set(_axes(consumers, parameter)) if is_static(parameter.ty) else set()
     axis = found.pop() if len(found) == 1 else None
     if axis is None:
         raise ValueError(
@@ -157,9 +156,8 @@ def channel_axis(function: relax.Function, parameter: relax.Var) -> tuple[int, i
     return axis
 
 
-def _axes(function: relax.Function, parameter: relax.Var) -> Iterator[tuple[int, int] | None]:
+def _axes(consumers: Consumers, parameter: relax.Var) -> Iterator[tuple[int, int] | None]:
     """What `channel_axis` is for each layer with that weight; None for any other reader."""
-    consumers = consumers_of(function)
     frontier = [(parameter, tuple(range(len(shape_of(parameter)))))]
     while frontier:
         var, axes = frontier.pop()  # and which axis of the parameter each of its own is
@@ -221,10 +219,9 @@ def _parts(
     return part(parameter.name, count), part(frozen_name, shape[axis] - count)
 
 
-def merged_with_frozen(function: relax.Function, parameter: relax.Var) -> relax.VarBinding | None:
+def merged_with_frozen(consumers: Consumers, parameter: relax.Var) -> relax.VarBinding | None:
     """The binding that puts `parameter` together with its frozen channels; None if it is whole."""
-    for binding in bindings_of(function):
-        value = binding.value
-        if is_call_of(value, MERGE) and value.args[0].same_as(parameter):
-            return binding
+    for reader in consumers.get(parameter, []):
+        if is_call_of(reader.value, MERGE) and reader.value.args[0].same_as(parameter):
+            return reader
     return None

@@ -7,7 +7,7 @@ from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from tvm import relax
 
-from ..graph import ancestors_of, dtype_of, loss_of, shape_of
+from ..graph import Consumers, ancestors_of, consumers_of, dtype_of, loss_of, shape_of
 from ..layer_words import WORDS, named_by
 from ..layers import layers_of
 from .arguments import Arguments
@@ -75,7 +75,8 @@ def parts_of(scheme: WhatTrains, function: relax.Function, arguments: Arguments)
     }
     if not found:
         raise ValueError("the scheme trains nothing; name at least one parameter.")
-    return {p: _channels(function, p, found[p]) for p in parameters if p in found}
+    consumers = consumers_of(function)
+    return {p: _channels(consumers, p, found[p]) for p in parameters if p in found}
 
 
 def _entries(
@@ -145,11 +146,11 @@ def _check_type(parameter: relax.Var) -> None:
         )
 
 
-def _channels(function: relax.Function, parameter: relax.Var, part: Part) -> tuple[int, ...] | None:
+def _channels(consumers: Consumers, parameter: relax.Var, part: Part) -> tuple[int, ...] | None:
     if part is None or part == ALL:
         return None
     if isinstance(part, SomeChannels):
-        axis, rows = channel_axis(function, parameter)
+        axis, rows = channel_axis(consumers, parameter)
         part = _chosen(part, parameter, shape_of(parameter)[axis] // rows)
     numbers: list[int] = [] if isinstance(part, (str, Mapping)) else list(_listed(part))
     if not numbers or not all(isinstance(n, int) and not isinstance(n, bool) for n in numbers):
@@ -157,7 +158,7 @@ def _channels(function: relax.Function, parameter: relax.Var, part: Part) -> tup
             f'what trains of "{parameter.name}" is {_shown(part)}; allowed are None or "{ALL}", '
             "ascending numbers of its input channels, and `Channels`."
         )
-    axis, rows = channel_axis(function, parameter)
+    axis, rows = channel_axis(consumers, parameter)
     whole = list(range(shape_of(parameter)[axis] // rows))
     return None if numbers == whole else tuple(numbers)
 

@@ -14,11 +14,10 @@ from tvm import relax
 from ..graph import (
     Emit,
     bindings_of,
+    check_static_shapes,
     consumers_of,
-    dependents_of,
     dtype_of,
     is_call_of,
-    main_of,
     rebuilt,
     shape_of,
     variables_in,
@@ -68,12 +67,15 @@ class FusePrologue(Pass):
     def transform_module(
         self, module: tvm.IRModule, _context: tvm.transform.PassContext
     ) -> tvm.IRModule:
-        function = main_of(module, "FusePrologue")
-        fusion = _Fusion(module, function)
-        fused = fusion.run()
+        opaque: set[str] = set()  # primitives that nothing may be fused behind
+        fused = module
+        for gvar, function in module.functions_items():
+            if isinstance(function, relax.Function) and "Primitive" not in (function.attrs or {}):
+                check_static_shapes(function, gvar.name_hint, "FusePrologue")
+                fused = _Fusion(fused, gvar.name_hint, opaque).run()
         fused = relax.transform.DeadCodeElimination()(fused)
         fused = MergeKernels()(fused)
-        return relax.transform.AnnotateTIROpPattern()(_kept_apart(fused, fusion.opaque))
+        return relax.transform.AnnotateTIROpPattern()(_kept_apart(fused, opaque))
 
 
 def _kept_apart(module: tvm.IRModule, names: Collection[str]) -> tvm.IRModule:
@@ -89,18 +91,20 @@ Producer = tuple[relax.Var, relax.Call]  # what a kernel computes, and its call_
 
 
 class _Fusion:
-    def __init__(self, module: tvm.IRModule, function: relax.Function) -> None:
-        self.module, self.function = module, function
+    """Of one function of a module; primitives that stay apart are entered in `opaque`."""
+
+    def __init__(self, module: tvm.IRModule, name: str, opaque: set[str]) -> None:
+        self.module, self.name, self.opaque = module, name, opaque
+        self.function = function = module[name]
         self.values = {b.var: b.value for b in bindings_of(function)}
         self.consumers = consumers_of(function)
-        self.behind = cache(lambda var: {b.var for b in dependents_of(function, [var])})
+        self.behind = cache(self._computed_from)
         self.builder = relax.BlockBuilder(module)
         self.loads = cache(lambda kernel, i: loads_per_element(module[kernel], i))
-        self.opaque: set[str] = set()  # primitives that nothing may be fused behind
 
     def run(self) -> tvm.IRModule:
         rewritten = rebuilt(self.function, self._rewritten)
-        self.builder.update_func(self.module.get_global_var("main"), rewritten)
+        self.builder.update_func(self.module.get_global_var(self.name), rewritten)
         return self.builder.get()
 
     def _rewritten(self, _emit: Emit, binding: relax.VarBinding) -> relax.Expr:
@@ -172,6 +176,17 @@ class _Fusion:
             for o in operands
             if _bits(o) >= _bits(var)
         )
+
+    def _computed_from(self, var: relax.Var) -> set[relax.Var]:
+        """Every variable that depends on `var`."""
+        found: set[relax.Var] = set()
+        frontier = [var]
+        while frontier:
+            for reader in self.consumers.get(frontier.pop(), []):
+                if reader.var not in found:
+                    found.add(reader.var)
+                    frontier.append(reader.var)
+        return found
 
     def _primitive(
         self, group: Sequence[Producer], binding: relax.VarBinding, inputs: Sequence[relax.Expr]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TypeAlias
 
 import tvm
@@ -58,9 +58,10 @@ class LegalizeOps(Pass):
             if isinstance(function, relax.Function):
                 check_static_shapes(function, gvar.name_hint, "LegalizeOps")
                 values = {b.var: b.value for b in bindings_of(function)}
+                parameters = set(function.params)
                 for kernel, source, fields in _calls_in(legalized[gvar.name_hint], values):
                     facts[kernel] = {OPERATORS: [_short(op_name(source))], **_costs(source)}
-                    called = _operand_names(source, fields, function.params, values)
+                    called = _operand_names(source, fields, parameters, values)
                     operands[kernel].append(called)
         for kernel, calls in operands.items():
             names = [_in_common(operand) for operand in zip(*calls, strict=True)]
@@ -93,7 +94,7 @@ def _costs(call: relax.Call) -> dict[str, int]:
 def _operand_names(
     call: relax.Call,
     operands: Sequence[relax.Expr],
-    parameters: Sequence[relax.Var],
+    parameters: Collection[relax.Var],
     values: Mapping[relax.Var, relax.Expr],
 ) -> list[_Name]:
     """What each of the `operands`, those of a kernel, is to the operator that `call` calls.
@@ -112,12 +113,12 @@ def _operand_names(
 
 
 def _word_of(
-    operand: relax.Expr, parameters: Sequence[relax.Var], values: Mapping[relax.Var, relax.Expr]
+    operand: relax.Expr, parameters: Collection[relax.Var], values: Mapping[relax.Var, relax.Expr]
 ) -> str | None:
     """What a parameter is by its name: ``weight``, ``bias``; None for what is computed."""
     while (value := values.get(operand)) is not None and operator_of(value).restates:
         operand = value.args[0]
-    if not any(operand.same_as(parameter) for parameter in parameters):
+    if operand not in parameters:
         return None
     return next((word for word in _WORDS if word in operand.name.rsplit(".")[-1]), None)
 

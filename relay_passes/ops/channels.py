@@ -48,7 +48,7 @@ def _pairs(ranges: list[int]) -> list[tuple[int, int]]:
 
 
 def _with_extent(expr: relax.Call, extent: int) -> relax.Type:
-    shape = list(shape_of(expr.args[0]))
+    shape = [int(n) if isinstance(n, tirx.IntImm) else n for n in expr.args[0].ty.shape]
     shape[int(expr.attrs["axis"])] = extent
     return relax.TensorType(shape, dtype_of(expr.args[0]))
 
@@ -79,7 +79,7 @@ def source_channel(ranges: list[int], position: tirx.Expr) -> tirx.Expr:
 @register("take_channels", _taken, ("ranges", "axis"), adjoint=False)
 def _take(attrs: Attributes, data: te.Tensor) -> te.Tensor:
     axis, ranges = attrs["axis"], attrs["ranges"]
-    shape = [int(n) for n in data.shape]
+    shape = list(data.shape)
     shape[axis] = len(indices_of(ranges))
 
     def element(*index: tirx.Var) -> tirx.Expr:

@@ -115,11 +115,11 @@ def _leakyrelu_gradient(
     return [op.where(emit(op.greater(data, zero)), adjoint, emit(op.multiply(adjoint, alpha)))]
 
 
-def _trimmed_sum(trim: Trim, call: relax.Call, _ranges: list[int], _axis: int) -> relax.Call | None:
+def _trimmed_sum(trim: Trim, call: relax.Call, _ranges: list[int], axis: int) -> relax.Call | None:
     """Term by term, where none is broadcast."""
     if len({shape_of(term) for term in call.args}) > 1:
         return None
-    return relax.op.add(*map(trim, call.args))
+    return relax.op.add(*(trim(term, axis) for term in call.args))
 
 
 def _derivative(

@@ -6,14 +6,42 @@ import math
 from collections.abc import Sequence
 
 from tvm import relax
+from tvm_ffi import structural_equal
 
 from ..graph import is_call_of, shape_of
 from . import numbering
 from .canonical import only_batch_is_symbolic, refusal, relaid, tvm_gradient, widened
+from .channels import indices_of, take_channels
 from .convolution import conv2d_input_grad, conv2d_weight_grad, lists_of
 from .groups import integer_conv2d, integer_mean
 from .pooling import avg_pool2d_input_grad, max_pool2d_argmax, max_pool2d_input_grad
 from .registry import Trim, describe
+
+
+def _trimmed_product(
+    _trim: Trim, call: relax.Call, ranges: list[int], axis: int
+) -> relax.Call | None:
+    """Of rows of the left operand, or columns of the right one; None for what is a batch."""
+    left, right = call.args
+    from_last = call.ty.ndim - 1 - axis
+    if from_last > 1 or min(left.ty.ndim, right.ty.ndim) < 2:
+        return None
+    operand = left if from_last else right
+    taken = take_channels(operand, ranges, operand.ty.ndim - 1 - from_last)
+    operands = (taken, right) if from_last else (left, taken)
+    return relax.Call(call.op, list(operands), call.attrs)
+
+
+def _trimmed_collapse(
+    trim: Trim, call: relax.Call, ranges: list[int], axis: int
+) -> relax.Call | None:
+    """Before the sum, which is over other axes."""
+    data, shape = call.args[0], list(shape_of(call))
+    before = data.ty.ndim - len(shape) + axis
+    if not structural_equal(data.ty.shape[before], call.ty.shape[axis]):
+        return None
+    shape[axis] = len(indices_of(ranges))
+    return relax.op.collapse_sum_to(trim(data, before), relax.ShapeExpr(shape))
 
 
 def _macs_of_conv2d(call: relax.Call) -> int:
@@ -110,36 +138,17 @@ describe(
     learned=1,
 )
 
-
-def _trimmed_matmul(
-    trim: Trim, call: relax.Call, _ranges: list[int], axis: int
-) -> relax.Call | None:
-    """Rows of the result are rows of the left matrix, columns those of the right one."""
-    left, right = call.args
-    if len(shape_of(left)) != 2 or len(shape_of(right)) != 2:
-        return None
-    operands = [trim(left, 0), right] if axis == 0 else [left, trim(right, 1)]
-    return relax.op.matmul(*operands, out_dtype=call.attrs.out_dtype)
-
-
-def _trimmed_transpose(trim: Trim, call: relax.Call, _ranges: list[int], axis: int) -> relax.Call:
-    (data,) = call.args
-    axes = [int(n) for n in call.attrs.axes or reversed(range(len(shape_of(data))))]
-    return relax.op.permute_dims(trim(data, axes[axis]), axes)
-
-
 describe(
     "matmul",
     gradient=widened(_tvm_matmul),
-    trimmed=_trimmed_matmul,
+    trimmed=_trimmed_product,
     macs=lambda call: math.prod(shape_of(call)) * shape_of(call.args[0])[-1],
     layer=True,
     learned=1,
 )
 describe("nn.max_pool2d", gradient=max_pool2d_gradient, channels=numbering.same)
 describe("nn.avg_pool2d", gradient=avg_pool2d_gradient, channels=numbering.same)
-describe("permute_dims", trimmed=_trimmed_transpose)
 describe("variance", gradient=widened(tvm_gradient("variance")))
 describe("nn.softmax", gradient=widened(tvm_gradient("nn.softmax")))
-describe("collapse_sum_to", adjoint=False)  # of a bias, over the pixels
+describe("collapse_sum_to", trimmed=_trimmed_collapse, adjoint=False)  # of a bias, over the pixels
 describe("mean", integer=integer_mean, channels=numbering.spatial_mean)

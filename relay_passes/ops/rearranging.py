@@ -7,10 +7,10 @@ import math
 from tvm import relax, te
 from tvm.relax.op.grad import no_grad, take_backward
 
-from ..graph import shape_of
+from ..graph import axes_of, shape_of
 from ..tir import const_like, tirx
 from .canonical import refusal, summed_to, widened
-from .registry import Attributes, call, describe, float_of_shape, register
+from .registry import Attributes, Trim, call, describe, float_of_shape, register
 
 op = relax.op
 
@@ -20,6 +20,11 @@ def _reshaped(
 ) -> list[relax.Expr]:
     """`[the adjoint in the operand's shape]`."""
     return [op.reshape(adjoint, expr.args[0].ty.shape)]
+
+
+def _trimmed_transpose(trim: Trim, expr: relax.Call, _ranges: list[int], axis: int) -> relax.Call:
+    """Before it turns them."""
+    return relax.Call(expr.op, [trim(expr.args[0], axes_of(expr)[axis])], expr.attrs)
 
 
 def _flipped(
@@ -165,6 +170,7 @@ def _of_extreme(
 
 for _name in ("flatten", "nn.batch_flatten"):
     describe(_name, gradient=_reshaped)
+describe("permute_dims", trimmed=_trimmed_transpose)
 describe("squeeze", gradient=_reshaped, restates=True, stored=False)
 describe("flip", gradient=_flipped)
 describe("stack", gradient=_unstacked)

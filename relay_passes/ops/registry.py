@@ -37,7 +37,7 @@ Gradient = Callable[
     [relax.Var, relax.Call, relax.Var, relax.BlockBuilder], Sequence[relax.Expr] | None
 ]
 Integer = Callable[[Values, relax.Var, "Epilogue"], tuple[relax.Call | None, list[relax.Var]]]
-Trim = Callable[..., relax.Call]  # of an operand, and the axis where that is another
+Trim = Callable[[relax.Expr, int], relax.Call]
 Trimmed = Callable[[Trim, relax.Call, list[int], int], relax.Call | None]
 
 

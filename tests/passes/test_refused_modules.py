@@ -11,7 +11,6 @@ from tvm.script import relax as R
 from relay_passes import (
     DefaultSchedule,
     EliminateDeadGradients,
-    FusePrologue,
     InPlace,
     LowerToLoops,
     NarrowAdjoints,
@@ -39,7 +38,6 @@ def doubled() -> tvm.IRModule:
         SplitParameters({"w": [0]}),
         EliminateDeadGradients(),
         NarrowAdjoints("bfloat16"),
-        FusePrologue(),
         ReorderForMemory(),
     ],
     ids=lambda transform: type(transform).__name__,

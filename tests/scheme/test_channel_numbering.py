@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from tvm import relax
 
 from relay_passes.backward.split_parameters import channel_axis
+from relay_passes.graph import consumers_of
 from relay_passes.ops.channels import ranges_of
 from tvm_ondevice_train.model import Model, TensorSpec
 from tvm_ondevice_train.scheme.channel_numbering import number_channels
@@ -153,7 +154,7 @@ def random_subsets(model: Model, seed: int) -> dict[str, tuple[int, ...]]:
     found = {}
     for parameter in function.params[1:]:
         if parameter.name[0] == "w":
-            axis, rows = channel_axis(function, parameter)
+            axis, rows = channel_axis(consumers_of(function), parameter)
             count = int(parameter.ty.shape[axis]) // rows
             chosen = generator.permutation(count)[: generator.integers(1, count)]
             found[parameter.name] = tuple(sorted(chosen.tolist()))

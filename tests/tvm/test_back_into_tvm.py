@@ -12,18 +12,24 @@ import pytest
 import tiny_models
 import torch
 import tvm
+import tvm_user as user
 from instruments.interpreter import Interpreter
 from torch.nn import functional
 from tvm import relax
 from tvm.relax.frontend.torch import from_exported_program
+from tvm.relax.training.loss import CrossEntropyLoss
+from tvm.relax.training.utils import AppendLoss as TvmAppendLoss
 
 from relay_passes import (
+    AppendLoss,
     DefaultSchedule,
+    EliminateDeadGradients,
     InPlace,
     LegalizeOps,
     LowerQDQ,
     LowerToLoops,
     ReorderForMemory,
+    SparseBackward,
     lowering,
 )
 from relay_passes.formats import FORMATS
@@ -232,3 +238,70 @@ def test_importing_leaves_the_legalizations_of_tvm_as_they_are():
     command = [sys.executable, "-c", textwrap.dedent(program)]
     ran = subprocess.run(command, capture_output=True, text=True, check=True)
     assert ran.stdout.splitlines()[-1] == "[]"
+
+
+class Perceptron(torch.nn.Module):
+    """Linear layers, whose weights PyTorch keeps as (outputs, inputs)."""
+
+    def __init__(self):
+        super().__init__()
+        self.hidden, self.out = torch.nn.Linear(64, 128), torch.nn.Linear(128, 32)
+
+    def forward(self, x):
+        return self.out(self.hidden(x).relu())
+
+
+@pytest.mark.parametrize(
+    "scheme, limit",
+    [(None, 1500), ({"p_hidden_weight": [0, 3, 4, 63], "p_hidden_bias": None}, 1000)],
+    ids=["all", "channels"],
+)
+def test_no_gradient_of_a_linear_layer_is_stored(scheme, limit):
+    """That of the first is 32 KiB: updates are fused into the products that give them."""
+    module, _ = user.imported(user.seeded(Perceptron), user.image(1, 64))
+    passes = [
+        AppendLoss("cross_entropy"),
+        SparseBackward(scheme),
+        EliminateDeadGradients(),
+        lowering(microkernels=False),
+        ReorderForMemory(),
+    ]
+    step = tvm.transform.Sequential(passes)(module)
+    assert step["main"].attrs["peak_bytes"] < limit
+
+
+def test_channels_of_linear_layers_are_those_of_torch():
+    net, x = user.seeded(Perceptron), user.image(3, 64)
+    module, values = user.imported(net, x)
+    channels = {"p_hidden_weight": [0, 3, 4, 63], "p_out_weight": [1, 2, 127]}
+    passes = [AppendLoss("cross_entropy"), SparseBackward(channels), EliminateDeadGradients()]
+    step = tvm.transform.Sequential([*passes, *LOWERINGS["reordered"][:1]])(module)
+    parts = {n: values[n][:, chosen] for n, chosen in channels.items()}
+    parts |= {f"{n}.frozen": np.delete(values[n], chosen, 1) for n, chosen in channels.items()}
+    labels = [3, 0, 31]
+    inputs = {"x": x.numpy(), "target": np.array(labels, np.int32)}
+    found = user.run_step(step, {**values, **parts, **inputs})
+    expected = user.torch_step(net, x, labels)
+    expected |= {n: expected[n][:, chosen] for n, chosen in channels.items()}
+    user.assert_close(found, expected)
+
+
+def test_a_step_beside_the_network_is_lowered_as_one_alone():
+    """TVM's AppendLoss leaves `main` and makes `main_loss`, which is no less fused."""
+    net, x = user.seeded(Perceptron), user.image(1, 64)
+    module, values = user.imported(net, x)
+    output, label = relax.TensorType((1, 32), "float32"), relax.TensorType((1,), "int32")
+    losses = TvmAppendLoss("main", CrossEntropyLoss()(output, label))(module)
+    passes = [
+        SparseBackward(None, "main_loss", -1),
+        EliminateDeadGradients("main_loss"),
+        lowering(microkernels=False),
+        ReorderForMemory(func_name="main_loss"),
+    ]
+    step = tvm.transform.Sequential(passes)(losses)
+    assert step["main_loss"].attrs["peak_bytes"] < 1500
+    inputs = {"x": x.numpy(), "targets": np.array([3], np.int32)}
+    found = user.run_step(step, {**values, **inputs}, "main_loss")
+    user.assert_close(found, user.torch_step(net, x, [3]))
+    (predicted,) = compiled_by_tvm.run(step, {**values, **inputs})
+    np.testing.assert_allclose(predicted, net(x).detach(), atol=1e-6)

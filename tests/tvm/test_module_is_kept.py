@@ -234,3 +234,37 @@ def test_a_packed_function_without_a_gradient_is_named():
 
     said = refusal(transform.SparseBackward(["w"], target_index=None), Packed)
     assert "SparseBackward: the packed function test.double has no gradient, and lies" in said
+
+
+@I.ir_module
+class ReadTwice:
+    """The backward, behind a print, reads what only the first block knows: h, by two rules."""
+
+    @R.function(pure=False)
+    def main(
+        x: R.Tensor((2, 6), "float32"),
+        target: R.Tensor((2, 4), "float32"),
+        w: R.Tensor((6, 8), "float32"),
+        v: R.Tensor((8, 4), "float32"),
+    ):
+        with R.dataflow():
+            h = R.tanh(R.matmul(x, w))
+            y = R.matmul(h, v)
+            R.output(y)
+        _ = R.print(y, format="{}")
+        with R.dataflow():
+            loss = R.sum(R.multiply(y, target))
+            R.output(loss)
+        return loss
+
+
+def test_a_value_of_an_earlier_block_is_read_by_two_gradients():
+    random = np.random.default_rng(0)
+    shapes = {"x": (2, 6), "target": (2, 4), "w": (6, 8), "v": (8, 4)}
+    values = {n: random.normal(size=s).astype(np.float32) for n, s in shapes.items()}
+    x, target, w, v = (torch.tensor(values[n], requires_grad=n in "wv") for n in shapes)
+    loss = (torch.tanh(x @ w) @ v * target).sum()
+    loss.backward()
+    found = user.run_step(transform.SparseBackward()(ReadTwice), values)
+    expected = {n: values[n] - user.RATE * p.grad.numpy() for n, p in (("w", w), ("v", v))}
+    user.assert_close(found, {"loss": loss.item(), **expected}, 1e-5)

@@ -453,3 +453,47 @@ def test_a_rule_that_a_user_registers_is_used():
     step = transform.SparseBackward(target_index=None, optimizer=None)(Active)
     _, (gradient,) = user.run(step, np.ones(3, np.float32), np.ones(3, np.float32))
     assert gradient.tolist() == [3, 3, 3]
+
+
+@I.ir_module
+class AnyBatch:
+    @R.function
+    def main(
+        x: R.Tensor(("n", 6), "float32"),
+        target: R.Tensor(("n", 4), "float32"),
+        w: R.Tensor((4, 6), "float32"),
+    ):
+        with R.dataflow():
+            y = R.matmul(x, R.permute_dims(w))
+            loss = R.sum(R.multiply(y, target))
+            R.output(loss)
+        return loss
+
+
+def test_some_channels_of_a_matrix_whose_batch_is_no_number():
+    step = transform.SparseBackward({"w": [1, 3]})(AnyBatch)
+    w, x, target = VALUES["w"].T, VALUES["x"], VALUES["x"][:, 2:]
+    parts = {"w": w[:, [1, 3]], "w.frozen": np.delete(w, [1, 3], 1)}
+    found = user.run_step(step, {"x": x, "target": target, **parts})
+    expected = (w - user.RATE * target.T @ x)[:, [1, 3]]
+    user.assert_close(found, {"loss": (x @ w.T * target).sum(), "w": expected}, 1e-5)
+
+
+def test_a_scale_that_is_an_argument_is_to_be_bound():
+    @I.ir_module
+    class Unbound:
+        @R.function
+        def main(
+            x: R.Tensor((1, 4), "float32"),
+            target: R.Tensor((1, 4), "float32"),
+            q: R.Tensor((1, 4), "int8"),
+            scale: R.Tensor((), "float32"),
+        ):
+            with R.dataflow():
+                w = R.dequantize(q, scale, R.const(0, "int8"))
+                loss = R.sum(R.multiply(R.multiply(x, w), target))
+                R.output(loss)
+            return loss
+
+    said = refusal(transform.SparseBackward(["q"]), Unbound)
+    assert '"q" is no constant; bind scales and zero points by relax.transform.BindParams' in said

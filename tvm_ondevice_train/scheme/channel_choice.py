@@ -8,7 +8,7 @@ import numpy as np
 from tvm import relax
 
 from relay_passes.backward import split_parameters
-from relay_passes.graph import bindings_of, shape_of
+from relay_passes.graph import bindings_of, consumers_of, shape_of
 from relay_passes.layer_words import Layer
 from relay_passes.ops.registry import operator_of
 
@@ -52,7 +52,7 @@ def channel_axis(model: Model, name: str) -> ChannelAxis:
     parameter = next((p for p in function.params[1:] if p.name == name), None)
     calls = [call for layer, call in linear_calls(model) if layer.weight == name]
     try:
-        axis, rows = split_parameters.channel_axis(function, parameter)
+        axis, rows = split_parameters.channel_axis(consumers_of(function), parameter)
     except ValueError as error:
         raise OdtError(
             f'scheme: parameter "{name}" is not only the weight of convolutions or fully '

@@ -17,7 +17,7 @@ import tvm
 from tvm import relax
 
 from relay_passes.backward.split_parameters import channel_axis
-from relay_passes.graph import Emit, constant_value, rebuilt
+from relay_passes.graph import Emit, constant_value, consumers_of, rebuilt
 from relay_passes.ops.channels import ranges_of
 
 from ..model import Model
@@ -76,7 +76,7 @@ def _is_identity(numbering: np.ndarray) -> bool:
 
 def _axis(function: relax.Function, name: str) -> int:
     parameter = next(p for p in function.params if p.name == name)
-    return channel_axis(function, parameter)[0]
+    return channel_axis(consumers_of(function), parameter)[0]
 
 
 def _renumbered(chosen: Sequence[int], order: np.ndarray | None) -> tuple[int, ...]:

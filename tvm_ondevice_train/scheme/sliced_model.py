@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from relay_passes.backward.split_parameters import SplitParameters, channel_axis, split_values
+from relay_passes.graph import consumers_of
 
 from ..model import Model
 from .channel_choice import choose_channels
@@ -36,12 +37,12 @@ def slice_model(model: Model, scheme: UpdateScheme) -> SlicedModel:
     channels = choose_channels(scheme, model)
     ordered, channels, order = number_channels(model, channels)
     function = ordered.module["main"]
-    parameters = {p.name: p for p in function.params}
+    parameters, consumers = {p.name: p for p in function.params}, consumers_of(function)
     slices = {}
     for name in scheme.trained:
         axes = list(order.axes.get(name, (None, None)))
         if name in channels:
-            axis, rows = channel_axis(function, parameters[name])
+            axis, rows = channel_axis(consumers, parameters[name])
             kept = np.array([c * rows + r for c in channels[name] for r in range(rows)])
             moved = axes[axis]
             axes[axis] = kept if moved is None else moved[kept]

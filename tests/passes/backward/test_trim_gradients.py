@@ -8,6 +8,7 @@ from structure import assert_same
 from tvm import relax
 
 from relay_passes.backward.trim_gradients import trim_gradients
+from relay_passes.graph import bindings_of
 from relay_passes.ops.channels import indices_of, take_channels
 from relay_passes.ops.convolution import conv2d_weight_grad
 from relay_passes.ops.registry import call
@@ -31,7 +32,7 @@ def whole(adjoint, data, shape=WEIGHT, groups: int = 1):
 
 
 def narrowed(module: tvm.IRModule) -> tvm.IRModule:
-    return tvm.IRModule({"main": trim_gradients(module["main"])})
+    return tvm.IRModule({"main": trim_gradients(module["main"], forward=())})
 
 
 def of_floats(emit, dy, x):
@@ -108,6 +109,78 @@ def test_the_slice_of_the_gradient_is_the_same(before, after, shape, dtype):
     (expected,), (found,) = (tiny.run(m, **values) for m in (module, narrowed(module)))
     assert expected.any()
     np.testing.assert_array_equal(found, expected)
+
+
+ROWS, COLUMNS = (4, 6), (4, 8)  # of the input, and the adjoint, of a matrix
+
+
+def turned(emit, x):
+    return emit(relax.op.permute_dims(x))
+
+
+def of_a_matrix(emit, dy, x):
+    return emit(take_channels(emit(relax.op.matmul(turned(emit, x), dy)), [1, 3], 0))
+
+
+def of_a_matrix_after(emit, dy, x):
+    return emit(relax.op.matmul(turned(emit, emit(take_channels(x, [1, 3]))), dy))
+
+
+def of_a_turned_matrix(emit, dy, x):
+    gradient = emit(relax.op.matmul(turned(emit, x), dy))
+    return emit(take_channels(turned(emit, gradient), [1, 3]))
+
+
+def of_a_turned_matrix_after(emit, dy, x):
+    return turned(emit, of_a_matrix_after(emit, dy, x))
+
+
+def of_columns(emit, dy, x):
+    return emit(take_channels(emit(relax.op.matmul(turned(emit, dy), x)), [1, 3]))
+
+
+def of_columns_after(emit, dy, x):
+    return emit(relax.op.matmul(turned(emit, dy), emit(take_channels(x, [1, 3]))))
+
+
+def of_a_batch(emit, dy, x):
+    products = [emit(relax.op.expand_dims(each, 0)) for each in (turned(emit, x), dy)]
+    gradient = emit(relax.op.matmul(*products))
+    collapsed = emit(relax.op.collapse_sum_to(gradient, relax.ShapeExpr([6, 8])))
+    return emit(take_channels(collapsed, [1, 3], 0))
+
+
+def of_a_batch_after(emit, dy, x):
+    left, right = (emit(relax.op.expand_dims(each, 0)) for each in (turned(emit, x), dy))
+    gradient = emit(relax.op.matmul(emit(take_channels(left, [1, 3])), right))
+    return emit(relax.op.collapse_sum_to(gradient, relax.ShapeExpr([2, 8])))
+
+
+MATRICES = {
+    "matrix": (of_a_matrix, of_a_matrix_after),
+    "turned": (of_a_turned_matrix, of_a_turned_matrix_after),
+    "columns": (of_columns, of_columns_after),
+    "batch": (of_a_batch, of_a_batch_after),
+}
+
+
+@pytest.mark.parametrize("before, after", MATRICES.values(), ids=MATRICES)
+def test_channels_of_a_matrix_are_taken_of_its_input(before, after):
+    types = {"dy": (COLUMNS, "float32"), "x": (ROWS, "float32")}
+    module = tiny.module(types, before)
+    assert_same(relax.transform.DeadCodeElimination()(narrowed(module)), tiny.module(types, after))
+    generator = np.random.default_rng(0)
+    values = {n: generator.normal(size=s).astype(np.float32) for n, (s, _) in types.items()}
+    (expected,), (found,) = (tiny.run(m, **values) for m in (module, narrowed(module)))
+    assert expected.any()
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_no_product_of_the_forward_is_computed_again():
+    module = tiny.module({"dy": (COLUMNS, "float32"), "x": (ROWS, "float32")}, of_a_matrix)
+    function = module["main"]
+    forward = {binding.var for binding in bindings_of(function)}
+    assert_same(tvm.IRModule({"main": trim_gradients(function, forward)}), module)
 
 
 def of_a_product(emit, dy, _x):
