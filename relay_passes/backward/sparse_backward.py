@@ -80,7 +80,7 @@ class SparseBackward(Pass):
 
     Parameters
     ----------
-    scheme : what trains. None: every float parameter that reaches the loss. A word: "full", "head",
+    scheme : what trains. None: every float parameter that gets a gradient. A word: "full", "head",
         "last:2", "bias:4", see `layer_words`. Names, or variables, of parameters; or a mapping of
         them to ascending input channels, None or "all" for all of them; or an `UpdateScheme`.
     func_name : the function that becomes the step.
@@ -143,12 +143,23 @@ class SparseBackward(Pass):
             function, pairs = split(function, subsets)
             expanded = [q for p in arguments.parameters for q in pairs.get(p, (p,))]
             arguments = replace(arguments, parameters=tuple(expanded))
-            floats = _FLOATS if isinstance(self.optimizer, Optimizer) else _ALL_FLOATS
-            trained = [pairs.get(p, (p,))[0] for p in parts]
-            consumers = consumers_of(function)
-            leaves = [leaf_of(consumers, p, floats) for p in trained]
+            forward = forward_of(function)
+            leaves = self._leaves(module, forward, [pairs.get(p, (p,))[0] for p in parts])
             ending = _ending(self.optimizer, function, arguments, leaves)
-            return _with_step(module, self.func_name, forward_of(function), leaves, ending)
+            return _with_step(module, self.func_name, forward, leaves, ending)
+
+    def _leaves(
+        self, module: tvm.IRModule, forward: Forward, trained: Sequence[relax.Var]
+    ) -> list[Leaf]:
+        floats = _FLOATS if isinstance(self.optimizer, Optimizer) else _ALL_FLOATS
+        consumers = consumers_of(forward.function)
+        leaves = [leaf_of(consumers, p, floats) for p in trained]
+        if self.scheme is not None:
+            return leaves
+        reached = _with_gradient(module, forward, leaves)
+        if not reached:
+            raise ValueError("the scheme is None, but no float parameter gets a gradient.")
+        return reached
 
 
 @contextmanager
@@ -218,13 +229,31 @@ def _with_step(
     return with_function(module, func_name, without_dead_code(step))
 
 
+def _with_gradient(module: tvm.IRModule, forward: Forward, leaves: Sequence[Leaf]) -> list[Leaf]:
+    """Those of the `leaves` that get one: scales and moving statistics, e.g., are floats, too."""
+    found: set[relax.Var] = set()
+
+    def body(builder: relax.BlockBuilder) -> relax.Expr:
+        found.update(_adjoints(builder, forward, leaves))
+        return forward.loss
+
+    extended(module, "with_gradient", forward.function, forward.function.params, body)
+    return [leaf for leaf in leaves if leaf.real in found]
+
+
+def _adjoints(
+    builder: relax.BlockBuilder, forward: Forward, leaves: Sequence[Leaf]
+) -> dict[relax.Var, relax.Var]:
+    real = [leaf.real for leaf in leaves]
+    dependent = dependents_of(forward.function, real)
+    return differentiate(builder, dependent, forward.loss, real)
+
+
 def _gradients(
     builder: relax.BlockBuilder, forward: Forward, leaves: Sequence[Leaf]
 ) -> list[relax.Var]:
     """Of each leaf, for its channels that train; emitted behind the forward."""
-    real = [leaf.real for leaf in leaves]
-    dependent = dependents_of(forward.function, real)
-    adjoints = differentiate(builder, dependent, forward.loss, real)
+    adjoints = _adjoints(builder, forward, leaves)
     gradients = []
     for leaf in leaves:
         if leaf.real not in adjoints:

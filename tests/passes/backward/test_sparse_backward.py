@@ -319,5 +319,5 @@ def test_of_a_matrix_only_the_slice_of_its_gradient_is_computed():
     behind = len(bindings_of(module["main"])) + 1  # the forward, and the merge
     backward = bindings_of(SparseBackward({"w": [1, 4]})(module)["main"])[behind:]
     products = [b.value for b in backward if op_name(b.value) == "relax.matmul"]
-    assert [shape_of(product) for product in products] == [(2, 5)]
+    assert [sorted(shape_of(product)) for product in products] == [[2, 5]]
     assert all(8 not in shape_of(b.var) for b in backward)

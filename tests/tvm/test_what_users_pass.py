@@ -497,3 +497,37 @@ def test_a_scale_that_is_an_argument_is_to_be_bound():
 
     said = refusal(transform.SparseBackward(["q"]), Unbound)
     assert '"q" is no constant; bind scales and zero points by relax.transform.BindParams' in said
+
+
+def test_all_floats_are_those_that_get_a_gradient():
+    """Not the statistics of a batch norm, not the scale of a quantize, nor what nothing reads."""
+
+    @I.ir_module
+    class Normalized:
+        @R.function
+        def main(
+            x: R.Tensor((2, 3, 4, 4), "float32"),
+            target: R.Tensor((2, 3, 4, 4), "float32"),
+            gamma: R.Tensor((3,), "float32"),
+            beta: R.Tensor((3,), "float32"),
+            mean: R.Tensor((3,), "float32"),
+            variance: R.Tensor((3,), "float32"),
+            scale: R.Tensor((), "float32"),
+            unread: R.Tensor((3,), "float32"),
+        ):
+            with R.dataflow():
+                result = R.nn.batch_norm(x, gamma, beta, mean, variance, axis=1, training=False)
+                codes = R.quantize(result[0], scale, R.const(0, "int8"), out_dtype="int8")
+                real = R.dequantize(codes, scale, R.const(0, "int8"))
+                loss = R.sum(R.multiply(real, target))
+                R.output(loss)
+            return loss
+
+    step = transform.SparseBackward()(Normalized)["main"]
+    assert list(step.attrs["trained_parameters"]) == ["gamma", "beta"]
+    frozen = relax.transform.BindParams(
+        "main", {name: np.ones(3, np.float32) for name in ("gamma", "beta")}
+    )
+    assert "no float parameter gets a gradient" in refusal(
+        transform.SparseBackward(), frozen(Normalized)
+    )
