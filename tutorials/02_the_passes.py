@@ -256,7 +256,7 @@ def tour(loss: tvm.IRModule) -> tuple[list[Row], Step, Step]:
 
     print("4. LowerQDQ: dequantize, float operator, quantize become one integer operator; where")
     print("   the backward needs to know which codes were clamped, with a mask as second result.\n")
-    show(integer.graph, "depthwise_weight", "lv, project_bias", "qadd")
+    show(integer.graph, "depthwise_weight", r"qconv2d\(.*, project_bias", "qadd")
     tell(3, "The float32 activations of the int8 layers are gone.")
 
     print("   FusePrologue and FuseOps: a kernel reads what is cheap on the fly, and does what")

@@ -21,7 +21,7 @@ WITH_GRADIENT = "relax.call_tir_with_grad"
 _TE_GRADIENT = "tvm.relax.te_grad._register."  # where `relax.training.register_te_gradient` puts it
 
 # The adjoint of a tensor, or those of a tuple's fields, None for a field that has none.
-Adjoint: TypeAlias = "relax.Var | list[Adjoint | None]"
+Adjoint: TypeAlias = relax.Var | list["Adjoint | None"]
 
 
 def differentiate(

@@ -38,7 +38,10 @@ def use_everything(project):
         return device.stats()["stack_used"], manifest.stack_bytes
 
 
-@pytest.mark.parametrize(("kind", "scheme"), [("cnn_int8", "full"), ("cnn", "bias:2")])
+@pytest.mark.parametrize(
+    ("kind", "scheme"),
+    [("cnn_int8", "full"), pytest.param("cnn", "bias:2", marks=pytest.mark.slow)],
+)
 @pytest.mark.parametrize("board", BOARDS)
 def test_no_request_takes_more_than_the_bound(board, kind, scheme, tmp_path):
     project = compiled(kind, scheme, board=board).save(tmp_path / "project")

@@ -14,7 +14,9 @@ def compile_case(kind, scheme, classes, backward, rate=0.02):
     return compiled(kind, scheme, classes=classes, **options)
 
 
-@pytest.mark.parametrize("backward", ["int16", "bfloat16", "float8"])
+@pytest.mark.parametrize(
+    "backward", ["int16", "bfloat16", pytest.param("float8", marks=pytest.mark.slow)]
+)
 def test_a_tiny_model_trains_alike_on_every_board(backward, tmp_path):
     model = compile_case("cnn_int8", "full", None, backward)
     assert "odt_dot_columns" in model.files["model.c"]
@@ -24,7 +26,9 @@ def test_a_tiny_model_trains_alike_on_every_board(backward, tmp_path):
 
 
 @needs_models
-@pytest.mark.parametrize("kind, scheme", [(VWW, "last:3"), (MCUNET[0], "last:4")])
+@pytest.mark.parametrize(
+    "kind, scheme", [(VWW, "last:3"), pytest.param(MCUNET[0], "last:4", marks=pytest.mark.slow)]
+)
 def test_a_real_model_trains_alike_on_host_and_cortex_m7(kind, scheme, tmp_path):
     model = compile_case(kind, scheme, 10, "int16")
     host = trained(model, tmp_path / "host", steps=3)

@@ -31,7 +31,7 @@ REAL = [
 MODELS = [*TINY, *(pytest.param(*case, marks=needs_models) for case in REAL)]
 ALL_SRAM = 4 << 20
 SCHEMES = Path(__file__).resolve().parents[2] / "benchmarks/schemes"
-FAST = {("mcunet-5fps", scheme) for scheme in ("49kb", "100kb", "last:3", "full")}
+FAST = {("mcunet-5fps", scheme) for scheme in ("49kb", "100kb", "last:3")}
 SAVED = [tuple(path.stem.rsplit("-", 1)) for path in sorted(SCHEMES.glob("*.json"))]
 BENCHMARK = {*FAST, *SAVED, *((net, scheme) for net, _ in SAVED for scheme in ("head", "full"))}
 

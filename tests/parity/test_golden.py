@@ -36,6 +36,7 @@ GOLDENS = {
 CASES = [(model, number) for model in MODELS for number in GOLDENS[model.split()[0]]]
 IMAGES = [case for case in CASES if not case[1].endswith("onnxpool")]
 SAME_RULE = [case for case in CASES if case[1].endswith("onnxpool") or "mcunet" not in case[0]]
+QUICK = "mcunet-5fps as published"  # the one that has dead channels
 TIGHT = 1e-4
 INTEGER = 3e-4  # adjoints are rounded to 16 bits once a layer
 LEARNING_RATE = 0.01
@@ -174,7 +175,10 @@ def test_logits_loss_and_every_gradient(nets, model, number):
     assert differences and not too_far
 
 
-@pytest.mark.parametrize("model, number", SAME_RULE)
+@pytest.mark.parametrize(
+    "model, number",
+    [pytest.param(*c, marks=() if c[0] == QUICK else pytest.mark.slow) for c in SAME_RULE],
+)
 def test_gradients_in_integers(nets, model, number):
     golden, net = read_golden(model, number), nets(model, "int16")
     values = net.run(golden, 0)

@@ -102,7 +102,8 @@ def test_integer_operators(predictor, name, fused):
 
 
 @pytest.mark.parametrize(
-    "name", ["mcunet-5fps", pytest.param("proxyless-w0.3", marks=pytest.mark.slow)]
+    "name",
+    [pytest.param(name, marks=pytest.mark.slow) for name in ("mcunet-5fps", "proxyless-w0.3")],
 )
 def test_dead_channels_as_published_cause_no_undefined_behaviour(name, capfd):
     """Forward, backward and update; ONNX Runtime gets the model where they cannot overflow."""

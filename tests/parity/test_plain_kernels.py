@@ -70,7 +70,9 @@ def test_tiny_networks(quantized):
 
 
 @needs_models
-@pytest.mark.parametrize("name", [*INT8[:2], pytest.param(INT8[2], marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "name", [INT8[0], *(pytest.param(name, marks=pytest.mark.slow) for name in INT8[1:])]
+)
 def test_published_models(name):
     assert_allowed(tiny_models.model(f"mcunet_int8/{name}"))
 

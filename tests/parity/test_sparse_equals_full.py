@@ -214,7 +214,10 @@ def test_every_pass_list_trains_to_the_same_bits(case):
     case.check_bits(random_scheme(case.model, 3), PASS_LISTS)
 
 
-@pytest.fixture(scope="module", params=MODELS)
+QUICK = ("mcunet-5fps", 2)
+
+
+@pytest.fixture(scope="module")
 def paper_case(request) -> Case:
     """A net of the paper with the first of its golden images."""
     model = load(shared_path(f"models/mcunet_int8/{request.param}-c17.onnx"))
@@ -223,10 +226,16 @@ def paper_case(request) -> Case:
 
 
 @pytest.mark.parametrize(
-    "rank", [2, *(pytest.param(r, marks=pytest.mark.slow) for r in (0, 1, 3, 4))]
+    "paper_case, rank",
+    [
+        pytest.param(net, rank, marks=() if (net, rank) == QUICK else pytest.mark.slow)
+        for net in MODELS
+        for rank in range(5)
+    ],
+    indirect=["paper_case"],
 )
 def test_the_schemes_of_the_benchmarks(paper_case, rank):
-    """One of the five of each net, by size, in the quick tests; the last list is the compiler's."""
+    """The five of each net, by size, one in the quick tests; the last list is the compiler's."""
     found = SCHEMES.glob(f"{paper_case.model.name.removesuffix('-c17')}-*kb.json")
     paths = sorted(found, key=lambda path: int(path.stem.split("-")[-1].removesuffix("kb")))
     assert len(paths) == 5

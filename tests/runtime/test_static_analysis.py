@@ -87,7 +87,11 @@ def test_the_runtime_is_clean(board, transport, tmp_path):
 
 @pytest.mark.parametrize("kind", ["cnn", "cnn_int8"])
 @pytest.mark.parametrize(
-    "board", ["mps2-an500", "mps3-an547", "mps2-an385", "microbit", "virt-rv32imac"]
+    "board",
+    [
+        *("mps2-an500", "mps3-an547", "virt-rv32imac"),
+        *(pytest.param(board, marks=pytest.mark.slow) for board in ("mps2-an385", "microbit")),
+    ],
 )
 def test_generated_c_is_clean(board, kind, tmp_path):
     project = compiled(kind, "bias:2", board=board).save(tmp_path / "project")

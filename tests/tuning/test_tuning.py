@@ -143,7 +143,16 @@ def mcunet_tasks(board):
     return tasks_of(compiled, recorder)
 
 
-@pytest.mark.parametrize("cpu", default_tunings())
+ONE_A_KIND = ("cortex-m7", "cortex-m55", "rv32imac")  # of the ways in which kernels differ
+
+
+@pytest.mark.parametrize(
+    "cpu",
+    [
+        pytest.param(cpu, marks=() if cpu in ONE_A_KIND else pytest.mark.slow)
+        for cpu in default_tunings()
+    ],
+)
 def test_the_defaults_of_the_package_are_of_this_version(cpu):
     found = load_tuning(default_tunings()[cpu])
     board = next((board for board in boards() if target_of(board) == dict(found.target)), None)
