@@ -28,6 +28,7 @@ TINY = [
     ("autoencoder", "full", None),
 ]
 FAST = ("cnn_int8", "last:2", None)
+LIKE_ANOTHER = [("cnn_activated", "full", None), ("cnn_int8", "full", None)]
 VECTOR_CORES = ("mps2-an500", "mps2-an386", "mps3-an547")  # with inner loops of their own
 OTHERS = [
     row.name
@@ -92,7 +93,10 @@ def initial(model):
     return {slot.name: slot.value for slot in model.planned.slots}
 
 
-@pytest.mark.parametrize(("kind", "scheme", "classes"), TINY)
+@pytest.mark.parametrize(
+    ("kind", "scheme", "classes"),
+    [pytest.param(*case, marks=pytest.mark.slow if case in LIKE_ANOTHER else ()) for case in TINY],
+)
 def test_tiny_models_train_alike_on_every_board(kind, scheme, classes, tmp_path):
     model = compile_case(kind, scheme, classes)
     host = trained(model, tmp_path / "host")

@@ -16,7 +16,7 @@ SANITIZE = "-O1 -g -fsanitize=address,undefined,float-cast-overflow -fno-sanitiz
 CASES = [
     ("cnn", "full", None, "float32", "sgd"),
     ("cnn_int8", "full", 3, "int16", "sgd"),
-    ("cnn_int8", "full", 3, "int16", "momentum"),
+    pytest.param("cnn_int8", "full", 3, "int16", "momentum", marks=pytest.mark.slow),
     pytest.param("cnn_int8", "full", 3, "float32", "sgd", marks=pytest.mark.slow),
     pytest.param("cnn_int8", "full", 3, "bfloat16", "sgd", marks=pytest.mark.slow),
     pytest.param("cnn_int8", "full", 3, "float8", "sgd", marks=pytest.mark.slow),

@@ -90,7 +90,7 @@ def stream(model) -> bytes:
 
 
 @every_model
-@pytest.mark.parametrize("level", ["-O0", "-O3"])
+@pytest.mark.parametrize("level", ["-O3", pytest.param("-O0", marks=pytest.mark.slow)])
 def test_it_compiles_without_a_warning(project, level):
     _, directory = project
     for compiler in COMPILERS:

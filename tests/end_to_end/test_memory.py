@@ -165,7 +165,10 @@ def refusal(kind, **options) -> str:
     return str(caught.value)
 
 
-@pytest.mark.parametrize(("kind", "scheme", "classes"), TINY)
+@pytest.mark.parametrize(
+    ("kind", "scheme", "classes"),
+    [*(pytest.param(*case, marks=pytest.mark.slow) for case in TINY[:2]), *TINY[2:]],
+)
 def test_the_smallest_budget_that_compiles_links_and_runs(kind, scheme, classes, tmp_path):
     report = roomy(kind, scheme, classes).report
     peak, loss = report["peak_sram_bytes"], report["loss"]

@@ -132,7 +132,9 @@ for seed in range(30):
 """
 
 
-@pytest.mark.parametrize("kind", ["onnx", pytest.param("tflite", marks=needs_models)])
+@pytest.mark.parametrize(
+    "kind", ["onnx", pytest.param("tflite", marks=[needs_models, pytest.mark.slow])]
+)
 def test_flipped_bits_never_crash(kind, cnn, tmp_path):
     """In a process of its own: an importer that reads past a damaged file's end would kill it."""
     source = cnn if kind == "onnx" else KWS

@@ -133,7 +133,10 @@ def stored(golden: dict, kind: str) -> dict[str, np.ndarray]:
     return {key.split("/")[1]: v for key, v in golden.items() if key.startswith(kind + "/")}
 
 
-@pytest.mark.parametrize("model, number", CASES)
+@pytest.mark.parametrize(
+    "model, number",
+    [pytest.param(*c, marks=() if c[0] == QUICK else pytest.mark.slow) for c in CASES],
+)
 def test_every_code_and_mask_is_identical(nets, model, number):
     golden, net = read_golden(model, number), nets(model)
     values = net.run(golden, 0)

@@ -203,7 +203,7 @@ def random_channels(model: Model, name: str, generator) -> Channels:
     return Channels(count=count, rule=rule, seed=7 if rule == "random" else 0)
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_random_schemes(case, seed):
     exact = case.model.input.dtype == "int8"
     case.check(random_scheme(case.model, seed), INT8_TOLERANCE if exact else FLOAT_TOLERANCE)

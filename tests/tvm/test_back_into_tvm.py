@@ -96,7 +96,13 @@ CASES = [(backward, each) for backward in FORMATS for each in ("by TVM alone", "
 CASES += [(backward, each) for backward in ("float32", "int16") for each in LOWERINGS]
 
 
-@pytest.mark.parametrize("backward, how", dict.fromkeys(CASES))
+QUICK = [("int16", how) for how in LOWERINGS] + [(backward, "reordered") for backward in FORMATS]
+
+
+@pytest.mark.parametrize(
+    "backward, how",
+    [pytest.param(*c, marks=() if c in QUICK else pytest.mark.slow) for c in dict.fromkeys(CASES)],
+)
 def test_an_int8_step_gives_the_codes_that_c_gives(backward, how):
     step = int8_step(backward)
     module = tvm.transform.Sequential(LOWERINGS[how])(step)
