@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from numbers import Integral
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from tvm import relax
@@ -35,7 +36,7 @@ class Scheme(Protocol):
 class SomeChannels(Protocol):
     """What is read of an `UpdateScheme`'s `Channels`: those that train of so many."""
 
-    def choose(self, channels: int) -> Sequence[int]: ...
+    def numbered(self, channels: int) -> Sequence[int]: ...
 
 
 Key: TypeAlias = "str | relax.Var"
@@ -147,18 +148,19 @@ def _check_type(parameter: relax.Var) -> None:
 
 
 def _channels(consumers: Consumers, parameter: relax.Var, part: Part) -> tuple[int, ...] | None:
-    if part is None or part == ALL:
+    if part is None or (isinstance(part, str) and part == ALL):
         return None
     if isinstance(part, SomeChannels):
         axis, rows = channel_axis(consumers, parameter)
         part = _chosen(part, parameter, shape_of(parameter)[axis] // rows)
-    numbers: list[int] = [] if isinstance(part, (str, Mapping)) else list(_listed(part))
-    if not numbers or not all(isinstance(n, int) and not isinstance(n, bool) for n in numbers):
+    listed = [] if isinstance(part, (str, Mapping)) else list(_listed(part))
+    if not listed or not all(isinstance(n, Integral) and not isinstance(n, bool) for n in listed):
         raise ValueError(
             f'what trains of "{parameter.name}" is {_shown(part)}; allowed are None or "{ALL}", '
             "ascending numbers of its input channels, and `Channels`."
         )
     axis, rows = channel_axis(consumers, parameter)
+    numbers = [int(n) for n in listed]
     whole = list(range(shape_of(parameter)[axis] // rows))
     return None if numbers == whole else tuple(numbers)
 
@@ -169,7 +171,7 @@ def _listed(part: object) -> Iterable[int]:
 
 def _chosen(part: SomeChannels, parameter: relax.Var, channels: int) -> Sequence[int]:
     try:
-        return part.choose(channels)
+        return part.numbered(channels)
     except ValueError as error:
         raise ValueError(f'"{parameter.name}": {error}') from error
 

@@ -98,7 +98,7 @@ def test_a_scheme_of_variables_and_of_layers():
 
 @pytest.mark.parametrize(
     "channels",
-    [[1, 3], (1, 3), Channels(indices=(3, 1)), Channels(count=2, rule="first")],
+    [[1, 3], (1, 3), np.array([1, 3]), Channels(indices=(3, 1)), Channels(count=2, rule="first")],
     ids=str,
 )
 def test_some_input_channels_of_a_matrix_train(channels):

@@ -71,7 +71,7 @@ def linear_calls(model: Model) -> list[tuple[Layer, relax.Call]]:
 
 def _chosen(what: Channels, name: str, model: Model, axis: ChannelAxis) -> tuple[int, ...]:
     try:
-        return what.choose(axis.channels, _squared_norms(model.parameters[name], axis).tolist())
+        return what.numbered(axis.channels, _squared_norms(model.parameters[name], axis).tolist())
     except OdtError as error:
         raise OdtError(f'scheme: parameter "{name}": {error}') from error
 

@@ -76,7 +76,7 @@ class Channels:
         if self.count is not None and not (_is_index(self.count) and self.count > 0):
             raise OdtError(f"count is {_shown(self.count)}; it must be an integer of at least 1")
 
-    def choose(self, channels: int, norms: Sequence[float] | None = None) -> tuple[int, ...]:
+    def numbered(self, channels: int, norms: Sequence[float] | None = None) -> tuple[int, ...]:
         """Those that train of so many `channels`, ascending.
 
         norms : the L2 norm of each, or its square. OdtError where the rule needs them and they are
