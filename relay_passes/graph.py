@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Protocol, TypeGuard
 
 import numpy as np
@@ -71,6 +71,13 @@ def shape_of(expr: relax.Expr) -> Shape:
     return tuple(int(d) for d in expr.ty.shape)
 
 
+def free_name(name: str, taken: Collection[str]) -> str:
+    """`name`, with as many underscores behind it as make it unlike those `taken`."""
+    while name in taken:
+        name += "_"
+    return name
+
+
 def is_static(type: relax.Type) -> bool:
     """Whether it is that of tensors whose extents are numbers."""
     return (
@@ -98,6 +105,9 @@ def variables_in(expr: relax.Expr | None) -> list[relax.Var]:
     if isinstance(expr, (relax.If, relax.SeqExpr, relax.Function)):
         return list(relax.analysis.free_vars(expr))
     return []
+
+
+PERMUTE = "relax.permute_dims"
 
 
 def axes_of(permute: relax.Call) -> list[int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tvm
 from tvm import relax
 
-from ..graph import is_static, main_of, results_of
+from ..graph import free_name, is_static, main_of, results_of
 from ..loss_graphs import GRAPHS
 from ..tvm_pass import Pass, module_pass
 from .arguments import arguments_of, with_num_input
@@ -65,7 +65,9 @@ class AppendLoss(Pass):
                 f'AppendLoss: "{self.func_name}" returns {" ".join(str(output.ty).split())}; its '
                 "first result must be a prediction, a tensor of known shape and at least one axis."
             )
-        target = relax.Var(_free_name(function, "target"), type_of(output.ty))
+        target = relax.Var(
+            free_name("target", [p.name for p in function.params]), type_of(output.ty)
+        )
         arguments = arguments_of(function, None)
         params = [*arguments.inputs, target, *arguments.parameters]
 
@@ -75,10 +77,3 @@ class AppendLoss(Pass):
 
         function = with_num_input(function, len(arguments.inputs) + 1)
         return extended(module, self.func_name, function, params, body)
-
-
-def _free_name(function: relax.Function, name: str) -> str:
-    taken = {p.name for p in function.params}
-    while name in taken:
-        name += "_"
-    return name

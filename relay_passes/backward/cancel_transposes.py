@@ -6,9 +6,7 @@ from collections.abc import Collection
 
 from tvm import relax
 
-from ..graph import Emit, Renamer, Values, axes_of, bindings_of, is_call_of, rebuilt
-
-PERMUTE = "relax.permute_dims"
+from ..graph import PERMUTE, Emit, Renamer, Values, axes_of, bindings_of, is_call_of, rebuilt
 
 
 def cancel_transposes(function: relax.Function, kept: Collection[relax.Var]) -> relax.Function:

@@ -9,11 +9,13 @@ import tvm
 from tvm import relax
 
 from ..graph import (
+    PERMUTE,
     Consumers,
     Emit,
     Renamer,
     consumers_of,
     dtype_of,
+    free_name,
     is_call_of,
     is_static,
     main_of,
@@ -131,11 +133,8 @@ def frozen_names(params: Iterable[relax.Var]) -> dict[str, str]:
     taken = {p.name for p in params}
     names = {}
     for name in [p.name for p in params]:
-        frozen = name + FROZEN_SUFFIX
-        while frozen in taken:
-            frozen += "_"
-        taken.add(frozen)
-        names[name] = frozen
+        names[name] = free_name(name + FROZEN_SUFFIX, taken)
+        taken.add(names[name])
     return names
 
 
@@ -165,7 +164,7 @@ def _axes(consumers: Consumers, parameter: relax.Var) -> Iterator[tuple[int, int
             value = reader.value
             if op_name(value) in _SAME_AXES:
                 frontier.append((reader.var, axes))
-            elif is_call_of(value, "relax.permute_dims"):
+            elif is_call_of(value, PERMUTE):
                 turned = [int(n) for n in value.attrs.axes or reversed(range(len(axes)))]
                 frontier.append((reader.var, tuple(axes[n] for n in turned)))
             else:

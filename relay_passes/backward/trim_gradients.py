@@ -7,12 +7,11 @@ from dataclasses import dataclass
 
 from tvm import relax
 
-from ..graph import Emit, Values, axes_of, bindings_of, constant, is_call_of, rebuilt
+from ..graph import PERMUTE, Emit, Values, axes_of, bindings_of, constant, is_call_of, rebuilt
 from ..ops.channels import take_channels
 from ..ops.registry import attributes, operator_of
 
 TAKE = "relax.odt.take_channels"
-PERMUTE = "relax.permute_dims"
 
 
 def trim_gradients(function: relax.Function, forward: Collection[relax.Var]) -> relax.Function:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import tvm
 from tvm import relax
 
-from ..graph import bindings_of, is_call_of, main_of, variables_in
+from ..graph import bindings_of, is_call_of, main_of, variables_in, with_blocks, with_function
 from ..tvm_pass import Pass, module_pass
 from .order_search import search
 from .read_step import read_step
@@ -63,22 +63,20 @@ class ReorderForMemory(Pass):
     ) -> tvm.IRModule:
         function = main_of(module, "ReorderForMemory", self.func_name)
         function = function.with_attr("rollback", int(self.rollback))
-        functions = dict(module.functions_items())
-        functions[module.get_global_var(self.func_name)] = function
-        step = read_step(tvm.IRModule(functions, attrs=module.attrs), self.roles, self.func_name)
+        module = with_function(module, self.func_name, function)
+        step = read_step(module, self.roles, self.func_name)
         order = search(replace(step, rollback=False).graph)
         if self.rollback:
             step = replace(step, tasks=tuple(step.tasks[index] for index in order.tasks))
             order = search(step.graph, beside=False)
         calls = [step.tasks[index].call for index in order.tasks]
-        functions[module.get_global_var(self.func_name)] = _reordered(function, calls).with_attrs(
-            {
-                "peak_bytes": order.peak_bytes,
-                "peak_lower_bound_bytes": order.lower_bound_bytes,
-                "order_method": order.method,
-            }
-        )
-        return tvm.IRModule(functions, attrs=module.attrs)
+        found = {
+            "peak_bytes": order.peak_bytes,
+            "peak_lower_bound_bytes": order.lower_bound_bytes,
+            "order_method": order.method,
+        }
+        reordered = _reordered(function, calls).with_attrs(found)
+        return with_function(module, self.func_name, reordered)
 
 
 def _reordered(function: relax.Function, calls: list[relax.VarBinding]) -> relax.Function:
@@ -96,8 +94,4 @@ def _reordered(function: relax.Function, calls: list[relax.VarBinding]) -> relax
         names = waiting
     is_dataflow = any(isinstance(b, relax.DataflowBlock) for b in function.body.blocks)
     block = relax.DataflowBlock if is_dataflow else relax.BindingBlock
-    body = relax.SeqExpr([block(bindings)], function.body.body)
-    body = relax.BlockBuilder().normalize(body)  # its type
-    return relax.Function(
-        function.params, body, function.ret_ty, is_pure=True, attrs=function.attrs
-    )
+    return with_blocks(function, [block(bindings)])

@@ -7,7 +7,7 @@ import math
 from tvm import relax, te
 from tvm.relax.op.grad import no_grad, take_backward
 
-from ..graph import axes_of, shape_of
+from ..graph import axes_of, is_static, shape_of
 from ..tir import const_like, tirx
 from .canonical import refusal, summed_to, widened
 from .registry import Attributes, Trim, call, describe, float_of_shape, register
@@ -61,7 +61,7 @@ def _strided_slice_gradient(
 ) -> list[relax.Expr]:
     """`[the adjoint where it was sliced from, else 0]`."""
     data, *bounds = expr.args
-    if any(not isinstance(n, tirx.IntImm) for tensor in (data, var) for n in tensor.ty.shape):
+    if not (is_static(data.ty) and is_static(var.ty)):
         raise refusal(expr, "of extents that are no numbers")
     axes, begin, _, *steps = (_numbers(expr, bound) for bound in bounds)
     shape = shape_of(data)

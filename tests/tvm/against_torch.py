@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 import tvm
+import tvm_user
 from tvm import relax
 
 from relay_passes import SparseBackward
@@ -79,7 +80,5 @@ def _computed(operator, batch, weights, arrays, dtype, before) -> list[np.ndarra
         extent = tvm.tirx.Var("n", "int64")
         symbolic, target = [extent, *batch.shape[1:]], [extent, *target[1:]]
     step = step_of(operator, shapes, dtype, target, symbolic, before)
-    machine = relax.VirtualMachine(tvm.compile(step, target="llvm"), tvm.cpu())
     x = np.zeros(1, np.float32) if batch is None else batch
-    arguments = [tvm.runtime.tensor(np.array(v, order="C")) for v in (x, weights, *arrays)]
-    return [gradient.numpy() for gradient in machine["main"](*arguments)[1]]
+    return tvm_user.run(step, x, weights, *arrays)[1]

@@ -6,7 +6,6 @@ import sys
 import textwrap
 from functools import cache
 
-import compiled_by_tvm
 import numpy as np
 import pytest
 import tiny_models
@@ -106,7 +105,7 @@ QUICK = [("int16", how) for how in LOWERINGS] + [(backward, "reordered") for bac
 def test_an_int8_step_gives_the_codes_that_c_gives(backward, how):
     step = int8_step(backward)
     module = tvm.transform.Sequential(LOWERINGS[how])(step)
-    assert_codes_are_those_of_c(compiled_by_tvm.run(module, arguments_of(step)), backward)
+    assert_codes_are_those_of_c(user.run_named(module, arguments_of(step)), backward)
 
 
 class Network(torch.nn.Module):
@@ -166,7 +165,7 @@ def test_a_float_step_is_that_of_torch(how):
     values = [X, np.zeros(1, np.int32), RATE, SEED, *(p.detach() for p in net.parameters())]
     names = [p.name for p in step["main"].params]
     module = tvm.transform.Sequential(LOWERINGS[how])(step)
-    ours = compiled_by_tvm.run(module, dict(zip(names, values, strict=True)))
+    ours = user.run_named(module, dict(zip(names, values, strict=True)))
     for result, expected in zip(ours, [loss, *after], strict=True):
         np.testing.assert_allclose(result, expected.detach(), rtol=1e-6, atol=1e-6)
 
@@ -206,7 +205,7 @@ class Normed(torch.nn.Module):
 def test_an_inference_module_of_tvm_is_reordered_and_compiled(net, passes, batch):
     x = X.repeat(batch, 1, 1, 1)
     module = tvm.transform.Sequential(passes)(from_exported_program(torch.export.export(net, (x,))))
-    (ours,) = compiled_by_tvm.run(module, {module["main"].params[0].name: x})
+    (ours,) = user.run_named(module, {module["main"].params[0].name: x})
     np.testing.assert_allclose(ours, net(x).detach(), rtol=1e-6, atol=1e-6)
     assert module["main"].attrs["peak_bytes"] >= x.numel() * 4
 
@@ -309,5 +308,5 @@ def test_a_step_beside_the_network_is_lowered_as_one_alone():
     inputs = {"x": x.numpy(), "targets": np.array([3], np.int32)}
     found = user.run_step(step, {**values, **inputs}, "main_loss")
     user.assert_close(found, user.torch_step(net, x, [3]))
-    (predicted,) = compiled_by_tvm.run(step, {**values, **inputs})
+    (predicted,) = user.run_named(step, {**values, **inputs})
     np.testing.assert_allclose(predicted, net(x).detach(), atol=1e-6)

@@ -4,7 +4,7 @@ import pickle
 
 import numpy as np
 import pytest
-import tvm
+import tvm_user
 from tvm import relax
 from tvm.script import ir as I
 from tvm.script import relax as R
@@ -50,10 +50,7 @@ def gradients(x, target, w, v):
 
 def run(arguments, **options):
     pipeline = relax.get_pipeline("odt_training", **options)
-    built = tvm.compile(Regression, target="llvm", relax_pipeline=pipeline)
-    machine = relax.VirtualMachine(built, tvm.cpu())
-    results = machine["main"](*(tvm.runtime.tensor(np.asarray(each)) for each in arguments))
-    return [each.numpy() for each in results]
+    return tvm_user.run(Regression, *arguments, relax_pipeline=pipeline)
 
 
 def test_a_step_runs_in_the_virtual_machine():

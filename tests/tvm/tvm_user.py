@@ -60,6 +60,13 @@ def run(module: tvm.IRModule, *operands, **options) -> list:
     return compiled(module, **options)(*operands)
 
 
+def run_named(module: tvm.IRModule, operands: Mapping, function: str = "main", **options) -> list:
+    """The same for operands by the names of the function's parameters; one result as a list."""
+    ordered = [operands[p.name] for p in module[function].params]
+    results = run(module, *ordered, function=function, **options)
+    return results if isinstance(results, list) else [results]
+
+
 def run_step(
     module: tvm.IRModule,
     operands: Mapping[str, np.ndarray],
@@ -68,8 +75,7 @@ def run_step(
 ) -> dict[str, np.ndarray]:
     """The loss and the updated parameters by their names, of a step at learning rate RATE."""
     operands = {"learning_rate": np.float32(RATE), "seed": np.uint32(0), **operands}
-    ordered = [operands[p.name] for p in module[function].params]
-    results = run(module, *ordered, function=function, **options)
+    results = run_named(module, operands, function, **options)
     trained = [str(name) for name in module[function].attrs["trained_parameters"]]
     return dict(zip(["loss", *trained], results, strict=False))
 
