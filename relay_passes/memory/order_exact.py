@@ -27,9 +27,8 @@ AnyPair = TypeVar("AnyPair", bound=tuple[Any, ...])
 class Task:
     """One kernel. Tensors are named; a name that `sizes` lacks takes no bytes (parameters).
 
-    in_place: (read, written) pairs, in the order in which `given_away` takes them: `written` takes
-        the bytes of `read`, as many as both have, if `read` is not a result and no task reads it
-        later.
+    in_place: (read, written) pairs, of which `given_away` chooses: `written` takes the bytes of
+        `read`, as many as both have, if `read` is not a result and no task reads it later.
     after: tasks that must run before, besides the writers of what it reads.
     """
 
@@ -156,7 +155,7 @@ class Graph:
     def step(self, ran: int, live: int, task: int) -> tuple[int, int]:
         """(bytes while `task` runs, bytes live after it) where `live` bytes are before it."""
         adds, stays, frees, pairs = self.moves[task]
-        bytes_now = live + adds - (_shared(pairs, ran) if pairs else 0)
+        bytes_now = live + adds - (_saved(pairs, ran) if pairs else 0)
         for size, others in frees:
             if others & ran == others:
                 live -= size
@@ -211,7 +210,7 @@ class Graph:
                     [_TO_RUN] if ends else members(readers & free), _ENDLESS
                 )
         adds, _, _, pairs = self.moves[task]
-        return self.base_bytes + _max_flow(rooms) + adds - _shared(pairs, ~to_run)
+        return self.base_bytes + _max_flow(rooms) + adds - _saved(pairs, ~to_run)
 
 
 def least_peak(graph: Graph, level: int, ceiling: int, effort: int) -> tuple[list[int] | None, int]:
@@ -294,24 +293,30 @@ def _tasks_of(path: Path) -> list[int]:
     return tasks[::-1]
 
 
-def given_away(pairs: Iterable[AnyPair]) -> list[AnyPair]:
-    """Of a task's pairs (read, written, ...) those that share a place: a tensor gives or takes one
-    once, and the first pairs have it.
+def given_away(pairs: Sequence[AnyPair]) -> list[AnyPair]:
+    """Of a task's pairs (read, written, bytes that they share, ...) those that do share a place.
+
+    A tensor gives or takes one once; of all such choices one with the most bytes, and of those the
+    one with the first pairs. So one more pair never means fewer bytes, on which bounds rest.
 
     pairs: only those where nobody needs what is read any more.
     """
-    used: set[object] = set()
-    chosen = []
-    for pair in pairs:
-        if used.isdisjoint(pair[:2]):
-            used.update(pair[:2])
-            chosen.append(pair)
-    return chosen
+    for index, pair in enumerate(pairs):
+        others = [p for p in pairs[index + 1 :] if pair[0] in p[:2] or pair[1] in p[:2]]
+        if others:
+            rest = [p for p in pairs[index + 1 :] if p not in others]
+            taken, left = [pair, *given_away(rest)], given_away(pairs[index + 1 :])
+            return [*pairs[:index], *max(taken, left, key=_shared)]
+    return list(pairs)
 
 
-def _shared(pairs: Iterable[Pair], ran: int) -> int:
+def _shared(pairs: Iterable[AnyPair]) -> int:
+    return sum(pair[2] for pair in pairs)
+
+
+def _saved(pairs: Iterable[Pair], ran: int) -> int:
     """The bytes of what is written in place where `ran` have run."""
-    return sum(pair[2] for pair in given_away(p for p in pairs if p[3] & ran == p[3]))
+    return _shared(given_away([p for p in pairs if p[3] & ran == p[3]]))
 
 
 def _max_flow(rooms: Rooms) -> int:

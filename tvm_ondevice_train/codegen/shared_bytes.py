@@ -29,8 +29,12 @@ def reuse_in_place(step: Step) -> dict[str, Place]:
         for tensor in task.inputs:
             if tensor.role == "input":
                 starts.setdefault(tensor.name, (tensor.name, 0))
-        ended = (pair for pair in task.pairs if live[pair[0]][1] == index and pair[0] not in kept)
-        for operand, result in given_away(ended):
+        ended = [
+            (operand, result, min(operand.size_bytes, result.size_bytes))
+            for operand, result in task.pairs
+            if live[operand][1] == index and operand not in kept
+        ]
+        for operand, result, _ in given_away(ended):
             buffer, start = starts[operand.name]
             grown = max(result.size_bytes - operand.size_bytes, 0)
             starts[result.name] = (buffer, start - grown)
