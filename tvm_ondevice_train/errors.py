@@ -1,5 +1,10 @@
 """The one exception that a user's mistake raises."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 
 class OdtError(ValueError):
     """A model, scheme, budget or data set that cannot be used, said in one line.
@@ -11,3 +16,32 @@ class OdtError(ValueError):
 
 class BudgetError(OdtError):
     """A program is larger than the memory of its board."""
+
+
+@dataclass(frozen=True)
+class Obstacle:
+    """One thing in a model's file that cannot be compiled.
+
+    where: the node or tensor, in the words of the file: 'Conv "layer1.0" (node "/conv1")'.
+    found: what stands there: "dilation 0".
+    cure: what is allowed, and what to do.
+    """
+
+    where: str
+    found: str
+    cure: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.found}; {self.cure}"
+
+
+class ModelError(OdtError):
+    """A model's file that cannot be compiled: the first of its obstacles, and how many more."""
+
+    def __init__(self, name: str, obstacles: Sequence[Obstacle]) -> None:
+        """name: of the file; obstacles: at least one, in the order of the file."""
+        self.name = name
+        self.obstacles = tuple(obstacles)
+        others = len(self.obstacles) - 1
+        more = f" (and {others} more: see `ondevice-train check`)" if others else ""
+        super().__init__(f"{name}: {self.obstacles[0]}{more}")
