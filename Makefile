@@ -1,7 +1,7 @@
 # Each target does one thing and sets up what it needs first; `make help` lists them.
 .DEFAULT_GOAL := test
 .NOTPARALLEL:
-.PHONY: setup demo test test-all coverage lint bench fuzz newest-tvm clean help
+.PHONY: setup demo test test-all figures coverage lint bench fuzz newest-tvm clean help
 
 bin := .venv/bin
 FUZZ_SECONDS = 60
@@ -16,6 +16,9 @@ test: .venv/test.stamp ## all tests but the slow ones (the default)
 
 test-all: .venv/test.stamp ## all tests
 	$(bin)/python -m pytest -n 2
+
+figures: .venv/test.stamp ## whether committed figures of the benchmarks are what the code gives
+	$(bin)/python -m pytest tests/test_benchmarks.py
 
 coverage: .venv/test.stamp ## how much of the passes their own tests run; at least 95 %, by branches
 	$(bin)/python -m pytest -q -n 2 -m "not slow" tests/passes tests/tvm --cov=relay_passes --cov-branch \

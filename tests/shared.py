@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
+slow = pytest.mark.slow
 needs_models = pytest.mark.skipif(
     not (SHARED / "models").is_dir(), reason="shared/models is missing"
 )
+
+
+def slow_after(count: int, cases: Iterable) -> list:
+    """Cases of `parametrize`, tuples or single values; those after the first `count` are slow."""
+    values = [case if isinstance(case, tuple) else (case,) for case in cases]
+    return [
+        pytest.param(*case, marks=() if index < count else slow)
+        for index, case in enumerate(values)
+    ]
 
 
 def shared_path(relative: str) -> Path:

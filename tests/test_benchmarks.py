@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from shared import shared_path
+from shared import shared_path, slow
 
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
 CASE = "mcunet-5fps/49kb"
@@ -40,6 +40,7 @@ def deterministic(content: dict) -> dict:
     return {k: v for k, v in content["cases"][CASE].items() if k != "compile_seconds"}
 
 
+@slow
 def test_the_committed_figures_are_those_of_this_code(fresh):
     now, then = deterministic(fresh), deterministic(committed())
     if fresh["compiler"] != committed()["compiler"]:
@@ -48,6 +49,7 @@ def test_the_committed_figures_are_those_of_this_code(fresh):
     assert now == then
 
 
+@slow
 def test_what_a_case_holds(fresh):
     case = fresh["cases"][CASE]
     planned, final = case["planned"], case["planned"]["+ in place"]
@@ -96,6 +98,7 @@ def fresh_operators(tmp_path_factory) -> dict:
     return json.loads(output.read_text())
 
 
+@slow
 def test_the_committed_operators_are_those_of_this_code(fresh_operators):
     then = {row["name"]: row for row in committed("speed")["rows"]}
     for row in fresh_operators["rows"]:
@@ -104,6 +107,7 @@ def test_the_committed_operators_are_those_of_this_code(fresh_operators):
             assert row == then[row["name"]]
 
 
+@slow
 def test_the_rows_of_the_operators(fresh_operators):
     rows = {row["name"]: row for row in fresh_operators["rows"]}
     assert list(rows) == [*OPERATORS, *(f"plain C, {name}" for name in OPERATORS)]

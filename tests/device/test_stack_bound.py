@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 from fake_project import edited, fake_project
-from shared import needs_models
+from shared import needs_models, slow_after
 from tiny_models import compiled
 
 from tvm_ondevice_train.boards import boards
@@ -42,7 +42,7 @@ def use_everything(project):
     ("kind", "scheme"),
     [("cnn_int8", "full"), pytest.param("cnn", "bias:2", marks=pytest.mark.slow)],
 )
-@pytest.mark.parametrize("board", BOARDS)
+@pytest.mark.parametrize("board", slow_after(2, ["mps2-an500", "virt-rv32imac", *BOARDS[1:3]]))
 def test_no_request_takes_more_than_the_bound(board, kind, scheme, tmp_path):
     project = compiled(kind, scheme, board=board).save(tmp_path / "project")
     bound = stack_bound(project)

@@ -28,7 +28,12 @@ TINY = [
     ("autoencoder", "full", None),
 ]
 FAST = ("cnn_int8", "last:2", None)
-LIKE_ANOTHER = [("cnn_activated", "full", None), ("cnn_int8", "full", None)]
+LIKE_ANOTHER = [
+    ("cnn", "bias:2", 5),
+    ("cnn_activated", "full", None),
+    ("cnn_int8", "full", None),
+    ("cnn_int8", "bias:2", None),
+]
 VECTOR_CORES = ("mps2-an500", "mps2-an386", "mps3-an547")  # with inner loops of their own
 OTHERS = [
     row.name
@@ -38,7 +43,7 @@ OTHERS = [
 VWW, KWS = "mlperf_tiny/vww_96_int8.tflite", "mlperf_tiny/kws_ref_model.tflite"
 MCUNET = [f"mcunet_int8/{net}.onnx" for net in ("mcunet-5fps", "mbv2-w0.35", "proxyless-w0.3")]
 REAL = [
-    (KWS, "full", None),
+    pytest.param(KWS, "full", None, marks=pytest.mark.slow),
     (KWS, "last:3", 4),
     (VWW, "last:3", None),
     (MCUNET[0], "bias:4", 10),

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from instruments.interpreter import Interpreter
-from shared import needs_models
+from shared import needs_models, slow, slow_after
 from tiny_models import compiled, export_int8
 
 import tvm_ondevice_train as odt
@@ -25,19 +25,22 @@ STRICT = (
 SANITIZE = "-g -fsanitize=address,undefined -fno-sanitize-recover=all -DGUARD_BYTES=0".split()
 CORTEX_M4 = "-mcpu=cortex-m4 -mthumb -mfpu=fpv4-sp-d16 -mfloat-abi=hard".split()
 COMPILERS = {"gcc": [], "clang": [], "arm-none-eabi-gcc": CORTEX_M4}
+KWS = ("mlperf_tiny/kws_ref_model.tflite", "full", None)
 MODELS = [
     ("cnn", "full", None),
     ("cnn_int8", "full", None),
     ("cnn_int8", "bias:2", 3),
     ("autoencoder", "full", None),
-    pytest.param(
-        "mlperf_tiny/kws_ref_model.tflite",
-        "full",
-        None,
-        marks=needs_models,
-    ),
+    pytest.param(*KWS, marks=needs_models),
 ]
 every_model = pytest.mark.parametrize(("kind", "scheme", "classes"), MODELS)
+most_models_slow = pytest.mark.parametrize(
+    ("kind", "scheme", "classes"),
+    [
+        *slow_after(1, [MODELS[2], *MODELS[:2], MODELS[3]]),
+        pytest.param(*KWS, marks=[slow, needs_models]),
+    ],
+)
 STEPS = 3
 
 
@@ -89,7 +92,7 @@ def stream(model) -> bytes:
     return b"".join(a.tobytes() + b.tobytes() for a, b in zip(*data(model), strict=True))
 
 
-@every_model
+@most_models_slow
 @pytest.mark.parametrize("level", ["-O3", pytest.param("-O0", marks=pytest.mark.slow)])
 def test_it_compiles_without_a_warning(project, level):
     _, directory = project
@@ -123,14 +126,14 @@ def test_the_header_is_cpp_too(project, compiler, tmp_path):
     call(compiler, *flags, "-I", directory, source)
 
 
-@every_model
+@most_models_slow
 def test_wrong_calls_are_refused_and_change_nothing(project):
     model, directory = project
     call(build_harness(model, directory, "-O1", *SANITIZE), "errors")
     call(build_harness(model, directory, "-O3"), "errors")
 
 
-@every_model
+@most_models_slow
 def test_the_arena_is_enough_and_what_it_held_does_not_matter(project):
     """Sanitized with the arena as a heap block of its own, and plain between guard bytes."""
     model, directory = project

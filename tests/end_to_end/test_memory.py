@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from shared import needs_models
+from shared import needs_models, slow, slow_after
 from tiny_models import compiled, model
 
 import tvm_ondevice_train as odt
@@ -51,7 +51,14 @@ def one_step(device):
     return device.stats()
 
 
-@pytest.mark.parametrize(("kind", "scheme", "classes"), MODELS)
+@pytest.mark.parametrize(
+    ("kind", "scheme", "classes"),
+    [
+        *slow_after(1, [TINY[1], TINY[0], *TINY[2:]]),
+        *(pytest.param(*case, marks=[needs_models, slow]) for case in REAL[:-1]),
+        pytest.param(*REAL[-1], marks=needs_models),
+    ],
+)
 def test_the_report_bounds_what_the_device_uses(kind, scheme, classes, tmp_path):
     compiled_model = roomy(kind, scheme, classes)
     project = compiled_model.save(tmp_path / "project")

@@ -18,7 +18,7 @@ import onnxruntime
 import pytest
 from instruments.interpreter import Interpreter
 from operators import Comparison, integer_operators, photographs
-from shared import shared_path
+from shared import shared_path, slow_after
 
 from relay_passes.memory.step import prediction
 from tvm_ondevice_train.compiler import build_steps
@@ -84,7 +84,7 @@ def predictor():
 
 
 @pytest.mark.parametrize("fused", FUSED, ids=["QDQ in float32", "integer kernels"])
-@pytest.mark.parametrize("name", ["mcunet-5fps", "mbv2-w0.35", "proxyless-w0.3"])
+@pytest.mark.parametrize("name", slow_after(1, ["mcunet-5fps", "mbv2-w0.35", "proxyless-w0.3"]))
 def test_integer_operators(predictor, name, fused):
     ours, reference = predictor(name), Reference(model_path(name), fused)
     operators = integer_operators(ours.step)

@@ -6,7 +6,7 @@ import tiny
 import tiny_models
 import torch_nets
 import tvm
-from shared import needs_models
+from shared import needs_models, slow
 
 from relay_passes import EliminateDeadGradients, IntegerGradients, SparseBackward, lowering
 from relay_passes.kernel_attributes import reason_for_plain_loops
@@ -69,10 +69,9 @@ def test_tiny_networks(quantized):
     assert_allowed(tiny.network(quantized))
 
 
+@slow
 @needs_models
-@pytest.mark.parametrize(
-    "name", [INT8[0], *(pytest.param(name, marks=pytest.mark.slow) for name in INT8[1:])]
-)
+@pytest.mark.parametrize("name", INT8)
 def test_published_models(name):
     assert_allowed(tiny_models.model(f"mcunet_int8/{name}"))
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 import torch_nets
 from instruments.interpreter import Interpreter
+from shared import slow_after
 from torch import nn
 
 from tvm_ondevice_train.compiler import build_steps
@@ -95,7 +96,7 @@ def export(net, shape, path, exporter: str):
         )
 
 
-@pytest.fixture(scope="module", params=["dynamo", "legacy"])
+@pytest.fixture(scope="module", params=slow_after(1, ["dynamo", "legacy"]))
 def exporter(request):
     return request.param
 

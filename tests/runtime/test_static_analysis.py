@@ -10,6 +10,7 @@ from functools import cache
 
 import pytest
 from fake_project import fake_project
+from shared import slow_after
 from tiny_models import compiled
 
 from tvm_ondevice_train.boards import boards
@@ -85,7 +86,7 @@ def test_the_runtime_is_clean(board, transport, tmp_path):
     assert check(project, *sources) == (0, "")
 
 
-@pytest.mark.parametrize("kind", ["cnn", "cnn_int8"])
+@pytest.mark.parametrize("kind", slow_after(1, ["cnn_int8", "cnn"]))
 @pytest.mark.parametrize(
     "board",
     [

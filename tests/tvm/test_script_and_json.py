@@ -8,6 +8,7 @@ from functools import cache
 import pytest
 import tiny
 import tvm
+from shared import slow_after
 from structure import assert_same
 from tvm import relax
 from tvm.script import ir as I
@@ -100,12 +101,15 @@ def process(code, arguments):
 @pytest.mark.parametrize("read", [READ_JSON, READ_SCRIPT], ids=["json", "script"])
 @pytest.mark.parametrize(
     "imports",
-    [
-        "import tvm_ondevice_train.relay, tvm",
-        "from relay_passes import InPlace; import tvm",
-        "import tvm, tvm_ondevice_train",
-        "import tvm, relay_passes",
-    ],
+    slow_after(
+        1,
+        [
+            "import tvm_ondevice_train.relay, tvm",
+            "from relay_passes import InPlace; import tvm",
+            "import tvm, tvm_ondevice_train",
+            "import tvm, relay_passes",
+        ],
+    ),
 )
 def test_a_process_that_imports_the_package_reads_a_step(saved, imports, read):
     again = process(f"{imports}; {read}", saved)
