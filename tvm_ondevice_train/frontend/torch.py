@@ -11,6 +11,7 @@ from ..file_forms import FORMS
 from ..model import Model
 from .canonicalize import Canonicalizer
 from .onnx import first_line
+from .places import torch_places
 from .quantized_values import parameters_of
 
 if TYPE_CHECKING:
@@ -40,11 +41,12 @@ def load_exported_program(program: ExportedProgram, name: str = "model") -> Mode
         if form.torch:
             operators.pop(attrgetter(form.torch)(torch.ops.aten), None)
     try:
-        module = from_exported_program(
-            program.run_decompositions(operators),
-            keep_params_as_input=True,
-            run_ep_decomposition=False,
-        )
+        with torch_places():
+            module = from_exported_program(
+                program.run_decompositions(operators),
+                keep_params_as_input=True,
+                run_ep_decomposition=False,
+            )
     except Exception as error:  # TVM's importer raises many types for what it cannot import
         raise OdtError(f"{name}: TVM could not import it ({first_line(error)})") from None
     function = module["main"]
