@@ -34,7 +34,11 @@ def test_onnx_nodes_are_named_or_known_by_what_they_give(tmp_path):
         helper.make_node("Relu", ["s"], ["r"]),  # reads what is unknown: no obstacle of its own
         helper.make_node("Cos", ["r"], ["y"]),
     ]
-    assert obstacles(written(tmp_path / "net.onnx", nodes)) == ['Sin (node "odd one")', 'Cos (giving "y")']
+    path = written(tmp_path / "net.onnx", nodes)
+    assert obstacles(path) == [
+        'Sin (node "odd one")',
+        'Cos (giving "y")',
+    ]
 
 
 def test_the_line_of_a_file_says_how_many_more(tmp_path):

@@ -20,15 +20,19 @@ if TYPE_CHECKING:
 
 def load_pt2(path: Path) -> Model:
     """Read a file written by ``torch.export.save``. Raises OdtError for what cannot be compiled."""
+    return load_exported_program(read_pt2(path), path.stem)
+
+
+def read_pt2(path: Path) -> ExportedProgram:
+    """What ``torch.export.save`` wrote."""
     try:
         import torch
     except ImportError:
         raise OdtError(f"{path.name}: reading .pt2 needs PyTorch; pip install torch") from None
     try:
-        program = torch.export.load(path)
+        return torch.export.load(path)
     except Exception as error:  # torch.export raises many types for a file that is not its own
         raise OdtError(f"{path.name}: not a torch.export file ({first_line(error)})") from None
-    return load_exported_program(program, path.stem)
 
 
 def load_exported_program(program: ExportedProgram, name: str = "model") -> Model:
