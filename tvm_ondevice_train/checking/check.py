@@ -87,7 +87,7 @@ def _name_of(source: Any) -> str:
 def _disagreement(name: str, reference: str, agreement: Agreement) -> Obstacle:
     return Obstacle(
         name,
-        f"the C computes something else than {reference} ({agreement}; typically "
-        f"{agreement.typical:.3g}, where rounding explains {agreement.bound:.3g})",
+        f"the C computes something else than {reference} ({agreement}; "
+        f"rounding explains {agreement.bound:.3g})",
         "please report this model: nothing that is accepted may differ",
     )

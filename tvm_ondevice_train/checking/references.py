@@ -17,6 +17,7 @@ from ..model import TensorSpec
 
 if TYPE_CHECKING:
     import onnx
+    from ai_edge_litert.interpreter import Interpreter
     from torch.export import ExportedProgram
 
 _RESTATES = {
@@ -132,26 +133,9 @@ def _onnx_codes(path: Path, last: onnx.NodeProto) -> tuple[float, int]:
 
 
 def _litert(path: Path) -> Reference:
-    try:
-        from ai_edge_litert.interpreter import Interpreter, OpResolverType
-    except ImportError:
-        raise ImportError("LiteRT is not installed (pip install ai-edge-litert)") from None
     from importlib.metadata import version
 
-    kernels = {
-        "reference kernels": OpResolverType.BUILTIN_REF,
-        "without delegates": OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,  # all operators
-    }
-    for which, resolver in kernels.items():
-        try:
-            interpreter = Interpreter(
-                str(path), experimental_op_resolver_type=resolver, num_threads=1
-            )
-            break
-        except ValueError as error:
-            refusal = error
-    else:
-        raise refusal
+    kernels, interpreter = _interpreter(path)
     source, result = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
     if source["shape"].size and source["shape_signature"][0] == -1:
         interpreter.resize_tensor_input(source["index"], [1, *source["shape"][1:]])
@@ -167,12 +151,29 @@ def _litert(path: Path) -> Reference:
 
     kinds = [operator["op_name"] for operator in interpreter._get_ops_details()]
     return Reference(
-        f"LiteRT {version('ai-edge-litert')}, {which}",
+        f"LiteRT {version('ai-edge-litert')}, {kernels}",
         run,
         np.dtype(source["dtype"]).name,
         float(scale) if is_codes else None,
         _end_of(reversed(kinds)),
     )
+
+
+def _interpreter(path: Path) -> tuple[str, Interpreter]:
+    """With reference kernels, which lack some operators, else with optimized ones."""
+    try:
+        from ai_edge_litert.interpreter import Interpreter, OpResolverType
+    except ImportError:
+        raise ImportError("LiteRT is not installed (pip install ai-edge-litert)") from None
+
+    def interpreter(resolver: OpResolverType) -> Interpreter:
+        return Interpreter(str(path), experimental_op_resolver_type=resolver, num_threads=1)
+
+    try:
+        return "reference kernels", interpreter(OpResolverType.BUILTIN_REF)
+    except ValueError:
+        resolver = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+        return "optimized kernels", interpreter(resolver)
 
 
 def _torch_file(path: Path) -> Reference:

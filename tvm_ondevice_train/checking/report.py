@@ -37,6 +37,7 @@ class Agreement:
         codes = "" if self.largest_codes is None else f", {self.largest_codes:.3g} codes"
         return (
             f"{self.samples} samples: {self.largest:.3g} apart at most{codes}, "
+            f"{self.typical:.3g} typically; "
             f"same largest output for {self.same_argmax} of {self.count}"
         )
 
