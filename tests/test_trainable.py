@@ -54,7 +54,7 @@ def test_a_gradient_must_pass_only_where_something_trains_before():
     assert without_gradient(model.module["main"].body.blocks[0].bindings[1].value)
     check_operators(model, ["head.weight"])
     message = (
-        'net: operator "relax.floor" behind layer "conv" has no gradient, and what '
+        'net: operator "relax.floor" behind layer "conv": it has no gradient, and what '
         "trains lies before it; train only layers behind it (--scheme), or use another operator"
     )
     with pytest.raises(OdtError) as error:
@@ -67,8 +67,8 @@ def test_an_operator_without_c_is_named_with_what_is_missing():
     with pytest.raises(OdtError) as error:
         compile(network(without_c), scheme="head")
     assert str(error.value) == (
-        'net: operator "relax.sin" behind layer "conv" cannot be compiled (no C for the function '
-        "sinf; this operator cannot be compiled yet); use another operator"
+        'net: operator "relax.sin" behind layer "conv": it cannot be compiled (no C for the '
+        "function sinf; this operator cannot be compiled yet); use another operator"
     )
 
 

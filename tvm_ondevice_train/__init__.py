@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from relay_passes.optimizers import Optimizer as Optimizer
 
     from . import relay as relay
+    from .checking.check import check as check
+    from .checking.report import CheckReport as CheckReport
     from .compiler import CompiledModel as CompiledModel
     from .compiler import compile as compile
     from .errors import OdtError as OdtError
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Channels": ".scheme",
+    "CheckReport": ".checking.report",
     "CompiledModel": ".compiler",
     "Loss": ".losses",
     "Model": ".model",
@@ -37,6 +40,7 @@ _HOMES = {
     "Options": ".options",
     "SGD": "relay_passes.optimizers",
     "UpdateScheme": ".scheme",
+    "check": ".checking.check",
     "compile": ".compiler",
     "export_project": ".export.exchange",
     "import_project": ".export.exchange",

@@ -24,15 +24,15 @@ class Obstacle:
 
     where: the node or tensor, in the words of the file: 'Conv "layer1.0" (node "/conv1")'.
     found: what stands there: "dilation 0".
-    cure: what is allowed, and what to do.
+    cure: what is allowed, and what to do; empty where `found` says it.
     """
 
     where: str
     found: str
-    cure: str
+    cure: str = ""
 
     def __str__(self) -> str:
-        return f"{self.where}: {self.found}; {self.cure}"
+        return f"{self.where}: {self.found}" + (f"; {self.cure}" if self.cure else "")
 
 
 class ModelError(OdtError):
@@ -45,3 +45,11 @@ class ModelError(OdtError):
         others = len(self.obstacles) - 1
         more = f" (and {others} more: see `ondevice-train check`)" if others else ""
         super().__init__(f"{name}: {self.obstacles[0]}{more}")
+
+
+def one_line(error: BaseException, longest: int = 300) -> str:
+    """What another's exception says, in a line; cut between words where it is longer."""
+    words = " ".join(str(error).split()) or type(error).__name__
+    if len(words) <= longest:
+        return words
+    return words[:longest].rpartition(" ")[0] + " ..."

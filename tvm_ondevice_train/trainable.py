@@ -21,27 +21,35 @@ from relay_passes.memory.read_step import read_step
 from relay_passes.ops.registry import without_gradient
 
 from .codegen.c_printer import print_kernels
-from .errors import OdtError
+from .errors import ModelError, Obstacle, one_line
 from .file_forms.form import FORMS
 from .model import Model
 
+_NO_GRADIENT = (
+    "it has no gradient, and what trains lies before it",
+    "train only layers behind it (--scheme), or use another operator",
+)
+
 
 def check_operators(model: Model, trained: Collection[str]) -> None:
-    """Raise OdtError for an operator that cannot be compiled, or not be differentiated.
+    """Raise ModelError for operators that cannot be compiled, or not be differentiated.
 
     trained : names of the parameters that train. What lies before the first of them, or beside
         them, needs no gradient.
     """
     function = model.module["main"]
+    parameters = [p for p in function.params if p.name in trained]
+    behind = {binding.var for binding in dependents_of(function, parameters)}
+    obstacles = []
     for binding in bindings_of(function):
-        if isinstance(binding.value, relax.Call) and op_name(binding.value) not in FORMS:
-            _check_lowering(binding.value, _described(model, binding))
-    for binding in dependents_of(function, [p for p in function.params if p.name in trained]):
-        if without_gradient(binding.value):
-            raise OdtError(
-                f"{_described(model, binding)} has no gradient, and what trains lies before it; "
-                "train only layers behind it (--scheme), or use another operator"
-            )
+        found = _lowering_fails(binding.value)
+        if found is not None:
+            cure = "use another operator"
+            obstacles.append(Obstacle(_described(model, binding), found, cure))
+        elif binding.var in behind and without_gradient(binding.value):
+            obstacles.append(Obstacle(_described(model, binding), *_NO_GRADIENT))
+    if obstacles:
+        raise ModelError(model.name, obstacles)
 
 
 def _described(model: Model, binding: relax.VarBinding) -> str:
@@ -52,15 +60,17 @@ def _described(model: Model, binding: relax.VarBinding) -> str:
         layer = layer_name(names[0]) if names else layer
         if earlier.var.same_as(binding.var):
             break
-    return f'{model.name}: operator "{op_name(binding.value)}" behind layer "{layer}"'
+    return f'operator "{op_name(binding.value)}" behind layer "{layer}"'
 
 
-def _check_lowering(call: relax.Call, where: str) -> None:
-    """Compile an operator that no frontend gives on its own."""
+def _lowering_fails(call: relax.Expr) -> str | None:
+    """Compile an operator that no frontend gives on its own; why that is not possible, if so."""
+    if not isinstance(call, relax.Call) or op_name(call) in FORMS:
+        return None
     operands = [arg for arg in call.args if isinstance(arg, relax.Var) and constant(arg) is None]
     function = function_of(operands, lambda builder: builder.emit_output(call))
     try:
         print_kernels(read_step(lowering(fuse=False)(tvm.IRModule({"main": function}))))
     except (ValueError, TypeError, RuntimeError) as error:  # ours, and TVM's of many types
-        reason = " ".join(str(error).split())[:200]
-        raise OdtError(f"{where} cannot be compiled ({reason}); use another operator") from None
+        return f"it cannot be compiled ({one_line(error)})"
+    return None

@@ -65,7 +65,7 @@ def one_line(text: str) -> str:
         (onnx_files.zero_scale, "the scale of a quantize is 0.0"),
         (onnx_files.no_layer, "no convolution or fully connected layer"),
         (onnx_files.missing_external_data, "weights.bin"),
-        (lambda path: onnx_files.unsupported(path, "Sin"), '"sin" (node "odd one")'),
+        (lambda path: onnx_files.unsupported(path, "Sin"), 'Sin (node "odd one")'),
         (lambda path: onnx_files.unsupported(path, "Det"), 'Det (node "odd one")'),
     ],
 )

@@ -163,7 +163,7 @@ def scales_along_inputs(emit, x):
     [
         (two_outputs, "float32", "2 outputs; one is supported"),
         (constant_output, "float32", "the output does not depend on the input"),
-        (lambda emit, x: emit(op.sin(x)), "float32", 'operator "sin" (giving lv) cannot'),
+        (lambda emit, x: emit(op.sin(x)), "float32", 'operator "sin": it cannot'),
         (computed_kernel, "float32", "a constant weight"),
         (lambda emit, x: emit(op.nn.relu(x)), "int32", "the input is int32; float32, int8"),
         (asymmetric_kernel, "float32", "a zero point other than 0"),

@@ -11,6 +11,7 @@ import click
 from tvm_ondevice_train.errors import OdtError
 
 from .boards import boards_command
+from .check import check_command
 from .compile import compile_command
 from .export import export_command, import_command
 from .monitor import monitor_command
@@ -36,6 +37,7 @@ def cli(context: click.Context) -> None:
 
 for _command in (
     compile_command,
+    check_command,
     run_command,
     monitor_command,
     export_command,

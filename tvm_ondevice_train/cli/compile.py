@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from tvm_ondevice_train.boards import board as find_board
 from tvm_ondevice_train.cli import display
+from tvm_ondevice_train.errors import ModelError
 from tvm_ondevice_train.options import Options
 
 from .options import compile_options
+
+if TYPE_CHECKING:
+    from tvm_ondevice_train.checking.report import CheckReport
+    from tvm_ondevice_train.compiler import CompiledModel
 
 
 @click.command("compile", short_help="Turn a model file into a C project that trains it.")
@@ -32,8 +37,18 @@ from .options import compile_options
     help="How a bare-metal image talks to the host: through the emulator, or over its serial "
     "line.  [default: semihosting where the board is emulated, else uart]",
 )
+@click.option(
+    "--check",
+    is_flag=True,
+    help="Compare on the way with ONNX Runtime, LiteRT or PyTorch, as `ondevice-train check` does.",
+)
 def compile_command(
-    model: str, directory: str, platform: str | None, transport: str | None, **options: Any
+    model: str,
+    directory: str,
+    platform: str | None,
+    transport: str | None,
+    check: bool,
+    **options: Any,
 ) -> None:
     """Turn MODEL into a C project in DIR that runs and trains it.
 
@@ -53,6 +68,19 @@ def compile_command(
         import tvm_ondevice_train
 
         compiled = tvm_ondevice_train.compile(model, chosen)
+        compared = _compared(model, compiled, chosen) if check else None
         project = compiled.save(directory, platform, transport)
     display.print_memory(read_report(project), target)
+    if compared is not None:
+        click.echo("\n" + "\n".join(compared.lines()))
     click.echo(f"\nThe project is in {directory}, its figures in {Path(directory, 'report.json')}")
+
+
+def _compared(model: str, compiled: CompiledModel, options: Options) -> CheckReport:
+    """How far the C is from the file's own reference; OdtError where it computes something else."""
+    from tvm_ondevice_train.checking.check import compare
+
+    report = compare(model, compiled, options)
+    if not report.ok:
+        raise ModelError(report.model, report.obstacles)
+    return report

@@ -30,9 +30,10 @@ def load(source: str | os.PathLike[str] | ExportedProgram) -> Model:
         try:
             return check_model(condition_dead_channels(_read(source)))
         except OdtError as error:
-            message = str(error)
-        gc.collect()  # what TVM had half built: it warns as it goes
-    raise OdtError(message)
+            refused = error.with_traceback(None)  # its frames hold what TVM had half built
+            refused.__context__ = None
+        gc.collect()  # TVM warns as that goes
+    raise refused
 
 
 @contextmanager

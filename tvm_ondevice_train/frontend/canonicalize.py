@@ -23,17 +23,23 @@ from relay_passes.graph import (
     is_call_of,
     op_name,
     shape_of,
+    variables_in,
 )
 from relay_passes.ops.registry import operator_of
 
-from ..errors import OdtError
+from ..errors import ModelError, Obstacle, OdtError, one_line
 from ..model import Model, TensorSpec
+from .places import places_of
 from .quantized_values import Parameter
 
 if TYPE_CHECKING:
     from ..file_forms.form import FileForm
 
 NHWC = (0, 2, 3, 1)  # logical NHWC axis -> physical NCHW axis
+_SUPPORTED = (
+    "supported are convolutions, fully connected layers, batch norm, the usual activations, "
+    'pooling, elementwise arithmetic, concat, reshape and transpose (README, "What it compiles")'
+)
 
 
 @dataclass(frozen=True)
@@ -68,11 +74,8 @@ class Canonicalizer:
         function: relax.Function,
         parameters: Mapping[relax.Var, tuple[str, np.ndarray]],
         forms: Mapping[str, FileForm],
-        locate: Callable[[str], str | None] | None = None,
     ) -> None:
-        """`locate` gives an operator's place in the source file by its name, or None."""
         self.name = name
-        self.locate = locate or (lambda kind: None)
         self.function = function
         self.forms = forms
         self.consumers = consumers_of(function)
@@ -91,6 +94,9 @@ class Canonicalizer:
         ] = {}  # real -> (codes, scale, zero point)
         self.linear: dict[relax.Expr, tuple[str, str | None]] = {}  # output -> (weight, bias)
         self.linear_count = 0
+        self.places = places_of(function)
+        self.obstacles: list[Obstacle] = []
+        self.unknown: set[relax.Var] = set()  # what they give, and all that depends on it
 
     # -- reading operands ---------------------------------------------------------------------
 
@@ -225,9 +231,7 @@ class Canonicalizer:
         with self.builder.function("main", private=False):
             with self.builder.dataflow():
                 source = self._declare_input(input_var)
-                for binding in bindings_of(self.function):
-                    if binding.var not in self.env:
-                        self._binding(binding)
+                self._operators()
                 output = self.builder.emit_output(self._output())
             parameters = [source, *self.parameter_vars.values()]
             self.builder.emit_func_output(output, parameters)
@@ -271,39 +275,58 @@ class Canonicalizer:
         unsigned = "uint8" in (dtype_of(call.args[0]), str(call.attrs.out_dtype))
         return scale, zero_point - 128 if unsigned else zero_point
 
-    def _binding(self, binding: relax.VarBinding) -> None:
-        value, var = binding.value, binding.var
-        if isinstance(value, relax.Var):
-            self.env[var] = self.env[value]
-            return
-        if isinstance(value, relax.Tuple):
-            self.env[var] = tuple(self.read(field) for field in value.fields)
-            return
-        if isinstance(value, relax.TupleGetItem):
-            whole = self.env[value.tuple_value]  # of batch_norm only the first field is kept
-            self.env[var] = whole[value.index] if isinstance(whole, tuple) else whole
-            return
-        if (known := constant(value)) is not None:
-            self.env[var] = Parameter(None, known)
-            return
-        form = self.forms.get(op_name(value))
-        if form is None:
-            raise OdtError(
-                f"{self.name}: {self._described(binding)} cannot be compiled for "
-                f"training; supported are {', '.join(sorted(_short(name) for name in self.forms))}."
-            )
-        try:
-            self.env[var] = form.read(self, value)
-        except OdtError:
-            raise
-        except (ValueError, TypeError, RuntimeError) as error:  # TVM's type rules, damaged shapes
-            reason = " ".join(str(error).split())[:200]
-            raise OdtError(f"{self.name}: {self._described(binding)}: {reason}") from error
+    def _operators(self) -> None:
+        """Read all of them. Raises ModelError with every obstacle, not the first alone."""
+        for binding in bindings_of(self.function):
+            if binding.var in self.env:
+                continue
+            try:
+                self._binding(binding)
+            except ModelError as error:
+                self._cannot_read(binding, *error.obstacles)
+            except OdtError as error:
+                found = str(error).removeprefix(f"{self.name}: ")
+                self._cannot_read(binding, Obstacle(self._described(binding), found))
+            except (ValueError, TypeError, RuntimeError) as error:  # TVM's rules, damaged shapes
+                found = f"it cannot be read as it stands ({one_line(error)})"
+                self._cannot_read(binding, Obstacle(self._described(binding), found))
+        if self.obstacles:
+            raise ModelError(self.name, self.obstacles)
+
+    def _unsupported(self, binding: relax.VarBinding) -> ModelError:
+        found = "it cannot be compiled for training"
+        return ModelError(self.name, [Obstacle(self._described(binding), found, _SUPPORTED)])
 
     def _described(self, binding: relax.VarBinding) -> str:
+        """The operator in the words of its file; in ours where no importer marked it."""
         kind = _short(op_name(binding.value)) or type(binding.value).__name__
-        place = self.locate(kind) or f"giving {binding.var.name}"
-        return f'operator "{kind}" ({place})'
+        return self.places.get(binding.var) or f'operator "{kind}"'
+
+    def _cannot_read(self, binding: relax.VarBinding, *obstacles: Obstacle) -> None:
+        self.obstacles += obstacles
+        self.unknown.add(binding.var)
+
+    def _binding(self, binding: relax.VarBinding) -> None:
+        value, var = binding.value, binding.var
+        known = constant(value)
+        form = self.forms.get(op_name(value))
+        if isinstance(value, relax.Call) and known is None and form is None:
+            raise self._unsupported(binding)
+        if not self.unknown.isdisjoint(variables_in(value)):
+            self.unknown.add(var)
+        elif isinstance(value, relax.Var):
+            self.env[var] = self.env[value]
+        elif isinstance(value, relax.Tuple):
+            self.env[var] = tuple(self.read(field) for field in value.fields)
+        elif isinstance(value, relax.TupleGetItem):
+            whole = self.env[value.tuple_value]  # of batch_norm only the first field is kept
+            self.env[var] = whole[value.index] if isinstance(whole, tuple) else whole
+        elif known is not None:
+            self.env[var] = Parameter(None, known)
+        elif form is not None:
+            self.env[var] = form.read(self, value)
+        else:
+            raise self._unsupported(binding)
 
     def _output(self) -> relax.Expr:
         """Float logits: a trailing softmax and quantize are part of the loss, not of the model."""

@@ -39,10 +39,7 @@ def load_onnx(path: Path) -> Model:
     function = _import(path.name, proto, shapes)
     names = {_sanitized(i.name): i.name for i in proto.graph.initializer}
     parameters = parameters_of(path.name, function, lambda name: names.get(_sanitized(name), name))
-    canonicalizer = Canonicalizer(
-        path.stem, function, parameters, FORMS, locate=lambda kind: _nodes(proto, kind)
-    )
-    return canonicalizer.run(function.params[0])
+    return Canonicalizer(path.stem, function, parameters, FORMS).run(function.params[0])
 
 
 def _import(name: str, proto: onnx.ModelProto, shapes: Mapping[str, list[int]]) -> relax.Function:
@@ -50,9 +47,11 @@ def _import(name: str, proto: onnx.ModelProto, shapes: Mapping[str, list[int]]) 
     from tvm.relax.frontend.onnx import from_onnx
 
     from .onnx_operators import one_operator_each
+    from .places import onnx_places
 
     try:
-        with warnings.catch_warnings(), redirect_stdout(StringIO()), one_operator_each():
+        catch, quiet = warnings.catch_warnings(), redirect_stdout(StringIO())
+        with catch, quiet, one_operator_each(), onnx_places():
             warnings.simplefilter("ignore")
             module = from_onnx(proto, shape_dict=shapes, keep_params_in_input=True)
     except (tvm.error.OpNotImplemented, NotImplementedError) as error:
@@ -65,7 +64,7 @@ def _import(name: str, proto: onnx.ModelProto, shapes: Mapping[str, list[int]]) 
 
 
 def _nodes(proto: onnx.ModelProto, kind: str) -> str | None:
-    """Which nodes of the file are of `kind`, an operator's name in ONNX or Relax; None if none."""
+    """Which nodes of the file are of `kind`, an operator's name in ONNX; None if none."""
     plain = kind.replace("_", "").lower()
     names = [n.name or n.output[0] for n in proto.graph.node if n.op_type.lower() == plain]
     if not names:

@@ -37,13 +37,14 @@ def _import(path: Path) -> relax.Function:
     import tvm
     from tvm.relax.frontend.tflite import from_tflite
 
+    from .places import tflite_places
     from .tflite_operators import one_operator_each
 
     data = path.read_bytes()
     if len(data) < 8 or data[4:8] != b"TFL3":
         raise OdtError(f"{path.name}: not a TFLite file (its identifier is missing)")
     try:
-        with warnings.catch_warnings(), one_operator_each():
+        with warnings.catch_warnings(), one_operator_each(), tflite_places():
             warnings.simplefilter("ignore")
             return from_tflite(tflite.Model.GetRootAsModel(data, 0))["main"]
     except (tvm.error.OpNotImplemented, NotImplementedError) as error:

@@ -11,6 +11,7 @@ from ..file_forms import FORMS
 from ..model import Model
 from .canonicalize import Canonicalizer
 from .onnx import first_line
+from .places import torch_places
 from .quantized_values import parameters_of
 
 if TYPE_CHECKING:
@@ -19,15 +20,19 @@ if TYPE_CHECKING:
 
 def load_pt2(path: Path) -> Model:
     """Read a file written by ``torch.export.save``. Raises OdtError for what cannot be compiled."""
+    return load_exported_program(read_pt2(path), path.stem)
+
+
+def read_pt2(path: Path) -> ExportedProgram:
+    """What ``torch.export.save`` wrote."""
     try:
         import torch
     except ImportError:
         raise OdtError(f"{path.name}: reading .pt2 needs PyTorch; pip install torch") from None
     try:
-        program = torch.export.load(path)
+        return torch.export.load(path)
     except Exception as error:  # torch.export raises many types for a file that is not its own
         raise OdtError(f"{path.name}: not a torch.export file ({first_line(error)})") from None
-    return load_exported_program(program, path.stem)
 
 
 def load_exported_program(program: ExportedProgram, name: str = "model") -> Model:
@@ -40,11 +45,12 @@ def load_exported_program(program: ExportedProgram, name: str = "model") -> Mode
         if form.torch:
             operators.pop(attrgetter(form.torch)(torch.ops.aten), None)
     try:
-        module = from_exported_program(
-            program.run_decompositions(operators),
-            keep_params_as_input=True,
-            run_ep_decomposition=False,
-        )
+        with torch_places():
+            module = from_exported_program(
+                program.run_decompositions(operators),
+                keep_params_as_input=True,
+                run_ep_decomposition=False,
+            )
     except Exception as error:  # TVM's importer raises many types for what it cannot import
         raise OdtError(f"{name}: TVM could not import it ({first_line(error)})") from None
     function = module["main"]
