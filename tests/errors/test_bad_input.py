@@ -58,14 +58,14 @@ def one_line(text: str) -> str:
 @pytest.mark.parametrize(
     ("make", "expected"),
     [
-        (onnx_files.dynamic, '"x" has the dynamic shape (1, 3, height, 8)'),
+        (onnx_files.dynamic, '"x": the dynamic shape (1, 3, height, 8)'),
         (onnx_files.two_inputs, "2 inputs"),
         (onnx_files.two_outputs, "2 outputs"),
         (onnx_files.empty_result, "is empty"),
         (onnx_files.zero_scale, "the scale of a quantize is 0.0"),
         (onnx_files.no_layer, "no convolution or fully connected layer"),
         (onnx_files.missing_external_data, "weights.bin"),
-        (lambda path: onnx_files.unsupported(path, "Sin"), '"sin" (node "odd one")'),
+        (lambda path: onnx_files.unsupported(path, "Sin"), 'Sin (node "odd one")'),
         (lambda path: onnx_files.unsupported(path, "Det"), 'Det (node "odd one")'),
     ],
 )
