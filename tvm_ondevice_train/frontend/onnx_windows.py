@@ -18,7 +18,7 @@ def explicit_pads(node: Node) -> dict[str, Any]:
     """
     sizes = node.shape(0)[2:]
     axes = range(len(sizes))
-    kernel = list(node.attributes.get("kernel_shape", node.shape(1)[2:] if axes else ()))
+    kernel = list(node.attributes.get("kernel_shape") or node.shape(1)[2:])
     strides = node.attributes.get("strides", [1] * len(sizes))
     dilations = node.attributes.get("dilations", [1] * len(sizes))
     reaches = [(k - 1) * d + 1 for k, d in zip(kernel, dilations, strict=True)]
