@@ -58,7 +58,7 @@ def one_line(text: str) -> str:
 @pytest.mark.parametrize(
     ("make", "expected"),
     [
-        (onnx_files.dynamic, '"x" has the dynamic shape (1, 3, height, 8)'),
+        (onnx_files.dynamic, '"x": the dynamic shape (1, 3, height, 8)'),
         (onnx_files.two_inputs, "2 inputs"),
         (onnx_files.two_outputs, "2 outputs"),
         (onnx_files.empty_result, "is empty"),

@@ -50,16 +50,16 @@ def test_a_free_batch_axis_becomes_one_sample(tmp_path):
 @pytest.mark.parametrize(
     "nodes, inputs, outputs, message",
     [
-        ([relu()], {"x": (2, 3)}, ("y",), 'input "x" has batch 2; training runs one sample'),
-        ([relu()], {"x": (1, "n")}, ("y",), 'input "x" has the dynamic shape (1, n)'),
+        ([relu()], {"x": (2, 3)}, ("y",), 'input "x": batch 2; training runs one sample'),
+        ([relu()], {"x": (1, "n")}, ("y",), 'input "x": the dynamic shape (1, n)'),
         ([relu()], {"x": ()}, ("y",), "dynamic shape"),
         (
             [helper.make_node("Add", ["x", "z"], ["y"])],
             {"x": (1, 3), "z": (1, 3)},
             ("y",),
-            "the model has 2 inputs; exactly one is supported",
+            "the model: 2 inputs; exactly one is supported",
         ),
-        ([relu(), relu("y", "z")], {"x": (1, 3)}, ("y", "z"), "2 outputs; one is supported"),
+        ([relu(), relu("y", "z")], {"x": (1, 3)}, ("y", "z"), "2 outputs; exactly one is supported"),
         ([helper.make_node("Det", ["x"], ["y"])], {"x": (1, 3, 3)}, ("y",), "Det"),
         ([helper.make_node("Sin", ["x"], ["y"])], {"x": (1, 3)}, ("y",), 'Sin (giving "y")'),
     ],

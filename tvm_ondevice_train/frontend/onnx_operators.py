@@ -51,17 +51,14 @@ class Clip(onnx_frontend.OnnxOpConverter):
 def _number(bound: relax.Expr | None, parameters: Imported) -> float | None:
     if bound is None:
         return None
-    value = constant(onnx_frontend.get_constant(bound, parameters))
-    if value is None:
-        raise NotImplementedError("Clip: its bounds must be constants")
-    return float(value)
+    return float(constant(onnx_frontend.get_constant(bound, parameters)).item())
 
 
 def _clip(data: relax.Expr, low: float | None, high: float | None) -> relax.Expr:
-    """A bound that is missing, or NaN as ONNX has it, is none."""
+    """A bound that is missing, or NaN as ONNX has it, is none; the upper one is applied last."""
     low = -math.inf if low is None or math.isnan(low) else low
     high = math.inf if high is None or math.isnan(high) else high
-    return relax.op.clip(data, low, high)
+    return relax.op.clip(data, min(low, high), high)
 
 
 def _pairwise(operator: Callable[[relax.Expr, relax.Expr], relax.Expr]) -> Converter:

@@ -22,7 +22,16 @@ if TYPE_CHECKING:
     from tflite import Operator
     from torch.fx import Node
 
-Mark = Callable[[str], None]  # what is emitted from now on comes from there
+
+class Place:
+    """The node that an importer is at: what is emitted comes from there."""
+
+    words = "the graph"
+    span: Span | None = None
+
+    def __call__(self, words: str) -> None:
+        self.words = words
+        self.span = Span(SourceName(words), 1, 1, 1, 1)
 
 
 def places_of(function: relax.Function) -> dict[relax.Var, str]:
@@ -42,20 +51,15 @@ def places_of(function: relax.Function) -> dict[relax.Var, str]:
 
 
 @contextmanager
-def _marking() -> Iterator[Mark]:
-    place: Span | None = None
-
-    def mark(words: str) -> None:
-        nonlocal place
-        place = Span(SourceName(words), 1, 1, 1, 1)
-
+def _marking() -> Iterator[Place]:
+    place = Place()
     normalize, emit = relax.BlockBuilder.normalize, relax.BlockBuilder.emit
 
     def marked(builder: relax.BlockBuilder, expr: relax.Expr) -> relax.Expr:
-        if place is None or not isinstance(expr, relax.Call) or expr.span is not None:
+        if place.span is None or not isinstance(expr, relax.Call) or expr.span is not None:
             return expr
         plain = normalize(builder, expr)  # operands become variables: a call that changes loses it
-        return relax.Call(plain.op, plain.args, plain.attrs, plain.ty_args, place)
+        return relax.Call(plain.op, plain.args, plain.attrs, plain.ty_args, place.span)
 
     def emit_marked(
         builder: relax.BlockBuilder, expr: relax.Expr, *args: Any, **named: Any
@@ -66,11 +70,11 @@ def _marking() -> Iterator[Mark]:
         return normalize(builder, marked(builder, expr))
 
     with replaced(relax.BlockBuilder, emit=emit_marked, normalize=normalize_marked):
-        yield mark
+        yield place
 
 
 @contextmanager
-def onnx_places() -> Iterator[None]:
+def onnx_places() -> Iterator[Place]:
     """While it lasts TVM's ONNX importer says which node each operator comes from."""
     from tvm.relax.frontend.onnx import onnx_frontend
 
@@ -84,11 +88,11 @@ def onnx_places() -> Iterator[None]:
                 return super()._parse_value_proto(value_proto)
 
         stack.enter_context(replaced(onnx_frontend, ONNXGraphImporter=Importer))
-        yield
+        yield mark
 
 
 @contextmanager
-def torch_places() -> Iterator[None]:
+def torch_places() -> Iterator[Place]:
     """While it lasts TVM's importer of exported programs says so."""
     from tvm.relax.frontend.torch import exported_program_translator as translator
 
@@ -107,11 +111,11 @@ def torch_places() -> Iterator[None]:
                 return {name: marking(c) for name, c in super().create_convert_map().items()}
 
         stack.enter_context(replaced(translator, ExportedProgramImporter=Importer))
-        yield
+        yield mark
 
 
 @contextmanager
-def tflite_places() -> Iterator[None]:
+def tflite_places() -> Iterator[Place]:
     """While it lasts TVM's TFLite importer says so."""
     from tvm.relax.frontend.tflite.tflite_frontend import OperatorConverter
 
@@ -124,7 +128,7 @@ def tflite_places() -> Iterator[None]:
             return kind
 
         stack.enter_context(replaced(OperatorConverter, get_op_code_str=get_op_code_str))
-        yield
+        yield mark
 
 
 def onnx_words(node: onnx.NodeProto) -> str:

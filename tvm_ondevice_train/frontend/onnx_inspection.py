@@ -1,0 +1,328 @@
+"""A walk over an .onnx file before TVM's importer sees it.
+
+It collects every obstacle and works out what is constant and which type and shape each tensor has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from ..errors import Obstacle
+from .onnx_accepted import (
+    ACCEPTED,
+    CODES,
+    DOMAINS,
+    FOLDED,
+    IR_VERSIONS,
+    OF_TRAINING,
+    OPSETS,
+    Operator,
+)
+from .onnx_folding import Constants, too_large
+from .onnx_rules import RULES, Node, Tensor
+from .onnx_shapes import (
+    MOST_TENSOR_BYTES,
+    Result,
+    bytes_of,
+    element_name,
+    opset_of,
+    result_types,
+    schema_fault,
+    types_that_disagree,
+)
+from .onnx_words import numbers, place, quoted, sentence
+
+_SIZED = "memory is planned at compile time, so every axis but the batch must be a number"
+_SMALLER = f"at most {MOST_TENSOR_BYTES >> 20} MB a tensor are read"
+_ANEW = "export the model anew"
+_EVAL = "the model was exported in training mode: call model.eval() before the export"
+_OPEN = ("Clip", "Max", "Min")  # a bound may be infinite, and NaN is none
+
+
+class Inspection:
+    """What a file holds; `obstacles` says what of it cannot be compiled."""
+
+    def __init__(self, proto: onnx.ModelProto) -> None:
+        self.proto = proto
+        self.obstacles: list[Obstacle] = []
+        self._versions()
+        self.opset = min(max(opset_of(proto), OPSETS.start), OPSETS[-1])
+        self.constants = Constants(self.opset)
+        self.tensors: dict[str, Tensor] = {}
+        self.nodes: list[Node] = []  # those that depend on the input, in order
+        self.secondary: set[str] = set()  # indices, masks and statistics beside a result
+        for tensor in proto.graph.initializer:
+            self._constant(tensor.name, tensor, f"initializer {quoted(tensor.name)}")
+        for sparse in proto.graph.sparse_initializer:
+            where = f"initializer {quoted(sparse.values.name)}"
+            self._refuse(where, "it is sparse", "store it as a dense tensor")
+            self.tensors[sparse.values.name] = Tensor(sparse.values.name)
+        inputs = [value for value in proto.graph.input if value.name not in self.tensors]
+        for value in inputs:
+            self._input(value)
+        for node in proto.graph.node:
+            self._node(node)
+        for what, found in (("input", inputs), ("output", proto.graph.output)):
+            if len(found) != 1:
+                self._refuse("the model", f"{len(found)} {what}s", "exactly one is supported")
+        for value in proto.graph.output:
+            if value.name not in self.tensors or value.name in self.secondary:
+                found = "it is the first result of no node"
+                self._refuse(f"output {quoted(value.name)}", found, "give the loss's operand")
+
+    def _refuse(self, where: str, found: str, cure: str) -> None:
+        self.obstacles.append(Obstacle(where, found, cure))
+
+    # -- the file -----------------------------------------------------------------------------
+
+    def _versions(self) -> None:
+        versions = (("opset", opset_of(self.proto), OPSETS),)
+        versions += (("IR version", self.proto.ir_version, IR_VERSIONS),)
+        for name, version, allowed in versions:
+            if version not in allowed:
+                cure = f"versions {allowed.start} to {allowed[-1]} are read"
+                self._refuse("the file", f"{name} {version}", cure)
+
+    def _constant(self, name: str, tensor: TensorProto, where: str) -> None:
+        """An initializer, or the value of a Constant."""
+        element, shape = element_name(tensor.data_type), tuple(tensor.dims)
+        if not name or name in self.tensors:
+            self._refuse(where, "its name is empty or taken", "give each tensor its own name")
+            return
+        self.tensors[name] = Tensor(name)
+        if element is None:
+            self._refuse(where, f"element type {tensor.data_type}", "it is none of ONNX")
+        elif min(shape, default=1) < 0 or bytes_of(element, shape) > MOST_TENSOR_BYTES:
+            self._refuse(where, f"shape {numbers(shape)}", _SMALLER)
+        elif tensor.data_location == TensorProto.EXTERNAL:
+            self._refuse(where, "its data lies in another file", "load the model from its file")
+        elif tensor.HasField("raw_data") and len(tensor.raw_data) != bytes_of(element, shape):
+            found = f"{len(tensor.raw_data)} bytes of data for shape {numbers(shape)}"
+            self._refuse(where, found, _ANEW)
+        else:
+            self.constants.stored[name] = tensor
+            self._know(name, element, shape)
+
+    def _know(self, name: str, element: str | None, shape: tuple[int, ...] | None) -> None:
+        """A constant."""
+        self.tensors[name] = Tensor(name, element, shape, lambda: self.constants.value(name))
+
+    def _input(self, value: onnx.ValueInfoProto) -> None:
+        where = f"input {quoted(value.name)}"
+        self.tensors[value.name] = Tensor(value.name)
+        kind = value.type.tensor_type
+        element, dims = element_name(kind.elem_type), kind.shape.dim
+        shape = tuple(d.dim_value if d.HasField("dim_value") else 0 for d in dims)
+        shape = (shape[0] or 1, *shape[1:]) if shape else shape
+        if element not in CODES:
+            cure = "float32, int8 and uint8 can be compiled"
+            self._refuse(where, f"it is {(element or 'no tensor').lower()}", cure)
+        elif not shape or 0 in shape:
+            self._refuse(where, f"the dynamic shape {_dims(dims)}", _SIZED)
+        elif min(shape) < 0 or bytes_of(element, shape) > MOST_TENSOR_BYTES:
+            self._refuse(where, f"shape {numbers(shape)}", _SMALLER)
+        elif shape[0] != 1:
+            cure = "training runs one sample a step; export the model with batch 1"
+            self._refuse(where, f"batch {shape[0]}", cure)
+        else:
+            self.tensors[value.name] = Tensor(value.name, element, shape)
+
+    # -- nodes --------------------------------------------------------------------------------
+
+    def _node(self, proto: onnx.NodeProto) -> None:
+        """After an obstacle nothing is known of its results; what reads them is still checked."""
+        before = len(self.obstacles)
+        node = self._read(proto)
+        if node is not None and proto.op_type == "Constant" and not proto.domain:
+            self._constant_node(node)
+        elif node is not None:
+            folds = self._folds(node)
+            if not folds:
+                self._check(node)
+            types = self._results(node, folds) if len(self.obstacles) == before else None
+            if types is not None:
+                (self._fold if folds else self._keep)(node, types)
+        for name in filter(None, proto.output):
+            self.tensors.setdefault(name, Tensor(name))
+
+    def _read(self, proto: onnx.NodeProto) -> Node | None:
+        where = place(proto)
+        missing = [name for name in proto.input if name and name not in self.tensors]
+        taken = [name for name in proto.output if name in self.tensors]
+        if missing:
+            found = f"it reads {quoted(missing[0])}, which nothing before it gives"
+            self._refuse(where, found, "nodes must follow those that they read")
+        if taken:
+            found = f"it gives {quoted(taken[0])} a second time"
+            self._refuse(where, found, "give each tensor its own name")
+        if missing or taken:
+            return None
+        try:
+            attributes = {a.name: _plain(a) for a in proto.attribute}
+        except (ValueError, UnicodeDecodeError) as error:
+            self._refuse(where, sentence(error), _ANEW)
+            return None
+        operands = tuple(self.tensors[name] if name else None for name in proto.input)
+        return Node(proto, operands, attributes)
+
+    def _folds(self, node: Node) -> bool:
+        """Whether its results are constant; the shape of anything is."""
+        kind = node.proto.op_type
+        if node.proto.domain not in ("", "ai.onnx") or kind not in FOLDED:
+            return False
+        if kind in ("Shape", "Size"):
+            return all(o is not None and o.shape is not None for o in node.operands)
+        return all(o is None or o.constant for o in node.operands)
+
+    def _constant_node(self, node: Node) -> None:
+        where, name = place(node.proto), node.proto.output[0]
+        kind, value = next(iter(node.attributes.items()), ("", None))
+        if kind == "value" and isinstance(value, TensorProto):
+            self._constant(name, value, where)
+        elif kind in ("value_float", "value_floats", "value_int", "value_ints"):
+            dtype = np.float32 if "float" in kind else np.int64
+            self._constant(name, numpy_helper.from_array(np.asarray(value, dtype)), where)
+        else:
+            self._refuse(where, "it holds no dense tensor of numbers", "store it as its value")
+            self.tensors[name] = Tensor(name)
+
+    def _check(self, node: Node) -> None:
+        """A node that depends on the input against the list and the rules."""
+        where, kind = place(node.proto), node.proto.op_type
+        accepted = DOMAINS.get(node.proto.domain, {}).get(kind)
+        if accepted is None:
+            self._refuse(where, *_not_accepted(node.proto))
+            return
+        before = len(self.obstacles)
+        for found, cure in self._attribute_problems(node, accepted):
+            self._refuse(where, found, cure)
+        for found, cure in self._operand_problems(node, accepted):
+            self._refuse(where, found, cure)
+        known = all(o is None or o.shape is not None for o in node.operands)
+        if kind in RULES and known and len(self.obstacles) == before:
+            for found, cure in RULES[kind](node):
+                self._refuse(where, found, cure)
+
+    def _attribute_problems(self, node: Node, accepted: Operator) -> Iterator[tuple[str, str]]:
+        if self.opset < accepted.since:
+            yield (
+                f"the form of opset {self.opset}",
+                f"forms from opset {accepted.since} on are read",
+            )
+        for name, value in node.attributes.items():
+            allowed = accepted.attributes.get(name)
+            if allowed is None:
+                yield f"attribute {quoted(name)}", "it is not supported"
+            elif not allowed.hold(value):
+                cure = _EVAL if name == "training_mode" else f"it must be {allowed.said}"
+                yield f"{name} {_shown(value)}", cure
+        if node.proto.domain != "com.microsoft":
+            fault = schema_fault(node.proto, self.opset, self.proto.ir_version)
+            if fault is not None:
+                yield fault, _ANEW
+
+    def _operand_problems(self, node: Node, accepted: Operator) -> Iterator[tuple[str, str]]:
+        for position, operand in enumerate(node.operands):
+            if operand is None:
+                continue
+            name = quoted(operand.name)
+            if operand.name in self.secondary:
+                yield f"it reads {name}", "of a node only the first result is computed"
+            elif operand.constant:
+                if position not in accepted.constants and position not in accepted.either:
+                    yield f"{name} is constant", "it must be computed from the input"
+                elif node.proto.op_type not in _OPEN and not _finite(operand):
+                    yield f"{name} holds NaN or infinity", "export a model whose weights are finite"
+            elif position in accepted.constants and operand.element is not None:
+                yield f"{name} is computed from the input", "it must be a constant of the file"
+            elif operand.element is not None and operand.element not in accepted.data:
+                yield f"{name} is {operand.element.lower()}", f"it must be {_either(accepted.data)}"
+        yield from types_that_disagree(node, self.opset)
+
+    def _results(self, node: Node, folds: bool) -> list[Result] | None:
+        """Of a node without obstacle; None where its operands are unknown, or one is found."""
+        if any(o is not None and o.shape is None for o in node.operands):
+            return None
+        where, kind = place(node.proto), node.proto.op_type
+        try:
+            types = result_types(node, self.opset, self.proto.ir_version)
+        except Exception as error:  # ONNX's inference, and NumPy on damaged constants
+            self._refuse(where, sentence(error), "ONNX Runtime would not load it either")
+            return None
+        for name, element, shape in types:
+            if shape is None and name == node.proto.output[0]:
+                found = f"the shape of its result {quoted(name)} is not known"
+                self._refuse(where, found, _SIZED)
+                return None
+            if shape is not None and bytes_of(element, shape) > MOST_TENSOR_BYTES:
+                found = f"its result {quoted(name)} has shape {numbers(shape)}"
+                self._refuse(where, found, _SMALLER)
+                return None
+            if shape is not None and min(shape, default=1) < 1 and not folds:
+                found = f"its result {quoted(name)} of shape {numbers(shape)} is empty"
+                self._refuse(where, found, "no window may be wider than its input")
+                return None
+        shapes = {o.name: o.shape for o in node.operands if o is not None}
+        large = too_large(kind, {**shapes, **{n: s for n, _, s in types}}) if folds else None
+        if large is not None and kind not in ("Shape", "Size"):
+            found = f"it computes with constants alone, and {quoted(large)} is large"
+            self._refuse(where, found, "let the exporter fold constants")
+            return None
+        return types
+
+    def _fold(self, node: Node, types: list[Result]) -> None:
+        for name, element, shape in types:
+            self.constants.computed[name] = node.proto
+            self._know(name, element, shape)
+        if node.proto.op_type in ("Shape", "Size"):
+            shape = np.asarray(node.shape(0), np.int64)
+            part = shape[node.attributes.get("start", 0) : node.attributes.get("end")]
+            whole = node.proto.op_type == "Shape"
+            self.constants.stored[types[0][0]] = part if whole else np.prod(shape, dtype=np.int64)
+
+    def _keep(self, node: Node, types: list[Result]) -> None:
+        self.nodes.append(node)
+        self.tensors.update((name, Tensor(name, *known)) for name, *known in types)
+        self.secondary.update(name for name, *_ in types[1:])
+
+
+def inspect_onnx(proto: onnx.ModelProto) -> list[Obstacle]:
+    """Everything in a model that cannot be compiled, in the order of the file."""
+    return Inspection(proto).obstacles
+
+
+def _plain(attribute: onnx.AttributeProto) -> Any:
+    """The value as Python has it, text as str."""
+    value = helper.get_attribute_value(attribute)
+    return value.decode() if isinstance(value, bytes) else value
+
+
+def _not_accepted(proto: onnx.NodeProto) -> tuple[str, str]:
+    if proto.op_type in OF_TRAINING:
+        return "it draws random numbers", _EVAL
+    if proto.domain in DOMAINS:
+        return "the operator is not supported", f"supported are {', '.join(sorted(ACCEPTED))}"
+    cure = "operators of ONNX itself are read; inline local functions before"
+    return f"the domain {quoted(proto.domain)} is unknown", cure
+
+
+def _finite(operand: Tensor) -> bool:
+    value = operand.value() if operand.value and operand.element == "FLOAT" else None
+    return value is None or bool(np.isfinite(value).all())
+
+
+def _either(names: Iterable[str]) -> str:
+    return " or ".join(name.lower() for name in names)
+
+
+def _shown(value: Any) -> str:
+    return quoted(value) if isinstance(value, str) else sentence(ValueError(value))
+
+
+def _dims(dims: Iterable[onnx.TensorShapeProto.Dimension]) -> str:
+    return "(" + ", ".join(str(d.dim_value or d.dim_param or "?") for d in dims) + ")"

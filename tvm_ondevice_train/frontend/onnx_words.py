@@ -1,0 +1,37 @@
+"""How an .onnx file's nodes and tensors are spoken of."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import onnx
+
+_LONGEST = 80
+
+
+def quoted(name: str) -> str:
+    """A name of the file, between quotes, on one line and not too long."""
+    shown = "".join(c if c.isprintable() else repr(c)[1:-1] for c in name)
+    return f'"{shown}"' if len(shown) <= _LONGEST else f'"{shown[:_LONGEST]}..."'
+
+
+def place(node: onnx.NodeProto) -> str:
+    """``Conv (node "/conv1/Conv")``, by its result where a node has no name."""
+    kind = node.op_type if node.domain in ("", "ai.onnx") else f"{node.domain}.{node.op_type}"
+    kind = quoted(kind)[1:-1]
+    if node.name:
+        return f"{kind} (node {quoted(node.name)})"
+    return f"{kind} (giving {quoted(node.output[0])})" if node.output else kind
+
+
+def numbers(shape: tuple[int, ...]) -> str:
+    """``1x3x8x8``."""
+    return "x".join(map(str, shape)) if shape else "one number"
+
+
+def sentence(error: Exception) -> str:
+    """What an exception says first, of libraries whose messages go on for many lines."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    text = lines[0] if lines else type(error).__name__
+    return text if len(text) <= 300 else text[:300].rpartition(" ")[0] + " ..."
