@@ -41,8 +41,3 @@ def positive(kind):
 def named(made, result):
     made.output[0] = result
     return made
-
-
-@pytest.mark.parametrize("proto", [])
-def test_x(proto):
-    pass

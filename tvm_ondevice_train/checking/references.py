@@ -177,7 +177,7 @@ def _interpreter(path: Path) -> tuple[str, Interpreter]:
 
 
 def _torch_file(path: Path) -> Reference:
-    from ..frontend.torch import read_pt2
+    from ..frontend.pt2_archive import read_pt2
 
     return _torch(read_pt2(path))
 

@@ -13,27 +13,41 @@ from ..errors import OdtError
 from ..model import Model
 from .check import check_model
 from .dead_channels import condition_dead_channels
+from .other_files import advice
+from .plain_text import one_line, reason_of
 
 if TYPE_CHECKING:
-    from torch.export import ExportedProgram
+    import onnx
+    import torch
+
+    _Named = str | os.PathLike[str]
+    Source = _Named | torch.export.ExportedProgram | torch.nn.Module | onnx.ModelProto
 
 
-def load(source: str | os.PathLike[str] | ExportedProgram) -> Model:
+def load(source: Source, example: torch.Tensor | None = None) -> Model:
     """Read a trained model.
 
     source : a path to an .onnx file (float32, or int8/uint8 in QDQ form), a .tflite file (float32,
-        or full int8) or a .pt2 file (float32), or a `torch.export.ExportedProgram`.
+        or full int8) or a .pt2 file (float32); or a `torch.export.ExportedProgram`, an
+        `onnx.ModelProto`, or a `torch.nn.Module` in evaluation mode.
+    example : an input of the `torch.nn.Module`, of batch 1; it gives the shape.
 
-    Raises OdtError, in one line, for a file that is missing, corrupt or cannot be compiled.
+    Raises OdtError, in one line, for what is missing, damaged or cannot be compiled, and for
+    nothing else; a `ModelError` lists all that stands in the way.
     """
     with _quiet():
         try:
-            return check_model(condition_dead_channels(_read(source)))
+            return check_model(condition_dead_channels(_read(source, example)))
         except OdtError as error:
-            refused = error.with_traceback(None)  # its frames hold what TVM had half built
-            refused.__context__ = None
-        gc.collect()  # TVM warns as that goes
-    raise refused
+            refusal = error
+        except Exception as error:  # whatever a hostile file makes an importer raise
+            kind = type(error).__name__
+            refusal = OdtError(
+                f"{_called(source)}: it could not be read ({kind}: {reason_of(error)})"
+            )
+        refusal.__context__ = refusal.__cause__ = refusal.__traceback__ = None
+        gc.collect()  # what TVM had half built: it warns as it goes
+    raise refusal
 
 
 @contextmanager
@@ -49,26 +63,46 @@ def _quiet() -> Iterator[None]:
         os.close(kept)
 
 
-def _read(source: str | os.PathLike[str] | ExportedProgram) -> Model:
+def _read(source: Source, example: torch.Tensor | None) -> Model:
     if hasattr(source, "graph_signature"):
         from .torch import load_exported_program
 
         return load_exported_program(source)
-    path = Path(source)
-    if not path.is_file():
-        raise OdtError(f"{path}: no such file")
-    if path.suffix == ".onnx":
+    if hasattr(source, "named_parameters"):
+        from .torch import load_module
+
+        return load_module(source, example)
+    if hasattr(source, "opset_import"):
+        from .onnx import load_onnx_proto
+
+        return load_onnx_proto(source, "model")
+    if not isinstance(source, (str, os.PathLike)):
+        raise OdtError(
+            f"a {type(source).__name__} is no model; give the path of a file, an ExportedProgram, "
+            "a torch.nn.Module with an example, or an onnx.ModelProto"
+        )
+    return _read_file(Path(source))
+
+
+def _read_file(path: Path) -> Model:
+    if not path.exists():
+        raise OdtError(f"{one_line(str(path))}: no such file")
+    kind = path.suffix.lower()
+    if path.is_dir() or kind not in (".onnx", ".tflite", ".pt2"):
+        raise OdtError(f"{one_line(str(path))}: {advice(path)}")
+    if kind == ".onnx":
         from .onnx import load_onnx
 
         return load_onnx(path)
-    if path.suffix == ".tflite":
+    if kind == ".tflite":
         from .tflite import load_tflite
 
         return load_tflite(path)
-    if path.suffix == ".pt2":
-        from .torch import load_pt2
+    from .torch import load_pt2
 
-        return load_pt2(path)
-    raise OdtError(
-        f'{path}: unknown kind of model "{path.suffix}"; .onnx, .tflite and .pt2 can be read'
-    )
+    return load_pt2(path)
+
+
+def _called(source: object) -> str:
+    """What messages call `source`."""
+    return one_line(str(source)) if isinstance(source, (str, os.PathLike)) else "the model"

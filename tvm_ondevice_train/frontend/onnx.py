@@ -14,6 +14,7 @@ from ..errors import ModelError, OdtError
 from ..file_forms import FORMS
 from ..model import Model
 from .canonicalize import Canonicalizer
+from .plain_text import reason_of
 from .quantized_values import parameters_of
 
 if TYPE_CHECKING:
@@ -56,12 +57,5 @@ def _import(name: str, proto: onnx.ModelProto) -> relax.Function:
         try:
             return from_onnx(proto, keep_params_in_input=True)["main"]
         except Exception as error:  # TVM's importer raises many types
-            reason = f"TVM could not import it ({first_line(error)})"
+            reason = f"TVM could not import it ({reason_of(error)})"
             raise OdtError(f"{name}: {place.words}: {reason}") from None
-
-
-def first_line(error: Exception) -> str:
-    """What TVM says last, which is what went wrong; its traces come before."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    text = lines[-1] if lines else type(error).__name__
-    return text if len(text) <= 300 else text[:300].rpartition(" ")[0] + " ..."

@@ -2,54 +2,48 @@
 
 from __future__ import annotations
 
-import struct
 import warnings
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tvm import relax
 
-from relay_passes.graph import shape_of
-
-from ..errors import OdtError
+from ..errors import ModelError, OdtError
 from ..file_forms import FORMS
 from ..model import Model
 from .canonicalize import Canonicalizer
-from .onnx import first_line
+from .plain_text import reason_of
+from .tflite_accepted import inspect_tflite
+from .tflite_file import read_tflite
+
+if TYPE_CHECKING:
+    import tflite
 
 
 def load_tflite(path: Path) -> Model:
-    """Read a .tflite file. Raises OdtError for anything that cannot be compiled."""
-    function = _import(path)
-    inputs = list(function.params)
-    if len(inputs) != 1:
-        raise OdtError(f"{path.name}: the model has {len(inputs)} inputs; exactly one is supported")
-    try:
-        batch = shape_of(inputs[0])[0]
-    except (TypeError, AttributeError):
-        raise OdtError(f"{path.name}: the input has a dynamic shape; make it static") from None
-    if batch != 1:
-        raise OdtError(f"{path.name}: the input has batch {batch}; export the model with batch 1.")
-    return Canonicalizer(path.stem, function, {}, FORMS).run(inputs[0])
+    """Read a .tflite file. Raises OdtError for anything that cannot be compiled.
+
+    A batch that is free is 1, as which converters write it.
+    """
+    model = read_tflite(path)
+    obstacles = inspect_tflite(model)
+    if obstacles:
+        raise ModelError(path.name, obstacles)
+    function = _import(path.name, model)
+    return Canonicalizer(path.stem, function, {}, FORMS).run(function.params[0])
 
 
-def _import(path: Path) -> relax.Function:
-    import tflite
-    import tvm
+def _import(name: str, model: tflite.Model) -> relax.Function:
     from tvm.relax.frontend.tflite import from_tflite
 
     from .places import tflite_places
     from .tflite_operators import one_operator_each
 
-    data = path.read_bytes()
-    if len(data) < 8 or data[4:8] != b"TFL3":
-        raise OdtError(f"{path.name}: not a TFLite file (its identifier is missing)")
-    try:
-        with warnings.catch_warnings(), one_operator_each(), tflite_places():
-            warnings.simplefilter("ignore")
-            return from_tflite(tflite.Model.GetRootAsModel(data, 0))["main"]
-    except (tvm.error.OpNotImplemented, NotImplementedError) as error:
-        raise OdtError(f"{path.name}: {first_line(error)}") from None
-    except (struct.error, IndexError, TypeError, MemoryError):
-        raise OdtError(f"{path.name}: the file is truncated or corrupt") from None
-    except Exception as error:  # TVM's importer raises many types for a malformed graph
-        raise OdtError(f"{path.name}: TVM could not import it ({first_line(error)})") from None
+    catch = warnings.catch_warnings()
+    with tflite_places() as place, catch, one_operator_each(model):
+        warnings.simplefilter("ignore")
+        try:
+            return from_tflite(model)["main"]
+        except Exception as error:  # TVM's importer raises many types
+            reason = f"TVM could not import it ({reason_of(error)})"
+            raise OdtError(f"{name}: {place.words}: {reason}") from None
