@@ -14,7 +14,7 @@ from ..graph import Shape, Values, constant, dtype_of, is_call_of, shape_of
 from .codes import codes_of
 from .convolution import geometry
 from .masks import INT8_MAX, INT8_MIN
-from .quantized import INT32_MAX, MAX_TAPS, requantization
+from .quantized import INT32_MAX, most_taps, requantization
 from .registry import Attributes, call
 
 CONV2D = "relax.nn.conv2d"
@@ -91,10 +91,13 @@ def _with_bias(
     weight = values.get(conv.args[1])
     if data is None or not is_call_of(weight, "relax.dequantize") or not _is_nchw(conv):
         return None
-    weight_scale = constant(weight.args[1])
+    weight_scale, zero_point = map(constant, weight.args[1:])
     if weight_scale is None or (weight_scale.size > 1 and int(weight.attrs.axis) != 0):
         return None
-    if np.prod(shape_of(conv.args[1])[1:]) > MAX_TAPS:
+    if zero_point is None or zero_point.size != 1 or dtype_of(weight.args[0]) != "int8":
+        return None
+    weight_zero_point = zero_point.item()
+    if np.prod(shape_of(conv.args[1])[1:]) > most_taps(weight_zero_point):
         return None
     scale = np.asarray(weight_scale, np.float64) * data[1]
     bias_codes = _bias(values, bias, scale, shape_of(real)[1])
@@ -112,6 +115,7 @@ def _with_bias(
         relax.const(shift),
         *(relax.const(bound.astype(np.int32)) for bound in bounds),
         input_zero_point=data[2],
+        weight_zero_point=weight_zero_point,
         rounding=rounding,
         **geometry(conv.attrs),
         **epilogue.attributes(shape_of(real)),

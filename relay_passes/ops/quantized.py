@@ -29,15 +29,14 @@ from .runtime_functions import (
     odt_scaled_sum_narrow,
     odt_shift_round,
 )
-from .staging import WIDENED, columns_of, planes_of, taps_of
+from .staging import WIDENED, columns_of, planes_of, taps_of, widen
 from .sum_in_32_bits import SumIn32Bits, sum_in_32_bits
 
-# Biases stay within +-BIAS_LIMIT and no accumulator has more than MAX_TAPS products of 255 * 128,
-# so that their sum cannot leave int32: overflow is undefined behaviour in C. Published int8 models
-# do hold biases at the ends of int32, in channels that are dead.
+# Biases stay within +-BIAS_LIMIT and no accumulator has more than `most_taps` products, so that
+# their sum cannot leave int32: overflow is undefined behaviour in C. Published int8 models do hold
+# biases at the ends of int32, in channels that are dead.
 INT32_MAX = 2**31 - 1
 BIAS_LIMIT = 2**30 - 1
-MAX_TAPS = 2**30 // (255 * 128)
 MAX_SHIFT = 54  # leaves odt_requantize_tile room for the rounding beside the product
 Code = Callable[..., tirx.Expr]  # of an element, not clamped
 # attributes: of the result, see `groups.Epilogue`, and the accumulators that an activation passes
@@ -129,7 +128,17 @@ def _macs(expr: relax.Call) -> int:
     return macs_of_convolution(shape, shape_of(expr.args[1]))
 
 
-@register("qconv2d", _outputs, ("input_zero_point", "rounding", *GEOMETRY, *_RESULT), macs=_macs)
+def most_taps(weight_zero_point: int) -> int:
+    """How many products of an accumulator, each of 9 bits by a weight, lie within +-2^30."""
+    return 2**30 // (255 * (128 + abs(weight_zero_point)))
+
+
+@register(
+    "qconv2d",
+    _outputs,
+    ("input_zero_point", "weight_zero_point", "rounding", *GEOMETRY, *_RESULT),
+    macs=_macs,
+)
 def _qconv2d(
     attrs: Attributes,
     data: te.Tensor,
@@ -140,8 +149,9 @@ def _qconv2d(
     least: te.Tensor | None = None,
     greatest: te.Tensor | None = None,
 ) -> Outputs:
-    """acc[n,o,h,w] = bias[o] + sum over c,i,j of (x - input_zero_point) * w[o,c,i,j].
+    """acc[n,o,h,w] = bias[o] + sum over c,i,j of (x - input_zero_point) * w'[o,c,i,j].
 
+    ``w' = w - weight_zero_point``, which is 0 but for weights that were quantized asymmetrically.
     multiplier, shift : int32, one for each output channel.
     least, greatest : for an activation the accumulators that it passes.
     """
@@ -166,9 +176,8 @@ def _dense(attrs: Attributes, data: te.Tensor, weight: te.Tensor) -> Callable[..
     batch, _, out_h, out_w = attrs["shape"]
     columns = columns_of(data, attrs["input_zero_point"], kernel, attrs, (out_h, out_w))
     outputs_per_group = outputs // attrs["groups"]
-    widened = te.compute(
-        weight.shape, lambda o, c, i, j: weight[o, c, i, j].astype("int16"), name=WIDENED
-    )
+    centre = attrs["weight_zero_point"]
+    widened = te.compute(weight.shape, lambda *at: widen(weight[at], centre), name=WIDENED)
     taps = [te.reduce_axis((0, n), name) for n, name in zip(kernel, "cij", strict=True)]
 
     def element(n: tirx.Var, o: tirx.Var, p: tirx.Var) -> tirx.Expr:
@@ -186,7 +195,7 @@ def _depthwise(attrs: Attributes, data: te.Tensor, weight: te.Tensor) -> te.Tens
     planes = planes_of(
         data, attrs["input_zero_point"], (kernel_h, kernel_w), attrs, attrs["shape"][2:]
     )
-    filters = taps_of(weight)
+    filters = taps_of(weight, attrs["weight_zero_point"])
     outputs_per_group = int(weight.shape[0]) // attrs["groups"]
     i, j = te.reduce_axis((0, kernel_h), "i"), te.reduce_axis((0, kernel_w), "j")
 

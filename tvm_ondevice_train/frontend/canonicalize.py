@@ -28,7 +28,7 @@ from relay_passes.ops.registry import operator_of
 
 from ..errors import OdtError
 from ..model import Model, TensorSpec
-from .quantized_values import Parameter
+from .quantized_values import ACTIVATION_CODES, Parameter, check_codes
 
 if TYPE_CHECKING:
     from ..file_forms.form import FileForm
@@ -190,7 +190,7 @@ class Canonicalizer:
         """Declare a parameter of the canonical function; quantized ones are dequantized."""
         name = self._unique(parameter, fallback)
         if name not in self.parameter_vars:
-            value = np.ascontiguousarray(parameter.value)
+            value = np.ascontiguousarray(parameter.stored)
             ty = relax.TensorType(value.shape, str(value.dtype))
             self.parameter_vars[name] = relax.Var(name, ty)
             self.values[name] = value
@@ -205,15 +205,14 @@ class Canonicalizer:
         var = self.parameter_vars[name]
         if parameter.scale is None:
             return var
-        zero = relax.const(0, "int8" if parameter.value.dtype == np.int8 else "int32")
-        scale = relax.const(parameter.channel_scale())
-        return self.emit(relax.op.dequantize(var, scale, zero, axis=0, out_dtype="float32"))
+        coding = map(relax.const, (parameter.channel_scale(), parameter.channel_zero_point()))
+        return self.emit(relax.op.dequantize(var, *coding, axis=0, out_dtype="float32"))
 
     def _unique(self, parameter: Parameter, fallback: str) -> str:
         name = parameter.name or fallback
         candidate, count = name, 1
         while candidate in self.values and not np.array_equal(
-            self.values[candidate], parameter.value
+            self.values[candidate], parameter.stored
         ):
             count += 1
             candidate = f"{name}_{count}"
@@ -265,11 +264,18 @@ class Canonicalizer:
 
         uint8 codes become int8 codes: ``q_int8 = q_uint8 - 128``, the real value is the same.
         """
-        where = f"{self.name}: the scale of {op_name(call)}"
-        scale = self.scalar(call.args[1], where)
-        zero_point = int(self.scalar(call.args[2], where))
-        unsigned = "uint8" in (dtype_of(call.args[0]), str(call.attrs.out_dtype))
-        return scale, zero_point - 128 if unsigned else zero_point
+        kind = _short(op_name(call))
+        dtype = str(call.attrs.out_dtype) if kind == "quantize" else dtype_of(call.args[0])
+        names = [self.read_constant(operand).name for operand in call.args[1:3]]
+        where = f'{self.name}: the {kind} of scale "{names[0] or names[1] or "without a name"}"'
+        check_codes(dtype, where, ACTIVATION_CODES)
+        scale, zero_point = (
+            self.scalar(operand, f"{where}: its {what}")
+            for operand, what in zip(call.args[1:3], ("scale", "zero point"), strict=True)
+        )
+        if not 0 < scale < np.inf:
+            raise OdtError(f"{where} has scale {scale:g}; it must be positive.")
+        return scale, int(zero_point) - 128 if dtype == "uint8" else int(zero_point)
 
     def _binding(self, binding: relax.VarBinding) -> None:
         value, var = binding.value, binding.var
