@@ -18,13 +18,15 @@ from .quantized import INT32_MAX, most_taps, requantization
 from .registry import Attributes, call
 
 CONV2D = "relax.nn.conv2d"
+EVEN, AWAY = "even", "away"  # half to even; half away from zero
 
 
 class Epilogue:
     """Scale, zero point and the activation between an operator and its quantize."""
 
-    def __init__(self, scale: float, zero_point: int) -> None:
-        self.scale, self.zero_point = scale, zero_point
+    def __init__(self, scale: float, zero_point: int, ties: str = EVEN) -> None:
+        """ties : how means round that lie between two codes, see `integer_average`."""
+        self.scale, self.zero_point, self.ties = scale, zero_point, ties
         self.low, self.high = -np.inf, np.inf  # in the real domain
         self.open_low = False  # a ReLU's gradient is 0 at 0 itself
 
@@ -171,30 +173,3 @@ def _sum(values: Values, real: relax.Var, epilogue: Epilogue) -> relax.Call | No
         acc_high=int(high),
         **epilogue.attributes(shape_of(real)),
     )
-
-
-def integer_mean(
-    values: Values, real: relax.Var, epilogue: Epilogue
-) -> tuple[relax.Call | None, list[relax.Var]]:
-    """``quantize(mean(x, [2, 3]))``."""
-    mean = values[real]
-    data = codes_of(values.get(mean.args[0]))
-    axes = [int(a) for a in mean.attrs.axis or ()]
-    if data is None or axes != [2, 3] or not mean.attrs.keepdims:
-        return None, []
-    _, _, height, width = shape_of(mean.args[0])
-    scale = data[1] / (height * width)
-    multiplier, shift, rounding = requantization(np.array([scale / epilogue.scale]))
-    low, high = epilogue.bounds(scale)
-    return call(
-        "qmean",
-        data[0],
-        input_zero_point=data[2],
-        multiplier=int(multiplier[0]),
-        shift=int(shift[0]),
-        rounding=rounding,
-        activation=epilogue.active,
-        acc_low=int(low),
-        acc_high=int(high),
-        **epilogue.attributes(shape_of(real)),
-    ), []

@@ -69,12 +69,17 @@ class Canonicalizer:
         parameters: Mapping[relax.Var, tuple[str, np.ndarray]],
         forms: Mapping[str, FileForm],
         locate: Callable[[str], str | None] | None = None,
+        input_coding: tuple[float, int] | None = None,
     ) -> None:
-        """`locate` gives an operator's place in the source file by its name, or None."""
+        """`locate` gives an operator's place in the source file by its name, or None.
+
+        input_coding : scale and int8 zero point of an input of codes, where the file says them.
+        """
         self.name = name
         self.locate = locate or (lambda kind: None)
         self.function = function
         self.forms = forms
+        self.input_coding = input_coding
         self.consumers = consumers_of(function)
         self.builder = relax.BlockBuilder()
         self.env: dict[relax.Var, Source | tuple[Source, ...]] = {
@@ -180,11 +185,19 @@ class Canonicalizer:
 
     def emit_real(self, codes: relax.Expr) -> relax.Var:
         """What int8 `codes` stand for."""
-        return self.emit_dequantize(codes, self.codes[codes].scale, self.codes[codes].zero_point)
+        return self.emit_dequantize(codes, *self._coding(codes))
 
     def emit_codes(self, real: relax.Expr, like: relax.Expr) -> relax.Var:
         """`real` as codes of the scale and zero point that those in `like` have."""
-        return self.emit_quantize(real, self.codes[like].scale, self.codes[like].zero_point)
+        return self.emit_quantize(real, *self._coding(like))
+
+    def _coding(self, codes: relax.Expr) -> tuple[float, int]:
+        if codes not in self.codes:
+            raise OdtError(
+                f"{self.name}: the file does not say the scale of the integers that an operator "
+                "reads; dequantize them first"
+            )
+        return self.codes[codes].scale, self.codes[codes].zero_point
 
     def emit_parameter(self, parameter: Parameter, fallback: str = "constant") -> relax.Expr:
         """Declare a parameter of the canonical function; quantized ones are dequantized."""
@@ -253,6 +266,8 @@ class Canonicalizer:
         source = relax.Var(input_var.name, relax.TensorType(shape, dtype))
         value = Value(source, tuple(range(len(shape))))
         self.env[input_var] = value
+        if self.input_coding and dtype == "int8":
+            self.codes[source] = Codes(None, *self.input_coding)
         if hoisted:
             scale, zero_point = self.quantization(readers[0].value)
             self.codes[source] = Codes(None, scale, zero_point)

@@ -15,10 +15,13 @@ from ..file_forms import FORMS
 from ..model import Model
 from .canonicalize import Canonicalizer
 from .onnx import first_line
+from .tflite_codes import input_coding, rounding_as_litert
 
 
 def load_tflite(path: Path) -> Model:
     """Read a .tflite file. Raises OdtError for anything that cannot be compiled."""
+    import tflite
+
     function = _import(path)
     inputs = list(function.params)
     if len(inputs) != 1:
@@ -29,7 +32,9 @@ def load_tflite(path: Path) -> Model:
         raise OdtError(f"{path.name}: the input has a dynamic shape; make it static") from None
     if batch != 1:
         raise OdtError(f"{path.name}: the input has batch {batch}; export the model with batch 1.")
-    return Canonicalizer(path.stem, function, {}, FORMS).run(inputs[0])
+    coding = input_coding(tflite.Model.GetRootAsModel(path.read_bytes(), 0))
+    canonicalizer = Canonicalizer(path.stem, function, {}, FORMS, input_coding=coding)
+    return rounding_as_litert(canonicalizer.run(inputs[0]))
 
 
 def _import(path: Path) -> relax.Function:
