@@ -37,15 +37,23 @@ class Model:
     @property
     def scales(self) -> dict[str, np.ndarray]:
         """Scale of each quantized parameter: a scalar, or one for each output channel."""
+        return self._decoded_with(1)
+
+    @property
+    def zero_points(self) -> dict[str, np.ndarray]:
+        """Zero point of each quantized parameter, as `scales`; 0 but for asymmetric weights."""
+        return self._decoded_with(2)
+
+    def _decoded_with(self, operand: int) -> dict[str, np.ndarray]:
         decoded = (
             binding.value.args
             for binding in bindings_of(self.module["main"])
             if is_call_of(binding.value, "relax.dequantize")
         )
         return {
-            data.name: constant_value(scale)
-            for data, scale, _ in decoded
-            if getattr(data, "name", None) in self.parameters
+            arguments[0].name: constant_value(arguments[operand])
+            for arguments in decoded
+            if getattr(arguments[0], "name", None) in self.parameters
         }
 
     @property

@@ -16,6 +16,7 @@ from ..graph import (
     with_function,
 )
 from ..ops.groups import Epilogue
+from ..ops.integer_average import average_ties
 from ..ops.registry import operator_of, with_attributes
 from ..tvm_pass import Pass, module_pass
 
@@ -25,9 +26,9 @@ class LowerQDQ(Pass):
     """Replace each QDQ group by one integer operator on the codes.
 
     A group is a `quantize`, an optional ReLU or clip above it, and a conv2d (with or without
-    bias), a residual add or a spatial mean over dequantized operands. Inner values may be read by
-    gradient masks only; those become the operator's second result, true where every mask of the
-    group is. What matches no group stays as it is and runs in float32.
+    bias), a residual add, a spatial mean or an average pool over dequantized operands. Inner
+    values may be read by gradient masks only; those become the operator's second result, true
+    where every mask of the group is. What matches no group stays as it is and runs in float32.
 
     Examples
     --------
@@ -85,7 +86,7 @@ class _Lowering:
             return None, []
         if scale.size != 1 or dtype_of(binding.var) != "int8":
             return None, []
-        epilogue = Epilogue(float(scale), int(zero_point))
+        epilogue = Epilogue(float(scale), int(zero_point), average_ties(self.function))
         inner = [real]
         while bounds := operator_of(value := self.values.get(real, real)).bounds:
             epilogue.absorb(*bounds(value))

@@ -9,7 +9,7 @@ from typing import Any
 from ..runtime_call import statement_of_runtime
 from ..tir import tirx
 from .formula import Formula, Solution
-from .nest import Nest, Unfit
+from .nest import Nest, Unfit, check
 
 MARK = "pragma_microkernel"  # of the loop that is the head of a nest, or of a block without loops
 
@@ -45,6 +45,8 @@ class Microkernel:
             if formula is None:
                 raise Unfit(f"it would compute {nest.form.text}")
             sizes = vars(nest.filled_as(self.fills)) if self.fills else {}
+            subtracts = any(operand.addend for operand in nest.form.operands)
+            check("zero_point" in self.words or not subtracts, "it subtracts no zero point")
             solution = Solution(formula, nest, sizes)
             self.beside(solution)
         except Unfit as unfit:

@@ -14,17 +14,19 @@ from ..graph import Shape, Values, constant, dtype_of, is_call_of, shape_of
 from .codes import codes_of
 from .convolution import geometry
 from .masks import INT8_MAX, INT8_MIN
-from .quantized import INT32_MAX, MAX_TAPS, requantization
+from .quantized import INT32_MAX, most_taps, requantization
 from .registry import Attributes, call
 
 CONV2D = "relax.nn.conv2d"
+EVEN, AWAY = "even", "away"  # half to even; half away from zero
 
 
 class Epilogue:
     """Scale, zero point and the activation between an operator and its quantize."""
 
-    def __init__(self, scale: float, zero_point: int) -> None:
-        self.scale, self.zero_point = scale, zero_point
+    def __init__(self, scale: float, zero_point: int, ties: str = EVEN) -> None:
+        """ties : how means round that lie between two codes, see `integer_average`."""
+        self.scale, self.zero_point, self.ties = scale, zero_point, ties
         self.low, self.high = -np.inf, np.inf  # in the real domain
         self.open_low = False  # a ReLU's gradient is 0 at 0 itself
 
@@ -91,10 +93,13 @@ def _with_bias(
     weight = values.get(conv.args[1])
     if data is None or not is_call_of(weight, "relax.dequantize") or not _is_nchw(conv):
         return None
-    weight_scale = constant(weight.args[1])
+    weight_scale, zero_point = map(constant, weight.args[1:])
     if weight_scale is None or (weight_scale.size > 1 and int(weight.attrs.axis) != 0):
         return None
-    if np.prod(shape_of(conv.args[1])[1:]) > MAX_TAPS:
+    if zero_point is None or zero_point.size != 1 or dtype_of(weight.args[0]) != "int8":
+        return None
+    weight_zero_point = zero_point.item()
+    if np.prod(shape_of(conv.args[1])[1:]) > most_taps(weight_zero_point):
         return None
     scale = np.asarray(weight_scale, np.float64) * data[1]
     bias_codes = _bias(values, bias, scale, shape_of(real)[1])
@@ -112,6 +117,7 @@ def _with_bias(
         relax.const(shift),
         *(relax.const(bound.astype(np.int32)) for bound in bounds),
         input_zero_point=data[2],
+        weight_zero_point=weight_zero_point,
         rounding=rounding,
         **geometry(conv.attrs),
         **epilogue.attributes(shape_of(real)),
@@ -167,30 +173,3 @@ def _sum(values: Values, real: relax.Var, epilogue: Epilogue) -> relax.Call | No
         acc_high=int(high),
         **epilogue.attributes(shape_of(real)),
     )
-
-
-def integer_mean(
-    values: Values, real: relax.Var, epilogue: Epilogue
-) -> tuple[relax.Call | None, list[relax.Var]]:
-    """``quantize(mean(x, [2, 3]))``."""
-    mean = values[real]
-    data = codes_of(values.get(mean.args[0]))
-    axes = [int(a) for a in mean.attrs.axis or ()]
-    if data is None or axes != [2, 3] or not mean.attrs.keepdims:
-        return None, []
-    _, _, height, width = shape_of(mean.args[0])
-    scale = data[1] / (height * width)
-    multiplier, shift, rounding = requantization(np.array([scale / epilogue.scale]))
-    low, high = epilogue.bounds(scale)
-    return call(
-        "qmean",
-        data[0],
-        input_zero_point=data[2],
-        multiplier=int(multiplier[0]),
-        shift=int(shift[0]),
-        rounding=rounding,
-        activation=epilogue.active,
-        acc_low=int(low),
-        acc_high=int(high),
-        **epilogue.attributes(shape_of(real)),
-    ), []

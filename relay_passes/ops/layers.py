@@ -13,7 +13,8 @@ from . import numbering
 from .canonical import only_batch_is_symbolic, refusal, relaid, tvm_gradient, widened
 from .channels import indices_of, take_channels
 from .convolution import conv2d_input_grad, conv2d_weight_grad, lists_of
-from .groups import integer_conv2d, integer_mean
+from .groups import integer_conv2d
+from .integer_average import integer_avg_pool2d, integer_mean
 from .pooling import avg_pool2d_input_grad, max_pool2d_argmax, max_pool2d_input_grad
 from .registry import Trim, describe
 
@@ -147,7 +148,12 @@ describe(
     learned=1,
 )
 describe("nn.max_pool2d", gradient=max_pool2d_gradient, channels=numbering.same)
-describe("nn.avg_pool2d", gradient=avg_pool2d_gradient, channels=numbering.same)
+describe(
+    "nn.avg_pool2d",
+    gradient=avg_pool2d_gradient,
+    integer=integer_avg_pool2d,
+    channels=numbering.same,
+)
 describe("variance", gradient=widened(tvm_gradient("variance")))
 describe("nn.softmax", gradient=widened(tvm_gradient("nn.softmax")))
 describe("collapse_sum_to", trimmed=_trimmed_collapse, adjoint=False)  # of a bias, over the pixels

@@ -123,30 +123,42 @@ def _argmax(attrs: Attributes, data: te.Tensor) -> te.Tensor:
 def avg_pool2d_input_grad(adjoint: relax.Expr, data: relax.Expr, attrs: tvm.ir.Attrs) -> relax.Call:
     """dL/dx of ``y = avg_pool2d(x)``: each window's adjoint is shared out evenly to its taps."""
     geometry = _geometry(attrs)
-    top, left, bottom, right = geometry["padding"]
-    counted = [(top, bottom), (left, right)] if attrs.count_include_pad else [(0, 0), (0, 0)]
-    shares = []
-    for axis, border in enumerate(counted):
-        windows, extent = (shape_of(tensor)[2 + axis] for tensor in (adjoint, data))
-        size, stride, before, dilation = (values[axis] for values in geometry.values())
-        taps = _taps(windows, extent, size, stride, before, dilation, border)
-        shares.append(relax.const((1 / np.maximum(taps, 1)).astype(dtype_of(adjoint))))
+    shares = [
+        relax.const((1 / np.maximum(taps, 1)).astype(dtype_of(adjoint)))
+        for taps in window_taps(attrs, shape_of(data), shape_of(adjoint))
+    ]
     shape = list(shape_of(data))
     return call("avg_pool2d_input_grad", adjoint, *shares, shape=shape, **geometry)
 
 
-def _taps(
-    windows: int,
-    extent: int,
-    size: int,
-    stride: int,
-    before: int,
-    dilation: int,
-    border: tuple[int, int],
-) -> np.ndarray:
-    """How many taps of each window along one axis count: those in the input and its border."""
-    position = np.arange(windows)[:, None] * stride - before + np.arange(size) * dilation
-    return np.sum((position >= -border[0]) & (position < extent + border[1]), axis=1)
+def window_taps(attrs: tvm.ir.Attrs, source: Shape, result: Shape) -> list[np.ndarray]:
+    """How many taps count of each row, and of each column, of windows of an average pool.
+
+    They are those in the input, and in its border where ``count_include_pad`` says so.
+    """
+    geometry = _geometry(attrs)
+    top, left, bottom, right = geometry["padding"]
+    counted = [(top, bottom), (left, right)] if attrs.count_include_pad else [(0, 0), (0, 0)]
+    found = []
+    for axis, border in enumerate(counted):
+        size, stride, before, dilation = (values[axis] for values in geometry.values())
+        first = np.arange(result[2 + axis])[:, None] * stride - before
+        position = first + np.arange(size) * dilation
+        inside = (position >= -border[0]) & (position < source[2 + axis] + border[1])
+        found.append(np.sum(inside, axis=1))
+    return found
+
+
+def covering_pads(attrs: tvm.ir.Attrs, source: Shape, result: Shape) -> list[int]:
+    """Pads that every window of a pool lies in, also where ``ceil_mode`` lets one reach further."""
+    pads = lists_of(attrs, "padding")["padding"]
+    for axis in (0, 1):
+        size, stride, dilation = (
+            int(values[axis]) for values in (attrs.pool_size, attrs.strides, attrs.dilation)
+        )
+        reach = (result[2 + axis] - 1) * stride + (size - 1) * dilation + 1
+        pads[2 + axis] = max(reach - source[2 + axis] - pads[axis], 0)
+    return pads
 
 
 @register("avg_pool2d_input_grad", float_of_shape, ("shape", *_GEOMETRY))

@@ -20,6 +20,8 @@ from .masks import INT8_MAX, INT8_MIN
 from .registry import Attributes, Outputs, register
 from .runtime_functions import (
     odt_clamp8,
+    odt_divide_away,
+    odt_divide_even,
     odt_is_int8,
     odt_narrow,
     odt_requantize,
@@ -29,20 +31,21 @@ from .runtime_functions import (
     odt_scaled_sum_narrow,
     odt_shift_round,
 )
-from .staging import WIDENED, columns_of, planes_of, taps_of
+from .staging import WIDENED, columns_of, planes_of, taps_of, widen, window_tap
 from .sum_in_32_bits import SumIn32Bits, sum_in_32_bits
 
-# Biases stay within +-BIAS_LIMIT and no accumulator has more than MAX_TAPS products of 255 * 128,
-# so that their sum cannot leave int32: overflow is undefined behaviour in C. Published int8 models
-# do hold biases at the ends of int32, in channels that are dead.
+# Biases stay within +-BIAS_LIMIT and no accumulator has more than `most_taps` products, so that
+# their sum cannot leave int32: overflow is undefined behaviour in C. Published int8 models do hold
+# biases at the ends of int32, in channels that are dead.
 INT32_MAX = 2**31 - 1
 BIAS_LIMIT = 2**30 - 1
-MAX_TAPS = 2**30 // (255 * 128)
 MAX_SHIFT = 54  # leaves odt_requantize_tile room for the rounding beside the product
 Code = Callable[..., tirx.Expr]  # of an element, not clamped
 # attributes: of the result, see `groups.Epilogue`, and the accumulators that an activation passes
 _RESULT = ("shape", "zero_point", "low", "high", "mask")
 _ACTIVATION = ("activation", "acc_low", "acc_high")
+# further ways of rounding, of a mean whose codes have the scale and zero point of what it is of
+QUOTIENTS = {"quotient even": odt_divide_even, "quotient away": odt_divide_away}
 
 
 def fixed_point(factor: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -115,8 +118,10 @@ def _finish(attrs: Attributes, rounded: Code, inside: Callable[..., list[tirx.Ex
 def _requantize(
     attrs: Attributes, acc: Scalar, multiplier: Scalar | int, shift: Scalar | int
 ) -> tirx.Expr:
-    """The code of an accumulator, not clamped."""
+    """The code of an accumulator, not clamped; for a quotient it is divided by the multiplier."""
     operands, zero_point = (acc, multiplier, shift), attrs["zero_point"]
+    if attrs["rounding"] in QUOTIENTS:
+        return QUOTIENTS[attrs["rounding"]](acc, multiplier) + zero_point
     if attrs["rounding"] == "high":
         offset = 2 * zero_point + 1
         return odt_requantize_high(*operands, offset)
@@ -129,7 +134,17 @@ def _macs(expr: relax.Call) -> int:
     return macs_of_convolution(shape, shape_of(expr.args[1]))
 
 
-@register("qconv2d", _outputs, ("input_zero_point", "rounding", *GEOMETRY, *_RESULT), macs=_macs)
+def most_taps(weight_zero_point: int) -> int:
+    """How many products of an accumulator, each of 9 bits by a weight, lie within +-2^30."""
+    return 2**30 // (255 * (128 + abs(weight_zero_point)))
+
+
+@register(
+    "qconv2d",
+    _outputs,
+    ("input_zero_point", "weight_zero_point", "rounding", *GEOMETRY, *_RESULT),
+    macs=_macs,
+)
 def _qconv2d(
     attrs: Attributes,
     data: te.Tensor,
@@ -140,8 +155,9 @@ def _qconv2d(
     least: te.Tensor | None = None,
     greatest: te.Tensor | None = None,
 ) -> Outputs:
-    """acc[n,o,h,w] = bias[o] + sum over c,i,j of (x - input_zero_point) * w[o,c,i,j].
+    """acc[n,o,h,w] = bias[o] + sum over c,i,j of (x - input_zero_point) * w'[o,c,i,j].
 
+    ``w' = w - weight_zero_point``, which is 0 but for weights that were quantized asymmetrically.
     multiplier, shift : int32, one for each output channel.
     least, greatest : for an activation the accumulators that it passes.
     """
@@ -166,9 +182,8 @@ def _dense(attrs: Attributes, data: te.Tensor, weight: te.Tensor) -> Callable[..
     batch, _, out_h, out_w = attrs["shape"]
     columns = columns_of(data, attrs["input_zero_point"], kernel, attrs, (out_h, out_w))
     outputs_per_group = outputs // attrs["groups"]
-    widened = te.compute(
-        weight.shape, lambda o, c, i, j: weight[o, c, i, j].astype("int16"), name=WIDENED
-    )
+    centre = attrs["weight_zero_point"]
+    widened = te.compute(weight.shape, lambda *at: widen(weight[at], centre), name=WIDENED)
     taps = [te.reduce_axis((0, n), name) for n, name in zip(kernel, "cij", strict=True)]
 
     def element(n: tirx.Var, o: tirx.Var, p: tirx.Var) -> tirx.Expr:
@@ -186,7 +201,7 @@ def _depthwise(attrs: Attributes, data: te.Tensor, weight: te.Tensor) -> te.Tens
     planes = planes_of(
         data, attrs["input_zero_point"], (kernel_h, kernel_w), attrs, attrs["shape"][2:]
     )
-    filters = taps_of(weight)
+    filters = taps_of(weight, attrs["weight_zero_point"])
     outputs_per_group = int(weight.shape[0]) // attrs["groups"]
     i, j = te.reduce_axis((0, kernel_h), "i"), te.reduce_axis((0, kernel_w), "j")
 
@@ -272,9 +287,54 @@ def _qmean(attrs: Attributes, data: te.Tensor) -> Outputs:
         return te.sum(tap, axis=[i, j])
 
     acc = te.compute(attrs["shape"], element, name="acc")
+    return _average(attrs, acc, lambda *_: attrs["multiplier"])
+
+
+@register(
+    "qavg_pool2d",
+    _outputs,
+    (
+        *("pool_size", "strides", "padding", "dilation"),
+        *("input_zero_point", "multiplier", "shift", "rounding"),
+        *_ACTIVATION,
+        *_RESULT,
+    ),
+)
+def _qavg_pool2d(
+    attrs: Attributes,
+    data: te.Tensor,
+    row_taps: te.Tensor | None = None,
+    column_taps: te.Tensor | None = None,
+) -> Outputs:
+    """Mean over windows of NCHW, as `qmean`.
+
+    row_taps, column_taps : int32, for a quotient whose windows differ: how many taps of each row
+        and column of windows count; the multiplier is then of no meaning.
+    """
+    i, j = (te.reduce_axis((0, n), name) for n, name in zip(attrs["pool_size"], "ij", strict=True))
+
+    def centred(code: tirx.Expr) -> tirx.Expr:
+        return code.astype("int32") - attrs["input_zero_point"]
+
+    acc = te.compute(
+        attrs["shape"],
+        lambda *at: te.sum(window_tap(data, attrs, at, (i, j), centred), axis=[i, j]),
+        name="acc",
+    )
+
+    def divisor(_n: tirx.Var, _c: tirx.Var, h: tirx.Var, w: tirx.Var) -> Scalar | int:
+        if row_taps is None or column_taps is None:
+            return attrs["multiplier"]
+        return row_taps[h] * column_taps[w]
+
+    return _average(attrs, acc, divisor)
+
+
+def _average(attrs: Attributes, acc: te.Tensor, multiplier: Callable[..., Scalar | int]) -> Outputs:
+    """Codes of sums; ``multiplier(*i)`` is that of an element."""
 
     def rounded(*i: tirx.Var) -> tirx.Expr:
-        return _requantize(attrs, acc(*i), attrs["multiplier"], attrs["shift"])
+        return _requantize(attrs, acc(*i), multiplier(*i), attrs["shift"])
 
     def inside(*i: tirx.Var) -> list[tirx.Expr]:
         if not attrs["activation"]:

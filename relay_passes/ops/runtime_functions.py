@@ -147,6 +147,21 @@ def odt_requantize_wide(acc: tirx.Expr, multiplier: tirx.Expr, shift: tirx.Expr)
 
 
 @_runtime_function("int32")
+def odt_divide_even(total: tirx.Expr, count: tirx.Expr) -> tirx.Expr:
+    whole, rest = tirx.truncdiv(total, count), tirx.truncmod(total, count)
+    twice = 2 * tirx.Select(rest < 0, -rest, rest)
+    tie = tirx.all(twice == count, tirx.truncmod(whole, 2) != 0)
+    away = tirx.any(twice > count, tie).astype("int32")
+    return tirx.Select(rest < 0, whole - away, whole + away)
+
+
+@_runtime_function("int32")
+def odt_divide_away(total: tirx.Expr, count: tirx.Expr) -> tirx.Expr:
+    half = tirx.truncdiv(count, 2)
+    return tirx.truncdiv(tirx.Select(total < 0, total - half, total + half), count)
+
+
+@_runtime_function("int32")
 def odt_requantize_high(
     acc: tirx.Expr, multiplier: tirx.Expr, shift: tirx.Expr, offset: tirx.Expr
 ) -> tirx.Expr:

@@ -106,12 +106,19 @@ def planes_of(
     return te.compute([batch, channels, rows, columns], element, name=PLANE)
 
 
-def taps_of(weight: te.Tensor) -> te.Tensor:
-    """int16 filters of `weight` (int8, one input channel a group)."""
+def taps_of(weight: te.Tensor, zero_point: int) -> te.Tensor:
+    """int16 filters of `weight` (int8, one input channel a group): ``w - zero_point``."""
     outputs, _, height, width = (int(n) for n in weight.shape)
     return te.compute(
-        [outputs, height, width], lambda o, i, j: weight[o, 0, i, j].astype("int16"), name=TAPS
+        [outputs, height, width],
+        lambda o, i, j: widen(weight[o, 0, i, j], zero_point),
+        name=TAPS,
     )
+
+
+def widen(code: Scalar, zero_point: int) -> tirx.Expr:
+    """int16 ``w - zero_point``; with zero point 0 a microkernel can read the codes themselves."""
+    return _centred(code, zero_point) if zero_point else code.astype("int16")
 
 
 def _centred(code: Scalar, zero_point: int) -> tirx.Expr:

@@ -144,12 +144,6 @@ def computed_kernel(emit, x):
     return emit(op.nn.conv2d(x, emit(op.nn.relu(x))))
 
 
-def asymmetric_kernel(emit, x):
-    codes = relax.const(np.ones((2, 1, 1, 1), np.int8))
-    scale, zero = relax.const(np.ones(2, np.float32)), relax.const(np.array([0, 1], np.int8))
-    return emit(op.nn.conv2d(x, emit(op.dequantize(codes, scale, zero, axis=0))))
-
-
 def scales_along_inputs(emit, x):
     codes = relax.const(np.ones((2, 2, 1, 1), np.int8))
     scale, zero = relax.const(np.array([1, 2], np.float32)), relax.const(np.zeros(2, np.int8))
@@ -166,7 +160,6 @@ def scales_along_inputs(emit, x):
         (lambda emit, x: emit(op.sin(x)), "float32", 'operator "sin": it cannot'),
         (computed_kernel, "float32", "a constant weight"),
         (lambda emit, x: emit(op.nn.relu(x)), "int32", "the input is int32; float32, int8"),
-        (asymmetric_kernel, "float32", "a zero point other than 0"),
         (scales_along_inputs, "float32", "do not run along the output channels"),
     ],
 )

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import tflite
 import tiny
-from ai_edge_litert.interpreter import Interpreter
-from tflite_files import gelu_options, one_operator
+from ai_edge_litert.interpreter import Interpreter, OpResolverType
+from tflite_files import gelu_options, one_operator, pool_options
 
 from tvm_ondevice_train.errors import OdtError
 from tvm_ondevice_train.frontend import load
@@ -43,3 +43,37 @@ def test_slopes_of_each_element_are_refused(tmp_path):
     path.write_bytes(one_operator(PRELU, IMAGE, np.ones(IMAGE[1:], np.float32)))
     with pytest.raises(OdtError, match=r"net: PRELU \(operator 0\): prelu needs constant slopes"):
         load(path)
+
+
+@pytest.mark.parametrize("zero_point", [0, -128, 5])
+@pytest.mark.parametrize(
+    "size, strides, same, result",
+    [
+        ((2, 2), (2, 2), False, (3, 3)),
+        ((3, 2), (1, 2), True, (6, 3)),
+        ((3, 3), (2, 2), True, (3, 3)),
+        ((6, 6), (1, 1), False, (1, 1)),
+    ],
+)
+def test_average_pools_of_codes_are_litert_s(size, strides, same, result, zero_point, tmp_path):
+    """To the last code: with codes of few values most means are ties."""
+    shape, pool = (1, 6, 6, 16), tflite.BuiltinOperator.AVERAGE_POOL_2D
+    options = pool_options(size, strides, same)
+    coding = (0.1, zero_point)
+    content = one_operator(pool, shape, options=options, result=(1, *result, 16), coding=coding)
+    path = tmp_path / "net.tflite"
+    path.write_bytes(content)
+    model = load(path)
+    reference = Interpreter(
+        model_content=content, experimental_op_resolver_type=OpResolverType.BUILTIN_REF
+    )
+    reference.allocate_tensors()
+    generator = np.random.default_rng(0)
+    for spread in (2, 128):
+        x = generator.integers(-spread, spread, shape).astype(np.int8)
+        (found,) = tiny.run(model.module, t0=x)
+        reference.set_tensor(reference.get_input_details()[0]["index"], x)
+        reference.invoke()
+        codes = reference.get_tensor(reference.get_output_details()[0]["index"])
+        expected = (codes.astype(np.float32) - zero_point) * np.float32(0.1)
+        np.testing.assert_array_equal(found.reshape(-1), expected.reshape(-1))

@@ -63,7 +63,8 @@ def qconv(data, weight, strides=(1, 1), padding=(0, 0, 0, 0), dilation=(1, 1), g
     ]
     attrs = {
         **INT8_OUT,
-        **{"shape": [1, outputs, *sizes], "groups": groups, "input_zero_point": 3},
+        **{"shape": [1, outputs, *sizes], "groups": groups},
+        **{"input_zero_point": 3, "weight_zero_point": 0},
         **{"strides": list(strides), "padding": list(padding), "dilation": list(dilation)},
     }
     vectors = [placeholder(name, outputs, dtype="int32") for name in "bms"]

@@ -19,6 +19,7 @@ _CALLED = {
     "qconv2d": "conv2d",
     "qadd": "add",
     "qmean": "mean",
+    "qavg_pool2d": "avg_pool2d",
     "conv2d_input_grad": "input_grad",
     "integer_input_grad": "input_grad",
     "conv2d_weight_grad": "weight_grad",

@@ -80,11 +80,15 @@ def _check_parameter(name: str, given: Model, own: Model, trains: bool, path: Pa
             f"import: {path}: {name} is {value.dtype} of shape {value.shape}; the project's is "
             f"{wanted.dtype} of shape {wanted.shape}"
         )
-    if not _same_scale(given.scales.get(name), own.scales.get(name)):
-        raise OdtError(
-            f"import: {path}: {name} has another scale than the project's, which lies in the "
-            f"device's program; quantize with the scales of the project's {MODEL}, or {_AGAIN}"
-        )
+    for what, theirs, ours in (
+        ("scale", given.scales, own.scales),
+        ("zero point", given.zero_points, own.zero_points),
+    ):
+        if not _same(theirs.get(name), ours.get(name)):
+            raise OdtError(
+                f"import: {path}: {name} has another {what} than the project's, which lies in the "
+                f"device's program; quantize with the {what}s of the project's {MODEL}, or {_AGAIN}"
+            )
     if not trains and not np.array_equal(value, wanted):
         raise OdtError(
             f"import: {path}: {name} differs from the project's, but does not train there and "
@@ -92,7 +96,7 @@ def _check_parameter(name: str, given: Model, own: Model, trains: bool, path: Pa
         )
 
 
-def _same_scale(given: np.ndarray | None, own: np.ndarray | None) -> bool:
+def _same(given: np.ndarray | None, own: np.ndarray | None) -> bool:
     if given is None or own is None:
         return given is own
     return np.array_equal(given, own)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-import tvm
 from tvm import relax
 
-from relay_passes.graph import Shape, op_name, shape_of
+from relay_passes.graph import op_name, shape_of
+from relay_passes.ops.pooling import covering_pads
 
 from ..errors import OdtError
 from ..frontend.canonicalize import NHWC, Canonicalizer, Value
@@ -26,24 +26,12 @@ def _write_pool(kind: str, w: Writer, var: relax.Var, call: relax.Call) -> str:
     pads, rounded_up = integers(attrs.padding), bool(attrs.ceil_mode)
     counts_pads = kind == "AveragePool" and bool(attrs.count_include_pad) and any(pads)
     if rounded_up and not counts_pads:
-        pads, rounded_up = _wider_pads(shape_of(call.args[0]), shape_of(var), attrs), False
+        # readers of ONNX disagree about windows of `ceil_mode` that start in the padding
+        pads, rounded_up = covering_pads(attrs, shape_of(call.args[0]), shape_of(var)), False
     options = windows(attrs) | {"kernel_shape": integers(attrs.pool_size), "pads": pads}
     options |= {"ceil_mode": 1} if rounded_up else {}
     options |= {"count_include_pad": 1} if counts_pads else {}
     return w.node(kind, [w.operand(call.args[0])], var, **options)
-
-
-def _wider_pads(source: Shape, result: Shape, attrs: tvm.ir.Attrs) -> list[int]:
-    """Pads with which rounding down gives the result's shape.
-
-    Readers of ONNX disagree about windows of ``ceil_mode`` that start in the padding.
-    """
-    pads = integers(attrs.padding)
-    for axis in (0, 1):
-        window = (int(attrs.pool_size[axis]) - 1) * int(attrs.dilation[axis]) + 1
-        reach = (result[2 + axis] - 1) * int(attrs.strides[axis]) + window
-        pads[2 + axis] = max(reach - source[2 + axis] - pads[axis], 0)
-    return pads
 
 
 @reads("nn.avg_pool2d", write=partial(_write_pool, "AveragePool"))

@@ -12,7 +12,7 @@ from tvm import relax
 from relay_passes.graph import constant_value, dtype_of
 
 from ..frontend.canonicalize import Canonicalizer, Source
-from ..frontend.quantized_values import Parameter
+from ..frontend.quantized_values import Parameter, check_codes
 from .form import reads
 
 if TYPE_CHECKING:
@@ -28,10 +28,9 @@ def _write_quantize(w: Writer, var: relax.Var, call: relax.Call) -> str:
 @reads("quantize", write=_write_quantize)
 def quantize(c: Canonicalizer, call: relax.Call) -> Source:
     data = c.read(call.args[0])
-    scale, zero_point = c.quantization(call)
     if isinstance(data, Parameter):
-        codes = np.clip(np.rint(data.value / np.float32(scale)) + zero_point, -128, 127)
-        return Parameter.quantized(data.name, codes.astype(np.int8), scale, zero_point, 0)
+        return _encoded(data, call, *_coding(c, call))
+    scale, zero_point = c.quantization(call)
     var = data.var
     if c.decoded.get(var, ())[1:] == (scale, zero_point):
         return replace(data, var=c.decoded[var][0])  # decoded and encoded alike: the same codes
@@ -58,22 +57,29 @@ def _write_dequantize(w: Writer, var: relax.Var, call: relax.Call) -> str:
 def dequantize(c: Canonicalizer, call: relax.Call) -> Source:
     data = c.read(call.args[0])
     if isinstance(data, Parameter):
-        scale, zero_point = (np.asarray(c.read_constant(a).value) for a in call.args[1:3])
-        return _decoded(data, scale, zero_point, int(call.attrs.axis))
+        coding = _coding(c, call)
+        return Parameter.quantized(data.name, data.stored, *coding, int(call.attrs.axis))
     return replace(data, var=c.emit_dequantize(data.var, *c.quantization(call)))
 
 
-def _decoded(codes: Parameter, scale: np.ndarray, zero_point: np.ndarray, axis: int) -> Parameter:
-    """Codes that carry their scale; where they have a zero point, what they stand for."""
-    value = codes.value
-    if value.dtype == np.uint8:
-        value = (value.astype(np.int16) - 128).astype(np.int8)
-        zero_point = zero_point.astype(np.int16) - 128
-    if scale.size == 1 and value.dtype == np.int8 and np.any(zero_point != 0):
-        scale = np.asarray(scale, np.float32).reshape(())
-        real = (value.astype(np.float32) - zero_point.astype(np.float32)) * scale
-        return Parameter(codes.name, real.astype(np.float32))
-    return Parameter.quantized(codes.name, value, scale, zero_point, axis)
+def _coding(c: Canonicalizer, call: relax.Call) -> tuple[np.ndarray, np.ndarray]:
+    """Scale and zero point of a constant's quantize or dequantize: numbers, or vectors."""
+    scale, zero_point = (c.read_constant(operand).value for operand in call.args[1:3])
+    return scale, zero_point
+
+
+def _encoded(
+    data: Parameter, call: relax.Call, scale: np.ndarray, zero_point: np.ndarray
+) -> Parameter:
+    """The codes of a constant, as plain integers until they are decoded."""
+    dtype = str(call.attrs.out_dtype)
+    check_codes(dtype, f'the quantized constant "{data.name or call.args[0]}"')
+    limits, column = np.iinfo(dtype), [1] * data.stored.ndim
+    if scale.size > 1:
+        column[int(call.attrs.axis)] = -1
+    scale, zero_point = (numbers.reshape(column) for numbers in (scale, zero_point))
+    codes = np.rint(data.value / scale.astype(np.float32)) + zero_point
+    return Parameter(data.name, np.clip(codes, limits.min, limits.max).astype(dtype))
 
 
 def _write_astype(w: Writer, var: relax.Var, call: relax.Call) -> str:
@@ -84,8 +90,14 @@ def _write_astype(w: Writer, var: relax.Var, call: relax.Call) -> str:
 @reads("astype", write=_write_astype)
 def astype(c: Canonicalizer, call: relax.Call) -> Source:
     data = c.read(call.args[0])
+    dtype = str(call.attrs.dtype)
     if isinstance(data, Parameter):
-        return replace(data, value=data.value.astype(str(call.attrs.dtype)))
-    if dtype_of(data.var) == "int8":
+        same = dtype == "float32" and data.scale is not None
+        return data if same else Parameter(data.name, data.value.astype(dtype))
+    if dtype_of(data.var) != "int8":
+        return replace(data, var=c.emit(relax.op.astype(data.var, dtype)))
+    if "int" in dtype:
         return data  # integer widening around TFLite's pools: the pool itself works on reals
-    return replace(data, var=c.emit(relax.op.astype(data.var, call.attrs.dtype)))
+    # the numbers that the source has there, whatever its codes stand for
+    zero_point = -128 if dtype_of(call.args[0]) == "uint8" else 0
+    return replace(data, var=c.emit_dequantize(data.var, 1.0, zero_point))

@@ -30,7 +30,7 @@ from relay_passes.ops.registry import operator_of
 from ..errors import ModelError, Obstacle, OdtError, one_line
 from ..model import Model, TensorSpec
 from .places import places_of
-from .quantized_values import Parameter
+from .quantized_values import ACTIVATION_CODES, Parameter, check_codes
 
 if TYPE_CHECKING:
     from ..file_forms.form import FileForm
@@ -74,10 +74,13 @@ class Canonicalizer:
         function: relax.Function,
         parameters: Mapping[relax.Var, tuple[str, np.ndarray]],
         forms: Mapping[str, FileForm],
+        input_coding: tuple[float, int] | None = None,
     ) -> None:
+        """input_coding: scale and int8 zero point of an input of codes, where the file says them."""
         self.name = name
         self.function = function
         self.forms = forms
+        self.input_coding = input_coding
         self.consumers = consumers_of(function)
         self.builder = relax.BlockBuilder()
         self.env: dict[relax.Var, Source | tuple[Source, ...]] = {
@@ -186,17 +189,25 @@ class Canonicalizer:
 
     def emit_real(self, codes: relax.Expr) -> relax.Var:
         """What int8 `codes` stand for."""
-        return self.emit_dequantize(codes, self.codes[codes].scale, self.codes[codes].zero_point)
+        return self.emit_dequantize(codes, *self._coding(codes))
 
     def emit_codes(self, real: relax.Expr, like: relax.Expr) -> relax.Var:
         """`real` as codes of the scale and zero point that those in `like` have."""
-        return self.emit_quantize(real, self.codes[like].scale, self.codes[like].zero_point)
+        return self.emit_quantize(real, *self._coding(like))
+
+    def _coding(self, codes: relax.Expr) -> tuple[float, int]:
+        if codes not in self.codes:
+            raise OdtError(
+                f"{self.name}: the file does not say the scale of the integers that an operator "
+                "reads; dequantize them first"
+            )
+        return self.codes[codes].scale, self.codes[codes].zero_point
 
     def emit_parameter(self, parameter: Parameter, fallback: str = "constant") -> relax.Expr:
         """Declare a parameter of the canonical function; quantized ones are dequantized."""
         name = self._unique(parameter, fallback)
         if name not in self.parameter_vars:
-            value = np.ascontiguousarray(parameter.value)
+            value = np.ascontiguousarray(parameter.stored)
             ty = relax.TensorType(value.shape, str(value.dtype))
             self.parameter_vars[name] = relax.Var(name, ty)
             self.values[name] = value
@@ -211,15 +222,14 @@ class Canonicalizer:
         var = self.parameter_vars[name]
         if parameter.scale is None:
             return var
-        zero = relax.const(0, "int8" if parameter.value.dtype == np.int8 else "int32")
-        scale = relax.const(parameter.channel_scale())
-        return self.emit(relax.op.dequantize(var, scale, zero, axis=0, out_dtype="float32"))
+        coding = map(relax.const, (parameter.channel_scale(), parameter.channel_zero_point()))
+        return self.emit(relax.op.dequantize(var, *coding, axis=0, out_dtype="float32"))
 
     def _unique(self, parameter: Parameter, fallback: str) -> str:
         name = parameter.name or fallback
         candidate, count = name, 1
         while candidate in self.values and not np.array_equal(
-            self.values[candidate], parameter.value
+            self.values[candidate], parameter.stored
         ):
             count += 1
             candidate = f"{name}_{count}"
@@ -258,6 +268,8 @@ class Canonicalizer:
         source = relax.Var(input_var.name, relax.TensorType(shape, dtype))
         value = Value(source, tuple(range(len(shape))))
         self.env[input_var] = value
+        if self.input_coding and dtype == "int8":
+            self.codes[source] = Codes(None, *self.input_coding)
         if hoisted:
             scale, zero_point = self.quantization(readers[0].value)
             self.codes[source] = Codes(None, scale, zero_point)
@@ -269,11 +281,18 @@ class Canonicalizer:
 
         uint8 codes become int8 codes: ``q_int8 = q_uint8 - 128``, the real value is the same.
         """
-        where = f"{self.name}: the scale of {op_name(call)}"
-        scale = self.scalar(call.args[1], where)
-        zero_point = int(self.scalar(call.args[2], where))
-        unsigned = "uint8" in (dtype_of(call.args[0]), str(call.attrs.out_dtype))
-        return scale, zero_point - 128 if unsigned else zero_point
+        kind = _short(op_name(call))
+        dtype = str(call.attrs.out_dtype) if kind == "quantize" else dtype_of(call.args[0])
+        names = [self.read_constant(operand).name for operand in call.args[1:3]]
+        where = f'{self.name}: the {kind} of scale "{names[0] or names[1] or "without a name"}"'
+        check_codes(dtype, where, ACTIVATION_CODES)
+        scale, zero_point = (
+            self.scalar(operand, f"{where}: its {what}")
+            for operand, what in zip(call.args[1:3], ("scale", "zero point"), strict=True)
+        )
+        if not 0 < scale < np.inf:
+            raise OdtError(f"{where} has scale {scale:g}; it must be positive.")
+        return scale, int(zero_point) - 128 if dtype == "uint8" else int(zero_point)
 
     def _operators(self) -> None:
         """Read all of them. Raises ModelError with every obstacle, not the first alone."""

@@ -22,18 +22,24 @@ def condition_dead_channels(model: Model) -> Model:
     2^k and dividing the codes by 2^k keeps the real bias to 2^-30 and gives the sum room; the
     weights of such a channel are below a millionth of its bias.
     """
-    values, scales = dict(model.parameters), model.scales
+    values, scales, zero_points = dict(model.parameters), model.scales, model.zero_points
     changed = {}
     for layer in model.layers:
-        if layer.weight is None or layer.bias is None or values[layer.bias].dtype != np.int32:
+        if layer.weight not in scales or layer.bias is None:
+            continue
+        if values[layer.bias].dtype != np.int32:
             continue
         shift = _shifts(values[layer.bias])
         if not shift.any():
             continue
         for name in (layer.weight, layer.bias):
             factor = np.ldexp(1.0, shift)
-            column = factor.reshape(-1, *[1] * (values[name].ndim - 1))
-            values[name] = np.rint(values[name] / column).astype(values[name].dtype)
+            column, zero_point = (
+                per_channel.reshape(-1, *[1] * (values[name].ndim - 1))
+                for per_channel in (factor, zero_points[name].astype(np.int64))
+            )
+            codes = np.rint((values[name] - zero_point) / column) + zero_point
+            values[name] = codes.astype(values[name].dtype)
             changed[name] = (np.asarray(scales[name], np.float64) * factor).astype(np.float32)
     if not changed:
         return model

@@ -2,64 +2,120 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from tvm import relax
 
 from ..errors import OdtError
 
+ACTIVATION_CODES = ("int8", "uint8")
+STORED_CODES = (*ACTIVATION_CODES, "int32")  # of constants; int32: of biases
+
+
+def check_codes(dtype: str, where: str, allowed: Sequence[str] = STORED_CODES) -> None:
+    """OdtError unless codes of `dtype` can be compiled; `where` says which they are."""
+    if dtype not in allowed:
+        raise OdtError(
+            f"{where} has {dtype} codes; {', '.join(allowed)} can be compiled. Quantize to int8."
+        )
+
 
 @dataclass(frozen=True)
 class Parameter:
     """A constant tensor of the source model.
 
-    ``scale`` is None for a plain tensor; for a quantized one it has the shape of ``value``
-    (broadcast), so that reshape and transpose treat both alike and need no axis bookkeeping.
+    stored : its elements as they lie in memory; int8 or int32 codes where it is quantized.
+    scale, zero_point : None for a plain tensor; for a quantized one they have the shape of
+        ``stored`` (broadcast), so that reshape and transpose treat all alike and need no axis
+        bookkeeping.
+
+    Who computes with a constant reads ``value``; ``stored`` is for who stores it.
     """
 
     name: str | None
-    value: np.ndarray
+    stored: np.ndarray
     scale: np.ndarray | None = None
+    zero_point: np.ndarray | None = None
+
+    @property
+    def value(self) -> np.ndarray:
+        """What the elements stand for: float32 where they are codes, else what is stored."""
+        if self.scale is None or self.zero_point is None:
+            return self.stored
+        return (self.stored.astype(np.int64) - self.zero_point).astype(np.float32) * self.scale
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.stored.shape
 
     @staticmethod
     def quantized(
         name: str | None,
-        value: np.ndarray,
+        codes: np.ndarray,
         scale: np.ndarray | float,
         zero_point: np.ndarray | int,
         axis: int,
     ) -> Parameter:
-        """Attach a per-tensor or per-axis scale; weights must be symmetric (zero point 0)."""
-        if np.any(np.asarray(zero_point) != 0):
-            raise OdtError(
-                f"parameter {name or 'of shape ' + str(value.shape)} has a zero point other than "
-                "0; only symmetric weights can be trained. Quantize the weights symmetrically."
-            )
+        """Codes with one scale and zero point, or one for each index along `axis`.
+
+        codes : int8, uint8 (which become int8, less 128) or int32; OdtError for others.
+        """
+        where = f'parameter "{name}"' if name else f"a constant of shape {codes.shape}"
+        check_codes(str(codes.dtype), where)
+        zero_point = np.asarray(zero_point).astype(np.int64)
+        if codes.dtype == np.uint8:
+            codes, zero_point = (codes.astype(np.int16) - 128).astype(np.int8), zero_point - 128
         scale = np.asarray(scale, np.float32)
-        if scale.size > 1:
-            shape = [1] * value.ndim
-            shape[axis] = scale.size
-            scale = scale.reshape(shape)
-        return Parameter(name, value, np.broadcast_to(scale, value.shape))
+        usable = np.isfinite(scale) & (scale >= 0)  # 0: of a channel that is all zeros
+        if not usable.all():
+            raise OdtError(f"{where} has scale {scale[~usable].flat[0]:g}; it must be positive.")
+        return Parameter(
+            name, codes, *(_along(axis, each, codes.shape, where) for each in (scale, zero_point))
+        )
 
     def map(self, function: Callable[[np.ndarray], np.ndarray]) -> Parameter:
-        """Apply a pure data movement (reshape, transpose) to value and scale."""
-        scale = None if self.scale is None else function(self.scale)
-        return replace(self, value=function(self.value), scale=scale)
+        """Apply a pure data movement (reshape, transpose) to elements, scales and zero points."""
+        scale, zero_point = (
+            None if numbers is None else function(numbers)
+            for numbers in (self.scale, self.zero_point)
+        )
+        return Parameter(self.name, function(self.stored), scale, zero_point)
 
     def channel_scale(self) -> np.ndarray | np.floating:
         """Scale along axis 0, a scalar array when it is the same everywhere."""
         assert self.scale is not None, "no plain tensor has one"
-        rows = self.scale.reshape(self.scale.shape[0], -1)
+        return self._channels(self.scale, "scales")
+
+    def channel_zero_point(self) -> np.ndarray | np.integer:
+        """Zero point along axis 0, as `channel_scale` and of the codes' dtype."""
+        assert self.zero_point is not None, "no plain tensor has one"
+        return self._channels(self.zero_point, "zero points").astype(self.stored.dtype)
+
+    def _channels(self, spread: np.ndarray, what: str) -> np.ndarray:
+        rows = spread.reshape(spread.shape[0], -1)
         if not np.all(rows == rows[:, :1]):
             raise OdtError(
-                f"parameter {self.name}: its scales do not run along the output channels; only "
+                f"parameter {self.name}: its {what} do not run along the output channels; only "
                 "per-tensor and per-output-channel quantization is supported."
             )
         per_channel = np.ascontiguousarray(rows[:, 0])
         return per_channel[0] if np.all(per_channel == per_channel[0]) else per_channel
+
+
+def _along(axis: int, numbers: np.ndarray, shape: tuple[int, ...], where: str) -> np.ndarray:
+    """`numbers`, one or one for each index along `axis`, spread over `shape`."""
+    if numbers.size == 1:
+        return np.broadcast_to(numbers.reshape(()), shape)
+    if not -len(shape) <= axis < len(shape) or numbers.shape != (shape[axis],):
+        raise OdtError(
+            f"{where} has scales or zero points of shape {numbers.shape}; allowed is one number, "
+            f"or one for each index of axis {axis} of {shape}."
+        )
+    column = [1] * len(shape)
+    column[axis] = numbers.size
+    return np.broadcast_to(numbers.reshape(column), shape)
 
 
 def parameters_of(

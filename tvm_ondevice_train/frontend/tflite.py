@@ -14,6 +14,7 @@ from ..model import Model
 from .canonicalize import Canonicalizer
 from .plain_text import reason_of
 from .tflite_accepted import inspect_tflite
+from .tflite_codes import input_coding, rounding_as_litert
 from .tflite_file import read_tflite
 
 if TYPE_CHECKING:
@@ -30,7 +31,9 @@ def load_tflite(path: Path) -> Model:
     if obstacles:
         raise ModelError(path.name, obstacles)
     function = _import(path.name, model)
-    return Canonicalizer(path.stem, function, {}, FORMS).run(function.params[0])
+    coding = input_coding(model)
+    canonicalizer = Canonicalizer(path.stem, function, {}, FORMS, input_coding=coding)
+    return rounding_as_litert(canonicalizer.run(function.params[0]))
 
 
 def _import(name: str, model: tflite.Model) -> relax.Function:

@@ -8,7 +8,7 @@ from tvm import relax
 
 from relay_passes import LowerQDQ
 from relay_passes.ops.masks import code_range_mask, interval_mask, masked
-from relay_passes.ops.quantized import INT32_MAX, MAX_TAPS, fixed_point
+from relay_passes.ops.quantized import INT32_MAX, fixed_point, most_taps
 from relay_passes.ops.registry import call
 
 CODES = {"x": ((1, 2, 4, 4), "int8")}
@@ -40,7 +40,7 @@ def bounds(low: int, high: int):
 
 def qconv2d(x, w, b, *limits, mask=False, low=-128, high=127):
     codes = {"shape": list(OUTPUT), "zero_point": -10, "low": low, "high": high, "mask": mask}
-    codes |= {"input_zero_point": 3, "rounding": "even"}
+    codes |= {"input_zero_point": 3, "weight_zero_point": 0, "rounding": "even"}
     return call("qconv2d", x, w, b, *HALF, *limits, **UNIT_CONV, **codes)
 
 
@@ -214,7 +214,7 @@ def test_what_matches_no_group_stays_as_it_is(body):
 
 @pytest.mark.parametrize("extra, integer", [(0, True), (1, False)])
 def test_a_sum_that_could_overflow_stays_in_float32(extra, integer):
-    channels = MAX_TAPS + extra
+    channels = most_taps(0) + extra
     parameters = {"x": ((1, channels, 1, 1), "int8"), "w": ((1, channels, 1, 1), "int8")}
 
     def body(emit, x, w):

@@ -146,7 +146,8 @@ def depthwise(size, stride, padding):
 
     def body(emit, x, w, codes, v, bias, dy, mask):
         tables = [relax.const(np.full(CHANNELS, n, np.int32)) for n in (2**30, 37, 1, 2**20)]
-        attrs = {"input_zero_point": -7, "zero_point": -20, "low": -20, "high": 127}
+        attrs = {"input_zero_point": -7, "weight_zero_point": 0, "zero_point": -20}
+        attrs |= {"low": -20, "high": 127}
         attrs |= {"mask": True, "rounding": "even", "shape": result}
         quantized = emit(call("qconv2d", codes, v, bias, *tables, **geometry, **attrs))
         adjoint = emit(masked(mask, dy))

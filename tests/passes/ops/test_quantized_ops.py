@@ -11,7 +11,7 @@ from tvm import relax
 
 from relay_passes import LowerQDQ
 from relay_passes.ops.masks import code_range_mask, interval_mask, masked, positive_mask
-from relay_passes.ops.quantized import BIAS_LIMIT, INT32_MAX, MAX_TAPS, fixed_point, requantization
+from relay_passes.ops.quantized import BIAS_LIMIT, INT32_MAX, fixed_point, most_taps, requantization
 from relay_passes.ops.registry import call
 
 few_examples = settings(max_examples=10, deadline=None, derandomize=True)
@@ -78,13 +78,14 @@ def convolutions(draw):
 @given(
     convolutions(),
     seeds,
-    zero_points,
+    st.tuples(zero_points, st.one_of(st.just(0), zero_points)),
     zero_points,
     st.sampled_from([None, "relu", "relu6"]),
     st.sampled_from([2.0**-20, 2.0**-9, 1e-3, 0.3, 0.999, 1.0, 3.7, 300.0]),
     st.booleans(),
 )
-def test_qconv2d(shapes, seed, input_zero_point, zero_point, activation, factor, round_factors):
+def test_qconv2d(shapes, seed, centres, zero_point, activation, factor, round_factors):
+    input_zero_point, weight_zero_point = centres
     data_shape, weight_shape, geometry = shapes
     generator = np.random.default_rng(seed)
     outputs = weight_shape[0]
@@ -99,9 +100,11 @@ def test_qconv2d(shapes, seed, input_zero_point, zero_point, activation, factor,
     reach = {"relu": (1, INT32_MAX), "relu6": (0, 6000)}.get(activation)
     limits = [relax.const(np.full(outputs, n, np.int32)) for n in reach or ()]
     low, high = (zero_point, min(zero_point + 40, 127)) if activation else RANGE
-    acc = convolve(values["x"], values["w"], input_zero_point, **geometry)
+    weight = values["w"].astype(np.int64) - weight_zero_point
+    acc = convolve(values["x"], weight, input_zero_point, **geometry)
     attributes = {
         "input_zero_point": input_zero_point,
+        "weight_zero_point": weight_zero_point,
         "rounding": requantization(factors)[-1],
         "shape": list(acc.shape),
         "zero_point": zero_point,
@@ -231,10 +234,11 @@ def check_code(real, scale, zero_point, limits, passed, code, mask):
 
 @pytest.mark.parametrize("sign", [-1, 1])
 def test_the_largest_accumulator_does_not_overflow(sign):
-    """MAX_TAPS products of 255 * 128 and the largest bias: the sum is within int32."""
+    """As many products of 255 * 128 as may be and the largest bias: the sum is within int32."""
+    taps = most_taps(0)
     values = {
-        "x": np.full((1, MAX_TAPS, 1, 1), 127, np.int8),
-        "w": np.full((1, MAX_TAPS, 1, 1), -128 if sign < 0 else 127, np.int8),
+        "x": np.full((1, taps, 1, 1), 127, np.int8),
+        "w": np.full((1, taps, 1, 1), -128 if sign < 0 else 127, np.int8),
         "b": np.array([sign * BIAS_LIMIT], np.int32),
     }
     one = {"strides": [1, 1], "padding": [0, 0, 0, 0], "dilation": [1, 1], "groups": 1}
@@ -243,12 +247,13 @@ def test_the_largest_accumulator_does_not_overflow(sign):
 
     def body(emit, x, w, b):
         tables = [relax.const(multiplier), relax.const(shift)]
-        attributes = {**one, **ends, "input_zero_point": -128, "shape": [1, 1, 1, 1]}
+        centres = {"input_zero_point": -128, "weight_zero_point": 0}
+        attributes = {**one, **ends, **centres, "shape": [1, 1, 1, 1]}
         return emit(call("qconv2d", x, w, b, *tables, **attributes))
 
     parameters = {n: (v.shape, str(v.dtype)) for n, v in values.items()}
     (code,) = tiny.run(tiny.module(parameters, body), **values)
-    acc = MAX_TAPS * 255 * int(values["w"].flat[0]) + sign * BIAS_LIMIT
+    acc = taps * 255 * int(values["w"].flat[0]) + sign * BIAS_LIMIT
     assert abs(acc) <= INT32_MAX
     assert code.item() == max(min(round(Fraction(acc, 2**24)), 127), -128)
 

@@ -28,6 +28,8 @@ RANGES = {
     "odt_requantize": {1: (0, 2**31 - 1), 2: (31, 54)},
     "odt_requantize_wide": {1: (0, 2**31 - 1), 2: (1, 54)},
     "odt_requantize_high": {1: (0, 2**31 - 1), 2: (0, 29), 3: (-255, 257)},
+    "odt_divide_even": {0: (-(2**30), 2**30), 1: (1, 2**20)},
+    "odt_divide_away": {0: (-(2**30), 2**30), 1: (1, 2**20)},
     "odt_scaled_sum_narrow": {i: (-(2**14), 2**14) for i in range(5)},
     "odt_block_factor": {1: (1.0, 32767.0)},
     "odt_block_code": {0: (-181.0, 181.0), 1: (-181.0, 181.0)},

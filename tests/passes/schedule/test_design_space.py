@@ -33,7 +33,8 @@ def convolution(data, weight, ranges=None, **geometry):
     ]
     attributes = {
         **{**ONE, "strides": strides, "padding": padding, "groups": data[1] // inputs},
-        **{"shape": [1, outputs, *sizes], "input_zero_point": 3, "zero_point": -1},
+        **{"shape": [1, outputs, *sizes], "zero_point": -1},
+        **{"input_zero_point": 3, "weight_zero_point": 0},
         **{"low": -128, "high": 127, "mask": True, "rounding": "even"},
     }
     trained = ranges[1] - ranges[0] if ranges else inputs
