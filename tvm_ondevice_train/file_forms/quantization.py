@@ -59,7 +59,7 @@ def dequantize(c: Canonicalizer, call: relax.Call) -> Source:
     data = c.read(call.args[0])
     if isinstance(data, Parameter):
         scale, zero_point = (np.asarray(c.read_constant(a).value) for a in call.args[1:3])
-        return _decoded(data, scale, zero_point, int(call.attrs.axis))
+        return _decoded(data, scale, zero_point, int(call.attrs.axis)).restating(data)
     return replace(data, var=c.emit_dequantize(data.var, *c.quantization(call)))
 
 

@@ -17,11 +17,25 @@ class Parameter:
 
     ``scale`` is None for a plain tensor; for a quantized one it has the shape of ``value``
     (broadcast), so that reshape and transpose treat both alike and need no axis bookkeeping.
+    ``source`` is the tensor of the source function that it comes from, ``positions`` its elements'
+    places there: what is read twice, as it is and transposed, is one parameter.
     """
 
     name: str | None
     value: np.ndarray
     scale: np.ndarray | None = None
+    source: relax.Expr | None = None
+    positions: np.ndarray | None = None
+
+    @staticmethod
+    def of(source: relax.Expr, name: str | None, value: np.ndarray) -> Parameter:
+        """A tensor of the source function, as it lies there."""
+        positions = np.arange(value.size).reshape(value.shape)
+        return Parameter(name, value, source=source, positions=positions)
+
+    def restating(self, other: Parameter) -> Parameter:
+        """The same, known to hold the elements of `other`, decoded or encoded."""
+        return replace(self, source=other.source, positions=other.positions)
 
     @staticmethod
     def quantized(
@@ -44,10 +58,20 @@ class Parameter:
             scale = scale.reshape(shape)
         return Parameter(name, value, np.broadcast_to(scale, value.shape))
 
+    def stands_for_same(self, other: Parameter) -> bool:
+        """Whether `other`, of the same source, has the same scales."""
+        ours, theirs = (p.scale if p.scale is None else p.scale.ravel() for p in (self, other))
+        if ours is None or theirs is None:
+            return ours is theirs
+        assert self.positions is not None and other.positions is not None, "both have a source"
+        order, others = (np.argsort(p.positions.ravel()) for p in (self, other))
+        return np.array_equal(ours[order], theirs[others])
+
     def map(self, function: Callable[[np.ndarray], np.ndarray]) -> Parameter:
-        """Apply a pure data movement (reshape, transpose) to value and scale."""
+        """Apply a pure data movement (reshape, transpose) to value, scale and positions."""
         scale = None if self.scale is None else function(self.scale)
-        return replace(self, value=function(self.value), scale=scale)
+        positions = None if self.positions is None else function(self.positions)
+        return replace(self, value=function(self.value), scale=scale, positions=positions)
 
     def channel_scale(self) -> np.ndarray | np.floating:
         """Scale along axis 0, a scalar array when it is the same everywhere."""

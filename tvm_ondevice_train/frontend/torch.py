@@ -50,4 +50,5 @@ def load_exported_program(program: ExportedProgram, name: str = "model") -> Mode
     function = module["main"]
     names = program.graph_signature.inputs_to_parameters
     parameters = parameters_of(name, function, lambda parameter: names.get(parameter, parameter))
-    return Canonicalizer(name, function, parameters, FORMS).run(function.params[0])
+    canonicalizer = Canonicalizer(name, function, parameters, FORMS, all_learned=True)
+    return canonicalizer.run(function.params[0])
