@@ -24,7 +24,6 @@ from relay_passes.graph import (
     op_name,
     shape_of,
 )
-from relay_passes.ops.registry import operator_of
 
 from ..errors import OdtError
 from ..model import Model, TensorSpec
@@ -373,7 +372,7 @@ class Canonicalizer:
         return f'operator "{kind}" ({place})'
 
     def _output(self) -> relax.Expr:
-        """Float logits: a trailing softmax and quantize are part of the loss, not of the model."""
+        """The one output, in float32: codes are decoded."""
         producers = {b.var: b.value for b in bindings_of(self.function)}
         result = self.function.body.body
         while isinstance(producers.get(result, result), relax.Tuple | relax.Var):
@@ -385,12 +384,6 @@ class Canonicalizer:
             if following.same_as(result):
                 break
             result = following
-        # below a softmax, or an outermost quantize, lies what the loss wants
-        stripped = result
-        while operator_of(producers.get(stripped)).restates:
-            stripped = producers[stripped].args[0]
-        if op_name(producers.get(stripped)) in ("relax.nn.softmax", "relax.nn.log_softmax"):
-            result = producers[stripped].args[0]
         value = self.read(result)
         if isinstance(value, Parameter):
             raise OdtError(f"{self.name}: the output does not depend on the input")
