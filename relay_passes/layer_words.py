@@ -16,7 +16,7 @@ WORDS = "full, head, last:K, bias:K"
 class Layer:
     """One layer: names of parameters; `weight` and `bias` are None where it has none.
 
-    `slopes` are those of each PReLU behind it.
+    `slopes` are those of each PReLU behind it, and what else was learned there, such as a scale.
     """
 
     name: str

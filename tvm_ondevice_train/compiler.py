@@ -35,7 +35,7 @@ from .report import check_budget, make_report
 from .scheme.sliced_model import SlicedModel, slice_model
 from .scheme.update_scheme import errors_naming, resolve
 from .trainable import check_operators
-from .training_graph import loss_module, replace_head
+from .training_graph import before_loss, loss_module, replace_head
 from .tuning import tuning_for
 
 _ROUNDS = {"memory": ROUNDS, "speed": 1}  # of scheduling, by preference
@@ -132,7 +132,7 @@ def compile(
     resolved = resolve(options.scheme, model.layers)
     check_operators(model, resolved.trained)
     with errors_naming(options.scheme):
-        sliced = slice_model(model, resolved)
+        sliced = slice_model(before_loss(model, options.loss), resolved)
     train, evaluate = build_steps(
         sliced.model,
         sliced.slices,

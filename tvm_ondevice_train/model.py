@@ -23,12 +23,18 @@ class Model:
     weights OIHW, a fully connected layer is a 1x1 convolution. Int8 parts stay
     dequantize -> float op -> quantize (QDQ). ``parameters`` holds the value of each parameter as
     stored: int8 weights, int32 biases, float32 otherwise.
+
+    ``learned`` names those that training can change beside the weights and biases of layers and
+    the slopes of activations: gamma and beta of a batch norm that does not fold, learned scales and
+    shifts. ``numbers`` names single numbers of the file that are constants of the graph here.
     """
 
     name: str
     module: tvm.IRModule
     parameters: dict[str, np.ndarray]
     input: TensorSpec
+    learned: tuple[str, ...] = ()
+    numbers: tuple[str, ...] = ()
 
     @property
     def output_shape(self) -> tuple[int, ...]:
@@ -59,4 +65,4 @@ class Model:
     @property
     def layers(self) -> tuple[Layer, ...]:
         """Every convolution or fully connected layer in execution order, with its parameters."""
-        return layers_of(self.module["main"])
+        return layers_of(self.module["main"], self.learned)

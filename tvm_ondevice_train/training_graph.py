@@ -1,8 +1,10 @@
-"""What training adds to a model: a new head where one is asked for, and the loss."""
+"""What training changes of a model: a new head where one is asked for, its end, and the loss."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
+from math import prod
 
 import numpy as np
 import tvm
@@ -16,6 +18,8 @@ from .losses import Loss, loss_of
 from .model import Model
 from .options import Options
 
+SOFTMAX, LOG_SOFTMAX = "relax.nn.softmax", "relax.nn.log_softmax"
+
 
 def replace_head(model: Model, options: Options) -> Model:
     """Replace the classifier by a fresh float32 layer of as many outputs as `options` say.
@@ -25,6 +29,7 @@ def replace_head(model: Model, options: Options) -> Model:
     """
     classes = options.classes
     assert classes is not None, "no fresh head is asked for"
+    model = without_end(model, SOFTMAX, LOG_SOFTMAX)
     function = model.module["main"]
     classifier = _classifier(model, function)
     features = shape_of(classifier.value.args[0])[1]
@@ -91,13 +96,56 @@ def _without_unused(model: Model) -> Model:
     return replace(model, module=tvm.IRModule({"main": function}), parameters=values)
 
 
+def before_loss(model: Model, loss: Loss) -> Model:
+    """What the device computes: `model` without a softmax that ends it where `loss` brings its own.
+
+    Its output are logits then. Log-probabilities are logits, too: a log-softmax stays.
+    """
+    return without_end(model, SOFTMAX) if loss.brings_softmax else model
+
+
+def without_end(model: Model, *kinds: str) -> Model:
+    """`model` up to an operator of these that ends it, over classes; itself where none does."""
+    function = model.module["main"]
+    end = _end(function, kinds)
+    if end is None:
+        return model
+
+    def body(builder: relax.BlockBuilder) -> relax.Var:
+        for binding in bindings_of(function):
+            builder.emit_normalized(binding)
+        return builder.emit_output(_like_output(function, end.args[0]))
+
+    module = tvm.IRModule({"main": function_of(function.params, body)})
+    return replace(model, module=relax.transform.DeadCodeElimination()(module))
+
+
+def _end(function: relax.Function, kinds: Collection[str]) -> relax.Call | None:
+    """The operator of these that ends a network, behind which lie at most codes and reshapes."""
+    values = {b.var: b.value for b in bindings_of(function)}
+    value = values.get(function.body.body)
+    while isinstance(value, relax.Var) or operator_of(value).restates:
+        value = values.get(value if isinstance(value, relax.Var) else value.args[0])
+    if op_name(value) not in kinds:
+        return None
+    shape = shape_of(value.args[0])
+    return value if shape[int(value.attrs.axis)] == prod(shape) else None
+
+
+def _like_output(function: relax.Function, scores: relax.Expr) -> relax.Expr:
+    shape = shape_of(function.body.body)
+    return scores if shape_of(scores) == shape else relax.op.reshape(scores, shape)
+
+
 def loss_module(model: Model, loss: str | Loss, with_output: bool = False) -> tvm.IRModule:
     """``main(input, target, parameters...) -> loss``, or ``-> (output, loss)``.
 
     loss : a `Loss`, or the name of one of `LOSSES`; it says what the target is.
     """
     loss = loss_of(loss)
+    model = before_loss(model, loss)
     function = model.module["main"]
+    end = _end(function, [LOG_SOFTMAX]) if loss.brings_softmax else None
     refusal = loss.refusal(model.output_shape)
     if refusal is not None:
         raise OdtError(f"{model.name}: {refusal}")
@@ -106,8 +154,10 @@ def loss_module(model: Model, loss: str | Loss, with_output: bool = False) -> tv
     def body(builder: relax.BlockBuilder) -> relax.Var:
         for binding in bindings_of(function):
             builder.emit_normalized(binding)
-        output = function.body.body
-        result = builder.emit(loss.graph(builder.emit, output, target))
+        output = scores = function.body.body
+        if end is not None:
+            scores = builder.emit(_like_output(function, end.args[0]))
+        result = builder.emit(loss.graph(builder.emit, scores, target))
         return builder.emit_output(relax.Tuple([output, result]) if with_output else result)
 
     params = [function.params[0], target, *function.params[1:]]

@@ -1,4 +1,4 @@
-"""Quantization at the input and output, what is stripped there, and what is refused."""
+"""Quantization at the input and output, what a loss takes off there, and what is refused."""
 
 import numpy as np
 import pytest
@@ -8,6 +8,8 @@ from tvm import relax
 from tvm.relax import op
 
 from tvm_ondevice_train.errors import OdtError
+from tvm_ondevice_train.losses import loss_of
+from tvm_ondevice_train.training_graph import before_loss
 
 
 def quantized(x, scale, zero_point, dtype):
@@ -79,12 +81,33 @@ def with_code_output(emit, y):
 
 
 @pytest.mark.parametrize(
-    "tail", [with_softmax, with_log_softmax, with_quantized_softmax, with_code_output]
+    "tail, loss, operators",
+    [
+        (with_softmax, "mse", "nn.relu nn.softmax"),
+        (with_softmax, "cross_entropy", "nn.relu"),
+        (with_log_softmax, "mse", "nn.relu nn.log_softmax"),
+        (with_log_softmax, "cross_entropy", "nn.relu nn.log_softmax"),
+        (with_quantized_softmax, "mse", "nn.relu nn.softmax quantize dequantize"),
+        (with_quantized_softmax, "cross_entropy", "nn.relu"),
+        (with_code_output, "mse", "nn.relu nn.softmax quantize dequantize"),
+        (with_code_output, "cross_entropy", "nn.relu"),
+    ],
 )
-def test_the_output_is_what_lies_below_the_softmax(tail):
-    """The loss brings its own softmax."""
+def test_a_softmax_at_the_end_is_left_to_a_loss_that_brings_one(tail, loss, operators):
+    """The model is what its file says; a log-softmax gives logits already."""
     _, model = imported(lambda emit, x: tail(emit, emit(op.nn.relu(x))), ((1, 4), "float32"))
-    assert tiny.op_names(model.module) == ["nn.relu"]
+    before = before_loss(model, loss_of(loss))
+    assert tiny.op_names(before.module) == operators.split()
+    assert before.output_shape == model.output_shape == (1, 4)
+
+
+def test_a_softmax_over_one_element_each_is_no_softmax_over_classes():
+    body = lambda emit, x: emit(op.nn.softmax(emit(op.nn.relu(x)), 0))  # noqa: E731
+    _, model = imported(body, ((1, 4), "float32"))
+    assert tiny.op_names(before_loss(model, loss_of("cross_entropy")).module) == [
+        "nn.relu",
+        "nn.softmax",
+    ]
 
 
 def test_codes_at_the_output_are_decoded():

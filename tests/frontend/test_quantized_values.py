@@ -70,7 +70,7 @@ BIAS = {"bias": weights(1, 2, 1, 1)}
         (norm_beside_another_reader, SQUARE, False),
         (norm_first, SQUARE, False),
         (norm_after_a_shared_kernel, SQUARE, False),
-        (norm_before_a_shared_kernel, SQUARE, True),
+        (norm_before_a_shared_kernel, SQUARE, False),
         (norm_after_a_shared_bias, {**SQUARE, **BIAS}, False),
     ],
 )

@@ -55,9 +55,8 @@ class Case:
 
     @property
     def trained(self) -> list[str]:
-        """Layers in their order, each once, and behind them batch norms that are not folded."""
+        """Layers in their order, each once, with the batch norms that are not folded."""
         names = [name for layer in self.model.layers for name in layer.parameters]
-        names += [name for name in self.model.parameters if name.startswith("batch_norm")]
         return list(dict.fromkeys(names))
 
     def samples(self) -> list[tuple[torch.Tensor, torch.Tensor]]:
@@ -74,11 +73,11 @@ class Reference:
     def __init__(self, case: Case):
         self.net = copy.deepcopy(case.net)
         self.function = LOSSES[case.loss]
-        modules = list(self.net.modules())
-        kinds = nn.Conv1d | nn.Conv2d | nn.Linear | nn.PReLU
-        linear = [m for m in modules if isinstance(m, kinds)]
-        affine = [m for m in modules if isinstance(m, torch_nets.Affine)]
-        parameters = [p for m in (*linear, *affine) for p in m.parameters()]
+        kinds = nn.Conv1d | nn.Conv2d | nn.Linear | nn.PReLU | nn.BatchNorm2d
+        modules = [m for m in self.net.modules() if isinstance(m, kinds)]
+        if isinstance(modules[0], nn.BatchNorm2d):  # it belongs to the first layer
+            modules[:2] = modules[1::-1]
+        parameters = [p for m in modules for p in m.parameters()]
         self.parameters = dict(zip(case.trained, parameters, strict=True))
 
     def backward(self, x, target) -> float:

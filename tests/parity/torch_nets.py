@@ -48,19 +48,6 @@ class Normalized(nn.Module):
         return torch.relu(self.bn(y)) + y
 
 
-class Affine(nn.Module):
-    """Batch norm with fixed statistics: what it becomes where no convolution feeds it."""
-
-    def __init__(self, bn: nn.BatchNorm2d):
-        super().__init__()
-        scale = bn.weight / torch.sqrt(bn.running_var + bn.eps)
-        self.scale = nn.Parameter(scale.detach())
-        self.shift = nn.Parameter((bn.bias - bn.running_mean * scale).detach())
-
-    def forward(self, x):
-        return x * self.scale[:, None, None] + self.shift[:, None, None]
-
-
 def residual_cnn() -> nn.Module:
     """Convolution, batch norm, ReLU, max pool, residual add, global average pool, Gemm."""
     body = (
@@ -232,7 +219,7 @@ def randomized(net: nn.Module) -> nn.Module:
 
 
 def folded(net: nn.Module) -> nn.Module:
-    """What trains on the device: batch norms folded into their convolutions, or affine maps."""
+    """What trains on the device: batch norms folded into their convolutions, where those are."""
     net = copy.deepcopy(net)
     for module in list(net.modules()):
         if isinstance(module, nn.Sequential):
@@ -240,7 +227,4 @@ def folded(net: nn.Module) -> nn.Module:
                 conv, bn = module[index - 1], module[index]
                 if isinstance(conv, nn.Conv1d | nn.Conv2d) and isinstance(bn, _NORMS):
                     module[index - 1], module[index] = fuse_conv_bn_eval(conv, bn), nn.Identity()
-        for name, child in module.named_children():
-            if isinstance(child, nn.BatchNorm2d):
-                setattr(module, name, Affine(child))
     return net.requires_grad_()  # the bias that folding gives a convolution, too

@@ -191,16 +191,19 @@ def _broadcast(c: Canonicalizer, parameter: Parameter, other: Value, call: relax
     perm = other.perm
     flat = lifted.map(lambda a: a.reshape(-1))
     bias = _bias_name(c, call, shape)
-    if flat.value.size == 1 and bias is None and flat.scale is None:
+    learned = c.all_learned and parameter.name is not None
+    if flat.value.size == 1 and bias is None and flat.scale is None and not learned:
+        c.numbers += [parameter.name] if parameter.name else []
         return Value(relax.const(lifted.value), perm)  # a number of the formula, not a parameter
     if max(shape) == flat.value.size:
-        var = c.emit_parameter(flat, bias or op_name(call).removeprefix("relax.") + ".constant")
+        var = c.emit_learned(flat, bias or op_name(call).removeprefix("relax.") + ".constant")
         if len(shape) == 1:
             return Value(var, perm)
         reshaped = c.emit(relax.op.reshape(var, shape))
         c.parameter_names[reshaped] = c.parameter_names[var]
         return Value(reshaped, perm)
-    return Value(c.emit_parameter(lifted), perm)
+    emit = c.emit_learned if learned else c.emit_parameter  # else it may be a table, or a mask
+    return Value(emit(lifted, "constant"), perm)
 
 
 def _linear_operand(c: Canonicalizer, call: relax.Call) -> relax.Expr | None:

@@ -135,34 +135,47 @@ def batch_norm(c: Canonicalizer, call: relax.Call) -> Value:
 
     With one sample a step batch statistics mean nothing; the trained statistics stay.
     """
-    gamma, beta, mean, variance = (c.read_constant(a).value for a in call.args[1:5])
-    factor = gamma / np.sqrt(variance + float(call.attrs.epsilon))
-    shift = beta - mean * factor
+    gamma, beta, mean, variance = map(c.read_constant, call.args[1:5])
+    deviation = np.sqrt(variance.value + float(call.attrs.epsilon))
     data = c.read_data(call.args[0])
+    own = all(c.sources.readers(p.source) < 2 for p in (gamma, beta))
     axis = data.perm[int(call.attrs.axis)]
+    alone = own and axis == 1 and len(c.consumers.get(call.args[0], [])) == 1
+    if alone and _foldable(c, data.var, deviation.size):
+        factor = gamma.value / deviation
+        return _folded(c, data, factor, beta.value - mean.value * factor)
     shape = [1] * len(shape_of(data.var))
-    shape[axis] = factor.size
-    if len(c.consumers.get(call.args[0], [])) == 1 and _foldable(c, data.var, factor.size):
-        weight, bias = c.linear[data.var]
-        rows = factor.reshape(-1, 1, 1, 1)
-        c.values[weight] = (c.values[weight] * rows).astype(np.float32)
-        if bias is not None:
-            c.values[bias] = (c.values[bias] * factor + shift).astype(np.float32)
-            return data
-        name, var = weight.removesuffix(".weight") + ".bias", data.var
-    else:
-        scale = c.emit_parameter(Parameter(None, factor.astype(np.float32)), "batch_norm.scale")
-        var = c.emit(relax.op.multiply(data.var, c.emit(relax.op.reshape(scale, shape))))
-        name = "batch_norm.shift"
-    bias = c.emit_parameter(Parameter(None, shift.astype(np.float32)), name)
-    var = c.emit(relax.op.add(var, c.emit(relax.op.reshape(bias, shape))))
-    return replace(data, var=var)
+    shape[axis] = deviation.size
+
+    def column(vector: relax.Expr) -> relax.Expr:
+        return c.emit(relax.op.reshape(vector, shape))
+
+    # gamma and beta stay what they are in the file, so that they can train
+    gamma_var = c.emit_learned(gamma, "batch_norm.gamma")
+    factor = c.emit(relax.op.divide(gamma_var, relax.const(deviation.astype(np.float32))))
+    moved = c.emit(relax.op.multiply(factor, relax.const(mean.value.astype(np.float32))))
+    shift = c.emit(relax.op.subtract(c.emit_learned(beta, "batch_norm.beta"), moved))
+    scaled = c.emit(relax.op.multiply(data.var, column(factor)))
+    return replace(data, var=c.emit(relax.op.add(scaled, column(shift))))
+
+
+def _folded(c: Canonicalizer, data: Value, factor: np.ndarray, shift: np.ndarray) -> Value:
+    """`data`, a layer's output, times `factor` and plus `shift`, by other weights and biases."""
+    weight, bias = c.linear[data.var]
+    c.values[weight] = (c.values[weight] * factor.reshape(-1, 1, 1, 1)).astype(np.float32)
+    if bias is not None:
+        c.values[bias] = (c.values[bias] * factor + shift).astype(np.float32)
+        return data
+    name = weight.removesuffix(".weight") + ".bias"
+    vector = c.emit_parameter(Parameter(None, shift.astype(np.float32)), name)
+    column = c.emit(relax.op.reshape(vector, (1, factor.size, 1, 1)))
+    return replace(data, var=c.emit(relax.op.add(data.var, column)))
 
 
 def _foldable(c: Canonicalizer, var: relax.Expr, channels: int) -> bool:
     """Whether `var` is a float32 layer's output, whose parameters are that layer's alone."""
     names = [name for name in c.linear.get(var, ()) if name is not None]
     biases = [c.values[name].shape for name in names[1:]]
-    own = not c.shared_parameters.intersection(names)
+    own = all(c.read_once(name) for name in names)
     floats = all(c.values[name].dtype == np.float32 for name in names)
     return bool(names) and own and floats and all(shape == (channels,) for shape in biases)

@@ -58,7 +58,8 @@ def dequantize(c: Canonicalizer, call: relax.Call) -> Source:
     data = c.read(call.args[0])
     if isinstance(data, Parameter):
         coding = _coding(c, call)
-        return Parameter.quantized(data.name, data.stored, *coding, int(call.attrs.axis))
+        decoded = Parameter.quantized(data.name, data.stored, *coding, int(call.attrs.axis))
+        return decoded.restating(data)
     return replace(data, var=c.emit_dequantize(data.var, *c.quantization(call)))
 
 
@@ -92,8 +93,9 @@ def astype(c: Canonicalizer, call: relax.Call) -> Source:
     data = c.read(call.args[0])
     dtype = str(call.attrs.dtype)
     if isinstance(data, Parameter):
-        same = dtype == "float32" and data.scale is not None
-        return data if same else Parameter(data.name, data.value.astype(dtype))
+        if data.scale is None:
+            return replace(data, stored=data.stored.astype(dtype))
+        return data if dtype == "float32" else Parameter(data.name, data.value.astype(dtype))
     if dtype_of(data.var) != "int8":
         return replace(data, var=c.emit(relax.op.astype(data.var, dtype)))
     if "int" in dtype:

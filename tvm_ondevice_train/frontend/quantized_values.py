@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from tvm import relax
@@ -32,12 +32,17 @@ class Parameter:
         bookkeeping.
 
     Who computes with a constant reads ``value``; ``stored`` is for who stores it.
+
+    source : the tensor of the source function that it comes from, positions : its elements' places
+        there. What is read twice, as it is and transposed, is one parameter.
     """
 
     name: str | None
     stored: np.ndarray
     scale: np.ndarray | None = None
     zero_point: np.ndarray | None = None
+    source: relax.Expr | None = None
+    positions: np.ndarray | None = None
 
     @property
     def value(self) -> np.ndarray:
@@ -49,6 +54,16 @@ class Parameter:
     @property
     def shape(self) -> tuple[int, ...]:
         return self.stored.shape
+
+    @staticmethod
+    def of(source: relax.Expr, name: str | None, value: np.ndarray) -> Parameter:
+        """A tensor of the source function, as it lies there."""
+        positions = np.arange(value.size).reshape(value.shape)
+        return Parameter(name, value, source=source, positions=positions)
+
+    def restating(self, other: Parameter) -> Parameter:
+        """The same, known to hold the elements of `other`, decoded or encoded."""
+        return replace(self, source=other.source, positions=other.positions)
 
     @staticmethod
     def quantized(
@@ -75,13 +90,24 @@ class Parameter:
             name, codes, *(_along(axis, each, codes.shape, where) for each in (scale, zero_point))
         )
 
-    def map(self, function: Callable[[np.ndarray], np.ndarray]) -> Parameter:
-        """Apply a pure data movement (reshape, transpose) to elements, scales and zero points."""
-        scale, zero_point = (
-            None if numbers is None else function(numbers)
-            for numbers in (self.scale, self.zero_point)
+    def stands_for_same(self, other: Parameter) -> bool:
+        """Whether `other`, of the same source, has the same scales and zero points."""
+        return all(
+            np.array_equal(_by_place(self, ours), _by_place(other, theirs))
+            for ours, theirs in (
+                (self.scale, other.scale),
+                (self.zero_point, other.zero_point),
+            )
         )
-        return Parameter(self.name, function(self.stored), scale, zero_point)
+
+    def map(self, function: Callable[[np.ndarray], np.ndarray]) -> Parameter:
+        """Apply a pure data movement (reshape, transpose) to elements, their coding and places."""
+        scale, zero_point, positions = (
+            None if numbers is None else function(numbers)
+            for numbers in (self.scale, self.zero_point, self.positions)
+        )
+        stored = function(self.stored)
+        return replace(self, stored=stored, scale=scale, zero_point=zero_point, positions=positions)
 
     def channel_scale(self) -> np.ndarray | np.floating:
         """Scale along axis 0, a scalar array when it is the same everywhere."""
@@ -116,6 +142,12 @@ def _along(axis: int, numbers: np.ndarray, shape: tuple[int, ...], where: str) -
     column = [1] * len(shape)
     column[axis] = numbers.size
     return np.broadcast_to(numbers.reshape(column), shape)
+
+
+def _by_place(parameter: Parameter, numbers: np.ndarray | None) -> np.ndarray | None:
+    """`numbers`, one an element, in the order that the elements have in the source."""
+    assert parameter.positions is not None, "it has a source"
+    return None if numbers is None else numbers.ravel()[np.argsort(parameter.positions.ravel())]
 
 
 def parameters_of(

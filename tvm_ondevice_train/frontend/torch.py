@@ -76,7 +76,8 @@ def load_exported_program(
     function = module["main"]
     names = lowered.graph_signature.inputs_to_parameters
     parameters = parameters_of(name, function, lambda parameter: names.get(parameter, parameter))
-    return Canonicalizer(name, function, parameters, FORMS).run(function.params[0])
+    canonicalizer = Canonicalizer(name, function, parameters, FORMS, all_learned=True)
+    return canonicalizer.run(function.params[0])
 
 
 def decomposed(program: ExportedProgram) -> ExportedProgram:

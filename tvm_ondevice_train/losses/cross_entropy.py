@@ -28,5 +28,6 @@ CROSS_ENTROPY = Loss(
     target=LABEL,
     refusal=_refusal,
     graph=_graph,
+    brings_softmax=True,
     metric="accuracy",
 )

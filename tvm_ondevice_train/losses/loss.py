@@ -22,6 +22,7 @@ class Loss:
     refusal : output shape -> why no network of that output can have this loss; None if it can.
     graph : (emit, output, target) -> the loss, a float32 scalar, as a Relax expression. It
         loads TVM itself.
+    brings_softmax : it is of a softmax of its own: one that ends the network is left to it.
     metric : what is measured beside the loss: "accuracy" of the largest output, or None.
     """
 
@@ -30,6 +31,7 @@ class Loss:
     target: str
     refusal: Callable[[tuple[int, ...]], str | None]
     graph: Callable[[Emit, Any, Any], Any]
+    brings_softmax: bool = False
     metric: str | None = None
 
     def target_of(self, output_shape: tuple[int, ...]) -> tuple[tuple[int, ...], str]:

@@ -13,6 +13,7 @@ from relay_passes.graph import consumers_of
 from ..model import Model
 from .channel_choice import choose_channels
 from .channel_numbering import number_channels
+from .frozen_values import compute_frozen
 from .slices import Slice
 from .update_scheme import UpdateScheme
 
@@ -35,7 +36,8 @@ def slice_model(model: Model, scheme: UpdateScheme) -> SlicedModel:
     scheme : as `scheme.resolve` gave it.
     """
     channels = choose_channels(scheme, model)
-    ordered, channels, order = number_channels(model, channels)
+    reduced = compute_frozen(model, scheme.trained)
+    ordered, channels, order = number_channels(reduced, channels)
     function = ordered.module["main"]
     parameters, consumers = {p.name: p for p in function.params}, consumers_of(function)
     slices = {}

@@ -1,0 +1,80 @@
+"""Tensors of a source function that do not depend on its input: which are one, who reads them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from itertools import permutations
+
+import numpy as np
+from tvm import relax
+
+from relay_passes.graph import bindings_of, constant, dependents_of
+
+from .quantized_values import Parameter
+
+Axes = tuple[int, ...]
+
+
+class Sources:
+    """The constant tensors of a function: its parameters, and the constants in its bindings."""
+
+    def __init__(self, function: relax.Function) -> None:
+        self._known: dict[tuple, relax.Expr] = {}
+        self._readers = self._count(function)
+
+    def readers(self, source: relax.Expr | None) -> int:
+        """How many operators on data read it, behind transposes and the like."""
+        return self._readers[source]
+
+    def parameter(self, expr: relax.Expr, value: np.ndarray) -> Parameter:
+        """A constant without a name.
+
+        TFLite's importer copies a tensor that two layers share: equal ones are one, but for those
+        of one number throughout, which are alike by chance.
+        """
+        if value.size < 2 or np.all(value == value.flat[0]):
+            return Parameter(None, value)
+        return Parameter.of(self._first(expr, value), None, value)
+
+    def _first(self, expr: relax.Expr, value: np.ndarray) -> relax.Expr:
+        return self._known.setdefault((value.shape, str(value.dtype), value.tobytes()), expr)
+
+    def _count(self, function: relax.Function) -> Counter:
+        data = {function.params[0], *(b.var for b in dependents_of(function, function.params[:1]))}
+        behind: dict[relax.Expr, set[relax.Expr]] = {}  # of values that do not depend on data
+        readers: Counter = Counter()
+        for binding in bindings_of(function):
+            read = set().union(*(self._behind(e, behind) for e in _operands(binding.value)))
+            if binding.var in data:
+                readers.update(read)
+            else:
+                behind[binding.var] = read
+        return readers
+
+    def _behind(self, expr: relax.Expr, behind: dict) -> set[relax.Expr]:
+        if isinstance(expr, relax.Var):
+            return behind.get(expr, {expr})
+        return {self._first(expr, value)} if (value := constant(expr)) is not None else set()
+
+
+def _operands(expr: relax.Expr) -> list[relax.Expr]:
+    if isinstance(expr, relax.Call):
+        return [operand for arg in expr.args for operand in _operands(arg)]
+    if isinstance(expr, relax.Tuple):
+        return [operand for field in expr.fields for operand in _operands(field)]
+    return _operands(expr.tuple_value) if isinstance(expr, relax.TupleGetItem) else [expr]
+
+
+def moves_between(first: np.ndarray, second: np.ndarray) -> tuple[Axes, Axes, Axes] | None:
+    """(shape, axes, shape): reshape, transpose and reshape that make `second` of `first`.
+
+    Both hold the numbers of the same elements, each once. None where three are not enough.
+    """
+    for axes in permutations(range(first.ndim)):
+        if np.array_equal(first.transpose(axes).ravel(), second.ravel()):
+            return first.shape, axes, second.shape
+    for axes in permutations(range(second.ndim)):
+        turned = second.transpose(axes)
+        if np.array_equal(turned.ravel(), first.ravel()):
+            return turned.shape, tuple(int(n) for n in np.argsort(axes)), second.shape
+    return None
