@@ -16,6 +16,7 @@ _HOMES = {
     "FusePrologue": "kernels.fuse_prologue",
     "InPlace": "memory.in_place",
     "IntegerGradients": "backward.integer_gradients",
+    "InwardGradients": "backward.inward_gradients",
     "LegalizeOps": "kernels.legalize_ops",
     "LowerQDQ": "kernels.lower_qdq",
     "LowerToLoops": "schedule.lower_to_loops",

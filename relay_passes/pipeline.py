@@ -10,6 +10,7 @@ from tvm import relax
 
 from .backward.eliminate_dead_gradients import EliminateDeadGradients
 from .backward.integer_gradients import IntegerGradients
+from .backward.inward_gradients import InwardGradients
 from .backward.narrow_adjoints import NarrowAdjoints
 from .backward.sparse_backward import AnyOptimizer, SparseBackward
 from .backward.what_trains import WhatTrains
@@ -45,6 +46,8 @@ def differentiation(
     return [
         # differentiate, for what trains
         SparseBackward(trained, optimizer=optimizer),
+        # output codes that were clamped learn their way back
+        InwardGradients(),
         # compute and save no more than that needs
         EliminateDeadGradients(),
         # if wanted, integer arithmetic, and adjoints in fewer bits

@@ -35,10 +35,14 @@ REPORT = {
     "macs_backward": 123456,
     "backward": "int16",
     "backup_bytes": 4096,
+    "head": "the model's own, as float32",
     "trained_parameters": {"w": {"shape": [4, 64]}, "b": {"shape": [4]}},
 }
 RESULT = {
     "losses": [2.5, 1.25, 0.5],
+    "steps": 4,
+    "diverged": [2],
+    "warnings": ["the loss rose"],
     "accuracy_before": 0.5,
     "accuracy_after": 0.925,
     "error_before": None,
@@ -160,6 +164,7 @@ def test_compile_shows_the_memory_account_beside_the_budget(compiler, model, cap
         "forward 2,656,768 MACs",
         "backward 123,456 MACs, int16",
         "trained by bias:2 260 values, 2 parameters",
+        "head the model's own, as float32",
         "arena, for rollback 4,096 bytes",
         "in plain loops 1.0% of the MACs, 1 kernel",
         "1.0% conv:qconv2d: odt_window has no dilation",
@@ -172,7 +177,7 @@ def test_run_passes_every_option_on(runner, tmp_path):
     data = tmp_path / "data.npz"
     data.write_bytes(b"")
     options = "--steps 3 --eval --eval-every 2 --lr 0.1 --momentum 0.5 --seed 7 --port COM3"
-    options += f" --from {data} --save --save-every 100 --resume"
+    options += f" --from {data} --save --save-every 100 --on-divergence skip --resume"
     assert main(["run", str(tmp_path), "--data", str(data), *options.split()]) == 0
     expected = {
         "steps": 3,
@@ -187,6 +192,7 @@ def test_run_passes_every_option_on(runner, tmp_path):
         "start": str(data),
         "save": True,
         "save_every": 100,
+        "on_divergence": "skip",
         "resume": True,
     }
     assert runner == [(str(tmp_path), str(data), expected)]
@@ -199,6 +205,8 @@ def test_run_prints_lines_without_a_terminal(runner, model, tmp_path, capsys):
     rows = [line.split() for line in lines]
     assert "accuracy after 92.5%".split() in rows
     assert "peak SRAM, measured 123,456 bytes".split() in rows
+    assert "of them diverged 1".split() in rows
+    assert lines[-3] == "warning: the loss rose"
     assert not any("squared" in line for line in lines)
 
 
@@ -237,13 +245,19 @@ def test_boards_lists_the_table(capsys):
         ("--lr -0.1", "learning_rate is -0.1; it must be 0 or more, and finite"),
         ("--lr nan", "0 or more, and finite"),
         ("--lr inf", "0 or more, and finite"),
+        ("--lr 1e39", "learning_rate is 1e+39; it must be 0 or more, and finite, as a float32"),
+        ("--lr 1e-60", "learning_rate is 1e-60; it must be 0 or more, and finite, as a float32"),
+        ("--optimizer momentum --momentum 0.99999999999", "and below 1, as a float32"),
         ("--lr fast", "'fast' is no number"),
         ("--optimizer momentum --momentum 1", "momentum is 1.0; it must be 0 or more, and below 1"),
         ("--weight-decay -1", "weight_decay is -1.0; it must be 0 or more, and finite"),
         ("--momentum 0.9", "optimizer sgd has no momentum, but learning_rate, weight_decay"),
         ("--optimizer adam", "'adam' is not one of"),
-        ("--classes 1", "a classifier needs an integer of at least 2"),
+        ("--classes 1", "a classifier needs an integer from 2 to 65,536"),
+        ("--classes 100000000", "a classifier needs an integer from 2 to 65,536"),
         ("--classes 2.5", "'2.5' is no integer"),
+        ("--classes 4 --head int8", "head is int8, but classes make a fresh float32 head"),
+        ("--head wood", "'wood' is not one of"),
         ("--loss hinge", "'hinge' is not one of"),
         ("--board tpu", "'tpu'"),
         ("--platform arduino", "'arduino' is not one of"),

@@ -10,7 +10,10 @@ import tvm_ondevice_train as odt
 from tvm_ondevice_train.dump_ir import IRDump
 from tvm_ondevice_train.errors import OdtError
 
-TRAINING = ["odt.SparseBackward", "odt.EliminateDeadGradients", "odt.IntegerGradients"]
+TRAINING = [
+    *("odt.SparseBackward", "odt.InwardGradients", "odt.EliminateDeadGradients"),
+    "odt.IntegerGradients",
+]
 LOWERING = [
     *("odt.LowerQDQ", "CanonicalizeBindings", "DeadCodeElimination", "odt.LegalizeOps"),
     *("AnnotateTIROpPattern", "odt.FusePrologue", "FuseOps", "odt.MergeKernels"),

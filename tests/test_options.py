@@ -35,7 +35,8 @@ def test_plain_values_become_options():
 @pytest.mark.parametrize(
     "keywords, message",
     [
-        ({"classes": 1}, "classes is 1; a classifier needs an integer of at least 2"),
+        ({"seed": 3}, "seed is 3, but it only draws the fresh head that classes make"),
+        ({"classes": 1}, "classes is 1; a classifier needs an integer from 2 to 65,536"),
         ({"classes": 2.5}, "classes is 2.5; a classifier needs an integer"),
         ({"classes": True}, "classes is true; a classifier needs an integer"),
         ({"backward": "int4"}, 'backward is "int4"; allowed are auto, float32, int16'),
@@ -75,7 +76,7 @@ def test_options_survive_json(options):
 
 
 def test_what_does_not_decide_kernels_stays_out_of_json():
-    plain = Options(seed=3, tuning="t.json", dump_ir="ir").to_json()
+    plain = Options(classes=4, seed=3, tuning="t.json", dump_ir="ir").to_json()
     assert not {"seed", "tuning", "dump_ir"} & plain.keys()
 
 

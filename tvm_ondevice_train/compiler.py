@@ -23,7 +23,9 @@ from .codegen.planned_model import PlannedModel, merge_constants, parameter_slot
 from .codegen.planned_step import plan_step
 from .device.firmware_size import linked_flash_bytes, object_flash_bytes
 from .dump_ir import IRDump
+from .errors import BudgetError
 from .export.onnx_writer import onnx_or_reason
+from .float_head import AS_FLOAT, TOO_LARGE, ModelWithHead, model_with_head
 from .frontend import load
 from .losses import LABEL, Loss
 from .manifest import MadeFrom, Manifest
@@ -33,7 +35,7 @@ from .options import Options
 from .project import generate_project
 from .report import check_budget, make_report
 from .scheme.sliced_model import SlicedModel, slice_model
-from .scheme.update_scheme import errors_naming, resolve
+from .scheme.update_scheme import UpdateScheme, errors_naming, resolve
 from .trainable import check_operators
 from .training_graph import before_loss, loss_module, replace_head
 from .tuning import tuning_for
@@ -124,12 +126,31 @@ def compile(
     elif keywords:
         raise TypeError("compile() takes options, or keywords, not both")
     target = find_board(options.board, options.sram_bytes, options.flash_bytes)
-    tuned = tuning_for(options.tuning, target)
     made_from = _made_from(model, options) if isinstance(model, (str, os.PathLike)) else None
     model = model if isinstance(model, Model) else load(model)
     if options.classes is not None:
         model = replace_head(model, options)
     resolved = resolve(options.scheme, model.layers)
+    own = model_with_head(model, resolved.trained, options, target)
+    try:
+        return _compiled(own, resolved, target, options, made_from)
+    except BudgetError:
+        if own.head != AS_FLOAT or options.head != "auto":
+            raise
+    return _compiled(
+        replace(own, model=model, head=TOO_LARGE), resolved, target, options, made_from
+    )
+
+
+def _compiled(
+    own: ModelWithHead,
+    resolved: UpdateScheme,
+    target: Board,
+    options: Options,
+    made_from: MadeFrom | None,
+) -> CompiledModel:
+    """The model with one form of its head; BudgetError where that does not fit `target`."""
+    model, tuned = own.model, tuning_for(options.tuning, target)
     check_operators(model, resolved.trained)
     with errors_naming(options.scheme):
         sliced = slice_model(before_loss(model, options.loss), resolved)
@@ -144,11 +165,11 @@ def compile(
         chooser=tuned.chooser,
         rounds=_ROUNDS[options.prefer],
     )
-    tuned.check()
     planned = _plan(sliced, train, evaluate, options)
     manifest = make_manifest(sliced, planned, target, options, made_from)
-    report = make_report(manifest, planned, target, options)
+    report = {**make_report(manifest, planned, target, options), "head": own.head}
     check_budget(report, planned, target)
+    tuned.check()
     initial = {name: model.parameters[name] for name in sliced.slices}
     return CompiledModel(generate(planned), report, manifest, planned, target, initial, model)
 

@@ -18,7 +18,9 @@ from .scheme import UpdateScheme
 from .tuning import Tuning
 
 BACKWARDS = ("auto", "float32", "int16", *FORMATS)
+HEADS = ("auto", "float", "int8")
 PREFERENCES = ("memory", "speed")
+MOST_CLASSES = 1 << 16
 
 
 def _option(
@@ -50,9 +52,9 @@ def _is_count(value: Any, least: int) -> bool:
 
 
 def _classes(value: Any) -> str | None:
-    if value is None or _is_count(value, 2):
+    if value is None or (_is_count(value, 2) and value <= MOST_CLASSES):
         return None
-    return "a classifier needs an integer of at least 2"
+    return f"a classifier needs an integer from 2 to {MOST_CLASSES:,}"
 
 
 def _bytes(value: Any) -> str | None:
@@ -88,6 +90,15 @@ class Options:
         metavar="N",
         check=_classes,
         without="train the model's own last layer",
+    )
+    head: str = _option(
+        "auto",
+        "How the model's own last layer is computed: int8, as quantized; float, as a float32 layer "
+        "of its values, whose output is not quantized, which learns better; auto, float where "
+        "it is int8, trains and fits the board.",
+        flag="--head",
+        choices=HEADS,
+        check=_is_text,
     )
     scheme: str | os.PathLike | UpdateScheme = _option(
         "head",
@@ -181,6 +192,15 @@ class Options:
             wrong = entry.metadata["check"](value)
             if wrong:
                 raise OdtError(f"{entry.name} is {shown(value)}; {wrong}")
+        if self.seed and self.classes is None:
+            raise OdtError(
+                f"seed is {self.seed}, but it only draws the fresh head that classes make; "
+                "give classes, or no seed"
+            )
+        if self.head == "int8" and self.classes is not None:
+            raise OdtError(
+                "head is int8, but classes make a fresh float32 head; give one of the two"
+            )
 
     @classmethod
     def of(cls, **keywords: Any) -> Options:

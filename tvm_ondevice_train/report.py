@@ -14,7 +14,7 @@ from relay_passes.memory.step import Step, Tensor, prediction
 from .boards import Board
 from .codegen.planned_model import PlannedModel
 from .codegen.planned_step import PlannedStep, plan_step
-from .errors import OdtError
+from .errors import BudgetError
 from .manifest import Manifest
 from .options import Options
 
@@ -108,7 +108,7 @@ def check_budget(report: dict, planned: PlannedModel, board: Board) -> None:
     if board.sram_bytes is not None and report["peak_sram_bytes"] > board.sram_bytes:
         excess, spared = report["peak_sram_bytes"] - board.sram_bytes, report["backup_bytes"]
         instead = f"use --no-rollback (spares {spared:,} bytes), " if spared >= excess else ""
-        raise OdtError(
+        raise BudgetError(
             f"{report['model']}: needs {report['peak_sram_bytes']:,} bytes of SRAM, "
             f"{excess:,} more than the {board.sram_bytes:,} of {board.name}: arena "
             f"{report['arena_bytes']:,} ({_peak(planned)}), trained parameters and state "
@@ -118,7 +118,7 @@ def check_budget(report: dict, planned: PlannedModel, board: Board) -> None:
         )
     if board.flash_bytes is not None and report["flash_bytes"] > board.flash_bytes:
         excess = report["flash_bytes"] - board.flash_bytes
-        raise OdtError(
+        raise BudgetError(
             f"{report['model']}: needs {report['flash_bytes']:,} bytes of flash for its constants "
             f"alone, {excess:,} more than the {board.flash_bytes:,} of {board.name}. Use a smaller "
             "model, or a board with more flash (--board, --flash)."

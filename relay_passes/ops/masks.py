@@ -56,6 +56,15 @@ def masked(mask: relax.Expr, adjoint: relax.Expr) -> relax.Call:
     return call("masked", mask, adjoint)
 
 
+def masked_inward(mask: relax.Expr, codes: relax.Expr, adjoint: relax.Expr) -> relax.Call:
+    """As `masked`; and `adjoint` where it brings a code that was clamped back into its range.
+
+    Descent goes against the adjoint: from the greatest code it must be above 0, from the least
+    below.
+    """
+    return call("masked_inward", mask, codes, adjoint)
+
+
 def _bool_like(expr: relax.Call) -> relax.Type:
     return relax.TensorType(expr.args[0].ty.shape, "bool")
 
@@ -95,3 +104,18 @@ def _masked(_attrs: Attributes, mask: te.Tensor, adjoint: te.Tensor) -> te.Tenso
     return te.compute(
         adjoint.shape, lambda *i: tirx.Select(mask(*i), adjoint(*i), zero), name="masked"
     )
+
+
+@register("masked_inward", lambda expr: expr.args[2].ty, elementwise=True)
+def _masked_inward(
+    _attrs: Attributes, mask: te.Tensor, codes: te.Tensor, adjoint: te.Tensor
+) -> te.Tensor:
+    zero = tirx.const(0, adjoint.dtype)
+    greatest = tirx.const(code_range(str(codes.dtype))[1], codes.dtype)
+
+    def element(*index: tirx.Var) -> tirx.Expr:
+        value = adjoint(*index)
+        inward = tirx.Select(codes(*index) == greatest, value > zero, value < zero)
+        return tirx.Select(tirx.any(mask(*index), inward), value, zero)
+
+    return te.compute(adjoint.shape, element, name="masked")

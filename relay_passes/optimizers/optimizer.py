@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import struct
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import Field, dataclass, field, fields
@@ -38,13 +39,27 @@ class HyperParameter:
     optional: bool = False
 
     def check(self, value: float) -> float:
-        """`value`; ValueError, in one line, for one out of range."""
+        """`value`; ValueError, in one line, for one that is out of range as a device has it.
+
+        That is as a float32, in which what is not 0 must not become 0 either.
+        """
         is_number = isinstance(value, Real) and not isinstance(value, bool)
-        if not is_number or not (math.isfinite(value) and 0 <= value < self.below):
+        held = _as_float32(value) if is_number else math.nan
+        if not 0 <= held < self.below or (held == 0) != (value == 0):
             upper = "finite" if self.below == math.inf else f"below {self.below:g}"
             found = json.dumps(value, default=repr)
-            raise ValueError(f"{self.name} is {found}; it must be 0 or more, and {upper}")
+            raise ValueError(
+                f"{self.name} is {found}; it must be 0 or more, and {upper}, as a float32"
+            )
         return float(value)
+
+
+def _as_float32(value: Real) -> float:
+    """The nearest float32; infinity, or NaN, where there is none."""
+    try:
+        return float(struct.unpack("f", struct.pack("f", float(value)))[0])
+    except OverflowError:
+        return math.inf
 
 
 def hyperparameter(default: float, help: str, **bounds: Any) -> Any:

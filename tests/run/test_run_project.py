@@ -107,6 +107,71 @@ def test_a_step_that_fails_says_which(tmp_path):
         run_project(fake_project(tmp_path / "project", files=files), path)
 
 
+def failing(code, condition="odt->steps == 4"):
+    """The fake model, whose step changes nothing and fails where C's `condition` holds."""
+    before = "    if (status != ODT_OK) return status;\n"
+    return edited(model_c=(before, f"{before}    if ({condition}) return {code};\n"))
+
+
+@pytest.mark.parametrize("code", [-6, -4])
+def test_a_run_that_stops_keeps_what_it_has(code, data, tmp_path):
+    whole = run_project(fake_project(tmp_path / "whole"), data, steps=4)
+    directory = fake_project(tmp_path / "project", files=failing(code))
+    with pytest.raises(OdtError, match=r"^run: step 5 of 60, .*learned\.npz of the steps before"):
+        run_project(directory, data, steps=60, evaluate=True)
+    kept = json.loads((directory / "run.json").read_text())
+    assert (kept["losses"], kept["steps"], kept["diverged"]) == (whole["losses"], 4, [])
+    assert kept["stopped"].startswith("step 5 of 60, sample ")
+    assert [entry["step"] for entry in kept["evaluations"]] == [0, 4]
+    learned = [(tmp_path / name / "learned.npz").read_bytes() for name in ("whole", "project")]
+    assert learned[0] == learned[1]
+    log = (directory / "progress.jsonl").read_text().splitlines()
+    assert json.loads(log[-1]) == {"end": kept["stopped"]}
+
+
+def test_a_step_that_diverges_is_skipped(data, tmp_path):
+    files = failing(-6, "*target == 3")
+    directory = fake_project(tmp_path / "project", files=files)
+    result = run_project(directory, data, steps=60, on_divergence="skip", evaluate=True)
+    assert result["steps"] == 60 and result["stopped"] is None
+    assert 0 < len(result["diverged"]) == 60 - len(result["losses"])
+    assert [entry["step"] for entry in result["evaluations"]] == [0, 60]
+    events = map(json.loads, (directory / "progress.jsonl").read_text().splitlines())
+    assert [e["step"] for e in events if "diverged" in e] == result["diverged"]
+
+
+def test_a_step_that_diverges_lowers_the_rate(data, tmp_path):
+    files = failing(-6, "odt->learning_rate > 0.3f")
+    directory = fake_project(tmp_path / "project", files=files)
+    result = run_project(directory, data, steps=20, on_divergence="lower", learning_rate=1.0)
+    assert result["diverged"] == [1, 2] and len(result["losses"]) == 18
+    quarter = run_project(fake_project(tmp_path / "quarter"), data, steps=20, learning_rate=0.25)
+    assert quarter["losses"][2] != result["losses"][0]  # which skipped two samples
+    for ways in ({"on_divergence": "lower"}, {"on_divergence": "lower", "resume": True}):
+        with pytest.raises(OdtError, match=r"which learning rate .* give it \(--lr\)"):
+            run_project(directory, data, steps=20, **ways)
+    with pytest.raises(OdtError, match="on_divergence is 'x'; allowed are stop, skip, lower"):
+        run_project(directory, data, steps=20, on_divergence="x")
+
+
+def test_an_evaluation_counts_predictions_that_are_not_finite(data, tmp_path):
+    at = "    float gradient[ODT_OUTPUT_ELEMENTS];\n    return forward"
+    files = edited(model_c=(at, f"    if (*target == 3) return -6;\n{at}"))
+    directory = fake_project(tmp_path / "project", files=files)
+    result = run_project(directory, data, evaluate=True, learning_rate=0.1)
+    lost = int(np.sum(np.load(data)["y_test"] == 3))
+    (_, after) = result["evaluations"]
+    assert after["not_finite"] == lost > 0 and np.isfinite(after["loss"])
+    assert 0.95 * (1 - lost / 50) < result["accuracy_after"] <= 1 - lost / 50
+    assert result["warnings"] == [f"{lost} samples of the last evaluation had no finite prediction"]
+
+
+def test_a_run_that_moves_nothing_says_so(data, tmp_path):
+    result = run_project(fake_project(tmp_path / "project"), data, steps=30, learning_rate=0.0)
+    assert result["warnings"][-1].startswith("no trained value changed in the last 30 steps")
+    assert result["saturation"] == {}
+
+
 @pytest.mark.parametrize(
     "length",
     [
@@ -115,6 +180,8 @@ def test_a_step_that_fails_says_which(tmp_path):
         {"steps": 1, "epochs": 1},
         {"eval_every": 0},
         {"save_every": -1},
+        {"steps": 1 << 32},
+        {"epochs": 10**12},
     ],
 )
 def test_a_length_without_meaning_is_refused(length, data, tmp_path):

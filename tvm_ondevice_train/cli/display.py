@@ -47,6 +47,8 @@ def print_memory(report: Mapping, board: Board) -> None:
         "backward": f"{_number(backward)} MACs, {report['backward']}",
         f"trained by {report['scheme']}": f"{_number(elements)} values, {len(trained)} parameters",
     }
+    if report["head"]:
+        facts["head"] = report["head"]
     above = report["arena_bytes"] - report["arena_lower_bound_bytes"]
     if above:
         facts["arena, above its bound"] = f"{_number(above)} bytes; no plan without them was found"
@@ -65,8 +67,11 @@ def print_memory(report: Mapping, board: Board) -> None:
 
 def print_run(result: Mapping) -> None:
     """What a training run measured; figures that its platform cannot give are left out."""
-    steps, first, last = len(result["losses"]), result["losses"][0], result["losses"][-1]
-    facts = {"steps": _number(steps), "loss, first and last step": f"{first:.4f}, {last:.4f}"}
+    losses, facts = result["losses"], {"steps": _number(result["steps"])}
+    if result["diverged"]:
+        facts["of them diverged"] = _number(len(result["diverged"]))
+    if losses:
+        facts["loss, first and last step"] = f"{losses[0]:.4f}, {losses[-1]:.4f}"
     for name, key, form in (
         ("accuracy before", "accuracy_before", "{:.1%}"),
         ("accuracy after", "accuracy_after", "{:.1%}"),
@@ -85,6 +90,8 @@ def print_run(result: Mapping) -> None:
         if result.get(key) is not None:
             facts[name] = form.format(result[key])
     _print_facts(facts)
+    for warning in result["warnings"]:
+        _console().print(f"warning: {warning}", soft_wrap=True)
 
 
 def print_boards(boards: Iterable[Board]) -> None:

@@ -41,6 +41,14 @@ from .options import hyperparameters, port_option
     metavar="N",
     help="Measure it after every N steps too; `monitor` draws it.",
 )
+@click.option(
+    "--on-divergence",
+    type=click.Choice(["stop", "skip", "lower"]),
+    default="stop",
+    show_default=True,
+    help="What follows a step whose loss or gradient is not finite: the end of the run, which "
+    "keeps what it has; the next sample; or that with half the learning rate.",
+)
 @hyperparameters
 @click.option(
     "--seed",

@@ -12,8 +12,9 @@ from .names import identifier, plain_identifier
 _MAX_WORDS = 4
 # what is done on the way: it names a function that does nothing else
 _SILENT = {
-    *("dequantize", "quantize", "encode", "decode", "astype", "broadcast_to", "masked"),
-    *("merge_channels", "take_channels", "permute_dims", "ones", "zeros"),
+    *("dequantize", "quantize", "encode", "decode", "astype", "broadcast_to"),
+    *("masked", "masked_inward", "merge_channels", "take_channels", "permute_dims"),
+    *("ones", "zeros"),
 }
 _CALLED = {
     "qconv2d": "conv2d",

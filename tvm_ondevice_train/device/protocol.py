@@ -35,6 +35,7 @@ STATS_FIELDS = (
     "train_cycles",
     "predict_cycles",
 )
+DIVERGED = -6  # ODT_ERR_DIVERGED
 NO_FLASH = -23  # ODT_ERR_NO_FLASH
 _MODEL_ERRORS = {
     -1: "a null pointer was passed",
@@ -42,7 +43,7 @@ _MODEL_ERRORS = {
     -3: "the label is out of range",
     -4: "a value is not finite; use a smaller learning rate or check the sample",
     -5: "the learning rate is negative or not finite",
-    -6: "the loss or a gradient is not finite; use a smaller learning rate",
+    DIVERGED: "an output, the loss or a gradient is not finite; use a smaller learning rate",
 }
 _PROTOCOL_ERRORS = {
     -16: "bytes without a frame around them",

@@ -47,7 +47,8 @@ def _of_model(path: Path, own_path: Path, trained: Collection[str]) -> dict[str,
 
     if not own_path.is_file():
         raise OdtError(f"import: {without_model(own_path.parent)}")
-    given, own = load(path), load(own_path)
+    own = load(own_path)
+    given = _with_same_head(load(path), own)
     _check_names(given, own, path)
     for name in own.parameters:
         _check_parameter(name, given, own, name in trained, path)
@@ -57,6 +58,15 @@ def _of_model(path: Path, own_path: Path, trained: Collection[str]) -> dict[str,
             f"which lie in the device's program; {_AGAIN}"
         )
     return {name: given.parameters[name] for name in trained}
+
+
+def _with_same_head(given: Model, own: Model) -> Model:
+    """`given`, its int8 head as float32 where that is how the project computes it."""
+    from ..float_head import int8_head, with_float_head
+
+    head = int8_head(given)
+    carried = head and all(name in own.parameters and name not in own.scales for name in head)
+    return with_float_head(given) if carried else given
 
 
 def _check_names(given: Model, own: Model, path: Path) -> None:

@@ -73,10 +73,13 @@ def _numbers(progress: Progress) -> str:
     if progress.losses:
         recent = progress.losses[-_RECENT:]
         parts.append(f"loss {sum(recent) / len(recent):.4f} (last {len(recent)})")
+    if progress.diverged:
+        parts.append(f"{progress.diverged:,} diverged")
     if progress.evaluations:
         step, values = progress.evaluations[-1]
         shown = [f"{values['accuracy']:.1%} right"] if "accuracy" in values else []
         shown += [f"squared error {values['error']:.4g}"] if "error" in values else []
+        shown += [f"{values['not_finite']} not finite"] if "not_finite" in values else []
         parts.append(f"{shown[0]} at step {step:,}")
     return "   ".join(parts)
 

@@ -22,6 +22,7 @@ class ProgressLog:
     """
 
     def __init__(self, directory: str | Path, manifest: Manifest, first: int, last: int):
+        self.stopped: str | None = None  # why the run ends early, where that is no exception
         path = Path(directory) / NAME
         path.unlink(missing_ok=True)  # who watches the last run still has its file
         self._file = open(path, "w", buffering=1)  # noqa: SIM115 - see __exit__
@@ -33,14 +34,19 @@ class ProgressLog:
         return self
 
     def __exit__(self, _type: object, error: BaseException | None, _trace: object) -> None:
-        self._write({"end": None if error is None else str(error) or type(error).__name__})
+        end = self.stopped if error is None else str(error) or type(error).__name__
+        self._write({"end": end})
         self._file.close()
 
     def step(self, step: int, loss: float) -> None:
         self._write({"step": step, "loss": loss, "time": time.time()})
 
+    def diverged(self, step: int) -> None:
+        """A step that changed nothing, as its loss or a gradient was not finite."""
+        self._write({"step": step, "diverged": True})
+
     def evaluation(self, step: int, values: Mapping[str, float]) -> None:
-        """values : "accuracy" or "error", and "loss", over the test set."""
+        """values : "accuracy" or "error", "loss" and "not_finite", over the test set."""
         self._write({"step": step, "evaluation": dict(values)})
 
     def _write(self, event: Mapping) -> None:
@@ -52,6 +58,7 @@ class Progress:
     """What the log of a run says so far.
 
     times : when each step ended, in seconds since 1970.
+    diverged : how many steps changed nothing; `losses` and `times` leave them out.
     evaluations : (step, values) as in `ProgressLog.evaluation`.
     state : "running", "done", or why it ended.
     """
@@ -59,13 +66,14 @@ class Progress:
     facts: dict = field(default_factory=dict)
     losses: list[float] = field(default_factory=list)
     times: list[float] = field(default_factory=list)
+    diverged: int = 0
     evaluations: list[tuple[int, dict[str, float]]] = field(default_factory=list)
     state: str = "running"
 
     @property
     def step(self) -> int:
         """The last step that was trained."""
-        return self.facts["first"] + len(self.losses)
+        return self.facts["first"] + len(self.losses) + self.diverged
 
     def take(self, event: Mapping) -> None:
         """Add what one line of the log says."""
@@ -75,6 +83,8 @@ class Progress:
             self.state = "done" if event["end"] is None else event["end"]
         elif "evaluation" in event:
             self.evaluations.append((event["step"], event["evaluation"]))
+        elif "diverged" in event:
+            self.diverged += 1
         else:
             self.losses.append(event["loss"])
             self.times.append(event["time"])

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from ..device.build import build, flash_bytes
-from ..device.protocol import DeviceError
+from ..device.protocol import DIVERGED, DeviceError
 from ..device.session import Session
 from ..device.stack_bound import stack_bound
 from ..errors import OdtError
@@ -19,10 +19,13 @@ from ..export.exchange import start_with
 from ..export.trained_parameters import whole_parameters
 from ..files.npz import npz_bytes
 from ..files.whole_file import write_whole
-from ..losses import LABEL
 from ..manifest import Manifest, read_manifest
-from .data import Data, load_data
+from .data import load_data
+from .health import saturation, warnings
 from .progress import ProgressLog
+from .training import STOP, Training, rate_to_lower
+
+MOST_STEPS = (1 << 32) - 1  # of odt_t
 
 
 def run_project(
@@ -39,6 +42,7 @@ def run_project(
     resume: bool = False,
     save: bool = False,
     save_every: int | None = None,
+    on_divergence: str = STOP,
     on_progress: Callable[[int, int, float], None] | None = None,
     **hyper: float | None,
 ) -> dict:
@@ -52,6 +56,14 @@ def run_project(
     `evaluate`, accuracy is measured before and after on the test set, or on `x` if there is none;
     for a model that learns values it is the mean squared error instead. `eval_every` is after how
     many steps it is measured in between.
+
+    `on_divergence` says what follows a step whose loss or a gradient is not finite, which changes
+    nothing: "stop" ends the run, and OdtError is raised once what it has is written; "skip" goes
+    on with the next sample; "lower" does, with half the learning rate. `diverged` of the result has
+    the numbers of such steps, which have no loss.
+
+    `saturation` of the result is the share of each quantized tensor's codes that are at the end of
+    their range; `warnings` are lines, see `health`.
 
     `hyper` are values for the optimizer, as ``learning_rate=0.1``; those that are None stay.
 
@@ -72,27 +84,34 @@ def run_project(
     _check_intervals(eval_every=eval_every, save_every=save_every)
     program = build(directory) if port is None else None
     bound = _stack_bound(directory, manifest, program)
+    rate = rate_to_lower(on_divergence, hyper.get("learning_rate"), manifest, resume)
     started = time.monotonic()
     with Session(directory, port=port) as device:
         first = _prepare(device, directory, start, resume, seed, hyper)
         with ProgressLog(directory, manifest, first, first + total) as log:
-            run = _Run(device, loaded, log, on_progress)
+            run = Training(device, loaded, log, on_progress, on_divergence, rate)
             before = run.evaluate(first) if evaluate else {}
             order = islice(_order(len(loaded.x), seed), first, None)
-            losses = run.train(order, first, total, eval_every, save_every)
-            after = run.evaluate(first + total) if evaluate else {}
-        if save or save_every:
+            run.train(order, first, total, eval_every, save_every)
+            log.stopped = run.stopped
+            run.watch()
+            after = run.evaluate(first + run.steps) if evaluate else {}
+        if run.stopped is None and (save or save_every):
             device.save()
-        device.predict_encoded(loaded.x[0])  # so that a prediction is counted in every run
+        _predict_once(device, loaded.x[0])
         stats = device.stats()
-        learned = device.parameters()
+    (_, learned) = run.values[-1]
     result = {
-        "losses": losses,
-        "steps": total,
+        "losses": run.losses,
+        "steps": run.steps,
         "first_step": first,
+        "diverged": run.diverged,
+        "stopped": run.stopped,
         **{f"{key}_before": before.get(key) for key in ("accuracy", "error")},
         **{f"{key}_after": after.get(key) for key in ("accuracy", "error")},
         "evaluations": run.evaluations,
+        "saturation": saturation(learned),
+        "warnings": warnings(run.losses, run.evaluations, run.values, manifest.classes),
         **_costs(stats, device.counts, program),
         "stack_bound_bytes": bound,
         "wall_seconds": time.monotonic() - started,
@@ -100,6 +119,11 @@ def run_project(
     _write_learned(Path(directory), manifest, learned)
     text = json.dumps(result, indent=2) + "\n"
     write_whole(Path(directory) / "run.json", text.encode(), "run")
+    if run.stopped is not None:
+        raise OdtError(
+            f"run: {run.stopped}; {directory} keeps run.json and learned.npz of the steps before, "
+            f"and --on-divergence skip or lower goes on"
+        )
     return result
 
 
@@ -139,60 +163,13 @@ def _prepare(
     return device.stats()["steps"]
 
 
-class _Run:
-    """Training and evaluation of one model on one data set, with a log."""
-
-    def __init__(
-        self,
-        device: Session,
-        data: Data,
-        log: ProgressLog,
-        on_progress: Callable[[int, int, float], None] | None,
-    ):
-        self.device, self.data = device, data
-        self.log, self.on_progress = log, on_progress
-        self.evaluations: list[dict] = []
-
-    def train(
-        self,
-        order: Iterator[int],
-        first: int,
-        total: int,
-        eval_every: int | None,
-        save_every: int | None,
-    ) -> list[float]:
-        """The losses of `total` steps, on the samples that `order` names."""
-        losses = []
-        for done, index in zip(range(1, total + 1), order, strict=False):
-            losses.append(self._step(done, total, index))
-            self.log.step(first + done, losses[-1])
-            if self.on_progress is not None:
-                self.on_progress(done, total, losses[-1])
-            if save_every and done % save_every == 0 and done < total:
-                self.device.save()
-            if eval_every and done % eval_every == 0 and done < total:
-                self.evaluate(first + done)
-        return losses
-
-    def evaluate(self, step: int) -> dict[str, float]:
-        """Accuracy or squared error, after `step` steps."""
-        x, y = self.data.samples_to_evaluate
-        found = [self.device.evaluate_encoded(*pair) for pair in zip(x, y, strict=True)]
-        outputs = np.stack([output.reshape(-1) for _, output in found])
-        if self.device.manifest.target.kind == LABEL:
-            values = {"accuracy": float(np.mean(outputs.argmax(axis=1) == y))}
-        else:
-            values = {"error": float(np.mean((outputs - y) ** 2))}
-        values["loss"] = float(np.mean([loss for loss, _ in found]))
-        self.evaluations.append({"step": step, **values})
-        self.log.evaluation(step, values)
-        return values
-
-    def _step(self, done: int, total: int, index: int) -> float:
-        try:
-            return self.device.train_encoded(self.data.x[index], self.data.y[index])
-        except DeviceError as error:
-            raise OdtError(f"run: step {done} of {total}, sample {index}: {error}") from None
+def _predict_once(device: Session, sample: np.ndarray) -> None:
+    """So that a prediction is counted in every run, whatever comes of it."""
+    try:
+        device.predict_encoded(sample)
+    except DeviceError as error:
+        if error.code != DIVERGED:
+            raise
 
 
 def _write_learned(directory: Path, manifest: Manifest, learned: dict[str, np.ndarray]) -> None:
@@ -206,7 +183,10 @@ def _count_steps(samples: int, steps: int | None, epochs: int | None) -> int:
     for name, value in (("steps", steps), ("epochs", epochs)):
         if value is not None and value < 1:
             raise OdtError(f"run: {name} must be at least 1, not {value}")
-    return steps if steps is not None else samples * (epochs or 1)
+    total = steps if steps is not None else samples * (epochs or 1)
+    if total > MOST_STEPS:
+        raise OdtError(f"run: {total:,} steps are more than a device counts, {MOST_STEPS:,}")
+    return total
 
 
 def _check_intervals(**intervals: int | None) -> None:

@@ -362,7 +362,7 @@ int odt_predict(odt_t *odt, const odt_input_t *input, float *output) {
   }
   forward(odt, input);
   memcpy(output, odt->arena + 0, sizeof(float) * ODT_OUTPUT_ELEMENTS);
-  return ODT_OK;
+  return odt_is_finite(output, ODT_OUTPUT_ELEMENTS) ? ODT_OK : ODT_ERR_DIVERGED;
 }
 
 int odt_evaluate(odt_t *odt, const odt_input_t *input, const odt_target_t *target, float *output,
@@ -384,6 +384,9 @@ int odt_evaluate(odt_t *odt, const odt_input_t *input, const odt_target_t *targe
   ODT_YIELD();
   memcpy(output, arena + 0, sizeof(float) * ODT_OUTPUT_ELEMENTS);
   memcpy(loss, arena + 32, sizeof *loss);
+  if (!odt_is_finite(output, ODT_OUTPUT_ELEMENTS) || !odt_is_finite(loss, 1)) {
+    return ODT_ERR_DIVERGED;
+  }
   return ODT_OK;
 }
 

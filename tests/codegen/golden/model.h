@@ -50,7 +50,7 @@ enum odt_error {
   ODT_ERR_LABEL = -3,         /* the label is not in 0 ... ODT_OUTPUT_ELEMENTS - 1 */
   ODT_ERR_NOT_FINITE = -4,    /* the sample or the target holds an infinity or a NaN */
   ODT_ERR_LEARNING_RATE = -5, /* the learning rate is negative or not finite */
-  ODT_ERR_DIVERGED = -6,      /* the loss or a gradient is not finite; nothing was learned */
+  ODT_ERR_DIVERGED = -6,      /* an output, loss or gradient is not finite; nothing was learned */
   ODT_ERR_HYPERPARAMETER = -7 /* a hyper-parameter of the optimizer is out of its range */
 };
 
@@ -83,7 +83,7 @@ int odt_set_seed(odt_t *odt, uint32_t seed);
 odt_input_t *odt_input(odt_t *odt);
 
 /* Output for one sample of ODT_INPUT_ELEMENTS, which is odt_input() or any buffer outside the
- * arena; `output` takes ODT_OUTPUT_ELEMENTS floats. */
+ * arena; `output` takes ODT_OUTPUT_ELEMENTS floats, also where it fails with ODT_ERR_DIVERGED. */
 int odt_predict(odt_t *odt, const odt_input_t *input, float *output);
 
 /* As odt_predict(), and the loss of that output towards `target`; nothing is trained. */

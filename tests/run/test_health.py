@@ -1,0 +1,91 @@
+"""What a run says of itself: each warning where it is due, and none where all is well."""
+
+import math
+import re
+
+import numpy as np
+import pytest
+
+from tvm_ondevice_train.run.health import saturation, warnings
+
+CODES = np.arange(-50, 50, dtype=np.int8)
+START = {"weight": CODES, "bias": np.zeros(4, np.int32), "head": np.ones(4, np.float32)}
+MOVED = {**START, "head": np.zeros(4, np.float32)}
+NOISE = np.random.default_rng(0).normal(0, 0.3, 100)
+
+
+def told(losses=(), evaluations=(), values=None, classes=10):
+    return warnings(losses, evaluations, values or [(0, START), (100, MOVED)], classes)
+
+
+@pytest.mark.parametrize(
+    "losses",
+    [
+        np.linspace(2.3, 0.1, 100) + NOISE,
+        np.full(100, 1.0) + NOISE,
+        [0.1] * 10 + [9.0] * 9,  # too few to say
+        np.linspace(10.8, 3.0, 100) + NOISE,  # falls, if not yet below that of a guess
+        np.full(100, 1.0) + 6 * NOISE,
+    ],
+    ids=["falls", "stays", "short", "from far", "noise"],
+)
+def test_losses_that_say_nothing_bad(losses):
+    assert told(list(losses), [{"loss": 2.0}, {"loss": 2.1}]) == []
+
+
+@pytest.mark.parametrize(
+    ("losses", "classes", "expected"),
+    [
+        (
+            np.linspace(0.5, 2.0, 100),
+            10,
+            r"the loss rose from 0\.5682 \(mean of the first 10 steps\) to 1\.932 \(of the last\); "
+            "use a smaller learning rate",
+        ),
+        (
+            np.full(100, 8.0),
+            10,
+            r"the loss does not fall and is 8 in the last 10 steps; guessing one of 10 classes has "
+            r"2\.303",
+        ),
+        (np.linspace(0.5, 2.0, 100), None, r"the loss rose from .*"),
+    ],
+)
+def test_losses_that_are_warned_of(losses, classes, expected):
+    (warning,) = told(list(losses), classes=classes)
+    assert re.fullmatch(expected, warning)
+
+
+def test_evaluations_that_are_warned_of():
+    assert told(evaluations=[{"loss": 1.0}, {"loss": 2.0, "not_finite": 3}]) == [
+        "the loss over the samples of the evaluation rose from 1 to 2; use a smaller learning rate",
+        "3 samples of the last evaluation had no finite prediction",
+    ]
+    assert told(evaluations=[{"loss": 1.0}, {"accuracy": 0.0, "not_finite": 9}]) == [
+        "9 samples of the last evaluation had no finite prediction"
+    ]
+
+
+def test_a_network_that_stands_still():
+    line = (
+        "no trained value changed in the last {} steps: every gradient is zero, or the learning "
+        "rate too small"
+    )
+    assert told(values=[(0, START), (90, START), (100, START)]) == [line.format(100)]
+    assert told(values=[(0, START), (90, MOVED), (100, MOVED)]) == [line.format(10)]
+    assert told(values=[(0, START), (0, START)]) == []
+
+
+def test_codes_at_the_end_of_their_range():
+    after = {
+        **START,
+        "weight": np.where(CODES < 0, np.int8(-128), np.int8(127)),
+        "bias": np.array([0, 1 << 30, -(1 << 30) - 1, 5], np.int32),
+    }
+    assert saturation(after) == {"weight": 1.0, "bias": 0.5}
+    assert told(values=[(0, START), (5, after)]) == [
+        f"{share} of the codes of {name} are at the end of their range, 0% before the run; use a "
+        "smaller learning rate"
+        for share, name in (("100%", "weight"), ("50%", "bias"))
+    ]
+    assert told(values=[(0, after), (5, {**after, "head": START["head"] * math.pi})]) == []
