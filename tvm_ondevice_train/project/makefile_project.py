@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from ..boards import BAUD, Board
 from ..c_runtime import runtime_files
+from ..files.plain_text import plain
 from ..files.render import render
 from ..manifest import Manifest
 
@@ -30,8 +31,8 @@ def contents(
     ports = _baremetal_ports(board, transport, flash) if baremetal else ["host_main.c"]
     added = {f"runtime/{path}": text for path, text in runtime_files(ports).items()}
     facts = {
-        "model": manifest.model,
-        "scheme": manifest.scheme,
+        "model": plain(manifest.model),
+        "scheme": plain(manifest.scheme),
         "board": board,
         "baremetal": baremetal,
         "stack_bytes": manifest.stack_bytes,

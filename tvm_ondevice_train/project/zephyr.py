@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from ..boards import Board
 from ..c_runtime import runtime_dir, runtime_files
+from ..files.plain_text import plain
 from ..files.render import render
 from ..manifest import Manifest
 
@@ -38,8 +39,8 @@ def contents(
     sram_bytes = report["arena_bytes"] + report["trainable_state_bytes"]
     sram_bytes += manifest.stack_bytes + KERNEL_STACK_BYTES
     facts = {
-        "model": manifest.model,
-        "scheme": manifest.scheme,
+        "model": plain(manifest.model),
+        "scheme": plain(manifest.scheme),
         "report": report,
         "board": board,
         "names": list(dict.fromkeys(board.zephyr_names)),
