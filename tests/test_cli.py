@@ -54,7 +54,7 @@ class FakeCompiled:
     def __init__(self):
         self.saved = None
 
-    def save(self, directory, platform=None, transport=None):
+    def save(self, directory, platform=None, transport=None, force=False, say=print):
         self.saved = directory, platform, transport
         Path(directory).mkdir(parents=True)
         Path(directory, "report.json").write_text(json.dumps(REPORT))

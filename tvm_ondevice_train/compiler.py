@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -69,11 +69,18 @@ class CompiledModel:
         directory: str | os.PathLike,
         platform: str | None = None,
         transport: str | None = None,
+        force: bool = False,
+        say: Callable[[str], None] = lambda line: None,
     ) -> Path:
         """Write the project into `directory`, all of it or nothing, and return its path.
 
         platform: "host", "baremetal" or "zephyr"; by default the board's own.
         transport: of a bare-metal image, "semihosting" or "uart"; by default the board's first.
+        force: replace also generated files that were edited, and files where one must go.
+        say: called with a line for whoever reads along, such as which files those were.
+
+        Of an earlier project there only what was generated is replaced: files of one's own, and
+        what was learned, stay.
 
         A bare-metal project is built on the way where there is a compiler for its board; one that
         is too large for the board's flash is refused.
@@ -97,6 +104,8 @@ class CompiledModel:
             transport=transport,
             exported=exported,
             build=link,
+            force=force,
+            say=say,
         )
 
 

@@ -18,9 +18,9 @@ place_input seed target
 # what compilers define in their GNU modes, and headers of firmware in lower case
 _MACROS = """
 arm assert bit boolean byte complex constrain degrees far high highByte i386 imaginary interrupts
-interrupt iscanonical iseqsig isr issignaling issubnormal iszero linux low lowByte m68k math_errhandling mips
-near noreturn offsetof pascal pixel radians riscv sparc sq stderr stdin stdout unix va_arg va_copy
-va_end va_start vax vector word
+interrupt iscanonical iseqsig isr issignaling issubnormal iszero linux low lowByte m68k
+math_errhandling mips near noreturn offsetof pascal pixel radians riscv sparc sq stderr stdin stdout
+unix va_arg va_copy va_end va_start vax vector word
 """
 # functions of libraries that compilers know without a header, in or outside of C99
 _LIBRARY = """

@@ -11,7 +11,6 @@ from ..files.plain_text import plain
 from ..files.render import render
 from ..manifest import Manifest
 
-NAMES = {"Makefile", "link.ld", "board.h"}
 _COMMON_CFLAGS = "-std=c99 -O3 -ffp-contract=off -ffunction-sections -fdata-sections"
 # No start files and no system calls: they are ours.
 _BAREMETAL_LDFLAGS = "-nostartfiles -T link.ld -Wl,--gc-sections -Wl,-Map=build/map.txt"

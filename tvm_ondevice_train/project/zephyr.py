@@ -10,7 +10,6 @@ from ..files.plain_text import plain
 from ..files.render import render
 from ..manifest import Manifest
 
-NAMES = {"CMakeLists.txt", "Kconfig", "prj.conf", "sample.yaml", "boards", "src", "test"}
 # On a thread's stack beside what a step needs: the frame of an interrupt with the FPU's registers,
 # and the driver of the flash. Steps on emulated boards used 8 bytes of it, saves another 16.
 KERNEL_STACK_BYTES = 512

@@ -87,6 +87,7 @@ def run_project(
         stats = device.stats()
         learned = device.parameters()
     result = {
+        "model_hash": manifest.model_hash,
         "losses": losses,
         "steps": total,
         "first_step": first,
