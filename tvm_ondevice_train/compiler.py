@@ -23,6 +23,7 @@ from .codegen.planned_model import PlannedModel, merge_constants, parameter_slot
 from .codegen.planned_step import plan_step
 from .device.firmware_size import linked_flash_bytes, object_flash_bytes
 from .dump_ir import IRDump
+from .errors import BudgetError, OdtError
 from .export.onnx_writer import onnx_or_reason
 from .frontend import load
 from .losses import LABEL, Loss
@@ -87,11 +88,13 @@ class CompiledModel:
         """
         platform = platform or self.board.platforms[0]
         exported, reason = onnx_or_reason(self.model)
-        objects = object_flash_bytes(self.files, self.board) if platform == "zephyr" else None
+        objects: dict = {}
+        if platform == "zephyr":
+            objects = _with_code(lambda: object_flash_bytes(self.files, self.board))
 
         def link(project: Path) -> dict:
             bare = platform == "baremetal"
-            return _with_code(linked_flash_bytes(project, self.board) if bare else None)
+            return _with_code(lambda: linked_flash_bytes(project, self.board)) if bare else {}
 
         return generate_project(
             self.files,
@@ -99,7 +102,7 @@ class CompiledModel:
             self.board,
             platform,
             directory,
-            report={**self.report, **_with_code(objects)},
+            report={**self.report, **objects},
             initial=self.initial,
             transport=transport,
             exported=exported,
@@ -109,8 +112,14 @@ class CompiledModel:
         )
 
 
-def _with_code(flash_bytes: int | None) -> dict:
-    """What of a report changes where the compiler found `flash_bytes`."""
+def _with_code(measure: Callable[[], int | None]) -> dict:
+    """What of a report changes by what the compiler says: the flash, or why it does not compile."""
+    try:
+        flash_bytes = measure()
+    except BudgetError:
+        raise
+    except OdtError as error:
+        return {"not_built": str(error)}
     return {} if flash_bytes is None else {"flash_bytes": flash_bytes, "flash_holds_code": True}
 
 

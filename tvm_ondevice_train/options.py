@@ -19,6 +19,7 @@ from .tuning import Tuning
 
 BACKWARDS = ("auto", "float32", "int16", *FORMATS)
 PREFERENCES = ("memory", "speed")
+_MOST_CLASSES = 65536  # a classifier of more has more parameters than any board memory
 
 
 def _option(
@@ -50,9 +51,9 @@ def _is_count(value: Any, least: int) -> bool:
 
 
 def _classes(value: Any) -> str | None:
-    if value is None or _is_count(value, 2):
+    if value is None or (_is_count(value, 2) and value <= _MOST_CLASSES):
         return None
-    return "a classifier needs an integer of at least 2"
+    return f"a classifier needs an integer of at least 2, and at most {_MOST_CLASSES:,}"
 
 
 def _bytes(value: Any) -> str | None:

@@ -11,6 +11,7 @@ from numbers import Real
 from typing import Any, ClassVar
 
 OPTIMIZERS: dict[str, type[Optimizer]] = {}  # by name
+_LARGEST = (2 - 2**-23) * 2.0**127  # of float32
 
 
 @dataclass(frozen=True)
@@ -40,8 +41,8 @@ class HyperParameter:
     def check(self, value: float) -> float:
         """`value`; ValueError, in one line, for one out of range."""
         is_number = isinstance(value, Real) and not isinstance(value, bool)
-        if not is_number or not (math.isfinite(value) and 0 <= value < self.below):
-            upper = "finite" if self.below == math.inf else f"below {self.below:g}"
+        if not is_number or not (value <= _LARGEST and 0 <= value < self.below):
+            upper = "finite in float32" if self.below == math.inf else f"below {self.below:g}"
             found = json.dumps(value, default=repr)
             raise ValueError(f"{self.name} is {found}; it must be 0 or more, and {upper}")
         return float(value)

@@ -65,6 +65,7 @@ class _Generator:
             "output_elements": int(np.prod(model.output_shape)),
             "target_elements": int(np.prod(model.target.shape)),
             "slots": [_slot(slot) for slot in model.slots],
+            "biases": [slot for slot in model.trained if slot.value.dtype == np.int32],
             "learning_rate": float_literal(model.optimizer.learning_rate),
             "setters": self._setters(),
             "arena_maps": [

@@ -13,3 +13,8 @@ def plain(text: str) -> str:
     """
     legal = (c if c.isascii() and c.isprintable() and c not in _SPECIAL else "_" for c in text)
     return "".join(legal)
+
+
+def printable(text: str) -> str:
+    """`text` as it may be shown in a terminal, which takes what is not printable for commands."""
+    return "".join(c if c.isprintable() else "?" for c in text)

@@ -21,13 +21,13 @@ from ..files.npz import npz_bytes
 from ..files.whole_file import write_whole
 from ..losses import LABEL
 from ..manifest import Manifest, read_manifest
-from .data import Data, load_data
+from .data import Data, Source, load_data
 from .progress import ProgressLog
 
 
 def run_project(
     directory: str | Path,
-    data: str | Path,
+    data: Source,
     *,
     steps: int | None = None,
     epochs: int | None = None,
@@ -43,6 +43,8 @@ def run_project(
     **hyper: float | None,
 ) -> dict:
     """Start the project's program, stream `data` to it, write `run.json` and return its content.
+
+    `data` is an .npz file, {"x": x, "y": y} with optional "x_test" and "y_test", or (x, y).
 
     The trained parameters are left in `learned.npz` by name: whole and in the model's own order,
     also where only some channels trained. `progress.jsonl` grows meanwhile; `monitor` reads it.
