@@ -56,12 +56,12 @@ class FakeCompiled:
     """Its report is only in the project that it saves, as that of the flash with its code is."""
 
     def __init__(self):
-        self.saved = None
+        self.saved, self.report = None, REPORT
 
-    def save(self, directory, platform=None, transport=None):
+    def save(self, directory, platform=None, transport=None, force=False, say=print):
         self.saved = directory, platform, transport
         Path(directory).mkdir(parents=True)
-        Path(directory, "report.json").write_text(json.dumps(REPORT))
+        Path(directory, "report.json").write_text(json.dumps(self.report))
         return Path(directory)
 
 
@@ -347,3 +347,34 @@ def test_help_waits_for_no_heavy_import():
         times.append(time.monotonic() - started)
         assert done.returncode == 0, done.stderr
     assert min(times) < 1.0
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (RuntimeError("deep inside\nof TVM"), "RuntimeError: deep inside. This is a fault of"),
+        (MemoryError(), "it needs more memory than this computer has free"),
+        (RecursionError("x" * 999), "RecursionError: " + "x" * 200 + ". This is a fault"),
+    ],
+)
+def test_what_nobody_foresaw_is_one_line(error, message, compiler, model, capsys):
+    compiler.error = error
+    assert message in refused(capsys, ["compile", model, "-o", "project"])
+
+
+def test_a_traceback_is_shown_where_it_is_asked_for(compiler, model, monkeypatch):
+    monkeypatch.setenv("ONDEVICE_TRAIN_TRACEBACK", "1")
+    compiler.error = RuntimeError("deep inside")
+    with pytest.raises(RuntimeError, match="deep inside"):
+        main(["compile", model, "-o", "project"])
+
+
+def test_names_give_a_terminal_no_commands(compiler, model, capsys):
+    compiler.error = OdtError("tensor \x1b[2J\ud800\x07ä: no")
+    assert "tensor ?[2J??ä: no" in refused(capsys, ["compile", model, "-o", "project"])
+    compiler.error = None
+    hostile = {**REPORT, "model": "\x1b[2J", "scheme": "\ud800", "not_built": "\x07"}
+    compiler.compiled.report = hostile
+    assert main(["compile", model, "-o", "project"]) == 0
+    printed = capsys.readouterr().out
+    assert "?[2J on" in printed and "\x1b" not in printed and "\x07" not in printed

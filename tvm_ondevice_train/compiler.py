@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from .codegen.planned_model import PlannedModel, merge_constants, parameter_slot
 from .codegen.planned_step import plan_step
 from .device.firmware_size import linked_flash_bytes, object_flash_bytes
 from .dump_ir import IRDump
-from .errors import BudgetError
+from .errors import BudgetError, OdtError
 from .export.onnx_writer import onnx_or_reason
 from .float_head import AS_FLOAT, TOO_LARGE, ModelWithHead, model_with_head
 from .frontend import load
@@ -71,22 +71,31 @@ class CompiledModel:
         directory: str | os.PathLike,
         platform: str | None = None,
         transport: str | None = None,
+        force: bool = False,
+        say: Callable[[str], None] = lambda line: None,
     ) -> Path:
         """Write the project into `directory`, all of it or nothing, and return its path.
 
         platform: "host", "baremetal" or "zephyr"; by default the board's own.
         transport: of a bare-metal image, "semihosting" or "uart"; by default the board's first.
+        force: replace also generated files that were edited, and files where one must go.
+        say: called with a line for whoever reads along, such as which files those were.
+
+        Of an earlier project there only what was generated is replaced: files of one's own, and
+        what was learned, stay.
 
         A bare-metal project is built on the way where there is a compiler for its board; one that
         is too large for the board's flash is refused.
         """
         platform = platform or self.board.platforms[0]
         exported, reason = onnx_or_reason(self.model)
-        objects = object_flash_bytes(self.files, self.board) if platform == "zephyr" else None
+        objects: dict = {}
+        if platform == "zephyr":
+            objects = _with_code(lambda: object_flash_bytes(self.files, self.board))
 
         def link(project: Path) -> dict:
             bare = platform == "baremetal"
-            return _with_code(linked_flash_bytes(project, self.board) if bare else None)
+            return _with_code(lambda: linked_flash_bytes(project, self.board)) if bare else {}
 
         return generate_project(
             self.files,
@@ -94,16 +103,24 @@ class CompiledModel:
             self.board,
             platform,
             directory,
-            report={**self.report, **_with_code(objects)},
+            report={**self.report, **objects},
             initial=self.initial,
             transport=transport,
             exported=exported,
             build=link,
+            force=force,
+            say=say,
         )
 
 
-def _with_code(flash_bytes: int | None) -> dict:
-    """What of a report changes where the compiler found `flash_bytes`."""
+def _with_code(measure: Callable[[], int | None]) -> dict:
+    """What of a report changes by what the compiler says: the flash, or why it does not compile."""
+    try:
+        flash_bytes = measure()
+    except BudgetError:
+        raise
+    except OdtError as error:
+        return {"not_built": str(error)}
     return {} if flash_bytes is None else {"flash_bytes": flash_bytes, "flash_holds_code": True}
 
 

@@ -20,7 +20,7 @@ from .tuning import Tuning
 BACKWARDS = ("auto", "float32", "int16", *FORMATS)
 HEADS = ("auto", "float", "int8")
 PREFERENCES = ("memory", "speed")
-MOST_CLASSES = 1 << 16
+MOST_CLASSES = 1 << 16  # a classifier of more has more parameters than any board memory
 
 
 def _option(

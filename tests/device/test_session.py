@@ -81,6 +81,10 @@ def test_float_samples_are_quantized_as_the_manifest_says(host):
             {"trained_parameters": {"bias": replace(BIAS, offset=BIAS.offset + 4)}},
             "params_bytes is 2,600 there, 2,604 in the manifest",
         ),
+        (
+            {"trained_parameters": {"weight": MANIFEST.trained_parameters["weight"]}},
+            "params_bytes is 2,600 there, 2,560 in the manifest",
+        ),
         ({"model_hash": 1}, "it runs model 1234abcd"),
     ],
 )

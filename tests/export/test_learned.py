@@ -1,5 +1,7 @@
 """Learned parameters to files."""
 
+import json
+
 import numpy as np
 import onnx
 import pytest
@@ -66,6 +68,15 @@ def test_a_file_from_elsewhere_takes_the_place_of_learned_npz(learned, tmp_path,
     values = sum(value.size for value in learned.values())
     expected = f"{values:,} learned values of {len(learned)} parameters are in {target}\n"
     assert capsys.readouterr().out == expected
+
+
+def test_what_another_model_learned_there_is_not_taken(learned, tmp_path):
+    project = copied(CASE, tmp_path)
+    run = json.loads((project / "run.json").read_text())
+    (project / "run.json").write_text(json.dumps({**run, "model_hash": run["model_hash"] ^ 1}))
+    with pytest.raises(OdtError, match=r"learned\.npz was learned before .* for another model"):
+        learned_parameters(project)
+    assert learned_parameters(project, project / "learned.npz").keys() == learned.keys()
 
 
 def test_a_project_that_was_made_before_is_replaced(tmp_path):

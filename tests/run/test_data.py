@@ -80,3 +80,39 @@ def test_accuracy_is_measured_on_the_test_set_where_there_is_one():
     alone, both = Data(X, Y), Data(X, Y, X[:2], Y[:2])
     assert [len(array) for array in alone.samples_to_evaluate] == [4, 4]
     assert [len(array) for array in both.samples_to_evaluate] == [2, 2]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"x": X, "y": Y, "x_test": X[:2], "y_test": Y[:2]},
+        {"x": X, "y": Y.tolist(), "x_test": X[:2], "y_test": Y[:2].tolist()},
+    ],
+)
+def test_arrays_by_name_are_taken_as_a_file_is(data, tmp_path):
+    found = load_data(data, MANIFEST)
+    expected = load_data(save(tmp_path / "data.npz", **data), MANIFEST)
+    for name in ("x", "y", "x_test", "y_test"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(expected, name), strict=True)
+
+
+def test_a_pair_is_taken_for_x_and_y():
+    found = load_data((F / 128, Y), MANIFEST)
+    np.testing.assert_array_equal(found.x, X)
+    np.testing.assert_array_equal(found.y, Y)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (X, "it is a ndarray; it must be an .npz file, arrays by name, or the pair"),
+        (None, "it is a NoneType"),
+        ({"y": Y}, "what was given has no array x; it holds y"),
+        ({"x": [[1.0], [1.0, 2.0]], "y": Y}, "x is no array: "),
+        ({"x": np.float32(1), "y": Y}, r"x has shape \(\); the model takes \(N, 64\)"),
+        ({"x": X, "y": 3}, "labels are integers of shape"),
+    ],
+)
+def test_what_is_no_data_is_one_line(data, message):
+    with pytest.raises(OdtError, match=message):
+        load_data(data, MANIFEST)

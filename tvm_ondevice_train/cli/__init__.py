@@ -6,9 +6,12 @@ is fast.
 
 from __future__ import annotations
 
+import os
+
 import click
 
 from tvm_ondevice_train.errors import OdtError
+from tvm_ondevice_train.files.plain_text import printable
 
 from .boards import boards_command
 from .check import check_command
@@ -18,6 +21,9 @@ from .monitor import monitor_command
 from .options import PROGRAM
 from .run import run_command
 from .tune import tune_command
+
+_TRACEBACK = "ONDEVICE_TRAIN_TRACEBACK"  # a variable of the environment
+_MOST_REASON = 200  # characters of an exception that was not foreseen
 
 
 @click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
@@ -57,5 +63,20 @@ def main(arguments: list[str] | None = None) -> int:
         return 130
     except (click.ClickException, OdtError, OSError) as error:
         text = error.format_message() if isinstance(error, click.ClickException) else str(error)
-        click.echo(f"{PROGRAM}: error: {' '.join(text.split())}", err=True)
-        return 2
+        return _refused(text)
+    except MemoryError:
+        return _refused("it needs more memory than this computer has free")
+    except Exception as error:
+        if os.environ.get(_TRACEBACK):
+            raise
+        reason = (str(error).split("\n") or [""])[0][:_MOST_REASON]
+        return _refused(
+            f"{type(error).__name__}: {reason}. This is a fault of {PROGRAM}, not yours: please "
+            f"report it with what it prints where {_TRACEBACK}=1 is set"
+        )
+
+
+def _refused(text: str) -> int:
+    """Say in one line why nothing was done, whatever is in `text`, and return the exit code."""
+    click.echo(f"{PROGRAM}: error: {printable(' '.join(text.split()))}", err=True)
+    return 2

@@ -42,19 +42,23 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Compare on the way with ONNX Runtime, LiteRT or PyTorch, as `ondevice-train check` does.",
 )
+@click.option(
+    "--force", is_flag=True, help="Replace also generated files that you edited; says which."
+)
 def compile_command(
     model: str,
     directory: str,
     platform: str | None,
     transport: str | None,
     check: bool,
+    force: bool,
     **options: Any,
 ) -> None:
     """Turn MODEL into a C project in DIR that runs and trains it.
 
     MODEL is an .onnx file (float, or int8 QDQ), a .tflite file (float, or full int8) or a .pt2 file
     of torch.export (float). DIR also gets report.json: the memory account, the trained parameters
-    and every op.
+    and every op. Files of your own in DIR stay as they are when it is compiled again.
 
     \b
     ondevice-train compile kws.tflite -o project --classes 4 --scheme bias:3 --sram 128KB
@@ -63,13 +67,13 @@ def compile_command(
 
     chosen = Options.of(**options)
     target = find_board(chosen.board, chosen.sram_bytes, chosen.flash_bytes)
-    check_replaceable(directory)  # now: compiling may take a minute
+    check_replaceable(directory, force)  # now: compiling may take a minute
     with display.status(f"compiling {Path(model).name}"):
         import tvm_ondevice_train
 
         compiled = tvm_ondevice_train.compile(model, chosen)
         compared = _compared(model, compiled, chosen) if check else None
-        project = compiled.save(directory, platform, transport)
+        project = compiled.save(directory, platform, transport, force=force, say=click.echo)
     display.print_memory(read_report(project), target)
     if compared is not None:
         click.echo("\n" + "\n".join(compared.lines()))

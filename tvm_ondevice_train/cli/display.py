@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from math import prod
 from typing import TYPE_CHECKING
 
+from tvm_ondevice_train.files.plain_text import printable
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
@@ -30,7 +32,7 @@ def print_memory(report: Mapping, board: Board) -> None:
         "stack, reserved": report["stack_bytes"],
     }
     parts["static data"] = report["peak_sram_bytes"] - sum(parts.values())
-    table = _table(f"{report['model']} on {board.name}", "bytes", "budget", "used")
+    table = _table(f"{printable(report['model'])} on {board.name}", "bytes", "budget", "used")
     for name, size_bytes in parts.items():
         table.add_row(f"  {name}", _number(size_bytes))
     table.add_row("SRAM", *_share(report["peak_sram_bytes"], board.sram_bytes))
@@ -54,6 +56,8 @@ def print_memory(report: Mapping, board: Board) -> None:
         facts["arena, above its bound"] = f"{_number(above)} bytes; no plan without them was found"
     if report["backup_bytes"]:
         facts["arena, for rollback"] = f"{_number(report['backup_bytes'])} bytes"
+    if "not_built" in report:  # the compiler is there, and refused
+        facts["without code, since"] = report["not_built"]
     plain = report["plain_loops"]
     if plain:
         share = sum(kernel["share"] for kernel in plain)
@@ -62,7 +66,7 @@ def print_memory(report: Mapping, board: Board) -> None:
     _print_facts(facts)
     for kernel in sorted(plain, key=lambda kernel: -kernel["macs"])[:PLAIN_KERNELS]:
         text = f"  {kernel['share']:.1%} {kernel['op']}: {kernel['reason']}"
-        _console().print(text, soft_wrap=True)
+        _console().print(printable(text), soft_wrap=True)
 
 
 def print_run(result: Mapping) -> None:
@@ -218,7 +222,7 @@ def _print_facts(facts: Mapping[str, str]) -> None:
     width = max(map(len, facts))
     console = _console()
     for name, value in facts.items():
-        console.print(f"{name:{width}}  {value}", soft_wrap=True)
+        console.print(printable(f"{name:{width}}  {value}"), soft_wrap=True)
 
 
 def _share(used_bytes: int, budget_bytes: int | None) -> tuple[str, str, str]:

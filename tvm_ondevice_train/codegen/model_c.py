@@ -11,18 +11,19 @@ import numpy as np
 from relay_passes.graph import ALIGN
 from relay_passes.memory.step import Task, Tensor, prediction
 
+from ..files.plain_text import plain
 from ..files.render import render
 from .c_expressions import C_TYPES
 from .c_lines import WIDTH, fitted
 from .c_printer import HEADERS, CKernel
 from .c_text import float_literal
 from .function_names import Use, function_name, uses_in
-from .names import identifier, plain, shortened
+from .names import identifier, shortened
 from .planned_model import ParameterSlot, PlannedModel
 from .planned_step import PlannedStep
 
 _MARGIN = 3  # what stands before a line of the map
-_NAME_WIDTH = 80  # of a task, in the comment before its call
+_NAME_WIDTH = 80  # of a model, or of a task in the comment before its call
 
 
 def generate(model: PlannedModel) -> dict[str, str]:
@@ -32,7 +33,7 @@ def generate(model: PlannedModel) -> dict[str, str]:
 
 class _Generator:
     def __init__(self, model: PlannedModel):
-        self.model = replace(model, name=plain(model.name))
+        self.model = replace(model, name=plain(shortened(model.name, _NAME_WIDTH)))
         self.taken: set[str] = set()  # names at file scope
         self.arrays = {
             name: identifier(name, self.taken) for name in (*model.frozen, *model.constants)
@@ -64,6 +65,7 @@ class _Generator:
             "output_elements": int(np.prod(model.output_shape)),
             "target_elements": int(np.prod(model.target.shape)),
             "slots": [_slot(slot) for slot in model.slots],
+            "biases": [slot for slot in model.trained if slot.value.dtype == np.int32],
             "learning_rate": float_literal(model.optimizer.learning_rate),
             "setters": self._setters(),
             "arena_maps": [

@@ -48,7 +48,7 @@ def build(directory: str | Path, extra: str = "") -> Path:
     board = find_board(manifest.board)
     if manifest.platform == "zephyr":
         if complaint := build_zephyr(directory, board, extra):
-            raise OdtError(f"build: {_reason(complaint, board.name)}")
+            raise OdtError(f"build: {reason(complaint, board.name)}")
         return zephyr_program(directory, board)
     baremetal = manifest.platform == "baremetal"
     find_tool(board.compiler if baremetal else "gcc")
@@ -56,7 +56,7 @@ def build(directory: str | Path, extra: str = "") -> Path:
     if result.returncode:
         complaint = result.stderr or result.stdout
         kind = BudgetError if _OVERFLOW.search(complaint) else OdtError
-        raise kind(f"build: {_reason(complaint, board.name)}")
+        raise kind(f"build: {reason(complaint, board.name)}")
     program = directory / "build" / ("firmware.elf" if baremetal else "firmware")
     if not program.exists():
         raise OdtError(
@@ -66,7 +66,7 @@ def build(directory: str | Path, extra: str = "") -> Path:
     return program
 
 
-def _reason(text: str, board: str) -> str:
+def reason(text: str, board: str) -> str:
     """The one line that matters of what make, compiler and linker printed."""
     overflows = _OVERFLOW.findall(text)
     if overflows:
@@ -77,7 +77,8 @@ def _reason(text: str, board: str) -> str:
             f"scheme or model, or a larger budget"
         )
     lines = text.strip().splitlines() or ["make failed without a message"]
-    return next((line for line in lines if re.search(r"\b(error|undefined)\b", line)), lines[-1])
+    causes = [line for line in lines if not line.startswith("make")] or lines
+    return next((line for line in causes if re.search(r"\b(error|undefined)\b", line)), causes[-1])
 
 
 def sizes(elf: str | Path) -> Sizes:

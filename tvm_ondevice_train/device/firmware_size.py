@@ -10,32 +10,28 @@ from tempfile import TemporaryDirectory
 
 from ..boards import Board
 from ..c_runtime import runtime_files
-from ..errors import BudgetError, OdtError
+from ..errors import OdtError
 from ..project.makefile_project import core_cflags
-from .build import build, flash_bytes
+from .build import build, flash_bytes, reason
 from .toolchain import run_tool
 
 
 def linked_flash_bytes(directory: str | Path, board: Board) -> int | None:
     """Of the bare-metal project in `directory`, which is built: code, constants, initial values.
 
-    None where there is no compiler for the board, or not all that it needs. Raises BudgetError if
-    the program is larger than the project's budget.
+    None where there is no compiler for the board. Raises BudgetError if the program is larger than
+    the project's budget, OdtError if it cannot be built.
     """
     if shutil.which(board.compiler) is None:
         return None
-    try:
-        return flash_bytes(build(directory))
-    except BudgetError:
-        raise
-    except OdtError:
-        return None
+    return flash_bytes(build(directory))
 
 
 def object_flash_bytes(files: Mapping[str, str], board: Board) -> int | None:
     """Of a step's C and of the runtime, compiled for the board; all functions in them.
 
     files : model.c, model.h and model_data.h. None as above, and where a board has no flash.
+    Raises OdtError if they cannot be compiled.
     """
     if board.flash_bytes is None or shutil.which(board.compiler) is None:
         return None
@@ -51,6 +47,6 @@ def object_flash_bytes(files: Mapping[str, str], board: Board) -> int | None:
         for source in root.rglob("*.c"):
             result = run_tool([*compiler, str(source), "-o", str(source.with_suffix(".o"))])
             if result.returncode:
-                return None
+                raise OdtError(f"build: {reason(result.stderr, board.name)}")
             total += flash_bytes(source.with_suffix(".o"))
         return total

@@ -24,6 +24,8 @@ from .toolchain import find_tool, run_tool
 
 _KINDS = ("train", "predict")  # the pairs of marker functions in odt_marks.h
 _START_SECONDS = 60.0  # how long an emulated board may take until it listens
+_END_SECONDS = 5.0  # and a program that was told to end, until it has
+_LOOK_SECONDS, _HALTED_SECONDS = 1.0, 5.0  # after which a halted one is given up
 _PLUGIN_SOURCE = Path(__file__).with_name("count_plugin.c")
 
 
@@ -84,9 +86,9 @@ class Running:
 
     def read_line(self, timeout: float) -> str:
         """Receive text up to the end of its line; errors as for `write`."""
-        text = b""
+        deadline, text = time.monotonic() + timeout, b""
         while not text.endswith(b"\n"):
-            text += self.read(1, timeout)
+            text += self.read(1, deadline - time.monotonic())
         return text.decode(errors="replace").strip()
 
     def kill(self) -> None:
@@ -102,7 +104,7 @@ class Running:
         if self._on_a_line:
             self._process.terminate()
         try:
-            self._process.wait(timeout=5)
+            self._process.wait(_END_SECONDS)
         except subprocess.TimeoutExpired:
             self.kill()
         self._stdout.close()
@@ -122,14 +124,31 @@ class Running:
     def _wait(self, file: int, event: int, deadline: float) -> None:
         poll = select.poll()
         poll.register(file, event)
-        left = deadline - time.monotonic()
-        if left <= 0 or not poll.poll(left * 1000):
-            self.kill()
-            raise OdtError("device: no answer in time; it was stopped. Allow a longer timeout")
+        looks = 0
+        while (left := deadline - time.monotonic()) > 0:
+            if poll.poll(1000 * min(_LOOK_SECONDS, left)):
+                return
+            looks = looks + 1 if self._is_halted() else 0
+            if looks * _LOOK_SECONDS >= _HALTED_SECONDS:
+                self.kill()
+                raise OdtError("device: its process was halted by a signal; it was ended")
+        self.kill()
+        raise OdtError("device: no answer in time; it was stopped. Allow a longer timeout")
+
+    def _is_halted(self) -> bool:
+        """Whether a signal such as Ctrl-Z's keeps the program from running."""
+        if self._process.returncode is not None or not hasattr(os, "waitid"):
+            return False
+        how = os.WSTOPPED | os.WNOHANG | os.WNOWAIT
+        return os.waitid(os.P_PID, self._process.pid, how) is not None
 
     def _stopped(self) -> None:
-        """Raise what the program said before it ended."""
-        status = self._process.wait()
+        """Raise what the program said before it ended, or closed its output."""
+        try:
+            status = self._process.wait(_END_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            status = self._process.returncode
         self._log.seek(0)
         lines = self._log.read().decode(errors="replace").strip().splitlines()
         message = next((line for line in lines if line.startswith("odt: ")), None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -17,6 +18,7 @@ from .toolchain import run_tool
 T = TypeVar("T")
 
 _QUIET_SECONDS = 0.3  # with nothing on it, all that was on its way has come
+_NOISE_SECONDS = 60.0  # and no reply takes longer
 
 
 class Line:
@@ -52,10 +54,12 @@ class Line:
         return self._try(self._serial.readline).decode(errors="replace").strip()
 
     def discard(self) -> None:
-        """Forget what was sent, until the line is quiet."""
+        """Forget what was sent, until the line is quiet; OdtError if it never is."""
+        deadline = time.monotonic() + _NOISE_SECONDS
         self._serial.timeout = _QUIET_SECONDS
         while self._try(self._serial.read, 4096):
-            pass
+            if time.monotonic() > deadline:
+                raise OdtError(f"device: {self.port} sends without end; is it the device's?")
 
     def close(self) -> dict[str, tuple[int, int]]:
         """End the use of the line; the device goes on. No counts of instructions."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import time
 import zlib
 from enum import IntEnum
 from typing import Protocol
@@ -111,19 +112,26 @@ def read_frame(stream: Source, timeout: float) -> tuple[int, bytes]:
     """The next frame that `stream` brings: its type and payload.
 
     What stands before it is skipped, save the last words of a device that gave up.
+
+    timeout : seconds until its end, whatever comes meanwhile.
     """
-    window = stream.read(len(MAGIC), timeout)
+    deadline = time.monotonic() + timeout
+
+    def read(count: int) -> bytes:
+        return stream.read(count, max(0.0, deadline - time.monotonic()))
+
+    window = read(len(MAGIC))
     while window != MAGIC:
         if window == _LAST_WORDS[: len(MAGIC)]:
-            words = stream.read_line(timeout)
+            words = stream.read_line(max(0.0, deadline - time.monotonic()))
             raise OdtError(f"device: the program stopped: {words}")
-        window = window[1:] + stream.read(1, timeout)
-    header = stream.read(HEADER.size - len(MAGIC), timeout)
+        window = window[1:] + read(1)
+    header = read(HEADER.size - len(MAGIC))
     kind, length = HEADER.unpack(MAGIC + header)[1:]
     if length > _LONGEST_PAYLOAD:
         raise OdtError("device: a reply arrived damaged")
-    payload = stream.read(length, timeout)
-    if stream.read(CRC.size, timeout) != CRC.pack(zlib.crc32(payload, zlib.crc32(header))):
+    payload = read(length)
+    if read(CRC.size) != CRC.pack(zlib.crc32(payload, zlib.crc32(header))):
         raise OdtError("device: a reply arrived damaged")
     return kind, payload
 

@@ -19,7 +19,7 @@ def encode_inputs(x: np.ndarray, manifest: Manifest, name: str = "x") -> np.ndar
     finite, and for real values where the codes have no scale.
     """
     spec, shape = manifest.input, manifest.sample_shape
-    if x.shape[1:] != shape:
+    if x.ndim == 0 or x.shape[1:] != shape:
         raise OdtError(
             f"data: {name} has shape {x.shape}; the model takes (N, {', '.join(map(str, shape))})"
         )
@@ -56,7 +56,7 @@ def encode_targets(y: np.ndarray, manifest: Manifest, name: str = "y") -> np.nda
     elements = math.prod(manifest.target.shape)
     if not np.issubdtype(y.dtype, np.floating):
         raise OdtError(f"data: {name} is {y.dtype}; this model learns float32 values")
-    if math.prod(y.shape[1:]) != elements:
+    if y.ndim == 0 or math.prod(y.shape[1:]) != elements:
         raise OdtError(f"data: {name} has shape {y.shape}; the model learns {elements} values each")
     return _finite_float32(y, name).reshape(len(y), elements)
 

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 from relay_passes.optimizers import HYPERPARAMETERS, HyperParameter
 
 from ..errors import OdtError
-from ..manifest import StateTensor, TrainedParameter, read_manifest
+from ..manifest import StateTensor, TrainedParameter, check_values, read_manifest
 from .build import build
 from .launch import Running, launch
 from .line import Line
@@ -30,6 +30,8 @@ from .protocol import (
 from .samples import encode_inputs, encode_targets
 
 _GREETINGS, _GREETING_SECONDS = 5, 3.0  # tries on a line, where old frames may still be under way
+
+_WORD = 4  # of bytes: odt_params_t may end with padding to whole words, and is never empty
 
 
 @dataclass(frozen=True)
@@ -139,8 +141,7 @@ class Session:
                     f"device: {name} is {view.dtype} of shape {view.shape}, "
                     f"not {value.dtype} of shape {value.shape}"
                 )
-            if value.dtype.kind == "f" and not np.isfinite(value).all():
-                raise OdtError(f"device: the new {name} holds NaN or infinity")
+            check_values(value, f"device: the new {name}")
             view[...] = value
         chunk = self._hello["chunk_bytes"]
         for offset in range(0, len(raw), chunk):
@@ -268,11 +269,11 @@ class Session:
             "input_bytes": manifest.input_bytes,
             "target_bytes": manifest.target.nbytes,
             "output_bytes": manifest.output_bytes,
-            # behind the parameters there may be more
-            "params_bytes": max(manifest.parameter_bytes, hello["params_bytes"]),
+            "params_bytes": manifest.parameter_bytes,
         }
         for name, size in said.items():
-            if hello[name] != size:
+            padded = -(-max(size, 1) // _WORD) * _WORD if name == "params_bytes" else size
+            if hello[name] not in (size, padded):
                 raise OdtError(
                     f"device: {name} is {hello[name]:,} there, {size:,} in the manifest of "
                     f"{directory}; compile the project again"

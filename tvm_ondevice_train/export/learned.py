@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -28,7 +29,8 @@ def learned_parameters(
 
     source : an .npz file to read instead of the project's learned.npz.
 
-    Raises OdtError for a file that is missing or holds other parameters than the project trains.
+    Raises OdtError for a file that is missing, was left by another model that the project had, or
+    holds other parameters than the project trains.
     """
     path = Path(directory, LEARNED) if source is None else Path(source)
     manifest = read_manifest(directory)
@@ -37,7 +39,20 @@ def learned_parameters(
             f"export: {directory} has no {LEARNED}; train it with `ondevice-train run`, or give a "
             "file with --from"
         )
+    if source is None and _run_hash(Path(directory)) not in (None, manifest.model_hash):
+        raise OdtError(
+            f"export: {path} was learned before {directory} was compiled for another model; train "
+            "this one with `ondevice-train run`, or give the file with --from if it belongs to it"
+        )
     return check_parameters(read_npz(path, "export"), manifest, f"export: {path}")
+
+
+def _run_hash(directory: Path) -> int | None:
+    """`Manifest.model_hash` of the model that the last run trained; None where that is not said."""
+    try:
+        return json.loads((directory / "run.json").read_text()).get("model_hash")
+    except (OSError, ValueError, AttributeError):
+        return None
 
 
 def merge(directory: str | Path, parameters: Mapping[str, np.ndarray]) -> onnx.ModelProto:

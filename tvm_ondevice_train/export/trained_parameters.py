@@ -10,7 +10,7 @@ import numpy as np
 
 from ..errors import OdtError
 from ..files.npz import read_npz
-from ..manifest import Manifest, TrainedParameter
+from ..manifest import Manifest, TrainedParameter, check_values
 
 INITIAL = "initial.npz"
 
@@ -64,20 +64,8 @@ def _checked(name: str, value: np.ndarray, entry: TrainedParameter, where: str) 
             f"{where}: {name} is {value.dtype} of shape {value.shape}; the project's is {dtype} "
             f"of shape {shape}"
         )
-    if value.dtype.kind == "f" and not np.isfinite(value).all():
-        raise OdtError(f"{where}: {name} holds NaN or infinity")
-    if value.dtype == np.int32:
-        _check_biases(name, value, where)
+    check_values(value, f"{where}: {name}")
     return value
-
-
-def _check_biases(name: str, value: np.ndarray, where: str) -> None:
-    """Beyond the limit the device's sums could overflow."""
-    from relay_passes.ops.quantized import BIAS_LIMIT  # here: it loads TVM
-
-    largest = int(np.abs(value.astype(np.int64)).max(initial=0))
-    if largest > BIAS_LIMIT + 1:  # to which training may bring a bias
-        raise OdtError(f"{where}: {name} holds {largest:,}; the device's sums allow {BIAS_LIMIT:,}")
 
 
 def listed(names: Iterable[str]) -> str:

@@ -5,7 +5,16 @@ talks to it reads the file. It is no account of memory or time: that is report.j
 """
 
 from .file import NAME, from_json, read_manifest, to_json
-from .value import PLATFORMS, MadeFrom, Manifest, StateTensor, Target, TrainedParameter, transports
+from .value import (
+    PLATFORMS,
+    MadeFrom,
+    Manifest,
+    StateTensor,
+    Target,
+    TrainedParameter,
+    check_values,
+    transports,
+)
 
 __all__ = [
     "NAME",
@@ -15,6 +24,7 @@ __all__ = [
     "StateTensor",
     "Target",
     "TrainedParameter",
+    "check_values",
     "from_json",
     "read_manifest",
     "to_json",

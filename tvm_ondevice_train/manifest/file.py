@@ -14,6 +14,7 @@ import numpy as np
 from ..boards import boards
 from ..errors import OdtError
 from ..files import checked_json as checked
+from ..files.generated import is_half_written
 from ..losses import LABEL, VALUES
 from ..options import Options
 from ..tensor_spec import TensorSpec
@@ -65,9 +66,14 @@ def from_json(text: str) -> Manifest:
 def read_manifest(directory: str | Path) -> Manifest:
     """That of the project in `directory`.
 
-    Raises OdtError, in one line, where there is none and where it is damaged.
+    Raises OdtError, in one line, where there is none, where it is damaged, and where the project
+    is only half written.
     """
     path = Path(directory, NAME)
+    if is_half_written(Path(directory)):
+        raise OdtError(
+            f"project: {directory} is half written: a `compile` was interrupted; compile it again"
+        )
     try:
         with open(path, encoding="utf-8") as file:
             text = file.read(_MOST_TEXT + 1)

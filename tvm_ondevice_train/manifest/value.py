@@ -192,6 +192,19 @@ class Manifest:
         return max(ends, default=0)
 
 
+def check_values(value: np.ndarray, what: str) -> None:
+    """Refuse a trained parameter that the device cannot compute with; errors begin with `what`."""
+    if value.dtype.kind == "f" and not np.isfinite(value).all():
+        raise OdtError(f"{what} holds NaN or infinity")
+    if value.dtype != np.int32:
+        return
+    from relay_passes.ops.quantized import BIAS_LIMIT  # here: it loads TVM
+
+    largest = int(np.abs(value.astype(np.int64)).max(initial=0))
+    if largest > BIAS_LIMIT + 1:  # to which training may bring a bias
+        raise OdtError(f"{what} holds {largest:,}; the device's sums allow {BIAS_LIMIT:,}")
+
+
 def transports(board: Board, platform: str) -> tuple[str, ...]:
     """How a program for `board` can talk to the host, the default first."""
     return {"host": ("stdio",), "baremetal": board.transports}.get(platform, ("uart",))

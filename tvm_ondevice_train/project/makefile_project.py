@@ -7,10 +7,10 @@ from collections.abc import Mapping
 
 from ..boards import BAUD, Board
 from ..c_runtime import runtime_files
+from ..files.plain_text import plain
 from ..files.render import render
 from ..manifest import Manifest
 
-NAMES = {"Makefile", "link.ld", "board.h"}
 _COMMON_CFLAGS = "-std=c99 -O3 -ffp-contract=off -ffunction-sections -fdata-sections"
 # No start files and no system calls: they are ours.
 _BAREMETAL_LDFLAGS = "-nostartfiles -T link.ld -Wl,--gc-sections -Wl,-Map=build/map.txt"
@@ -30,8 +30,8 @@ def contents(
     ports = _baremetal_ports(board, transport, flash) if baremetal else ["host_main.c"]
     added = {f"runtime/{path}": text for path, text in runtime_files(ports).items()}
     facts = {
-        "model": manifest.model,
-        "scheme": manifest.scheme,
+        "model": plain(manifest.model),
+        "scheme": plain(manifest.scheme),
         "board": board,
         "baremetal": baremetal,
         "stack_bytes": manifest.stack_bytes,

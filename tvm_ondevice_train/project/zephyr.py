@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 from ..boards import Board
 from ..c_runtime import runtime_dir, runtime_files
+from ..files.plain_text import plain
 from ..files.render import render
 from ..manifest import Manifest
 
-NAMES = {"CMakeLists.txt", "Kconfig", "prj.conf", "sample.yaml", "boards", "src", "test"}
 # On a thread's stack beside what a step needs: the frame of an interrupt with the FPU's registers,
 # and the driver of the flash. Steps on emulated boards used 8 bytes of it, saves another 16.
 KERNEL_STACK_BYTES = 512
@@ -38,8 +38,8 @@ def contents(
     sram_bytes = report["arena_bytes"] + report["trainable_state_bytes"]
     sram_bytes += manifest.stack_bytes + KERNEL_STACK_BYTES
     facts = {
-        "model": manifest.model,
-        "scheme": manifest.scheme,
+        "model": plain(manifest.model),
+        "scheme": plain(manifest.scheme),
         "report": report,
         "board": board,
         "names": list(dict.fromkeys(board.zephyr_names)),

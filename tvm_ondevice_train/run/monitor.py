@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import OdtError
+from ..files.plain_text import printable
 from .chart import line_chart
+from .progress import NAME as LOG
 from .progress import Follower, Progress
 
 if TYPE_CHECKING:
@@ -38,6 +40,12 @@ def monitor(directory: str | Path, once: bool = False) -> None:
             _show_live(console, follower, directory)
         else:
             _print_lines(console, follower)
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        if isinstance(error, OdtError):
+            raise
+        raise OdtError(
+            f"monitor: {Path(directory, LOG)} is damaged; start a run with `ondevice-train run`"
+        ) from None
     finally:
         follower.close()
 
@@ -58,7 +66,7 @@ def view(progress: Progress, width: int, ascii_only: bool = False) -> list[str]:
 
 def _title(progress: Progress) -> str:
     facts = progress.facts
-    return f"{facts['model']} on {facts['board']}, scheme {facts['scheme']}"
+    return printable(f"{facts['model']} on {facts['board']}, scheme {facts['scheme']}")
 
 
 def _numbers(progress: Progress) -> str:

@@ -20,7 +20,7 @@ from ..export.trained_parameters import whole_parameters
 from ..files.npz import npz_bytes
 from ..files.whole_file import write_whole
 from ..manifest import Manifest, read_manifest
-from .data import load_data
+from .data import Source, load_data
 from .health import saturation, warnings
 from .progress import ProgressLog
 from .training import STOP, Training, rate_to_lower
@@ -30,7 +30,7 @@ MOST_STEPS = (1 << 32) - 1  # of odt_t
 
 def run_project(
     directory: str | Path,
-    data: str | Path,
+    data: Source,
     *,
     steps: int | None = None,
     epochs: int | None = None,
@@ -47,6 +47,8 @@ def run_project(
     **hyper: float | None,
 ) -> dict:
     """Start the project's program, stream `data` to it, write `run.json` and return its content.
+
+    `data` is an .npz file, {"x": x, "y": y} with optional "x_test" and "y_test", or (x, y).
 
     The trained parameters are left in `learned.npz` by name: whole and in the model's own order,
     also where only some channels trained. `progress.jsonl` grows meanwhile; `monitor` reads it.
@@ -102,6 +104,7 @@ def run_project(
         stats = device.stats()
     (_, learned) = run.values[-1]
     result = {
+        "model_hash": manifest.model_hash,
         "losses": run.losses,
         "steps": run.steps,
         "first_step": first,

@@ -16,6 +16,7 @@ from ..compiler import compile as compile_model
 from ..errors import OdtError
 from ..model import Model
 from ..tuning import Tuned, Tuning, load_tuning, target_of
+from .extra import check_extra
 from .firmware import batch_of
 from .runners import EmulatorRunner, Measured, Runner
 from .search import search
@@ -81,6 +82,7 @@ def tune(
     only : which tasks to tune.
     on_progress : called with trials done, trials wanted and a kernel's name.
     """
+    check_extra()
     target = find_board(board)
     runner = runner or EmulatorRunner()
     recorder = Recorder(target_of(target))

@@ -217,6 +217,26 @@ static int serve_get_params(connection_t *c)
     return status == ODT_OK ? reply(c, &c->odt->params, sizeof c->odt->params) : status;
 }
 
+/* Bring biases that a host sent into the range in which no sum overflows; ours sends no others. */
+static void limit_biases(odt_params_t *params)
+{
+#ifdef ODT_BIASES
+    static const struct { uint32_t offset, count; } biases[] = {ODT_BIASES};
+    const int32_t limit = (int32_t)1 << 30;
+    for (uint32_t b = 0; b < sizeof biases / sizeof *biases; b++) {
+        uint8_t *place = (uint8_t *)params + biases[b].offset;
+        for (uint32_t i = 0; i < biases[b].count; i++, place += sizeof limit) {
+            int32_t value;
+            memcpy(&value, place, sizeof value);
+            value = value > limit ? limit : value < -limit ? -limit : value;
+            memcpy(place, &value, sizeof value);
+        }
+    }
+#else
+    (void)params;
+#endif
+}
+
 static int serve_put_params(connection_t *c)
 {
     uint32_t offset = 0;
@@ -227,6 +247,7 @@ static int serve_put_params(connection_t *c)
     if (status != ODT_OK) return status;
     if (bytes > sizeof(odt_params_t) || offset > sizeof(odt_params_t) - bytes) return ODT_ERR_RANGE;
     memcpy((uint8_t *)&c->odt->params + offset, c->odt->arena, bytes);
+    limit_biases(&c->odt->params);
     return reply(c, NULL, 0);
 }
 
