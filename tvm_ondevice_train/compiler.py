@@ -150,7 +150,9 @@ def compile(
     report = make_report(manifest, planned, target, options)
     check_budget(report, planned, target)
     initial = {name: model.parameters[name] for name in sliced.slices}
-    return CompiledModel(generate(planned), report, manifest, planned, target, initial, model)
+    return CompiledModel(
+        generate(planned, options.prefix), report, manifest, planned, target, initial, model
+    )
 
 
 def _made_from(model: str | os.PathLike, options: Options) -> MadeFrom | None:
@@ -210,8 +212,8 @@ def _plan(sliced: SlicedModel, train: Step, evaluate: Step, options: Options) ->
             }
         ),
         constants=constants,
-        input_shape=model.input.shape,
-        input_dtype=model.input.dtype,
+        input=model.input,
+        layout=model.input_layout,
         output_shape=model.output_shape,
         target=next(t for task in train.tasks for t in task.inputs if t.role == "target"),
         optimizer=options.optimizer,
