@@ -1,4 +1,4 @@
-"""The C under the flags that other toolchains have by default, and under those that break floats."""
+"""The C under the default flags of other toolchains, and under those that break floats."""
 
 import shutil
 import subprocess

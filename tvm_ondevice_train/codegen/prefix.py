@@ -13,17 +13,17 @@ from collections.abc import Collection, Mapping
 from ..errors import OdtError
 from ..files.render import render
 
-_COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
-_NAME = re.compile(r"\b(odt|ODT)_\w+")
-_DEFINED = re.compile(r"^#define (\w+)", re.MULTILINE)
-# a whole string stays as it is, if it is not the name of a file
-_RENAMED = re.compile(r'"[^"\n]*"|\b(?:odt|ODT)_\w+')
 _FILES = ("model.h", "model.c", "model_data.h")
+_GUARDS = ("ODT_MODEL_H", "ODT_MODEL_DATA_H")
 _OF_RUNTIME = ("odt_save", "odt_load", "odt_serve")  # global, and compiled for each model
+_COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
+_NAME = re.compile(r"\b(?:odt|ODT)_\w+")
+# a whole string stays as it is, if it is not the name of a file
+_RENAMED = re.compile(r'"[^"\n]*"|\bstruct odt\b|\b(?:odt|ODT)_\w+')
 _MAX_LENGTH = 24
-# NAME_t and functions of these names are those of the C library or of the compiler
+# NAME_t is a type of C, or NAME_ what the runtime's own names begin with
 _TAKEN = re.compile(
-    r"odt(_.*)?|u?int(_?(least|fast)?\d+|max|ptr)|s?size|ptrdiff|w?char\w*|time|clock"
+    r"odt(_.*)?|u?int(_?(least|fast)?\d+|max|ptr)|s?size|ptrdiff|w?char\d*|time|clock"
 )
 
 
@@ -39,24 +39,19 @@ def with_prefix(files: Mapping[str, str], prefix: str, own: Collection[str] = ()
 
     own : names in C that come from the model; OdtError where one of them is also a renamed one.
     """
-    code = _COMMENT.sub("", files["model.h"])
-    names = {found[0]: _renamed(found[0], prefix) for found in _NAME.finditer(code)}
-    names["ODT_MODEL_DATA_H"] = _renamed("ODT_MODEL_DATA_H", prefix)
-    clash = sorted(set(names.values()) & set(own))
+    declared = set(_NAME.findall(_COMMENT.sub("", files["model.h"]))) - {"ODT_MODEL_H"}
+    aliases = {name: _renamed(name, prefix) for name in sorted(declared.union(_OF_RUNTIME))}
+    clash = sorted(set(aliases.values()) & set(own))
     if clash:
         raise OdtError(f"prefix {prefix}: the model has something called {clash[0]}; take another")
+    names = aliases | {name: _renamed(name, prefix) for name in _GUARDS}
+    names |= {"struct odt": f"struct {prefix}"}
     names |= {f'"{file}"': f'"{prefix}_{file}"' for file in _FILES}
     renamed = {
         f"{prefix}_{file}": _RENAMED.sub(lambda found: names.get(found[0], found[0]), files[file])
         for file in _FILES
     }
-    guard = "ODT_MODEL_H"
-    aliases = [name for name in names if name.isidentifier() and name != guard]
-    aliases += [name for name in _OF_RUNTIME]
-    facts = {
-        "prefix": prefix,
-        "aliases": sorted((name, _renamed(name, prefix)) for name in aliases),
-    }
+    facts = {"prefix": prefix, "aliases": list(aliases.items())}
     return renamed | {"model.h": render(__package__, "model_alias.h", facts)}
 
 

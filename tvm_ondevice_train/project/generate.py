@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -26,6 +27,7 @@ REPORT = "report.json"
 _PLATFORMS = {"host": makefile_project, "baremetal": makefile_project, "zephyr": zephyr}
 _OF_ALL = {"README.md", "model.c", "model.h", "model_data.h", NAME, REPORT, "initial.npz"}
 _OF_ALL |= {"model.onnx", "runtime"}
+_WITH_PREFIX = re.compile(r"[a-z][a-z0-9_]*_(model\.[ch]|model_data\.h)")  # compile --prefix
 # what building and running add to a project
 _MADE_LATER = {"build", "run.json", "learned.npz", "flash.bin", "progress.jsonl"}
 
@@ -100,7 +102,7 @@ def check_replaceable(directory: str | Path) -> None:
         raise OdtError(f"project: {directory} is a file, not a directory")
     present = {path.name for path in directory.iterdir()}
     ours = _OF_ALL.union(_MADE_LATER, *(platform.NAMES for platform in _PLATFORMS.values()))
-    foreign = sorted(present - ours)
+    foreign = sorted(name for name in present - ours if not _WITH_PREFIX.fullmatch(name))
     if present and (foreign or not {"model.h", REPORT} <= present):
         what = foreign[0] if foreign else sorted(present)[0]
         raise OdtError(
