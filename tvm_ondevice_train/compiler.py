@@ -188,7 +188,9 @@ def _compiled(
     check_budget(report, planned, target)
     tuned.check()
     initial = {name: model.parameters[name] for name in sliced.slices}
-    return CompiledModel(generate(planned), report, manifest, planned, target, initial, model)
+    return CompiledModel(
+        generate(planned, options.prefix), report, manifest, planned, target, initial, model
+    )
 
 
 def _made_from(model: str | os.PathLike, options: Options) -> MadeFrom | None:
@@ -248,8 +250,8 @@ def _plan(sliced: SlicedModel, train: Step, evaluate: Step, options: Options) ->
             }
         ),
         constants=constants,
-        input_shape=model.input.shape,
-        input_dtype=model.input.dtype,
+        input=model.input,
+        layout=model.input_layout,
         output_shape=model.output_shape,
         target=next(t for task in train.tasks for t in task.inputs if t.role == "target"),
         optimizer=options.optimizer,

@@ -6,12 +6,15 @@ from dataclasses import dataclass
 
 import numpy as np
 import tvm
+from tvm import relax
 
-from relay_passes.graph import bindings_of, constant_value, is_call_of
+from relay_passes.graph import bindings_of, constant_value, is_call_of, op_name, shape_of
 from relay_passes.layer_words import Layer
 from relay_passes.layers import layers_of
 
 from .tensor_spec import TensorSpec
+
+_OF_WINDOWS = {"relax.nn.conv2d", "relax.nn.max_pool2d", "relax.nn.avg_pool2d"}
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,27 @@ class Model:
     @property
     def output_shape(self) -> tuple[int, ...]:
         return tuple(int(d) for d in self.module["main"].ret_ty.shape)
+
+    @property
+    def input_layout(self) -> str | None:
+        """The axes of a sample with two spatial ones: "NCHW" or "NHWC".
+
+        Its first use tells, behind what keeps its shape: a layer of windows reads channels first,
+        and a transpose to that says that the file has them last. None where neither comes first.
+        """
+        value = self.module["main"].params[0]
+        for binding in bindings_of(self.module["main"]):
+            call = binding.value
+            if not isinstance(call, relax.Call) or value not in call.args:
+                continue
+            if op_name(call) in _OF_WINDOWS:
+                return "NCHW"
+            if is_call_of(call, "relax.permute_dims"):
+                return "NHWC" if tuple(map(int, call.attrs.axes or ())) == (0, 3, 1, 2) else None
+            if shape_of(binding.var) != self.input.shape:
+                return None
+            value = binding.var
+        return None
 
     @property
     def scales(self) -> dict[str, np.ndarray]:

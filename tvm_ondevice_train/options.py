@@ -11,6 +11,7 @@ from relay_passes.formats import FORMATS
 from relay_passes.optimizers import HYPERPARAMETERS, OPTIMIZERS, SGD, Optimizer, optimizer_of
 
 from .boards import DEFAULT_BOARD
+from .codegen.prefix import wrong_prefix
 from .errors import OdtError
 from .files.checked_json import shown
 from .losses import CROSS_ENTROPY, LOSSES, Loss, loss_of
@@ -77,6 +78,12 @@ def _is_flag(value: Any) -> str | None:
 
 def _seed(value: Any) -> str | None:
     return None if _is_count(value, 0) else "it must be an integer of at least 0"
+
+
+def _prefix(value: Any) -> str | None:
+    if value is None:
+        return None
+    return _is_text(value) or wrong_prefix(value)
 
 
 @dataclass(frozen=True)
@@ -175,6 +182,16 @@ class Options:
         metavar="FILE",
         tunes=False,
         without="the package's own for the board's CPU",
+    )
+    prefix: str | None = _option(
+        None,
+        "What names of the C begin with, and those of its files, so that several models go into "
+        "one firmware: NAME_init() in NAME_model.h.",
+        flag="--prefix",
+        metavar="NAME",
+        check=_prefix,
+        tunes=False,
+        without="odt, in model.h",
     )
     dump_ir: str | os.PathLike | None = _option(
         None,

@@ -168,7 +168,7 @@ def test_kernels_without_the_arena_give_the_same_bits(project):
     losses = []
     for step, (sample, target) in enumerate(zip(*data(model), strict=True)):
         tensors = interpreter.run(
-            input=sample.reshape(source.input_shape),
+            input=sample.reshape(source.input.shape),
             target=target.reshape(source.target.shape),
             learning_rate=np.float32(source.optimizer.learning_rate),
             seed=np.uint32((5 + step * 0x9E3779B9) & 0xFFFFFFFF),

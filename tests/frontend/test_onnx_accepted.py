@@ -2,10 +2,7 @@
 
 import numpy as np
 import pytest
-from onnx_cases import computed, model, node, normal, runtime_result
-
-from tvm_ondevice_train.frontend.onnx import load_onnx_proto
-from tvm_ondevice_train.frontend.onnx_accepted import DOMAINS
+from onnx_cases import model, node, normal
 
 pytest.importorskip("onnxruntime")
 

@@ -129,6 +129,14 @@ def test_cmake_finds_every_file_of_the_test_for_twister(projects, tmp_path):
     assert set(re.findall(r"-- source (\S+)", output)) == {"model.c", "odt_crc.c", "odt_store.c"}
 
 
+def test_cmake_finds_a_model_with_a_prefix(projects, tmp_path):
+    shutil.copytree(projects["native_sim"], tmp_path / "copy")
+    (tmp_path / "copy" / "model.c").rename(tmp_path / "copy" / "kws_model.c")
+    values = configured(tmp_path / "copy", "native_sim")
+    output = cmake(tmp_path / "copy", tmp_path / "build", values)
+    assert "kws_model.c" in re.findall(r"-- source (\S+)", output)
+
+
 def test_a_model_that_is_not_there_is_named(projects, tmp_path):
     shutil.copytree(projects["native_sim"], tmp_path / "copy")
     (tmp_path / "copy" / "model.c").unlink()

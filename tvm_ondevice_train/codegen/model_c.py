@@ -19,16 +19,24 @@ from .c_printer import HEADERS, CKernel
 from .c_text import float_literal
 from .function_names import Use, function_name, uses_in
 from .names import identifier, shortened
-from .planned_model import ParameterSlot, PlannedModel
+from .planned_model import STACK_BYTES, ParameterSlot, PlannedModel
 from .planned_step import PlannedStep
+from .prefix import with_prefix
 
 _MARGIN = 3  # what stands before a line of the map
 _NAME_WIDTH = 80  # of a model, or of a task in the comment before its call
 
 
-def generate(model: PlannedModel) -> dict[str, str]:
-    """File name -> text. The same model gives the same bytes."""
-    return _Generator(model).files()
+def generate(model: PlannedModel, prefix: str | None = None) -> dict[str, str]:
+    """File name -> text. The same model gives the same bytes.
+
+    prefix : see `with_prefix`; None for the names of a program with one model.
+    """
+    generator = _Generator(model)
+    files = generator.files()
+    if prefix is None:
+        return files
+    return with_prefix(files, prefix, {*generator.taken, *generator.fields.values()})
 
 
 class _Generator:
@@ -59,9 +67,13 @@ class _Generator:
             "model": model,
             "model_hash": f"0x{model.model_hash:08x}u",
             "arena_align": ALIGN,
-            "input_ctype": C_TYPES[model.input_dtype],
+            "input": model.input,
+            "layout": model.layout,
+            "input_scale": _literal_or_none(model.input.scale),
+            "stack_bytes": STACK_BYTES,
+            "input_ctype": C_TYPES[model.input.dtype],
             "target_ctype": C_TYPES[model.target.dtype],
-            "input_elements": int(np.prod(model.input_shape)),
+            "input_elements": int(np.prod(model.input.shape)),
             "output_elements": int(np.prod(model.output_shape)),
             "target_elements": int(np.prod(model.target.shape)),
             "slots": [_slot(slot) for slot in model.slots],
@@ -178,6 +190,10 @@ class _Generator:
         ]
         initial = [_array(f"initial_{slot.field}", slot.value) for slot in model.trained]
         return render(__package__, "model_data.h", {"model": model, "arrays": arrays + initial})
+
+
+def _literal_or_none(value: float | None) -> str | None:
+    return None if value is None else float_literal(value)
 
 
 def _slot(slot: ParameterSlot) -> dict:

@@ -14,8 +14,11 @@ from relay_passes.graph import aligned_bytes
 from relay_passes.memory.step import Step, Tensor
 from relay_passes.optimizers import Inputs, Optimizer
 
+from ..tensor_spec import TensorSpec
 from .names import identifier
 from .planned_step import PlannedStep
+
+STACK_BYTES = 2048  # reserved for a step, the protocol and the store; `run` measures what is used
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,7 @@ class PlannedModel:
     graph : text that tells one forward from another, whatever kernels compute it.
     train : its loss is known before the first update.
     evaluate : its results are output and loss; what the output needs comes first.
+    input, layout : of a sample, and its axes in letters ("NHWC") where they are known.
     inputs : which of the slots are states and hyper-parameters of `optimizer`.
     """
 
@@ -64,8 +68,8 @@ class PlannedModel:
     frozen: Mapping[str, np.ndarray]
     slots: tuple[ParameterSlot, ...]
     constants: Mapping[str, np.ndarray]
-    input_shape: tuple[int, ...]
-    input_dtype: str
+    input: TensorSpec
+    layout: str | None
     output_shape: tuple[int, ...]
     target: Tensor
     optimizer: Optimizer

@@ -7,13 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from ..boards import Board
-from ..codegen.planned_model import ParameterSlot, PlannedModel
+from ..codegen.planned_model import STACK_BYTES, ParameterSlot, PlannedModel
 from ..options import Options
 from ..scheme import UpdateScheme
 from ..scheme.sliced_model import SlicedModel
 from .value import MadeFrom, Manifest, StateTensor, Target, TrainedParameter
-
-STACK_BYTES = 2048  # reserved by the linker script; `run` measures what is used
 
 
 def make_manifest(

@@ -2,16 +2,16 @@
  * odt_float: the inner loops of the float32 gradients of convolutions.
  *
  * Every product is rounded before it is added, and sums run in the order given, so that all
- * targets give the same bits, but for the sign and payload of a NaN. Compile with
- * -ffp-contract=off, and for Armv8.1-M without mve.fp, whose arithmetic flushes subnormal numbers.
- * Sizes best are constants: the functions are inlined and keep only the branches that the sizes
- * need.
+ * targets give the same bits, but for the sign and payload of a NaN. Compile for Armv8.1-M without
+ * mve.fp, whose arithmetic flushes subnormal numbers. Sizes best are constants: the functions are
+ * inlined and keep only the branches that the sizes need.
  */
 #ifndef ODT_FLOAT_H
 #define ODT_FLOAT_H
 
 #include <stdint.h>
 
+#include "odt_arithmetic.h"
 #include "odt_simd.h"
 
 enum { ODT_F32_TILE = 8 }; /* sums that the loops in C keep in registers */

@@ -6,8 +6,8 @@
  * floating-point environment. IEEE 754 fixes each of these to the last bit, so x86-64,
  * Arm with an FPU and Arm without one agree at every optimisation level.
  *
- * Compile with -ffp-contract=off (gcc's -std=c99 implies it, clang's does not), and leave
- * the rounding mode as it is after reset: to nearest, ties to even.
+ * odt_arithmetic.h sees to it that compilers keep to that; leave the rounding mode as it is after
+ * reset: to nearest, ties to even.
  *
  * Functions compute no result below FLT_MIN (1.2e-38), it is 0, and take a subnormal
  * argument apart by integer operations, so an FPU may flush subnormal numbers. What is
@@ -21,12 +21,7 @@
 
 #include <stdint.h>
 
-#ifdef __FAST_MATH__
-#error "odt_math.h: -ffast-math changes results; compile without it"
-#endif
-#if defined(__FLT_EVAL_METHOD__) && (__FLT_EVAL_METHOD__ == 1 || __FLT_EVAL_METHOD__ == 2)
-#error "odt_math.h: float must be computed as float; on 32-bit x86 use -msse2 -mfpmath=sse"
-#endif
+#include "odt_arithmetic.h"
 
 #ifdef __cplusplus
 extern "C" {

@@ -35,6 +35,8 @@
  *       16       12  ops   4..5    t5     float32 1x3  head:log_softmax
  *       32        4  ops   5..5    t6     float32   head:negative_log_likelihood
  */
+#include "odt_arithmetic.h" /* first: what it turns off is off for all that follows */
+
 #include "model.h"
 
 #include <string.h>
@@ -294,6 +296,9 @@ int odt_init(odt_t *odt, void *arena, size_t arena_bytes) {
   if (arena_bytes < ODT_ARENA_BYTES || (uintptr_t)arena % ODT_ARENA_ALIGN != 0) {
     return ODT_ERR_ARENA;
   }
+  if (!odt_is_exact()) {
+    return ODT_ERR_ARITHMETIC;
+  }
   memcpy(odt->params.head_weight, initial_head_weight, sizeof initial_head_weight);
   memcpy(odt->params.project_weight, initial_project_weight, sizeof initial_project_weight);
   odt->learning_rate = 0.01f;
@@ -319,6 +324,20 @@ int odt_set_seed(odt_t *odt, uint32_t seed) {
     return ODT_ERR_NULL;
   }
   odt->seed = seed;
+  return ODT_OK;
+}
+
+int odt_quantize_input(const float *values, odt_input_t *input) {
+  if (values == NULL || input == NULL) {
+    return ODT_ERR_NULL;
+  }
+  if (!odt_is_finite(values, ODT_INPUT_ELEMENTS)) {
+    return ODT_ERR_NOT_FINITE;
+  }
+  for (size_t i = 0; i < ODT_INPUT_ELEMENTS; ++i) {
+    const float code = odt_nearbyintf(values[i] / ODT_INPUT_SCALE) + (float)ODT_INPUT_ZERO_POINT;
+    input[i] = (odt_input_t)odt_minf(odt_maxf(code, -128.0f), 127.0f);
+  }
   return ODT_OK;
 }
 
@@ -456,4 +475,19 @@ int odt_train_step(odt_t *odt, const odt_input_t *input, const odt_target_t *tar
   }
   odt->steps += 1;
   return ODT_OK;
+}
+
+const char *odt_strerror(int error) {
+  switch (error) {
+    case ODT_OK: return "no error";
+    case ODT_ERR_NULL: return "a pointer is null, or odt_init() did not succeed yet";
+    case ODT_ERR_ARENA: return "the arena is too small or not aligned";
+    case ODT_ERR_LABEL: return "the label is not one of the classes";
+    case ODT_ERR_NOT_FINITE: return "the sample or the target holds an infinity or a NaN";
+    case ODT_ERR_LEARNING_RATE: return "the learning rate is negative or not finite";
+    case ODT_ERR_DIVERGED: return "an output, the loss or a gradient is not finite";
+    case ODT_ERR_HYPERPARAMETER: return "a hyper-parameter is out of its range";
+    case ODT_ERR_ARITHMETIC: return "model.c was compiled for floats that are not IEEE 754's";
+    default: return "no error of a model: see odt_protocol.h and odt_store.h";
+  }
 }

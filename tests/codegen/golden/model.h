@@ -31,9 +31,15 @@ extern "C" {
 #define ODT_MODEL_HASH 0xf5e01389u
 #define ODT_ARENA_BYTES 1344u
 #define ODT_ARENA_ALIGN 16u
-/* Elements of one sample, shape 1x4x6x6 (int8). */
+/* Stack that projects reserve for these functions, also called through odt_protocol.h or
+ * odt_store.h; `ondevice-train run` shows how much of it is used. */
+#define ODT_STACK_BYTES 2048u
+/* Elements of one sample, shape 1x4x6x6 (int8), NCHW: the last index runs fastest. */
 #define ODT_INPUT_ELEMENTS 144u
-/* Elements of one output, shape 1x3 (float: logits or values). */
+/* A sample holds codes: real value = (code - ODT_INPUT_ZERO_POINT) * ODT_INPUT_SCALE. */
+#define ODT_INPUT_SCALE 0.1f
+#define ODT_INPUT_ZERO_POINT (0)
+/* Elements of one output, shape 1x3 (float: logits or values, never codes). */
 #define ODT_OUTPUT_ELEMENTS 3u
 /* What a sample is trained towards: a class index, or one value for each output. */
 #define ODT_TARGET_ELEMENTS 1u
@@ -51,8 +57,13 @@ enum odt_error {
   ODT_ERR_NOT_FINITE = -4,    /* the sample or the target holds an infinity or a NaN */
   ODT_ERR_LEARNING_RATE = -5, /* the learning rate is negative or not finite */
   ODT_ERR_DIVERGED = -6,      /* an output, loss or gradient is not finite; nothing was learned */
-  ODT_ERR_HYPERPARAMETER = -7 /* a hyper-parameter of the optimizer is out of its range */
+  ODT_ERR_HYPERPARAMETER = -7, /* a hyper-parameter of the optimizer is out of its range */
+  ODT_ERR_ARITHMETIC = -8      /* model.c was compiled for floats that are not IEEE 754's, as with
+                                  -funsafe-math-optimizations: see odt_arithmetic.h */
 };
+
+/* What an error means, in English; never null. */
+const char *odt_strerror(int error);
 
 /* What training changes and goes on from. Save these bytes to keep what was learned. */
 typedef struct odt_params {
@@ -77,6 +88,10 @@ int odt_set_learning_rate(odt_t *odt, float learning_rate);
 
 /* Seed of stochastic rounding for the steps to come. */
 int odt_set_seed(odt_t *odt, uint32_t seed);
+
+/* ODT_INPUT_ELEMENTS real numbers as the codes of a sample: the nearest, of two the even one, and
+ * the ends of the range for what lies beyond. `input` is odt_input() or any other buffer. */
+int odt_quantize_input(const float *values, odt_input_t *input);
 
 /* Where in the arena a sample may be put, to spare the copy: valid until the next call that takes
  * a sample. Null if `odt` is or was not initialised. */
