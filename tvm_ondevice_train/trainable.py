@@ -11,7 +11,9 @@ from relay_passes import lowering
 from relay_passes.graph import (
     bindings_of,
     constant,
+    consumers_of,
     dependents_of,
+    dtype_of,
     function_of,
     op_name,
     variables_in,
@@ -41,6 +43,21 @@ def check_operators(model: Model, trained: Collection[str]) -> None:
             raise OdtError(
                 f"{_described(model, binding)} has no gradient, and what trains lies before it; "
                 "train only layers behind it (--scheme), or use another operator"
+            )
+    _check_tied_codes(model, trained)
+
+
+def _check_tied_codes(model: Model, trained: Collection[str]) -> None:
+    """Codes train through the one dequantize that reads them."""
+    function = model.module["main"]
+    consumers = consumers_of(function)
+    for parameter in function.params[1:]:
+        codes = parameter.name in trained and dtype_of(parameter) != "float32"
+        if codes and len(consumers.get(parameter, [])) > 1:
+            raise OdtError(
+                f'{model.name}: parameter "{parameter.name}" is quantized and used in two forms, '
+                "as it is and transposed; only in float32 it can train so. Leave it out of the "
+                "scheme (--scheme), or store it twice"
             )
 
 

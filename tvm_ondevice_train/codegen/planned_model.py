@@ -55,6 +55,7 @@ class PlannedModel:
     train : its loss is known before the first update.
     evaluate : its results are output and loss; what the output needs comes first.
     inputs : which of the slots are states and hyper-parameters of `optimizer`.
+    output : what a prediction is, in words.
     """
 
     name: str
@@ -71,6 +72,7 @@ class PlannedModel:
     optimizer: Optimizer
     inputs: Inputs
     classes: int | None
+    output: str
 
     @property
     def trained(self) -> tuple[ParameterSlot, ...]:
