@@ -28,6 +28,8 @@ REPORT = {
     "stack_bytes": 8192,
     "flash_bytes": 524288,
     "flash_holds_code": True,
+    "not_trained": {"k": "a single number", "a": "b", "c": "d", "e": "f"},
+    "output": "logits; the softmax is left to the loss",
     "plain_loops": [
         {"op": "conv:qconv2d", "macs": 27000, "share": 0.01, "reason": "odt_window has no dilation"}
     ],
@@ -165,6 +167,8 @@ def test_compile_shows_the_memory_account_beside_the_budget(compiler, model, cap
         "backward 123,456 MACs, int16",
         "trained by bias:2 260 values, 2 parameters",
         "head the model's own, as float32",
+        "not trained k (a single number), a (b), c (d) and 1 more",
+        "output logits; the softmax is left to the loss",
         "arena, for rollback 4,096 bytes",
         "in plain loops 1.0% of the MACs, 1 kernel",
         "1.0% conv:qconv2d: odt_window has no dilation",

@@ -34,10 +34,11 @@ from .model import Model
 from .options import Options
 from .project import generate_project
 from .report import check_budget, make_report
+from .scheme.left_out import left_out
 from .scheme.sliced_model import SlicedModel, slice_model
 from .scheme.update_scheme import UpdateScheme, errors_naming, resolve
 from .trainable import check_operators
-from .training_graph import before_loss, loss_module, replace_head
+from .training_graph import LOGITS, OUTPUT, before_loss, loss_module, replace_head
 from .tuning import tuning_for
 
 _ROUNDS = {"memory": ROUNDS, "speed": 1}  # of scheduling, by preference
@@ -171,6 +172,7 @@ def _compiled(
     check_operators(model, resolved.trained)
     with errors_naming(options.scheme):
         sliced = slice_model(before_loss(model, options.loss), resolved)
+    output = LOGITS if sliced.source is not model else OUTPUT
     train, evaluate = build_steps(
         sliced.model,
         sliced.slices,
@@ -182,9 +184,13 @@ def _compiled(
         chooser=tuned.chooser,
         rounds=_ROUNDS[options.prefer],
     )
-    planned = _plan(sliced, train, evaluate, options)
+    planned = _plan(sliced, train, evaluate, options, output)
     manifest = make_manifest(sliced, planned, target, options, made_from)
-    report = {**make_report(manifest, planned, target, options), "head": own.head}
+    report = {
+        **make_report(manifest, planned, target, options),
+        "head": own.head,
+        "not_trained": left_out(model, options.scheme, resolved.trained),
+    }
     check_budget(report, planned, target)
     tuned.check()
     initial = {name: model.parameters[name] for name in sliced.slices}
@@ -222,7 +228,9 @@ def build_steps(
     return train, lowering.evaluation(evaluation, free_bytes=train.peak_bytes or 0)
 
 
-def _plan(sliced: SlicedModel, train: Step, evaluate: Step, options: Options) -> PlannedModel:
+def _plan(
+    sliced: SlicedModel, train: Step, evaluate: Step, options: Options, output: str
+) -> PlannedModel:
     model = sliced.model
     trained = [name for name in model.parameters if name in sliced.slices]
     frozen = {name: v for name, v in model.parameters.items() if name not in trained}
@@ -257,4 +265,5 @@ def _plan(sliced: SlicedModel, train: Step, evaluate: Step, options: Options) ->
         optimizer=options.optimizer,
         inputs=inputs,
         classes=model.output_shape[-1] if labels else None,
+        output=output,
     )

@@ -46,6 +46,7 @@ def make_report(
         "learning_rate": options.optimizer.learning_rate,
         "classes": manifest.classes,
         "new_head": options.classes is not None,
+        "output": planned.output,
         "peak_sram_bytes": planned.arena_bytes + state_bytes + static_bytes + manifest.stack_bytes,
         "arena_bytes": planned.arena_bytes,
         "arena_lower_bound_bytes": planned.arena_lower_bound_bytes,

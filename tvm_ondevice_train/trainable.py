@@ -11,7 +11,9 @@ from relay_passes import lowering
 from relay_passes.graph import (
     bindings_of,
     constant,
+    consumers_of,
     dependents_of,
+    dtype_of,
     function_of,
     op_name,
     variables_in,
@@ -28,6 +30,10 @@ from .model import Model
 _NO_GRADIENT = (
     "it has no gradient, and what trains lies before it",
     "train only layers behind it (--scheme), or use another operator",
+)
+_TIED_CODES = (
+    "it is quantized and used in two forms, as it is and transposed; only in float32 it can train so",
+    "leave it out of the scheme (--scheme), or store it twice",
 )
 
 
@@ -48,8 +54,20 @@ def check_operators(model: Model, trained: Collection[str]) -> None:
             obstacles.append(Obstacle(_described(model, binding), found, cure))
         elif binding.var in behind and without_gradient(binding.value):
             obstacles.append(Obstacle(_described(model, binding), *_NO_GRADIENT))
+    obstacles += [Obstacle(f'parameter "{name}"', *_TIED_CODES) for name in _tied(model, trained)]
     if obstacles:
         raise ModelError(model.name, obstacles)
+
+
+def _tied(model: Model, trained: Collection[str]) -> list[str]:
+    """What trains as codes and is read more than once: codes train through one dequantize."""
+    function = model.module["main"]
+    consumers = consumers_of(function)
+    return [
+        p.name
+        for p in function.params[1:]
+        if p.name in trained and dtype_of(p) != "float32" and len(consumers.get(p, [])) > 1
+    ]
 
 
 def _described(model: Model, binding: relax.VarBinding) -> str:

@@ -18,6 +18,9 @@ from .losses import Loss, loss_of
 from .model import Model
 from .options import Options
 
+# what a prediction is, for whoever reads it
+OUTPUT = "logits or values"
+LOGITS = "logits; the softmax that ends the file's model is left to the loss"
 SOFTMAX, LOG_SOFTMAX = "relax.nn.softmax", "relax.nn.log_softmax"
 
 

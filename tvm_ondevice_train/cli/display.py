@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _NUMBERS = ("bytes", "budget", "used", "SRAM", "flash", "calls", "default", "tuned", "less")
 PLAIN_KERNELS = 3  # how many kernels in plain loops a summary names
+LEFT_OUT = 3  # how many parameters that do not train a summary names
 PLAIN_LINES = 20  # how many loss lines a run prints where there is no terminal
 
 
@@ -51,6 +52,10 @@ def print_memory(report: Mapping, board: Board) -> None:
     }
     if report["head"]:
         facts["head"] = report["head"]
+    if report["not_trained"]:
+        facts["not trained"] = _not_trained(report["not_trained"])
+    if report["output"].startswith("logits;"):
+        facts["output"] = report["output"]
     above = report["arena_bytes"] - report["arena_lower_bound_bytes"]
     if above:
         facts["arena, above its bound"] = f"{_number(above)} bytes; no plan without them was found"
@@ -67,6 +72,13 @@ def print_memory(report: Mapping, board: Board) -> None:
     for kernel in sorted(plain, key=lambda kernel: -kernel["macs"])[:PLAIN_KERNELS]:
         text = f"  {kernel['share']:.1%} {kernel['op']}: {kernel['reason']}"
         _console().print(printable(text), soft_wrap=True)
+
+
+def _not_trained(reasons: Mapping[str, str]) -> str:
+    """The first of what is left out, each with its reason, and how many more there are."""
+    named = [f"{name} ({why})" for name, why in list(reasons.items())[:LEFT_OUT]]
+    more = f" and {len(reasons) - LEFT_OUT} more" if len(reasons) > LEFT_OUT else ""
+    return ", ".join(named) + more
 
 
 def print_run(result: Mapping) -> None:

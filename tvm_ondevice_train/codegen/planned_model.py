@@ -59,6 +59,7 @@ class PlannedModel:
     evaluate : its results are output and loss; what the output needs comes first.
     input, layout : of a sample, and its axes in letters ("NHWC") where they are known.
     inputs : which of the slots are states and hyper-parameters of `optimizer`.
+    output : what a prediction is, in words.
     """
 
     name: str
@@ -75,6 +76,7 @@ class PlannedModel:
     optimizer: Optimizer
     inputs: Inputs
     classes: int | None
+    output: str
 
     @property
     def trained(self) -> tuple[ParameterSlot, ...]:

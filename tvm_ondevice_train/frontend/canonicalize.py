@@ -88,10 +88,8 @@ class Canonicalizer:
         self.input_coding = input_coding
         self.consumers = consumers_of(function)
         self.builder = relax.BlockBuilder()
-        self.env: dict[relax.Var, Source | tuple[Source, ...]] = {
-            var: Parameter.of(var, n, v) for var, (n, v) in parameters.items()
-        }
-        self.sources = Sources(function)
+        self.sources = Sources(function, parameters)
+        self.env: dict[relax.Var, Source | tuple[Source, ...]] = dict(self.sources.parameters)
         self.all_learned = all_learned
         self.learned: list[str] = []  # what trains beside the layers' own
         self.numbers: list[str] = []  # single ones of formulas, by their names in the file

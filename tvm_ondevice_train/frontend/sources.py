@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from itertools import permutations
 
 import numpy as np
@@ -16,9 +17,15 @@ Axes = tuple[int, ...]
 
 
 class Sources:
-    """The constant tensors of a function: its parameters, and the constants in its bindings."""
+    """The constant tensors of a function: its parameters, and the constants in its bindings.
 
-    def __init__(self, function: relax.Function) -> None:
+    parameters : those that have a name and a value.
+    """
+
+    def __init__(
+        self, function: relax.Function, parameters: Mapping[relax.Var, tuple[str, np.ndarray]]
+    ) -> None:
+        self.parameters = _united(parameters)
         self._known: dict[tuple, relax.Expr] = {}
         self._readers = self._count(function)
 
@@ -32,12 +39,12 @@ class Sources:
         TFLite's importer copies a tensor that two layers share: equal ones are one, but for those
         of one number throughout, which are alike by chance.
         """
-        if value.size < 2 or np.all(value == value.flat[0]):
+        if _is_uniform(value):
             return Parameter(None, value)
         return Parameter.of(self._first(expr, value), None, value)
 
     def _first(self, expr: relax.Expr, value: np.ndarray) -> relax.Expr:
-        return self._known.setdefault((value.shape, str(value.dtype), value.tobytes()), expr)
+        return self._known.setdefault(_key(value), expr)
 
     def _count(self, function: relax.Function) -> Counter:
         data = {function.params[0], *(b.var for b in dependents_of(function, function.params[:1]))}
@@ -52,9 +59,39 @@ class Sources:
         return readers
 
     def _behind(self, expr: relax.Expr, behind: dict) -> set[relax.Expr]:
+        if expr in self.parameters:
+            return {self.parameters[expr].source}
         if isinstance(expr, relax.Var):
             return behind.get(expr, {expr})
         return {self._first(expr, value)} if (value := constant(expr)) is not None else set()
+
+
+def _united(
+    parameters: Mapping[relax.Var, tuple[str, np.ndarray]],
+) -> dict[relax.Var, Parameter]:
+    """Each as it lies in the file, or as the transpose of an earlier one.
+
+    Exporters compute the transpose of a tied weight, and store it as if it were another.
+    """
+    found: dict[relax.Var, Parameter] = {}
+    originals: dict[tuple, Parameter] = {}  # matrices that are not symmetric, by their transposes
+    for var, (name, value) in parameters.items():
+        original = originals.get(_key(value))
+        if original is not None:
+            found[var] = original.map(np.transpose)
+            continue
+        found[var] = Parameter.of(var, name, value)
+        if value.ndim == 2 and not _is_uniform(value) and not np.array_equal(value, value.T):
+            originals[_key(value.T)] = found[var]
+    return found
+
+
+def _is_uniform(value: np.ndarray) -> bool:
+    return value.size < 2 or bool(np.all(value == value.flat[0]))
+
+
+def _key(value: np.ndarray) -> tuple:
+    return value.shape, str(value.dtype), value.tobytes()
 
 
 def _operands(expr: relax.Expr) -> list[relax.Expr]:

@@ -1,0 +1,30 @@
+"""What the scheme `full` does not train, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import numpy as np
+
+from ..model import Model
+
+FULL = "full"
+
+
+def left_out(model: Model, scheme: object, trained: Collection[str]) -> dict[str, str]:
+    """Name -> why, of each parameter and number of the file; empty for any scheme but `full`.
+
+    scheme : as the user gave it; trained : names of the parameters that it trains.
+    """
+    if scheme != FULL:
+        return {}
+    constants = {
+        name: _reason(value) for name, value in model.parameters.items() if name not in trained
+    }
+    return constants | dict.fromkeys(model.numbers, "a single number, which may be of a formula")
+
+
+def _reason(value: np.ndarray) -> str:
+    if value.dtype != np.float32:
+        return "quantized, and of no layer"
+    return "a constant, which the file does not call learned"
