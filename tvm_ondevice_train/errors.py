@@ -10,8 +10,12 @@ class OdtError(ValueError):
     """A model, scheme, budget or data set that cannot be used, said in one line.
 
     The text names what was found, where, what is allowed and what to do. The command line prints
-    it without a traceback and exits with code 2.
+    it without a traceback and exits with code 2. Names come from files: what is not printable in
+    them, a newline too, is written as an escape.
     """
+
+    def __init__(self, text: object = "") -> None:
+        super().__init__(_printable(str(text)))
 
 
 class BudgetError(OdtError):
@@ -45,6 +49,10 @@ class ModelError(OdtError):
         others = len(self.obstacles) - 1
         more = f" (and {others} more: see `ondevice-train check`)" if others else ""
         super().__init__(f"{name}: {self.obstacles[0]}{more}")
+
+
+def _printable(text: str) -> str:
+    return "".join(ch if ch.isprintable() else repr(ch)[1:-1] for ch in text)
 
 
 def one_line(error: BaseException, longest: int = 300) -> str:
