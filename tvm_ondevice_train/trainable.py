@@ -32,7 +32,7 @@ _NO_GRADIENT = (
     "train only layers behind it (--scheme), or use another operator",
 )
 _TIED_CODES = (
-    "it is quantized and used in two forms, as it is and transposed; only in float32 it can train so",
+    "it is quantized and used in two forms, as it is and transposed; so only float32 can train",
     "leave it out of the scheme (--scheme), or store it twice",
 )
 

@@ -80,9 +80,7 @@ def test_channels_of_a_weight_that_is_tied_to_its_transpose_are_refused():
 def test_tied_codes_do_not_train():
     _, model = imported(codes_tied, ROW, **CODES)
     check_operators(model, [])
-    with pytest.raises(
-        OdtError, match=r'"w": it is quantized and used in two forms, .* only in float'
-    ):
+    with pytest.raises(OdtError, match='"w": it is quantized and used in two forms'):
         check_operators(model, ["w"])
 
 
