@@ -59,7 +59,12 @@ def test_a_free_batch_axis_becomes_one_sample(tmp_path):
             ("y",),
             "the model: 2 inputs; exactly one is supported",
         ),
-        ([relu(), relu("y", "z")], {"x": (1, 3)}, ("y", "z"), "2 outputs; exactly one is supported"),
+        (
+            [relu(), relu("y", "z")],
+            {"x": (1, 3)},
+            ("y", "z"),
+            "2 outputs; exactly one is supported",
+        ),
         ([helper.make_node("Det", ["x"], ["y"])], {"x": (1, 3, 3)}, ("y",), "Det"),
         ([helper.make_node("Sin", ["x"], ["y"])], {"x": (1, 3)}, ("y",), 'Sin (giving "y")'),
     ],

@@ -66,7 +66,7 @@ class Canonicalizer:
         self,
         name: str,
         function: relax.Function,
-        parameters: Mapping[relax.Var, tuple[str, np.ndarray]],
+        parameters: Mapping[relax.Var, tuple[str | None, np.ndarray]],
         forms: Mapping[str, FileForm],
         locate: Callable[[str], str | None] | None = None,
     ) -> None:

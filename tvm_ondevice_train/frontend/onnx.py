@@ -6,7 +6,7 @@ import warnings
 from contextlib import redirect_stdout
 from io import StringIO
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tvm import relax
 
@@ -53,14 +53,14 @@ def _import(name: str, proto: onnx.ModelProto) -> relax.Function:
     from .onnx_operators import one_operator_each
     from .replaced import replaced
 
-    class Importer(onnx_frontend.ONNXGraphImporter):  # type: ignore[misc]
+    class Importer(onnx_frontend.ONNXGraphImporter):
         """TVM's, which remembers where it is."""
 
         where = "the graph"
 
-        def _convert_operator(self, op_name, inputs, attrs, opset):  # type: ignore[no-untyped-def]
-            Importer.where = attrs["tvm_custom"]["name"]
-            return super()._convert_operator(op_name, inputs, attrs, opset)
+        def _convert_operator(self, kind: str, inputs: Any, attributes: Any, opset: int) -> Any:
+            Importer.where = attributes["tvm_custom"]["name"]
+            return super()._convert_operator(kind, inputs, attributes, opset)
 
     try:
         with (
