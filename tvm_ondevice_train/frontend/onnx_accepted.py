@@ -84,7 +84,7 @@ QUANTIZE = Operator(
     {
         **_QUANTIZATION,
         "output_dtype": Values("INT8 or UINT8", lambda n: n == 0 or _ELEMENT.get(n) in CODES[1:]),
-        "precision": one_of(0, 1),
+        "precision": one_of(0),
         "saturate": ANY,
     },
     constants=(1, 2),
