@@ -72,7 +72,7 @@ class Canonicalizer:
         self,
         name: str,
         function: relax.Function,
-        parameters: Mapping[relax.Var, tuple[str, np.ndarray]],
+        parameters: Mapping[relax.Var, tuple[str | None, np.ndarray]],
         forms: Mapping[str, FileForm],
         input_coding: tuple[float, int] | None = None,
         all_learned: bool = False,

@@ -17,6 +17,7 @@ IR_VERSIONS = range(3, 15)
 
 FLOAT = ("FLOAT",)
 CODES = ("FLOAT", "INT8", "UINT8")  # of operators that only move data
+STORED_CODES = ("INT8", "UINT8", "INT16", "UINT16", "INT32")  # of weights and biases
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class Operator:
     """attributes: the values of each; one that is not here is refused, whatever its value.
 
     data: element types of operands that depend on the input.
-    constants: positions of the operands that may not depend on it; those of `either` may or not,
+    constants: positions of operands that may not depend on it; those of `either` may or may not,
     all others must.
     since: the first opset whose form of it is read.
     """
@@ -83,7 +84,7 @@ QUANTIZE = Operator(
     {
         **_QUANTIZATION,
         "output_dtype": Values("INT8 or UINT8", lambda n: n == 0 or _ELEMENT.get(n) in CODES[1:]),
-        "precision": one_of(0, 1),
+        "precision": one_of(0),
         "saturate": ANY,
     },
     constants=(1, 2),
@@ -155,8 +156,10 @@ MICROSOFT: dict[str, Operator] = {
 DOMAINS = {"": ACCEPTED, "ai.onnx": ACCEPTED, "com.microsoft": MICROSOFT}
 
 # what only training does; such a file is a mistake of the export
-OF_TRAINING = ("Bernoulli", "RandomNormal", "RandomNormalLike", "RandomUniform")
-OF_TRAINING += ("RandomUniformLike", "Multinomial")
+OF_TRAINING = frozenset(
+    {"Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform"}
+    | {"RandomUniformLike"}
+)
 
 # What is computed at compile time where all operands are constants, besides what is accepted.
 FOLDED = frozenset(
@@ -167,6 +170,7 @@ FOLDED = frozenset(
     | {"ReduceSumSquare", "Round", "Shape", "Sign", "Sin", "Size", "Slice", "Split", "Sum"}
     | {"Tile", "Trilu", "Where", "Xor"}
 )
+PARAMETERS = ("FLOAT", *STORED_CODES)  # element types of parameters
 # Of these the canonicalizer makes nothing new of a parameter: it keeps its name, codes and scale.
 CARRIED = frozenset(
     {"Cast", "DequantizeLinear", "Flatten", "Identity", "QuantizeLinear", "Reshape", "Squeeze"}

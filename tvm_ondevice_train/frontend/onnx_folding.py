@@ -24,16 +24,24 @@ class Constants:
         self.computed: dict[str, onnx.NodeProto] = {}  # result -> its node
 
     def value(self, name: str) -> np.ndarray:
-        """Raises ValueError or what NumPy raises where it has none."""
-        if name not in self.stored:
-            self._evaluate(self.computed[name])
+        """Raises what NumPy or the evaluator raises where it has none."""
+        wanted = [name]  # no recursion: a file may chain any number of nodes
+        while wanted:
+            if wanted[-1] in self.stored:
+                wanted.pop()
+                continue
+            node = self.computed[wanted[-1]]
+            missing = [i for i in node.input if i and i not in self.stored]
+            if not missing:
+                self._evaluate(node)
+            wanted += missing
         stored = self.stored[name]
         if isinstance(stored, onnx.TensorProto):
             stored = self.stored[name] = numpy_helper.to_array(stored)
         return stored
 
     def _evaluate(self, node: onnx.NodeProto) -> None:
-        from onnx.reference import ReferenceEvaluator
+        from onnx.reference import ReferenceEvaluator  # half a second to import, and rarely needed
 
         operands = {name: self.value(name) for name in node.input if name}
         with warnings.catch_warnings(), np.errstate(all="ignore"):

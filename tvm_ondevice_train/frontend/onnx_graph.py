@@ -12,14 +12,12 @@ from typing import Any
 import onnx
 from onnx import helper, numpy_helper
 
-from .onnx_accepted import CARRIED
 from .onnx_inspection import Inspection
 from .onnx_rules import Node
 from .onnx_windows import explicit_pads
 from .onnx_words import place
 
 _ITSELF = ("Cast", "CastLike", "Dropout")  # of what is accepted
-_MOVED = ("FLOAT", "INT8", "UINT8", "INT32")  # element types of parameters
 
 
 class Graph:
@@ -34,7 +32,7 @@ class Graph:
         for value in inspected.proto.graph.input:
             if value.name not in self.stored:
                 self._input(value)
-        for node in inspected.nodes:
+        for node in self._needed():
             self._emit(node)
         for value in inspected.proto.graph.output:
             tensor = inspected.tensors[value.name]
@@ -46,6 +44,16 @@ class Graph:
             opset_imports=[helper.make_opsetid("", inspected.opset)],
             ir_version=inspected.proto.ir_version,
         )
+
+    def _needed(self) -> list[Node]:
+        """The nodes that the output is computed from, in order."""
+        wanted = {value.name for value in self.inspected.proto.graph.output}
+        needed = []
+        for node in reversed(self.inspected.nodes):
+            if node.proto.output[0] in wanted:
+                needed.append(node)
+                wanted.update(node.proto.input)
+        return needed[::-1]
 
     def _input(self, value: onnx.ValueInfoProto) -> None:
         """It keeps its name, but that of the function."""
@@ -61,15 +69,9 @@ class Graph:
         return ours
 
     def _read(self, name: str) -> str:
-        """Our name of a tensor; what it needs of constants comes into the graph."""
+        """Our name of a tensor; constants come into the graph as they are read."""
         if not name or name in self.names:
             return self.names.get(name, "")
-        computed = self.inspected.constants.computed.get(name)
-        tensor = self.inspected.tensors[name]
-        if computed is not None and computed.op_type in CARRIED and tensor.element in _MOVED:
-            operands = [self._read(operand) for operand in computed.input]
-            self._append(computed, operands, self._new(name), _attributes(computed))
-            return self.names[name]
         ours = self._new(name)
         if name in self.stored:
             value = onnx.TensorProto()
@@ -84,42 +86,33 @@ class Graph:
         return ours
 
     def _append(
-        self, node: onnx.NodeProto, operands: list[str], result: str, attributes: dict[str, Any]
+        self, node: Node, kind: str, operands: list[str], result: str, **attributes: Any
     ) -> None:
-        made = helper.make_node(node.op_type, operands, [result], place(node), **attributes)
+        made = helper.make_node(kind, operands, [result], place(node.proto), **attributes)
         self.graph.node.append(made)
 
     def _emit(self, node: Node) -> None:
         operands = [self._read(name) for name in node.proto.input]
         kind, attributes = node.proto.op_type, node.attributes
         result = self._new(node.proto.output[0])
-        if kind in _ITSELF:
-            identity = helper.make_node("Identity", operands[:1], [result], place(node.proto))
-            self.graph.node.append(identity)
-        elif kind == "MatMul" and node.operands[0].constant:
+        data = [operand for operand in node.operands if operand and not operand.constant]
+        if kind in _ITSELF and data:
+            self._append(node, "Identity", operands[:1], result)
+        elif kind == "MatMul" and data and node.operands[0] is not data[0]:
             self._weight_first(node, operands, result)
         else:
             if kind in ("Conv", "MaxPool", "AveragePool"):
                 attributes = explicit_pads(node)
-            self._append(node.proto, operands, result, attributes)
+            self._append(node, kind, operands, result, **attributes)
 
     def _weight_first(self, node: Node, operands: list[str], result: str) -> None:
         """``W @ x`` as the transpose of ``x.T @ W.T``: a weight stands behind its data."""
-        turned = [f"{result}_{side}" for side in ("weight", "data", "product")]
-        for source, target, rank in (
-            (operands[0], turned[0], len(node.shape(0))),
-            (operands[1], turned[1], len(node.shape(1))),
-        ):
-            self._transpose(node, source, target, rank)
-        product = helper.make_node("MatMul", [turned[1], turned[0]], [turned[2]], place(node.proto))
-        self.graph.node.append(product)
-        self._transpose(node, turned[2], result, len(node.shape(1)))
+        weight, data, product = (f"{result}_{part}" for part in ("weight", "data", "product"))
+        self._transpose(node, operands[0], weight, len(node.shape(0)))
+        self._transpose(node, operands[1], data, len(node.shape(1)))
+        self._append(node, "MatMul", [data, weight], product)
+        self._transpose(node, product, result, max(len(node.shape(0)), len(node.shape(1))))
 
     def _transpose(self, node: Node, source: str, result: str, rank: int) -> None:
         perm = [*range(rank - 2), rank - 1, rank - 2]
-        made = helper.make_node("Transpose", [source], [result], place(node.proto), perm=perm)
-        self.graph.node.append(made)
-
-
-def _attributes(node: onnx.NodeProto) -> dict[str, Any]:
-    return {a.name: helper.get_attribute_value(a) for a in node.attribute}
+        self._append(node, "Transpose", [source], result, perm=perm)

@@ -15,12 +15,14 @@ from onnx import TensorProto, helper, numpy_helper
 from ..errors import Obstacle
 from .onnx_accepted import (
     ACCEPTED,
+    CARRIED,
     CODES,
     DOMAINS,
     FOLDED,
     IR_VERSIONS,
     OF_TRAINING,
     OPSETS,
+    PARAMETERS,
     Operator,
 )
 from .onnx_folding import Constants, too_large
@@ -35,7 +37,7 @@ from .onnx_shapes import (
     schema_fault,
     types_that_disagree,
 )
-from .onnx_words import numbers, place, quoted, sentence
+from .onnx_words import all_text, numbers, place, quoted, sentence, word_of
 
 _SIZED = "memory is planned at compile time, so every axis but the batch must be a number"
 _SMALLER = f"at most {MOST_TENSOR_BYTES >> 20} MB a tensor are read"
@@ -54,36 +56,43 @@ class Inspection:
         self.opset = min(max(opset_of(proto), OPSETS.start), OPSETS[-1])
         self.constants = Constants(self.opset)
         self.tensors: dict[str, Tensor] = {}
-        self.nodes: list[Node] = []  # those that depend on the input, in order
+        self.nodes: list[Node] = []  # those that are not folded, in order
         self.secondary: set[str] = set()  # indices, masks and statistics beside a result
-        for tensor in proto.graph.initializer:
-            self._constant(tensor.name, tensor, f"initializer {quoted(tensor.name)}")
-        for sparse in proto.graph.sparse_initializer:
-            where = f"initializer {quoted(sparse.values.name)}"
-            self._refuse(where, "it is sparse", "store it as a dense tensor")
-            self.tensors[sparse.values.name] = Tensor(sparse.values.name)
-        inputs = [value for value in proto.graph.input if value.name not in self.tensors]
-        for value in inputs:
-            self._input(value)
-        for node in proto.graph.node:
-            self._node(node)
-        for what, found in (("input", inputs), ("output", proto.graph.output)):
-            if len(found) != 1:
-                self._refuse("the model", f"{len(found)} {what}s", "exactly one is supported")
-        for value in proto.graph.output:
-            if value.name not in self.tensors or value.name in self.secondary:
-                found = "it is the first result of no node"
-                self._refuse(f"output {quoted(value.name)}", found, "give the loss's operand")
+        if all_text(proto):
+            self._walk(proto.graph)
+        else:
+            self._refuse("the file", "a name in it is no text", _ANEW)
 
     def _refuse(self, where: str, found: str, cure: str) -> None:
         self.obstacles.append(Obstacle(where, found, cure))
 
     # -- the file -----------------------------------------------------------------------------
 
+    def _walk(self, graph: onnx.GraphProto) -> None:
+        for tensor in graph.initializer:
+            self._constant(tensor.name, tensor, f"initializer {quoted(tensor.name)}")
+        for sparse in graph.sparse_initializer:
+            where = f"initializer {quoted(sparse.values.name)}"
+            self._refuse(where, "it is sparse", "store it as a dense tensor")
+            self.tensors[sparse.values.name] = Tensor(sparse.values.name)
+        inputs = [value for value in graph.input if value.name not in self.tensors]
+        for value in inputs:
+            self._input(value)
+        for node in graph.node:
+            self._node(node)
+        for what, count in (("inputs", len(inputs)), ("outputs", len(graph.output))):
+            if count != 1:
+                self._refuse("the model", f"{count} {what}", "exactly one is supported")
+        for value in graph.output:
+            if value.name not in self.tensors or value.name in self.secondary:
+                found = "it is the first result of no node"
+                self._refuse(f"output {quoted(value.name)}", found, "give the loss's operand")
+
     def _versions(self) -> None:
-        versions = (("opset", opset_of(self.proto), OPSETS),)
-        versions += (("IR version", self.proto.ir_version, IR_VERSIONS),)
-        for name, version, allowed in versions:
+        for name, version, allowed in (
+            ("opset", opset_of(self.proto), OPSETS),
+            ("IR version", self.proto.ir_version, IR_VERSIONS),
+        ):
             if version not in allowed:
                 cure = f"versions {allowed.start} to {allowed[-1]} are read"
                 self._refuse("the file", f"{name} {version}", cure)
@@ -95,20 +104,19 @@ class Inspection:
             self._refuse(where, "its name is empty or taken", "give each tensor its own name")
             return
         self.tensors[name] = Tensor(name)
-        if element is None:
+        if not element:
             self._refuse(where, f"element type {tensor.data_type}", "it is none of ONNX")
         elif min(shape, default=1) < 0 or bytes_of(element, shape) > MOST_TENSOR_BYTES:
             self._refuse(where, f"shape {numbers(shape)}", _SMALLER)
         elif tensor.data_location == TensorProto.EXTERNAL:
             self._refuse(where, "its data lies in another file", "load the model from its file")
-        elif tensor.HasField("raw_data") and len(tensor.raw_data) != bytes_of(element, shape):
-            found = f"{len(tensor.raw_data)} bytes of data for shape {numbers(shape)}"
-            self._refuse(where, found, _ANEW)
+        elif not _holds(tensor):
+            self._refuse(where, f"its data are not of shape {numbers(shape)}", _ANEW)
         else:
             self.constants.stored[name] = tensor
             self._know(name, element, shape)
 
-    def _know(self, name: str, element: str | None, shape: tuple[int, ...] | None) -> None:
+    def _know(self, name: str, element: str, shape: tuple[int, ...] | None) -> None:
         """A constant."""
         self.tensors[name] = Tensor(name, element, shape, lambda: self.constants.value(name))
 
@@ -118,11 +126,12 @@ class Inspection:
         kind = value.type.tensor_type
         element, dims = element_name(kind.elem_type), kind.shape.dim
         shape = tuple(d.dim_value if d.HasField("dim_value") else 0 for d in dims)
-        shape = (shape[0] or 1, *shape[1:]) if shape else shape
+        if shape and not dims[0].HasField("dim_value"):
+            shape = (1, *shape[1:])
         if element not in CODES:
             cure = "float32, int8 and uint8 can be compiled"
-            self._refuse(where, f"it is {(element or 'no tensor').lower()}", cure)
-        elif not shape or 0 in shape:
+            self._refuse(where, f"it is {word_of(element)}", cure)
+        elif not shape or 0 in shape[1:]:
             self._refuse(where, f"the dynamic shape {_dims(dims)}", _SIZED)
         elif min(shape) < 0 or bytes_of(element, shape) > MOST_TENSOR_BYTES:
             self._refuse(where, f"shape {numbers(shape)}", _SMALLER)
@@ -142,8 +151,7 @@ class Inspection:
             self._constant_node(node)
         elif node is not None:
             folds = self._folds(node)
-            if not folds:
-                self._check(node)
+            self._check(node, folds)
             types = self._results(node, folds) if len(self.obstacles) == before else None
             if types is not None:
                 (self._fold if folds else self._keep)(node, types)
@@ -160,7 +168,10 @@ class Inspection:
         if taken:
             found = f"it gives {quoted(taken[0])} a second time"
             self._refuse(where, found, "give each tensor its own name")
-        if missing or taken:
+        unnamed = not proto.output or not proto.output[0]
+        if unnamed:
+            self._refuse(where, "its first result has no name", _ANEW)
+        if missing or taken or unnamed:
             return None
         try:
             attributes = {a.name: _plain(a) for a in proto.attribute}
@@ -191,24 +202,30 @@ class Inspection:
             self._refuse(where, "it holds no dense tensor of numbers", "store it as its value")
             self.tensors[name] = Tensor(name)
 
-    def _check(self, node: Node) -> None:
-        """A node that depends on the input against the list and the rules."""
+    def _check(self, node: Node, folds: bool) -> None:
+        """A node against the list, where it depends on the input, and against the rules."""
         where, kind = place(node.proto), node.proto.op_type
         accepted = DOMAINS.get(node.proto.domain, {}).get(kind)
-        if accepted is None:
+        if accepted is None and not folds:
             self._refuse(where, *_not_accepted(node.proto))
             return
-        before = len(self.obstacles)
-        for found, cure in self._attribute_problems(node, accepted):
+        problems = [] if folds or accepted is None else [*self._list_problems(node, accepted)]
+        for found, cure in problems or self._meaning_problems(node):
             self._refuse(where, found, cure)
-        for found, cure in self._operand_problems(node, accepted):
-            self._refuse(where, found, cure)
-        known = all(o is None or o.shape is not None for o in node.operands)
-        if kind in RULES and known and len(self.obstacles) == before:
-            for found, cure in RULES[kind](node):
-                self._refuse(where, found, cure)
 
-    def _attribute_problems(self, node: Node, accepted: Operator) -> Iterator[tuple[str, str]]:
+    def _meaning_problems(self, node: Node) -> Iterator[tuple[str, str]]:
+        """What ONNX's checker finds, and what our rules do where the shapes are known."""
+        if node.proto.domain != "com.microsoft":
+            fault = schema_fault(node.proto, self.opset, self.proto.ir_version)
+            if fault is not None:
+                yield fault, _ANEW
+                return
+            yield from types_that_disagree(node, self.opset)
+        rule = RULES.get(node.proto.op_type)
+        if rule and all(o is None or o.shape is not None for o in node.operands):
+            yield from rule(node)
+
+    def _list_problems(self, node: Node, accepted: Operator) -> Iterator[tuple[str, str]]:
         if self.opset < accepted.since:
             yield (
                 f"the form of opset {self.opset}",
@@ -219,30 +236,34 @@ class Inspection:
             if allowed is None:
                 yield f"attribute {quoted(name)}", "it is not supported"
             elif not allowed.hold(value):
-                cure = _EVAL if name == "training_mode" else f"it must be {allowed.said}"
+                cure = _EVAL if name == "training_mode" else f"allowed: {allowed.said}"
                 yield f"{name} {_shown(value)}", cure
-        if node.proto.domain != "com.microsoft":
-            fault = schema_fault(node.proto, self.opset, self.proto.ir_version)
-            if fault is not None:
-                yield fault, _ANEW
-
-    def _operand_problems(self, node: Node, accepted: Operator) -> Iterator[tuple[str, str]]:
         for position, operand in enumerate(node.operands):
-            if operand is None:
-                continue
-            name = quoted(operand.name)
-            if operand.name in self.secondary:
-                yield f"it reads {name}", "of a node only the first result is computed"
-            elif operand.constant:
-                if position not in accepted.constants and position not in accepted.either:
-                    yield f"{name} is constant", "it must be computed from the input"
-                elif node.proto.op_type not in _OPEN and not _finite(operand):
-                    yield f"{name} holds NaN or infinity", "export a model whose weights are finite"
-            elif position in accepted.constants and operand.element is not None:
-                yield f"{name} is computed from the input", "it must be a constant of the file"
-            elif operand.element is not None and operand.element not in accepted.data:
-                yield f"{name} is {operand.element.lower()}", f"it must be {_either(accepted.data)}"
-        yield from types_that_disagree(node, self.opset)
+            if operand is not None and operand.element:
+                yield from self._operand_problems(node, accepted, position, operand)
+
+    def _operand_problems(
+        self, node: Node, accepted: Operator, position: int, operand: Tensor
+    ) -> Iterator[tuple[str, str]]:
+        name = quoted(operand.name)
+        if operand.name in self.secondary:
+            yield f"it reads {name}", "of a node only the first result is computed"
+        elif operand.constant:
+            if position not in accepted.constants and position not in accepted.either:
+                yield f"{name} is constant", "it must be computed from the input"
+            elif node.proto.op_type not in _OPEN and not self._finite(operand):
+                yield f"{name} holds NaN or infinity", "export a model whose weights are finite"
+        elif position in accepted.constants:
+            yield f"{name} is computed from the input", "it must be a constant of the file"
+        elif operand.element not in accepted.data:
+            allowed = " or ".join(map(word_of, accepted.data))
+            yield f"{name} is {word_of(operand.element)}", f"it must be {allowed}"
+
+    def _finite(self, operand: Tensor) -> bool:
+        """Of codes the scale is looked at, not what they stand for."""
+        if operand.element != "FLOAT" or operand.name not in self.constants.stored:
+            return True
+        return bool(np.isfinite(self.constants.value(operand.name)).all())
 
     def _results(self, node: Node, folds: bool) -> list[Result] | None:
         """Of a node without obstacle; None where its operands are unknown, or one is found."""
@@ -276,24 +297,40 @@ class Inspection:
         return types
 
     def _fold(self, node: Node, types: list[Result]) -> None:
-        for name, element, shape in types:
-            self.constants.computed[name] = node.proto
-            self._know(name, element, shape)
-        if node.proto.op_type in ("Shape", "Size"):
-            shape = np.asarray(node.shape(0), np.int64)
-            part = shape[node.attributes.get("start", 0) : node.attributes.get("end")]
-            whole = node.proto.op_type == "Shape"
-            self.constants.stored[types[0][0]] = part if whole else np.prod(shape, dtype=np.int64)
+        """Results that are constant: computed here, or by the canonicalizer with their names."""
+        kind, (first, element, _) = node.proto.op_type, types[0]
+        if kind in ("Shape", "Size"):
+            sizes = np.asarray(node.shape(0), np.int64)
+            part = sizes[node.attributes.get("start", 0) : node.attributes.get("end")]
+            self.constants.stored[first] = part if kind == "Shape" else np.asarray(np.prod(sizes))
+        for result in types:
+            self.constants.computed[result[0]] = node.proto
+            self._know(*result)
+        if kind in CARRIED and element in PARAMETERS:
+            self.nodes.append(node)
+            return
+        try:
+            self.constants.value(first)
+        except Exception as error:  # the evaluator is Python, and raises what that raises
+            self._refuse(place(node.proto), sentence(error), "let the exporter fold constants")
 
     def _keep(self, node: Node, types: list[Result]) -> None:
         self.nodes.append(node)
-        self.tensors.update((name, Tensor(name, *known)) for name, *known in types)
+        self.tensors.update((result[0], Tensor(*result)) for result in types)
         self.secondary.update(name for name, *_ in types[1:])
 
 
 def inspect_onnx(proto: onnx.ModelProto) -> list[Obstacle]:
     """Everything in a model that cannot be compiled, in the order of the file."""
     return Inspection(proto).obstacles
+
+
+def _holds(tensor: TensorProto) -> bool:
+    """Whether it has a value for each element."""
+    try:
+        return bool(numpy_helper.to_array(tensor).shape == tuple(tensor.dims))
+    except Exception:  # NumPy, ml_dtypes and protobuf, each with types of its own
+        return False
 
 
 def _plain(attribute: onnx.AttributeProto) -> Any:
@@ -309,15 +346,6 @@ def _not_accepted(proto: onnx.NodeProto) -> tuple[str, str]:
         return "the operator is not supported", f"supported are {', '.join(sorted(ACCEPTED))}"
     cure = "operators of ONNX itself are read; inline local functions before"
     return f"the domain {quoted(proto.domain)} is unknown", cure
-
-
-def _finite(operand: Tensor) -> bool:
-    value = operand.value() if operand.value and operand.element == "FLOAT" else None
-    return value is None or bool(np.isfinite(value).all())
-
-
-def _either(names: Iterable[str]) -> str:
-    return " or ".join(name.lower() for name in names)
 
 
 def _shown(value: Any) -> str:

@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 from tvm import relax
 from tvm.relax.frontend.onnx import onnx_frontend
 
-from relay_passes.graph import constant
+from relay_passes.graph import constant_value
 
 from ..file_forms import FORMS
 from .replaced import replaced
@@ -51,7 +51,7 @@ class Clip(onnx_frontend.OnnxOpConverter):
 def _number(bound: relax.Expr | None, parameters: Imported) -> float | None:
     if bound is None:
         return None
-    return float(constant(onnx_frontend.get_constant(bound, parameters)).item())
+    return float(constant_value(onnx_frontend.get_constant(bound, parameters)).item())
 
 
 def _clip(data: relax.Expr, low: float | None, high: float | None) -> relax.Expr:

@@ -12,15 +12,16 @@ from typing import Any
 import numpy as np
 import onnx
 
-from .onnx_words import numbers
+from .onnx_accepted import STORED_CODES
+from .onnx_words import numbers, quoted, word_of
 
 
 @dataclass
 class Tensor:
-    """What is known of a tensor: None where nothing is. value() is of a constant."""
+    """What is known of a tensor: element "" and shape None where nothing is; of constants value."""
 
     name: str
-    element: str | None = None
+    element: str = ""
     shape: tuple[int, ...] | None = None
     value: Callable[[], np.ndarray] | None = None
 
@@ -137,6 +138,9 @@ def _clip(node: Node) -> Problems:
     for position, name in ((1, "min"), (2, "max")):
         if node.operand(position) is not None and np.prod(node.shape(position)) != 1:
             yield f"{name} of shape {numbers(node.shape(position))}", "it must be one number"
+    low, high = (node.attributes.get(name) for name in ("min", "max"))
+    if low is not None and high is not None and low > high:  # as operands ONNX allows it
+        yield f"min {low:g} above max {high:g}", "the lower bound may not be above the upper"
 
 
 def _dropout(node: Node) -> Problems:
@@ -155,9 +159,19 @@ def _blocks(node: Node) -> Problems:
         yield f"blocksize {size} of {numbers(shape)}", f"it must divide {numbers(divided)}"
 
 
+def _matmul(node: Node) -> Problems:
+    if min(len(node.shape(0)), len(node.shape(1))) < 2:
+        yield "an operand of one axis", "it needs two axes or more"
+
+
 def _quantization(node: Node) -> Problems:
-    zero_point = node.operand(2)
-    scale = node.shape(1)
+    codes, zero_point = node.operands[0], node.operand(2)
+    scale, values = node.shape(1), node.value(1)
+    decodes = node.proto.op_type == "DequantizeLinear"
+    if decodes and codes and codes.constant and codes.element not in STORED_CODES:
+        yield f"{quoted(codes.name)} is {word_of(codes.element)}", "codes have 8, 16 or 32 bits"
+    if values is not None and not np.isfinite(values * np.float32(128)).all():
+        yield "a scale that is no finite number", "quantize the model anew"
     if zero_point is not None and np.prod(node.shape(2)) != np.prod(scale):
         found = f"scale of shape {numbers(scale)}, zero point of {numbers(node.shape(2))}"
         yield found, "they must have the same shape"
@@ -182,6 +196,7 @@ RULES: dict[str, Callable[[Node], Problems]] = {
     "DequantizeLinear": _quantization,
     "Dropout": _dropout,
     "LogSoftmax": _axis,
+    "MatMul": _matmul,
     "MaxPool": _pool,
     "QuantizeLinear": _quantization,
     "ReduceMean": _axes,

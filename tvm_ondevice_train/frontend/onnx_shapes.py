@@ -9,21 +9,22 @@ import onnx
 from onnx import TensorProto, defs, helper, numpy_helper, shape_inference
 
 from .onnx_rules import Node, Tensor
-from .onnx_words import quoted, sentence
+from .onnx_words import quoted, sentence, word_of
 
-Result = tuple[str, str | None, tuple[int, ...] | None]  # name, element type, shape
+Result = tuple[str, str, tuple[int, ...] | None]  # name, element type, shape
 
 MOST_TENSOR_BYTES = 2**28  # no microcontroller holds more in any one tensor
 _FEW = 1024  # values that a shape may be made of
 
 
-def element_name(number: int) -> str | None:
-    """``FLOAT`` of 1; None of what is no element type."""
-    return TensorProto.DataType.Name(number) if 0 < number < 24 else None
+def element_name(number: int) -> str:
+    """``FLOAT`` of 1; "" of what is no element type."""
+    known = number in TensorProto.DataType.values() and number != TensorProto.UNDEFINED
+    return TensorProto.DataType.Name(number) if known else ""
 
 
-def bytes_of(element: str | None, shape: tuple[int, ...]) -> int:
-    if element is None or element in ("STRING", "UNDEFINED"):
+def bytes_of(element: str, shape: tuple[int, ...]) -> int:
+    if element in ("STRING", ""):
         return int(np.prod(shape, dtype=object))
     size = helper.tensor_dtype_to_np_dtype(TensorProto.DataType.Value(element)).itemsize
     return int(np.prod(shape, dtype=object)) * size
@@ -53,23 +54,23 @@ def types_that_disagree(node: Node, opset: int) -> Iterator[tuple[str, str]]:
     formal = defs.get_schema(node.proto.op_type, opset).inputs
     bound: dict[str, Tensor] = {}
     for position, operand in enumerate(node.operands):
-        if operand is None or operand.element is None:
+        if operand is None or not operand.element:
             continue
         variable = formal[min(position, len(formal) - 1)].type_str
         first = bound.setdefault(variable, operand)
         if first.element != operand.element and "(" not in variable:
-            found = f"{quoted(first.name)} is {first.element.lower()}, "
-            yield found + f"{quoted(operand.name)} {operand.element.lower()}", "types must agree"
+            found = f"{quoted(first.name)} is {word_of(first.element)}, "
+            yield found + f"{quoted(operand.name)} {word_of(operand.element)}", "types must agree"
             return
 
 
 def result_types(node: Node, opset: int, ir_version: int) -> list[Result]:
     """Of each result that has a name. Raises what ONNX's inference raises."""
     names = [name for name in node.proto.output if name]
-    first = node.operands[0] if node.operands else None
-    if node.proto.domain == "com.microsoft" and node.proto.op_type.endswith("Gelu"):
+    first = node.operand(0)
+    if first and node.proto.domain == "com.microsoft" and node.proto.op_type.endswith("Gelu"):
         return [(name, first.element, first.shape) for name in names[:1]]
-    operands = {o.name: o for o in node.operands if o is not None and o.element is not None}
+    operands = {o.name: o for o in node.operands if o is not None and o.element}
     types = {
         name: helper.make_tensor_type_proto(TensorProto.DataType.Value(o.element), o.shape)
         for name, o in operands.items()
@@ -93,9 +94,9 @@ def result_types(node: Node, opset: int, ir_version: int) -> list[Result]:
     return [(name, *_plain_type(found.get(name))) for name in names]
 
 
-def _plain_type(found: onnx.TypeProto | None) -> tuple[str | None, tuple[int, ...] | None]:
+def _plain_type(found: onnx.TypeProto | None) -> tuple[str, tuple[int, ...] | None]:
     if found is None or not found.HasField("tensor_type"):
-        return None, None
+        return "", None
     kind = found.tensor_type
     sized = kind.HasField("shape") and all(d.HasField("dim_value") for d in kind.shape.dim)
     shape = tuple(d.dim_value for d in kind.shape.dim) if sized else None

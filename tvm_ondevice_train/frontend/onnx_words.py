@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
+
+from google.protobuf.message import Message
 
 if TYPE_CHECKING:
     import onnx
@@ -30,8 +33,26 @@ def numbers(shape: tuple[int, ...]) -> str:
     return "x".join(map(str, shape)) if shape else "one number"
 
 
+def all_text(message: Message) -> bool:
+    """Whether every name in it is text; protobuf gives what is not UTF-8 as bytes."""
+    for field, value in message.ListFields():
+        if field.type not in (field.TYPE_STRING, field.TYPE_MESSAGE):
+            continue
+        for one in [value] if isinstance(value, str | bytes | Message) else value:
+            if isinstance(one, bytes) or (isinstance(one, Message) and not all_text(one)):
+                return False
+    return True
+
+
+def word_of(element: str) -> str:
+    """``float32`` of FLOAT: an element type by the name that NumPy has for it."""
+    numpy_names = {"FLOAT": "float32", "DOUBLE": "float64", "": "no tensor of numbers"}
+    return numpy_names.get(element, element.lower())
+
+
 def sentence(error: Exception) -> str:
     """What an exception says first, of libraries whose messages go on for many lines."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     text = lines[0] if lines else type(error).__name__
+    text = re.sub(r"^\[\w+\] ", "", text)  # ONNX's "[ShapeInferenceError] "
     return text if len(text) <= 300 else text[:300].rpartition(" ")[0] + " ..."

@@ -151,12 +151,12 @@ def _by_place(parameter: Parameter, numbers: np.ndarray | None) -> np.ndarray | 
 
 
 def parameters_of(
-    where: str, function: relax.Function, source_name: Callable[[str], str]
-) -> dict[relax.Var, tuple[str, np.ndarray]]:
+    where: str, function: relax.Function, source_name: Callable[[str], str | None]
+) -> dict[relax.Var, tuple[str | None, np.ndarray]]:
     """(name in the source, value) of each parameter of an imported function with one input.
 
     where : what errors begin with.
-    source_name : the importer's name of a parameter -> the source's.
+    source_name : the importer's name of a parameter -> the source's, or None where it has none.
     """
     inputs = int(function.attrs["num_input"])
     if inputs != 1:
