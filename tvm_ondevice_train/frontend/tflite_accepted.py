@@ -150,6 +150,13 @@ def _of_operator(
     of_codes = {"INT8", "UINT8"} & {type_of(tensor) for tensor in (operands[0], results[0])}
     if of_codes and name not in QUANTIZED:
         yield "it computes with int8 codes", "supported is float32"
+    if name == "RESHAPE" and len(operands) > 1 and is_constant(model, operands[1]):
+        data = model.Buffers(operands[1].Buffer()).DataAsNumpy()
+        asked, shape = data.view("<i4").reshape(-1).tolist(), shape_of(results[0])
+        if len(asked) != len(shape) or any(
+            n not in (-1, m) for n, m in zip(asked, shape, strict=True)
+        ):
+            yield f"it asks for shape {tuple(asked)} and gives {shape}", "convert the model again"
     for option, value in options_of(operator).items():
         rule = ACCEPTED[name].get(option, Allowed(lambda given: not given, "0"))
         if not rule.holds(value):
