@@ -92,7 +92,13 @@ def refused(path, *messages):
         ("m.tflite", b"\x1c\x00\x00\x00TFL4" + bytes(100), "not a TFLite file"),
         ("m.tflite", b"\x1c\x00\x00\x00TFL3", ""),
         ("m.tflite", b"\x1c\x00\x00\x00TFL3" + b"\xff" * 200, ""),
-        ("m.h5", b"", 'unknown kind of model ".h5"'),
+        ("m.xyz", b"", 'unknown kind of model ".xyz"; .onnx, .tflite and .pt2 can be read'),
+        ("m.pth", b"", "it holds weights, or a pickled module, and not the network's graph"),
+        ("m.pt", b"", "torch.export.save(torch.export.export(model.eval(), (torch.zeros(1, 3, 32"),
+        ("m.keras", b"", "tf.lite.TFLiteConverter.from_keras_model(model).convert()"),
+        ("m.h5", b"", "with an input of batch_size=1"),
+        ("m.pb", b"", "tf.lite.TFLiteConverter.from_saved_model(DIRECTORY).convert()"),
+        ("m.csv", b"", 'as numpy.savez("data.npz", x=x, y=y) writes it'),
     ],
 )
 def test_a_file_that_is_no_model(tmp_path, name, content, message):
@@ -103,7 +109,26 @@ def test_a_file_that_is_no_model(tmp_path, name, content, message):
 
 def test_a_file_that_is_not_there(tmp_path):
     refused(tmp_path / "m.onnx", "no such file")
-    refused(tmp_path, "no such file")
+
+
+def test_a_directory(tmp_path):
+    refused(tmp_path, "it is a directory and no model file")
+    (tmp_path / "saved_model.pb").touch()
+    refused(tmp_path, "tf.lite.TFLiteConverter.from_saved_model(DIRECTORY).convert()")
+
+
+def test_what_is_no_path():
+    with pytest.raises(OdtError, match=r"^a int is no model; give the path of a file, an Exported"):
+        odt.load(3)
+
+
+def test_whatever_is_raised_becomes_one_line(tmp_path, monkeypatch):
+    def fail(_path):
+        raise RecursionError("maximum recursion depth exceeded\nin comparison")
+
+    monkeypatch.setattr("tvm_ondevice_train.frontend.onnx.load_onnx", fail)
+    (tmp_path / "m.onnx").touch()
+    refused(tmp_path / "m.onnx", "it could not be read (RecursionError: in comparison)")
 
 
 @pytest.mark.parametrize("keep", [0.01, 0.5, 0.999])

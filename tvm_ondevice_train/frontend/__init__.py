@@ -17,11 +17,14 @@ from .other_files import advice
 from .plain_text import one_line, reason_of
 
 if TYPE_CHECKING:
+    from typing import TypeAlias
+
     import onnx
     import torch
 
-    _Named = str | os.PathLike[str]
-    Source = _Named | torch.export.ExportedProgram | torch.nn.Module | onnx.ModelProto
+    Source: TypeAlias = (
+        str | os.PathLike[str] | torch.export.ExportedProgram | torch.nn.Module | onnx.ModelProto
+    )
 
 
 def load(source: Source, example: torch.Tensor | None = None) -> Model:

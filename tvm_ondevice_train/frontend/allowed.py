@@ -19,6 +19,6 @@ ANY = Allowed(lambda value: True, "any")
 
 
 def equal(*values: Any) -> Allowed:
-    """One of these, compared as they are printed."""
-    words = " or ".join(str(value).removeprefix("torch.") for value in values)
-    return Allowed(lambda value: str(value) in map(str, values), words)
+    """One of these, a dtype of PyTorch by its name."""
+    words = " or ".join(map(str, values))
+    return Allowed(lambda v: v in values or str(v) in values, words.replace("torch.", ""))

@@ -105,9 +105,8 @@ def _checked(member: str, content: bytes) -> bytes | None:
 def _graph(program: dict[str, Any]) -> dict[str, Any]:
     """A serialized program whose operators and expressions are what they look like."""
     for table in _tables(program):
-        target = table.get("target")
-        is_node = "inputs" in table and isinstance(target, str)
-        if is_node and not _OPERATOR.fullmatch(target):
+        target = str(table.get("target"))
+        if "inputs" in table and "target" in table and not _OPERATOR.fullmatch(target):
             raise _RefusedError(f'operator "{one_line(target)}" is none of torch.ops.aten')
         expression = str(table.get("expr_str", ""))
         words = re.findall(r"\w+|\*\*|\S", expression)

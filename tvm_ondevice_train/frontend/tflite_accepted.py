@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 LARGEST = 2**28  # elements of a tensor: a gigabyte of float32
 
+_ZERO = Allowed(lambda value: not value, "0")
 _POSITIVE = Allowed(lambda value: value > 0, "above 0")
 _ACTIVATION = Allowed(lambda value: value in (0, 1, 2, 3), "NONE, RELU, RELU_N1_TO_1 or RELU6")
 _PADDING = Allowed(lambda value: value in (0, 1), "SAME or VALID")
@@ -110,15 +111,15 @@ def _of_input(graph: SubGraph) -> Iterator[Obstacle]:
     place = f'input "{_called(tensor)}"'
     for what in _of_tensor(tensor, _TYPES):
         yield Obstacle(place, *what)
-    signature = tensor.ShapeSignatureAsNumpy()
-    shape = list(map(int, signature if tensor.ShapeSignatureLength() else shape_of(tensor)))
-    if not shape or any(extent < 0 for extent in shape[1:]):
+    signature = tensor.ShapeSignatureAsNumpy() if tensor.ShapeSignatureLength() else ()
+    shape = shape_of(tensor)
+    if not shape or any(extent < 0 for extent in signature[1:]):
         yield Obstacle(
             place,
-            f"its shape {tuple(shape)} is dynamic",
+            f"its shape {tuple(map(int, signature))} is dynamic",
             "every axis but the batch must be a number: give the converter a fixed shape",
         )
-    elif shape[0] not in (-1, 1):
+    elif shape[0] != 1:
         yield Obstacle(
             place,
             f"it has batch {shape[0]}",
@@ -139,21 +140,34 @@ def _of_operator(
         yield from _of_tensor(tensor, _CONSTANT_TYPES)
     for tensor in results:
         yield from _of_tensor(tensor, (*_TYPES, "INT32") if name in OF_SHAPES else _TYPES)
-    if name in OF_SHAPES and type_of(results[0]) != "INT32":
+    yield from _of_kinds(name, [*map(type_of, operands)], [*map(type_of, results)])
+    if name == "RESHAPE" and len(operands) > 1 and is_constant(model, operands[1]):
+        yield from _of_shape(model, operands[1], shape_of(results[0]))
+    options = options_of(operator)
+    for option in sorted({*options, *ACCEPTED[name]}):
+        rule, value = ACCEPTED[name].get(option, _ZERO), options.get(option, 0)
+        if not rule.holds(value):
+            yield f"{option} is {_words(option, value)}", f"supported is {rule.words}"
+
+
+def _of_kinds(name: str, operands: list[str], results: list[str]) -> Iterator[tuple[str, str]]:
+    """Of types that are accepted each, but not together."""
+    if name in OF_SHAPES and results[0] != "INT32":
         yield "it computes with data", "supported is the arithmetic of shapes alone"
-    kinds = [type_of(tensor) for tensor in operands]
-    if name in _WEIGHTED and kinds[0] == "FLOAT32" and kinds[1] in ("INT8", "UINT8"):
+    if name in _WEIGHTED and operands[0] == "FLOAT32" and operands[1] in ("INT8", "UINT8"):
         yield (
             "its weights are int8 and its data are float32 (dynamic-range quantization)",
             "convert without optimizations, or in full int8 with a representative_dataset",
         )
-    of_codes = {"INT8", "UINT8"} & {type_of(tensor) for tensor in (operands[0], results[0])}
-    if of_codes and name not in QUANTIZED:
+    if name not in QUANTIZED and {"INT8", "UINT8"} & {operands[0], results[0]}:
         yield "it computes with int8 codes", "supported is float32"
-    for option, value in options_of(operator).items():
-        rule = ACCEPTED[name].get(option, Allowed(lambda given: not given, "0"))
-        if not rule.holds(value):
-            yield f"{option} is {_words(option, value)}", f"supported is {rule.words}"
+
+
+def _of_shape(model: Model, operand: Tensor, shape: tuple[int, ...]) -> Iterator[tuple[str, str]]:
+    """Of a reshape whose operand asks for another shape than its result has."""
+    asked = model.Buffers(operand.Buffer()).DataAsNumpy().view("<i4").tolist()
+    if len(asked) != len(shape) or any(n not in (-1, m) for n, m in zip(asked, shape, strict=True)):
+        yield f"it asks for shape {tuple(asked)} and gives {shape}", "convert the model again"
 
 
 def _of_tensor(tensor: Tensor, types: tuple[str, ...]) -> Iterator[tuple[str, str]]:

@@ -102,6 +102,8 @@ def _walk_operators(model: Model, graph: SubGraph) -> None:
             _below(int(index) + 1, tensors + 1)  # -1: an operand that is left out
         for index in _list(operator.OutputsAsNumpy()):
             _below(int(index), tensors)
+        if not operator.InputsLength() or not operator.OutputsLength():
+            raise _DamagedError(f"operator {number} has no operand, or no result")
 
 
 def _below(index: int, count: int) -> int:

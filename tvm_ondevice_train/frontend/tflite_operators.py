@@ -60,10 +60,12 @@ def _nothing(converter: OperatorConverter, op: Operator) -> None:
 
 def _names(model: Model) -> Callable[[SubGraph, int], str]:
     """TVM's name of a tensor: the file's, made another where two have it."""
-    graph, names = model.Subgraphs(0), {}
+    graph = model.Subgraphs(0)
+    names: dict[int, str] = {}
     for index in range(graph.TensorsLength()):
         name = (graph.Tensors(index).Name() or b"").decode()
-        names[index] = name if name and name not in names.values() else f"{name}_{index}"
+        taken = not name or name in names.values()
+        names[index] = f"{name}_{index}" if taken else name
     return lambda _graph, index: names[index]
 
 

@@ -81,7 +81,7 @@ ACCEPTED: dict[str, Mapping[str, Allowed]] = {
     "reciprocal.default": {},
     "relu.default": {},
     "sigmoid.default": {},
-    "softplus.default": {"beta": equal(1, 1.0), "threshold": equal(20, 20.0)},
+    "softplus.default": {"beta": equal(1), "threshold": equal(20)},
     "sqrt.default": {},
     "squeeze.dims": {"dim": ANY},
     "sub.Scalar": {"other": ANY, "alpha": ANY},
@@ -128,7 +128,7 @@ def inspect_program(program: ExportedProgram) -> list[Obstacle]:
 def inspect_lowered(program: ExportedProgram, lowered: ExportedProgram) -> list[Obstacle]:
     """The same of `lowered`, what `decomposed` makes of `program`."""
     originals = {node.name: node for node in program.graph.nodes}
-    found = list(_as_exported(program)) or list(_state(program))
+    found = list(_as_exported(program)) or list(_state(lowered))
     for node in _needed(lowered):
         found += [Obstacle(_place(node, originals), *what) for what in _of(node)]
     first = {obstacle.where: obstacle for obstacle in reversed(found)}  # one for each place
@@ -154,8 +154,8 @@ def _is_constant(node: Node) -> bool:
     return getattr(node.target, "__name__", "").startswith("lift_fresh")
 
 
-def _state(program: ExportedProgram) -> Iterator[Obstacle]:
-    for name in program.graph_signature.buffers_to_mutate.values():
+def _state(lowered: ExportedProgram) -> Iterator[Obstacle]:
+    for name in lowered.graph_signature.buffers_to_mutate.values():
         yield Obstacle(
             f'buffer "{one_line(name)}"',
             "the network changes it as it runs",

@@ -24,12 +24,11 @@ def written_out(program: ExportedProgram) -> None:
 
 def _alpha(node: Node) -> None:
     """``a + alpha * b``."""
-    options = dict(node.kwargs)
-    alpha, other = options.pop("alpha", 1), node.args[1]
+    alpha, other = arguments_of(node)["alpha"], node.args[1]
     if alpha != 1:
         with node.graph.inserting_before(node):
             other = _scaled(other, alpha) if hasattr(other, "meta") else other * alpha
-        node.args, node.kwargs = (node.args[0], other), options
+        node.args, node.kwargs = (node.args[0], other), {}
 
 
 def _clamp(node: Node) -> None:
