@@ -15,7 +15,7 @@ from ..file_forms import FORMS
 from ..model import Model
 from .canonicalize import Canonicalizer
 from .onnx import first_line
-from .tflite_codes import input_coding, rounding_as_litert
+from .tflite_codes import input_coding
 
 
 def load_tflite(path: Path) -> Model:
@@ -34,7 +34,7 @@ def load_tflite(path: Path) -> Model:
         raise OdtError(f"{path.name}: the input has batch {batch}; export the model with batch 1.")
     coding = input_coding(tflite.Model.GetRootAsModel(path.read_bytes(), 0))
     canonicalizer = Canonicalizer(path.stem, function, {}, FORMS, input_coding=coding)
-    return rounding_as_litert(canonicalizer.run(inputs[0]))
+    return canonicalizer.run(inputs[0])
 
 
 def _import(path: Path) -> relax.Function:
