@@ -16,7 +16,6 @@ from ..graph import (
     with_function,
 )
 from ..ops.groups import Epilogue
-from ..ops.integer_average import average_ties
 from ..ops.registry import operator_of, with_attributes
 from ..tvm_pass import Pass, module_pass
 
@@ -86,7 +85,7 @@ class _Lowering:
             return None, []
         if scale.size != 1 or dtype_of(binding.var) != "int8":
             return None, []
-        epilogue = Epilogue(float(scale), int(zero_point), average_ties(self.function))
+        epilogue = Epilogue(float(scale), int(zero_point))
         inner = [real]
         while bounds := operator_of(value := self.values.get(real, real)).bounds:
             epilogue.absorb(*bounds(value))

@@ -49,6 +49,12 @@ def annotate_tiles(schedule: Schedule, results: Sequence[SBlockRV]) -> str | Non
     return reason
 
 
+def is_centred(schedule: Schedule, stage: str) -> bool:
+    """Whether a stage subtracts a zero point, which no microkernel does that reads codes."""
+    form = form_of([schedule.get(schedule.get_sblock(stage)).body])
+    return any(operand.addend for operand in form.operands)
+
+
 def annotate_results(
     schedule: Schedule, blocks: Sequence[SBlockRV], role: str, most_loops: int
 ) -> None:

@@ -18,15 +18,13 @@ from .quantized import INT32_MAX, most_taps, requantization
 from .registry import Attributes, call
 
 CONV2D = "relax.nn.conv2d"
-EVEN, AWAY = "even", "away"  # half to even; half away from zero
 
 
 class Epilogue:
     """Scale, zero point and the activation between an operator and its quantize."""
 
-    def __init__(self, scale: float, zero_point: int, ties: str = EVEN) -> None:
-        """ties : how means round that lie between two codes, see `integer_average`."""
-        self.scale, self.zero_point, self.ties = scale, zero_point, ties
+    def __init__(self, scale: float, zero_point: int) -> None:
+        self.scale, self.zero_point = scale, zero_point
         self.low, self.high = -np.inf, np.inf  # in the real domain
         self.open_low = False  # a ReLU's gradient is 0 at 0 itself
 

@@ -1,4 +1,4 @@
-"""Means of codes: spatial means and average pools between a dequantize and a quantize."""
+"""Means of codes: LiteRT's average pool, and those between a dequantize and a quantize."""
 
 from __future__ import annotations
 
@@ -10,22 +10,28 @@ from tvm import relax
 from ..graph import Shape, Values, shape_of
 from .codes import codes_of
 from .convolution import lists_of
-from .groups import AWAY, EVEN, Epilogue
+from .groups import Epilogue
+from .masks import INT8_MAX, INT8_MIN
 from .pooling import covering_pads, window_taps
 from .quantized import requantization
 from .registry import Attributes, call
 
-_TIES = "odt.average_ties"
 
-
-def average_ties(function: relax.Function) -> str:
-    """How means of codes round that lie between two codes: `EVEN`, or `AWAY`."""
-    return str((function.attrs or {}).get(_TIES, EVEN))
-
-
-def rounding_away(function: relax.Function) -> relax.Function:
-    """`function`, whose average pools round as LiteRT's: the mean of codes half away from zero."""
-    return function.with_attr(_TIES, AWAY)
+def average_of_codes(pool: relax.Call) -> relax.Call:
+    """What ``avg_pool2d(codes)`` of int8 is in LiteRT: means of codes, half away from zero."""
+    taps, geometry = _windows(pool, shape_of(pool))
+    quotient = {"input_zero_point": 0, "zero_point": 0, "low": INT8_MIN, "high": INT8_MAX}
+    quotient |= {"multiplier": math.prod(int(t[0]) for t in taps), "shift": 0}
+    unbounded = {"activation": False, "acc_low": 0, "acc_high": 0, "mask": False}
+    return call(
+        "qavg_pool2d",
+        pool.args[0],
+        *_counts(taps),
+        **{"rounding": "quotient away", "shape": list(shape_of(pool))},
+        **geometry,
+        **quotient,
+        **unbounded,
+    )
 
 
 def integer_mean(
@@ -49,19 +55,28 @@ def integer_avg_pool2d(
     data = codes_of(values.get(pool.args[0]))
     if data is None or str(pool.attrs.layout) != "NCHW":
         return None, []
-    shapes = shape_of(pool.args[0]), shape_of(real)
-    by_axis = [np.maximum(taps, 1) for taps in window_taps(pool.attrs, *shapes)]
-    uniform = all(len(set(taps)) == 1 for taps in by_axis)
-    same = data[1:] == (epilogue.scale, epilogue.zero_point)
-    if not uniform and (epilogue.active or not same):
+    taps, geometry = _windows(pool, shape_of(real))
+    counts = _counts(taps)
+    if counts and (epilogue.active or data[1:] != (epilogue.scale, epilogue.zero_point)):
         return None, []  # each count of taps would have a multiplier and bounds of its own
-    counts = () if uniform else (relax.const(np.asarray(taps, np.int32)) for taps in by_axis)
-    coding = _coding(
-        data[1], data[2], math.prod(int(taps[0]) for taps in by_axis), shapes[1], epilogue
-    )
-    geometry = lists_of(pool.attrs, "pool_size", "strides", "dilation")
-    geometry["padding"] = covering_pads(pool.attrs, *shapes)
+    count = math.prod(int(t[0]) for t in taps)
+    coding = _coding(data[1], data[2], count, shape_of(real), epilogue)
     return call("qavg_pool2d", data[0], *counts, **geometry, **coding), []
+
+
+def _windows(pool: relax.Call, result: Shape) -> tuple[list[np.ndarray], Attributes]:
+    """How many taps count of each row and column of windows, and the pool's geometry."""
+    source = shape_of(pool.args[0])
+    geometry = lists_of(pool.attrs, "pool_size", "strides", "dilation")
+    geometry["padding"] = covering_pads(pool.attrs, source, result)
+    taps = window_taps(pool.attrs, source, result)
+    return [np.maximum(along, 1).astype(np.int32) for along in taps], geometry
+
+
+def _counts(taps: list[np.ndarray]) -> list[relax.Constant]:
+    """`taps` as operands, none where all windows have as many."""
+    uniform = all(np.all(along == along[0]) for along in taps)
+    return [] if uniform else [relax.const(along) for along in taps]
 
 
 def _coding(
@@ -69,8 +84,7 @@ def _coding(
 ) -> Attributes:
     """Attributes of the operator that makes codes of sums of `count` codes.
 
-    A mean in the coding of what it is of is a quotient of integers: a tie is one. LiteRT rounds
-    the mean of the codes as they are, others that of the codes less their zero point.
+    A mean in the coding of what it is of is a quotient of integers: a tie is one.
     """
     low, high = epilogue.bounds(scale / count)
     attributes = {
@@ -78,14 +92,8 @@ def _coding(
         **{"acc_low": int(low), "acc_high": int(high)},
         **epilogue.attributes(shape),
     }
-    if (scale, zero_point) != (epilogue.scale, epilogue.zero_point):
-        multiplier, shift, rounding = requantization(np.array([scale / count / epilogue.scale]))
-        return attributes | {
-            **{"multiplier": int(multiplier[0]), "shift": int(shift[0]), "rounding": rounding},
-        }
-    attributes |= {"multiplier": count, "shift": 0, "rounding": f"quotient {epilogue.ties}"}
-    if epilogue.ties == AWAY:
-        moved = zero_point * count if epilogue.active else 0
-        attributes |= {"input_zero_point": 0, "zero_point": 0}
-        attributes |= {"acc_low": int(low) + moved, "acc_high": int(high) + moved}
-    return attributes
+    if (scale, zero_point) == (epilogue.scale, epilogue.zero_point):
+        return attributes | {"multiplier": count, "shift": 0, "rounding": "quotient even"}
+    multiplier, shift, rounding = requantization(np.array([scale / count / epilogue.scale]))
+    multiplication = {"multiplier": int(multiplier[0]), "shift": int(shift[0])}
+    return attributes | multiplication | {"rounding": rounding}

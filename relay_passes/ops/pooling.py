@@ -12,9 +12,11 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import tvm
 from tvm import relax, te
+from tvm.relax.op.grad import no_grad
 
-from ..graph import Shape, dtype_of, shape_of
+from ..graph import Shape, constant_value, dtype_of, shape_of
 from ..tir import Scalar, const_like, tirx
+from .canonical import as_float
 from .convolution import lists_of, window_conditions
 from .registry import Attributes, call, float_of_shape, register
 
@@ -129,6 +131,22 @@ def avg_pool2d_input_grad(adjoint: relax.Expr, data: relax.Expr, attrs: tvm.ir.A
     ]
     shape = list(shape_of(data))
     return call("avg_pool2d_input_grad", adjoint, *shares, shape=shape, **geometry)
+
+
+def average_of_codes_gradient(
+    _var: relax.Var, pool: relax.Call, adjoint: relax.Var, builder: relax.BlockBuilder
+) -> list[relax.Expr]:
+    """Of ``qavg_pool2d``, in the real domain: as of the pool of what the codes stand for."""
+    data, *counts = pool.args
+    taps = [constant_value(count) for count in counts]
+    if not taps:
+        taps = [np.full(n, 1) for n in shape_of(adjoint)[2:]]
+        taps[0] = taps[0] * int(pool.attrs["multiplier"])
+    shares = [relax.const((1 / along).astype(np.float32)) for along in taps]
+    real = as_float(builder, "float32", adjoint)
+    geometry = {name: [int(n) for n in pool.attrs[name]] for name in _GEOMETRY}
+    gradient = call("avg_pool2d_input_grad", real, *shares, shape=list(shape_of(data)), **geometry)
+    return [gradient, *map(no_grad, counts)]
 
 
 def window_taps(attrs: tvm.ir.Attrs, source: Shape, result: Shape) -> list[np.ndarray]:

@@ -15,8 +15,10 @@ from tvm import relax, te
 
 from ..graph import shape_of
 from ..tir import Scalar, tirx
+from . import numbering
 from .convolution import GEOMETRY, channel_multiplier, macs_of_convolution
 from .masks import INT8_MAX, INT8_MIN
+from .pooling import average_of_codes_gradient
 from .registry import Attributes, Outputs, register
 from .runtime_functions import (
     odt_clamp8,
@@ -299,6 +301,8 @@ def _qmean(attrs: Attributes, data: te.Tensor) -> Outputs:
         *_ACTIVATION,
         *_RESULT,
     ),
+    gradient=average_of_codes_gradient,
+    channels=numbering.same,
 )
 def _qavg_pool2d(
     attrs: Attributes,
@@ -306,7 +310,7 @@ def _qavg_pool2d(
     row_taps: te.Tensor | None = None,
     column_taps: te.Tensor | None = None,
 ) -> Outputs:
-    """Mean over windows of NCHW, as `qmean`.
+    """Mean over windows of NCHW, as `qmean`; the one integer operator that model files have.
 
     row_taps, column_taps : int32, for a quotient whose windows differ: how many taps of each row
         and column of windows count; the multiplier is then of no meaning.

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from ..blocks import names_in, spatial_axes
 from ..graph import tensor_bytes
 from ..memory.scratch import STACK_SCRATCH_BYTES, allocated_bytes
-from ..microkernels.choose import annotate_tiles
+from ..microkernels.choose import annotate_tiles, is_centred
 from ..microkernels.float import MAX_OUTPUTS as MAX_FLOAT_OUTPUTS
 from ..microkernels.window import Taps
 from ..ops.staging import (
@@ -136,7 +136,9 @@ def _best_tile(
     tiles = [Tile(*each) for each in itertools.product(*usual.values())]
     if WIDENED in names:
         plain = _tiling(schedule, *whole, of_columns, without=WIDENED)
-        if not choose(schedule, WIDENED, [0, 1], int(tiling.beats(plain, tiles, limit))):
+        allowed = [1] if is_centred(schedule, WIDENED) else [0, 1]
+        usual_choice = int(allowed == [1] or tiling.beats(plain, tiles, limit))
+        if not choose(schedule, WIDENED, allowed, usual_choice):
             schedule.compute_inline(schedule.get_sblock(WIDENED))
             tiling = plain
     best = tiling.best(tiles, limit)

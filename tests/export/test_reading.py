@@ -79,6 +79,11 @@ def test_a_device_gets_the_channels_that_train():
 SCALE = "3.project.weight_quantized_scale"
 WRONG = {
     "scale": (SCALE, lambda v: v * np.float32(1.01), "another scale than the project's"),
+    "weight zero point": (
+        SCALE.replace("scale", "zero_point"),
+        lambda v: v + np.int8(1),
+        "another zero point than the project's",
+    ),
     "bias scale": ("3.project.bias_quantized_scale", lambda v: 2 * v, "another scale"),
     "activations": ("scale_3", lambda v: v * np.float32(1.5), "activations have other scales"),
     "zero point": ("zero_point", lambda v: v + np.int8(1), "activations have other scales"),

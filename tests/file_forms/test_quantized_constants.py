@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
-import tiny
+from importing import imported, result
 from onnx import TensorProto, checker, helper, numpy_helper, save
+from tvm import relax
 
 from tvm_ondevice_train import OdtError
 from tvm_ondevice_train.frontend import load
@@ -36,11 +37,11 @@ def coded(source, result, scale=0.05, zero_point=0, dtype=np.int8):
     ], parts
 
 
-def saved(path, *pieces, shape=IMAGE, kind=TensorProto.FLOAT):
+def saved(path, *pieces, shape=IMAGE):
     """A file of these nodes and initializers, from input "x" to "y"."""
     nodes = [node for nodes, _ in pieces for node in nodes]
     values = {name: value for _, parts in pieces for name, value in parts.items()}
-    source = helper.make_tensor_value_info("x", kind, shape)
+    source = helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)
     result = helper.make_tensor_value_info("y", TensorProto.FLOAT, [None] * len(shape))
     tensors = [numpy_helper.from_array(np.asarray(v), n) for n, v in values.items()]
     graph = helper.make_graph(nodes, "g", [source], [result], tensors)
@@ -69,8 +70,8 @@ def check(path, x=None, tolerance=1e-5):
     if spec.scale is not None:
         codes = np.rint(x / np.float32(spec.scale)) + spec.zero_point
         given = np.clip(codes, -128, 127).astype(np.int8)
-    (result,) = tiny.run(model.module, x=given, **model.parameters)
-    np.testing.assert_allclose(result.ravel(), expected.ravel(), rtol=tolerance, atol=tolerance)
+    found = result(model.module, given, model.parameters)
+    np.testing.assert_allclose(found, expected.ravel(), rtol=tolerance, atol=tolerance)
     return model
 
 
@@ -164,49 +165,81 @@ def test_weights_of_32_bits_are_not_taken_for_8(tmp_path):
     check(saved(tmp_path, coded("x", "xd"), weight, layer, coded("h", "y", 0.01)), tolerance=0.011)
 
 
-@pytest.mark.parametrize("kind", [np.int8, np.uint8])
-def test_a_cast_gives_the_codes_themselves(tmp_path, kind):
-    tensor = {np.int8: TensorProto.INT8, np.uint8: TensorProto.UINT8}[kind]
-    cast = [helper.make_node("Cast", ["x"], ["c"], to=TensorProto.FLOAT)], {}
-    path = saved(tmp_path, cast, ([], {"p": np.float32(0.5)}), node("Mul", "c", "p"), kind=tensor)
-    x = RANDOM.integers(np.iinfo(kind).min, np.iinfo(kind).max + 1, IMAGE).astype(kind)
-    model, expected = load(path), reference(path, x)
-    (result,) = tiny.run(model.module, x=(x ^ 0x80 if kind == np.uint8 else x).view(np.int8))
-    np.testing.assert_array_equal(result, expected)
+@pytest.mark.parametrize("dtype", ["int8", "uint8"])
+def test_a_cast_gives_the_codes_themselves(dtype):
+    def body(emit, x):
+        return emit(relax.op.multiply(emit(relax.op.astype(x, "float32")), relax.const(0.5)))
+
+    _, model = imported(body, (IMAGE, dtype))
+    x = RANDOM.integers(0, 256, IMAGE).astype(np.uint8).view(dtype)
+    codes = (x ^ 0x80 if dtype == "uint8" else x).view(np.int8)
+    np.testing.assert_array_equal(result(model.module, codes, {}), x.ravel() * np.float32(0.5))
 
 
-REFUSED = {
-    "int16 activations": (
-        [coded("x", "y", 1e-4, 0, np.int16)],
-        'net: the quantize of scale "y_s" has int16 codes; int8, uint8 can be compiled. '
-        "Quantize to int8.",
-    ),
+CONSTANT = CODES.reshape(COLUMN)
+REFUSED_FILES = {
+    "int16 activations": ([coded("x", "y", 1e-4, 0, np.int16)], ["y_", "int16"]),
     "int16 constant": (
-        [decoded("c", CODES.reshape(COLUMN).astype(np.int16), 0.01), node("Mul", "x", "c")],
-        'parameter "c_q" has int16 codes; int8, uint8, int32 can be compiled. Quantize to int8.',
+        [decoded("c", CONSTANT.astype(np.int16), 0.01), node("Mul", "x", "c")],
+        ["c_q", "int16"],
     ),
-    "scale of NaN": (
-        [decoded("c", CODES.reshape(COLUMN), np.nan), node("Mul", "x", "c")],
-        'parameter "c_q" has scale nan; it must be positive.',
-    ),
-    "scale below 0": (
-        [decoded("c", CODES.reshape(COLUMN), -1.0), node("Mul", "x", "c")],
-        'parameter "c_q" has scale -1; it must be positive.',
-    ),
-    "scale of 0": (
-        [coded("x", "y", 0.0)],
-        'net: the quantize of scale "y_s" has scale 0; it must be positive.',
-    ),
-    "a scale for each channel": (
+    "scale of 0": ([coded("x", "y", 0.0)], ["y_s", "scale 0; it must be positive."]),
+    "scales of an activation": (
         [coded("x", "y", np.ones(CHANNELS, np.float32), np.zeros(CHANNELS))],
-        'net: the quantize of scale "y_s": its scale must be one constant number; per-channel is',
+        ["y_s"],
     ),
 }
 
 
-@pytest.mark.parametrize("pieces, text", REFUSED.values(), ids=REFUSED.keys())
-def test_codes_that_cannot_be_compiled(tmp_path, pieces, text):
+@pytest.mark.parametrize("pieces, words", REFUSED_FILES.values(), ids=REFUSED_FILES.keys())
+def test_codes_that_cannot_be_compiled_are_named(tmp_path, pieces, words):
     with pytest.raises(OdtError) as error:
         load(saved(tmp_path, *pieces))
+    assert all(word in str(error.value) for word in words)
+    assert "\n" not in str(error.value)
+
+
+def coded_as(dtype, scale=1.0):
+    """A body that quantizes x."""
+    coding = relax.const(np.float32(scale)), relax.const(np.zeros_like(scale).astype(dtype))
+    return lambda emit, x: emit(relax.op.quantize(x, *coding, axis=1, out_dtype=dtype))
+
+
+def decoded_as(dtype, scale=1.0):
+    """A body that adds a quantized constant to x."""
+    codes = relax.const(CODES.astype(dtype).reshape(1, CHANNELS, 1, 1))
+    coding = relax.const(np.float32(scale)), relax.const(np.zeros(1, dtype)[0])
+    return lambda emit, x: emit(
+        relax.op.add(x, emit(relax.op.dequantize(codes, *coding, axis=1, out_dtype="float32")))
+    )
+
+
+@pytest.mark.parametrize(
+    "body, text",
+    [
+        (coded_as("int16"), "has int16 codes; int8, uint8 can be compiled. Quantize to int8."),
+        (coded_as("int8", 0.0), "has scale 0; it must be positive."),
+        (coded_as("int8", -0.5), "has scale -0.5; it must be positive."),
+        (coded_as("int8", np.inf), "has scale inf; it must be positive."),
+        (
+            coded_as("int8", np.ones(CHANNELS)),
+            "its scale must be one constant number; per-channel is for weights only",
+        ),
+        (
+            decoded_as("int16"),
+            "a constant of shape (1, 4, 1, 1) has int16 codes; int8, uint8, int32 can be compiled.",
+        ),
+        (decoded_as("int8", np.nan), "has scale nan; it must be positive."),
+        (decoded_as("int8", -1.0), "has scale -1; it must be positive."),
+    ],
+)
+def test_codes_that_cannot_be_compiled(body, text):
+    with pytest.raises(OdtError) as error:
+        imported(body, (IMAGE, "float32"))
     assert text in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_integers_of_unknown_scale_are_refused():
+    with pytest.raises(OdtError, match="the file does not say the scale of the integers"):
+        imported(lambda emit, x: emit(relax.op.nn.relu(x)), (IMAGE, "int8"))

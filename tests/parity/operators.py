@@ -8,7 +8,7 @@ import numpy as np
 from instruments.interpreter import Interpreter
 from shared import shared_path
 
-KINDS = ("qconv2d", "qadd", "qmean")
+KINDS = ("qconv2d", "qadd", "qmean", "qavg_pool2d")
 
 
 @dataclass

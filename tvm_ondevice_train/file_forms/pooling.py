@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 from tvm import relax
 
-from relay_passes.graph import op_name, shape_of
+from relay_passes.graph import dtype_of, op_name, shape_of
+from relay_passes.ops.integer_average import average_of_codes
 from relay_passes.ops.pooling import covering_pads
 
 from ..errors import OdtError
@@ -59,12 +61,15 @@ def _pooled(
 ) -> relax.Var:
     """Max or average pooling of an NCHW variable."""
     average = "avg" in op_name(call)
+    options = {name: getattr(call.attrs, name) for name in ("ceil_mode", "count_include_pad")}
+    if average and dtype_of(data) == "int8":  # of TFLite: of the codes themselves
+        pool = c.builder.normalize(relax.op.nn.avg_pool2d(data, **geometry, **options))
+        return c.emit_moved(data, lambda _: average_of_codes(pool))
     whole = [int(n) for n in geometry["pool_size"]] == list(shape_of(data)[2:])
     if average and whole and not any(int(p) for p in geometry["padding"]):
-        return on_reals(c, data, lambda v: relax.op.mean(v, [2, 3], True))
-    options = {name: getattr(call.attrs, name) for name in ("ceil_mode", "count_include_pad")}
+        return c.emit(relax.op.mean(data, [2, 3], True))
     if average:
-        return on_reals(c, data, lambda v: relax.op.nn.avg_pool2d(v, **geometry, **options))
+        return c.emit(relax.op.nn.avg_pool2d(data, **geometry, **options))
     # a maximum of codes is the code of the maximum: no need to decode
     return c.emit_moved(data, lambda v: relax.op.nn.max_pool2d(v, **geometry, **options))
 
@@ -76,3 +81,26 @@ def adaptive_avg_pool2d(c: Canonicalizer, call: relax.Call) -> Value:
         raise OdtError(f"{c.name}: adaptive_avg_pool2d is supported for an output of 1x1 only")
     data = c.tensor(call.args[0], perm)
     return Value(on_reals(c, data, lambda v: relax.op.mean(v, [2, 3], True)), perm)
+
+
+def _write_average_of_codes(w: Writer, var: relax.Var, call: relax.Call) -> str:
+    """ONNX pools floats, here the codes themselves: what lies between two goes to the even one."""
+    attrs = call.attrs
+    as_they_are = w.quantization(1.0, 0)
+    codes = w.node("DequantizeLinear", [w.operand(call.args[0]), *as_they_are])
+    pooled = w.node(
+        "AveragePool",
+        [codes],
+        kernel_shape=integers(attrs["pool_size"]),
+        strides=integers(attrs["strides"]),
+        pads=integers(attrs["padding"]),
+    )
+    return w.node("QuantizeLinear", [pooled, *as_they_are], var)
+
+
+@reads("odt.qavg_pool2d", write=_write_average_of_codes)
+def average_pool_of_codes(c: Canonicalizer, call: relax.Call) -> Value:
+    """As `pool2d` left it."""
+    data = c.read_data(call.args[0])
+    pool = partial(relax.Call, call.op, attrs=call.attrs)
+    return replace(data, var=c.emit_moved(data.var, lambda v: pool([v, *call.args[1:]])))

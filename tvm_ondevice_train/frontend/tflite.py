@@ -14,7 +14,7 @@ from ..model import Model
 from .canonicalize import Canonicalizer
 from .plain_text import reason_of
 from .tflite_accepted import inspect_tflite
-from .tflite_codes import input_coding, rounding_as_litert
+from .tflite_codes import input_coding
 from .tflite_file import read_tflite
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def load_tflite(path: Path) -> Model:
     function = _import(path.name, model)
     coding = input_coding(model)
     canonicalizer = Canonicalizer(path.stem, function, {}, FORMS, input_coding=coding)
-    return rounding_as_litert(canonicalizer.run(function.params[0]))
+    return canonicalizer.run(function.params[0])
 
 
 def _import(name: str, model: tflite.Model) -> relax.Function:

@@ -2,14 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
-
-import tvm
-
-from relay_passes.ops.integer_average import rounding_away
-
-from ..model import Model
 
 if TYPE_CHECKING:
     import tflite
@@ -26,8 +19,3 @@ def input_coding(file: tflite.Model) -> tuple[float, int] | None:
         return None
     unsigned = tensor.Type() == TensorType.UINT8
     return float(coding.Scale(0)), int(coding.ZeroPoint(0)) - 128 * unsigned
-
-
-def rounding_as_litert(model: Model) -> Model:
-    """The model, whose average pools of codes round as LiteRT's."""
-    return replace(model, module=tvm.IRModule({"main": rounding_away(model.module["main"])}))

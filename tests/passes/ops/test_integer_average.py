@@ -8,9 +8,8 @@ import tiny
 from test_quantized_ops import codes_like
 from tvm import relax
 
-from relay_passes import LowerQDQ
-from relay_passes.graph import with_function
-from relay_passes.ops.integer_average import rounding_away
+from relay_passes import LowerQDQ, SparseBackward
+from relay_passes.ops.integer_average import average_of_codes
 from relay_passes.ops.masks import interval_mask
 
 SHAPE = (1, 3, 7, 6)
@@ -47,7 +46,18 @@ def windows(x: np.ndarray, result, pool) -> dict[tuple, tuple[int, int]]:
     return found
 
 
-def averaged(pool, own, scale, ties="even", mask=False):
+def of_codes(pool):
+    """LiteRT's average pool as the frontend has it."""
+
+    def body(emit, x):
+        whole = pool or {"pool_size": SHAPE[2:]}
+        typed = relax.BlockBuilder().normalize(relax.op.nn.avg_pool2d(x, **whole))
+        return emit(average_of_codes(typed))
+
+    return tiny.module({"x": (SHAPE, "int8")}, body)
+
+
+def averaged(pool, own, scale, mask=False):
     """The lowered module of ``quantize(avg_pool2d(dequantize(x)))``; (scale, zero point) each."""
 
     def body(emit, x):
@@ -61,10 +71,7 @@ def averaged(pool, own, scale, ties="even", mask=False):
         clipped = emit(relax.op.clip(mean, 0.0, 3.0))
         return [emit(tiny.quantize(clipped, *scale)), emit(interval_mask(mean, 0.0, 3.0))]
 
-    module = tiny.module({"x": (SHAPE, "int8")}, body)
-    if ties == "away":
-        module = with_function(module, "main", rounding_away(module["main"]))
-    return LowerQDQ()(module)
+    return LowerQDQ()(tiny.module({"x": (SHAPE, "int8")}, body))
 
 
 def rounded(mean: Fraction, ties: str) -> int:
@@ -83,7 +90,8 @@ def rounded(mean: Fraction, ties: str) -> int:
 def test_a_mean_in_the_coding_of_its_operand_is_a_quotient(name, ties):
     """Half to even of the codes less their zero point; LiteRT's is of the codes themselves."""
     pool, zero_point = POOLS.get(name), 3
-    lowered = averaged(pool, (0.1, zero_point), (0.1, zero_point), ties)
+    coding = (0.1, zero_point)
+    lowered = averaged(pool, coding, coding) if ties == "even" else of_codes(pool)
     assert not {"quantize", "dequantize"} & set(tiny.op_names(lowered))
     whole = pool or {"pool_size": SHAPE[2:]}
     for spread in (2, 128):
@@ -106,11 +114,10 @@ def test_a_mean_in_another_coding_is_requantized_once(name):
         assert codes[at] in {max(min(code, 127), -128) for code in neighbours}
 
 
-@pytest.mark.parametrize("ties", ["even", "away"])
-def test_its_activation_masks_the_gradient(ties):
+def test_its_activation_masks_the_gradient():
     x = codes_like(SHAPE, 0)
     pool = POOLS["2x2"]
-    codes, mask = tiny.run(averaged(pool, (0.1, 3), (0.1, 3), ties, mask=True), x=x)
+    codes, mask = tiny.run(averaged(pool, (0.1, 3), (0.1, 3), mask=True), x=x)
     for at, (total, count) in windows(x.astype(int) - 3, codes.shape, pool).items():
         mean = Fraction(float(np.float32(0.1))) * total / count
         assert mask[at] == (0 <= mean <= 3)
@@ -122,3 +129,43 @@ def test_windows_of_several_counts_stay_float_where_a_quotient_is_not_enough(mas
     coding = (0.1, 3)
     lowered = averaged(POOLS["padded"], coding, coding if mask else (0.07, 3), mask=mask)
     assert "nn.avg_pool2d" in tiny.op_names(lowered)
+
+
+@pytest.mark.parametrize("name", ["2x2", "padded"])
+def test_the_gradient_of_means_of_codes_is_that_of_the_real_pool(name):
+    """PyTorch's, with respect to what the codes stand for."""
+    torch = pytest.importorskip("torch")
+    pool, factor = POOLS[name], np.linspace(-1, 2, SHAPE[1], dtype=np.float32)
+    column = (SHAPE[1], 1, 1)
+
+    def body(emit, x, _target, w):
+        product = emit(relax.op.multiply(x, emit(relax.op.reshape(w, column))))
+        codes = emit(tiny.quantize(product, 1.0))
+        typed = relax.BlockBuilder().normalize(relax.op.nn.avg_pool2d(codes, **pool))
+        real = emit(tiny.dequantize(emit(average_of_codes(typed)), 1.0))
+        return emit(relax.op.sum(emit(relax.op.multiply(real, real))))
+
+    x = np.random.default_rng(0).integers(-9, 9, SHAPE).astype(np.float32)
+    types = {name: (SHAPE, "float32") for name in ("x", "target")}
+    step = SparseBackward({"w"})(tiny.module({**types, "w": (factor.shape, "float32")}, body))
+    found = tiny.gradients(step, x=x, target=x, w=factor)["w"]
+
+    pads = pool.get("padding", (0, 0, 0, 0))
+    padded = np.pad(np.ones(SHAPE), ((0, 0), (0, 0), (pads[0], pads[2]), (pads[1], pads[3])))
+    height, width = pool["pool_size"]
+
+    def sums(values):
+        return torch.nn.functional.avg_pool2d(
+            values, (height, width), pool["strides"], divisor_override=1
+        )
+
+    counts = sums(torch.tensor(padded, dtype=torch.float32))
+    w = torch.tensor(factor, requires_grad=True)
+    real = torch.tensor(x) * w.reshape(column)
+    real = real + (real.round() - real).detach()  # straight through
+    inner = torch.nn.functional.pad(real, (pads[1], pads[3], pads[0], pads[2]))
+    mean = sums(inner) / counts
+    ties = torch.trunc(mean + 0.5 * torch.sign(mean))
+    mean = mean + (ties - mean).detach()
+    (mean * mean).sum().backward()
+    np.testing.assert_allclose(found, w.grad.numpy(), rtol=1e-5)
