@@ -126,10 +126,15 @@ def without_end(model: Model, *kinds: str) -> Model:
 def _end(function: relax.Function, kinds: Collection[str]) -> relax.Call | None:
     """The operator of these that ends a network, behind which lie at most codes and reshapes."""
     values = {b.var: b.value for b in bindings_of(function)}
-    value = values.get(function.body.body)
-    while isinstance(value, relax.Var) or operator_of(value).restates:
-        value = values.get(value if isinstance(value, relax.Var) else value.args[0])
-    if op_name(value) not in kinds:
+    var = function.body.body
+    while (value := values.get(var)) is not None:
+        if isinstance(value, relax.Var):
+            var = value
+        elif isinstance(value, relax.Call) and operator_of(value).restates:
+            var = value.args[0]
+        else:
+            break
+    if not isinstance(value, relax.Call) or op_name(value) not in kinds:
         return None
     shape = shape_of(value.args[0])
     return value if shape[int(value.attrs.axis)] == prod(shape) else None

@@ -33,6 +33,12 @@ class Parameter:
         positions = np.arange(value.size).reshape(value.shape)
         return Parameter(name, value, source=source, positions=positions)
 
+    @property
+    def places(self) -> np.ndarray:
+        """`positions` of what has a source."""
+        assert self.positions is not None, "it is computed, or copied"
+        return self.positions
+
     def restating(self, other: Parameter) -> Parameter:
         """The same, known to hold the elements of `other`, decoded or encoded."""
         return replace(self, source=other.source, positions=other.positions)
@@ -63,8 +69,7 @@ class Parameter:
         ours, theirs = (p.scale if p.scale is None else p.scale.ravel() for p in (self, other))
         if ours is None or theirs is None:
             return ours is theirs
-        assert self.positions is not None and other.positions is not None, "both have a source"
-        order, others = (np.argsort(p.positions.ravel()) for p in (self, other))
+        order, others = (np.argsort(p.places.ravel()) for p in (self, other))
         return np.array_equal(ours[order], theirs[others])
 
     def map(self, function: Callable[[np.ndarray], np.ndarray]) -> Parameter:
