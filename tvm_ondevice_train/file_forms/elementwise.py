@@ -72,7 +72,7 @@ def prelu(c: Canonicalizer, call: relax.Call) -> Value:
             f"{c.name}: prelu needs constant slopes, one for each channel or one for all"
         )
     axis = axis if slope.value.size > 1 else min(1, len(shape_of(data.var)) - 1)
-    parameter = c.emit_parameter(slope.map(lambda a: a.reshape(-1)), "prelu.slope")
+    parameter = c.emit_learned(slope.map(lambda a: a.reshape(-1)), "prelu.slope")
     return replace(data, var=on_reals(c, data.var, lambda v: relax.op.nn.prelu(v, parameter, axis)))
 
 
