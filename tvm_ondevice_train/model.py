@@ -22,7 +22,7 @@ class Model:
     """A trained network as canonical Relax.
 
     ``module["main"]`` takes the input (in the source model's own layout, batch 1) and every
-    parameter by name, and returns float32 logits or values. Activations are NCHW, convolution
+    parameter by name, and returns the file's output in float32. Activations are NCHW, convolution
     weights OIHW, a fully connected layer is a 1x1 convolution. Int8 parts stay
     dequantize -> float op -> quantize (QDQ). ``parameters`` holds the value of each parameter as
     stored: int8 weights, int32 biases, float32 otherwise.

@@ -117,7 +117,7 @@ def without_end(model: Model, *kinds: str) -> Model:
     def body(builder: relax.BlockBuilder) -> relax.Var:
         for binding in bindings_of(function):
             builder.emit_normalized(binding)
-        return builder.emit_output(_like_output(function, end.args[0]))
+        return builder.emit_output(_scores(builder, function, end))
 
     module = tvm.IRModule({"main": function_of(function.params, body)})
     return replace(model, module=relax.transform.DeadCodeElimination()(module))
@@ -126,18 +126,30 @@ def without_end(model: Model, *kinds: str) -> Model:
 def _end(function: relax.Function, kinds: Collection[str]) -> relax.Call | None:
     """The operator of these that ends a network, behind which lie at most codes and reshapes."""
     values = {b.var: b.value for b in bindings_of(function)}
-    value = values.get(function.body.body)
-    while isinstance(value, relax.Var) or operator_of(value).restates:
-        value = values.get(value if isinstance(value, relax.Var) else value.args[0])
-    if op_name(value) not in kinds:
+    var = function.body.body
+    while (value := values.get(var)) is not None:
+        if isinstance(value, relax.Var):
+            var = value
+        elif isinstance(value, relax.Call) and operator_of(value).restates:
+            var = value.args[0]
+        else:
+            break
+    if not isinstance(value, relax.Call) or op_name(value) not in kinds:
         return None
     shape = shape_of(value.args[0])
     return value if shape[int(value.attrs.axis)] == prod(shape) else None
 
 
-def _like_output(function: relax.Function, scores: relax.Expr) -> relax.Expr:
-    shape = shape_of(function.body.body)
-    return scores if shape_of(scores) == shape else relax.op.reshape(scores, shape)
+def _scores(builder: relax.BlockBuilder, function: relax.Function, end: relax.Call) -> relax.Expr:
+    """What `end` reads, of the output's shape; where it is decoded from codes those are moved."""
+    scores, shape = end.args[0], shape_of(function.body.body)
+    if shape_of(scores) == shape:
+        return scores
+    value = {b.var: b.value for b in bindings_of(function)}.get(scores)
+    if not isinstance(value, relax.Call) or not is_call_of(value, "relax.dequantize"):
+        return relax.op.reshape(scores, shape)
+    codes = builder.emit(relax.op.reshape(value.args[0], shape))
+    return relax.Call(value.op, [codes, *value.args[1:]], value.attrs)
 
 
 def loss_module(model: Model, loss: str | Loss, with_output: bool = False) -> tvm.IRModule:
@@ -159,7 +171,7 @@ def loss_module(model: Model, loss: str | Loss, with_output: bool = False) -> tv
             builder.emit_normalized(binding)
         output = scores = function.body.body
         if end is not None:
-            scores = builder.emit(_like_output(function, end.args[0]))
+            scores = builder.emit(_scores(builder, function, end))
         result = builder.emit(loss.graph(builder.emit, scores, target))
         return builder.emit_output(relax.Tuple([output, result]) if with_output else result)
 

@@ -59,8 +59,12 @@ def square(emit, x):
     return emit(op.matmul(y, emit(op.permute_dims(y, [1, 0]))))
 
 
+def tied(emit, x, w):
+    return emit(op.matmul(emit(op.matmul(x, w)), emit(op.permute_dims(w))))
+
+
 def before_the_end(function):
-    """A softmax that ends the network belongs to the loss."""
+    """An operator inside the network."""
     return lambda emit, x: emit(op.multiply(emit(function(x)), CONSTANT))
 
 
@@ -90,6 +94,7 @@ FORMS = {
     "matmul": [
         (with_parameter(op.matmul), (1, 12), {"p": weights(12, 5)}),
         (square, (1, 4, 6, 7), {}),
+        (tied, (1, 12), {"w": weights(12, 5)}),
     ],
     "maximum": [
         (with_parameter(op.maximum), PLANES, {"p": weights(4, 1, 1)}),
@@ -141,7 +146,10 @@ FORMS = {
     "nn.gelu": [(unary(op.nn.gelu), PLANES, {})],
     "nn.gelu_tanh": [(unary(op.nn.gelu_tanh), PLANES, {})],
     "nn.leakyrelu": [(unary(lambda x: op.nn.leakyrelu(x, 0.1)), PLANES, {})],
-    "nn.log_softmax": [(before_the_end(lambda x: op.nn.log_softmax(x, 1)), PLANES, {})],
+    "nn.log_softmax": [
+        (before_the_end(lambda x: op.nn.log_softmax(x, 1)), PLANES, {}),
+        (unary(lambda x: op.nn.log_softmax(x, 1)), ROW, {}),
+    ],
     "nn.max_pool1d": [(unary(lambda x: op.nn.max_pool1d(x, 3, 2, (1, 0))), ROW, {})],
     "nn.max_pool2d": [
         (pooled("max", strides=2, padding=1), PLANES, {}),
@@ -156,7 +164,10 @@ FORMS = {
     ],
     "nn.relu": [(unary(op.nn.relu), PLANES, {})],
     "nn.silu": [(unary(op.nn.silu), PLANES, {})],
-    "nn.softmax": [(before_the_end(lambda x: op.nn.softmax(x, -1)), PLANES, {})],
+    "nn.softmax": [
+        (before_the_end(lambda x: op.nn.softmax(x, -1)), PLANES, {}),
+        (unary(lambda x: op.nn.softmax(x, -1)), (1, 12), {}),
+    ],
     "nn.softplus": [(unary(op.nn.softplus), PLANES, {})],
     "permute_dims": [(unary(lambda x: op.permute_dims(x, [0, 3, 1, 2])), IMAGE, {})],
     "reshape": [(unary(lambda x: op.reshape(x, (1, 24, 7))), PLANES, {})],

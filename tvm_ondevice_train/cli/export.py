@@ -31,8 +31,8 @@ def export_command(
 ) -> None:
     """Write what the project in DIR learned to FILE.
 
-    The ONNX model takes float32 samples in the layout of the model that was compiled, and gives the
-    device's output: logits or values. It can be compiled again.
+    The ONNX model takes float32 samples in the layout of the model that was compiled, and gives
+    what that gives, its softmax included. It can be compiled again.
 
     \b
     ondevice-train run project --data samples.npz

@@ -30,7 +30,9 @@ PRODUCER = "ondevice-train"
 
 
 def onnx_model(model: Model) -> onnx.ModelProto:
-    """`model` in ONNX; the output is that of the device: logits or values, in float32.
+    """`model` in ONNX; the output is what its file says, in float32.
+
+    Where the device gives logits, as a loss brings the softmax, it is that softmax here.
 
     The input is float32 in the layout of the source, also where the device reads int8 codes: its
     QuantizeLinear gives the codes that the host sends to the device. Where nothing says what the

@@ -15,7 +15,7 @@ from ..errors import OdtError
 from ..frontend.canonicalize import Canonicalizer, Source, Value
 from ..frontend.quantized_values import Parameter
 from .form import Pattern, Write, aligned, node, on_reals, reads
-from .linear import match_biased_convolution
+from .linear import match_batch_norm, match_biased_convolution
 
 if TYPE_CHECKING:
     from ..export.onnx_writer import Writer
@@ -72,7 +72,7 @@ def prelu(c: Canonicalizer, call: relax.Call) -> Value:
             f"{c.name}: prelu needs constant slopes, one for each channel or one for all"
         )
     axis = axis if slope.value.size > 1 else min(1, len(shape_of(data.var)) - 1)
-    parameter = c.emit_parameter(slope.map(lambda a: a.reshape(-1)), "prelu.slope")
+    parameter = c.emit_learned(slope.map(lambda a: a.reshape(-1)), "prelu.slope")
     return replace(data, var=on_reals(c, data.var, lambda v: relax.op.nn.prelu(v, parameter, axis)))
 
 
@@ -166,7 +166,11 @@ def _match_leaky_relu(w: Writer, var: relax.Var) -> Pattern | None:
     return Pattern((scaled,), write)
 
 
-reads("add", write=node("Add"), match=match_biased_convolution)(_binary)
+def _match_add(w: Writer, var: relax.Var) -> Pattern | None:
+    return match_biased_convolution(w, var) or match_batch_norm(w, var)
+
+
+reads("add", write=node("Add"), match=_match_add)(_binary)
 reads("divide", write=node("Div"))(_binary)
 reads("maximum", write=node("Max"), match=_match_leaky_relu)(_binary)
 reads("minimum", write=node("Min"))(_binary)

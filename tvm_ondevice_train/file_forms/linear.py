@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from tvm import relax
 
-from relay_passes.graph import is_call_of, shape_of
+from relay_passes.graph import constant, is_call_of, shape_of
 from relay_passes.layer_words import layer_name
 from relay_passes.layers import parameter_behind
 
@@ -70,6 +70,35 @@ def _vector_behind(w: Writer, column: relax.Var, channels: int) -> relax.Var | N
         return None
     is_bias = shape_of(column) == (1, channels, 1, 1) and shape_of(reshape.args[0]) == (channels,)
     return reshape.args[0] if is_bias else None
+
+
+def match_batch_norm(w: Writer, var: relax.Var) -> Pattern | None:
+    """What `batch_norm` makes of one that it cannot fold, along axis 1."""
+
+    def operands(expr: relax.Expr, kind: str) -> tuple[relax.Expr, ...] | None:
+        value = w.values.get(expr)
+        return tuple(value.args) if is_call_of(value, f"relax.{kind}") else None
+
+    scaled, shifted = w.values[var].args
+    data, scaling = operands(scaled, "multiply") or (None, None)
+    (factor, _), (shift, _) = (operands(e, "reshape") or (None, None) for e in (scaling, shifted))
+    gamma, deviation = operands(factor, "divide") or (None, None)
+    beta, moved = operands(shift, "subtract") or (None, None)
+    again, mean = operands(moved, "multiply") or (None, None)
+    inside = (factor, scaling, scaled, moved, shift, shifted)
+    known = None if again is None or not again.same_as(factor) else constant(deviation)
+    if known is None or any(not w.only_reader(v) for v in inside[1:]):
+        return None
+    along = {shape_of(data)[1:2], shape_of(scaling)[1:2], shape_of(gamma)}
+    if len(w.consumers[factor]) > 2 or len(along) > 1:
+        return None
+
+    def write(w: Writer, var: relax.Var) -> str:
+        variance = w.constant(known * known, "variance")  # whose root is `known` again
+        tensors = [w.operand(operand) for operand in (data, gamma, beta, mean)]
+        return w.node("BatchNormalization", [*tensors, variance], var, epsilon=0.0)
+
+    return Pattern(inside, write)
 
 
 @reads("nn.conv2d", write=_write_conv2d)

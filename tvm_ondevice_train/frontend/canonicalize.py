@@ -241,9 +241,9 @@ class Canonicalizer:
     def _moved_parameter(self, name: str, parameter: Parameter) -> relax.Expr:
         """The parameter of that name in the form in which `parameter` has it."""
         read, first = self.parameter_reads[name], self.declared[name]
-        if parameter.source is None or np.array_equal(first.positions, parameter.positions):
+        if parameter.source is None or np.array_equal(first.places, parameter.places):
             return read
-        moves = moves_between(first.positions, parameter.positions)
+        moves = moves_between(first.places, parameter.places)
         if moves is None:
             raise OdtError(
                 f'{self.name}: parameter "{name}" is used in two forms, of shape '

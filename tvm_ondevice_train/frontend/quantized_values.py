@@ -61,6 +61,12 @@ class Parameter:
         positions = np.arange(value.size).reshape(value.shape)
         return Parameter(name, value, source=source, positions=positions)
 
+    @property
+    def places(self) -> np.ndarray:
+        """`positions` of what has a source."""
+        assert self.positions is not None, "it is computed, or copied"
+        return self.positions
+
     def restating(self, other: Parameter) -> Parameter:
         """The same, known to hold the elements of `other`, decoded or encoded."""
         return replace(self, source=other.source, positions=other.positions)
@@ -146,8 +152,7 @@ def _along(axis: int, numbers: np.ndarray, shape: tuple[int, ...], where: str) -
 
 def _by_place(parameter: Parameter, numbers: np.ndarray | None) -> np.ndarray | None:
     """`numbers`, one an element, in the order that the elements have in the source."""
-    assert parameter.positions is not None, "it has a source"
-    return None if numbers is None else numbers.ravel()[np.argsort(parameter.positions.ravel())]
+    return None if numbers is None else numbers.ravel()[np.argsort(parameter.places.ravel())]
 
 
 def parameters_of(
