@@ -59,9 +59,11 @@ def cases() -> dict[str, dict]:
         for name in TINY:
             for scheme in ("head", "full"):
                 path = MODELS / f"mlperf_tiny/{name}.tflite"
-                found[f"{name}/{scheme}"] = {"model": path, "scheme": scheme}
+                found[f"{name}/{scheme}"] = {"model": path, "scheme": scheme, "head": "int8"}
     own = {"demo": _demo, "resnet8": _resnet8, "cnn": _cnn}
-    return found | {f"{name}/full": {"model": make, "scheme": "full"} for name, make in own.items()}
+    full = {f"{name}/full": {"model": make, "scheme": "full"} for name, make in own.items()}
+    full["demo/full"]["head"] = "int8"
+    return found | full
 
 
 def _demo(directory: Path) -> Path:

@@ -120,7 +120,7 @@ def network(counts: Counts, ops: list[dict]) -> dict:
 
 def mlperf(name: str, file: str) -> dict:
     """A network's prediction beside the sum of CMSIS-NN's figures over its layers."""
-    compiled = odt.compile(MLPERF / file, scheme="head", prefer="speed", **BOARD)
+    compiled = odt.compile(MLPERF / file, scheme="head", head="int8", prefer="speed", **BOARD)
     counts = count(compiled)
     program = prediction(compiled.planned.evaluate.step)
     ops = op_rows(program, counts.calls["predict"], layer_kinds(odt.load(MLPERF / file)))

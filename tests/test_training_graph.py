@@ -59,7 +59,7 @@ def test_a_head_whose_name_is_taken_gets_another():
 
 @pytest.mark.parametrize("classes", [1, 0, -3, True, 2.0, "2"])
 def test_too_few_classes_or_no_number(classes):
-    with pytest.raises(OdtError, match="a classifier needs an integer of at least 2"):
+    with pytest.raises(OdtError, match="a classifier needs an integer from 2 to 65,536"):
         replace_head(tiny.network(), Options(classes=classes))
 
 

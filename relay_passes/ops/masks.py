@@ -115,7 +115,7 @@ def _masked_inward(
 
     def element(*index: tirx.Var) -> tirx.Expr:
         value = adjoint(*index)
-        inward = tirx.Select(codes(*index) == greatest, value > zero, value < zero)
+        inward = tirx.Select(codes(*index) == greatest, value > zero, value <= zero)
         return tirx.Select(tirx.any(mask(*index), inward), value, zero)
 
     return te.compute(adjoint.shape, element, name="masked")

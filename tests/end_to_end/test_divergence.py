@@ -58,6 +58,14 @@ def check_refused(device, x, y) -> None:
     assert device.stats()["steps"] == steps
 
 
+def check_no_output(device, x, y) -> None:
+    """A prediction that is not finite is an error, as a loss is."""
+    for ask in (lambda: device.predict(x), lambda: device.evaluate(x, y)):
+        with pytest.raises(DeviceError) as error:
+            ask()
+        assert error.value.code == DIVERGED
+
+
 def train(device, x, y):
     return [device.train(*sample) for sample in zip(x, y, strict=True)], device.parameters()
 
@@ -75,6 +83,8 @@ def check_all_kinds(device, backward) -> None:
         for value in (np.nan, np.inf):
             put(device, {name: np.full_like(good[name], value)})
             check_refused(device, x[0], y[0])
+            if name == "head.bias":
+                check_no_output(device, x[0], y[0])
             put(device, good)
     if "head.weight" in good and backward != "float8":  # which saturates
         # The loss is finite, and the adjoint of the layers before the head is not.

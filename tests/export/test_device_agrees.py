@@ -149,7 +149,9 @@ def test_a_tflite_model(name, tmp_path):
     x = ((np.clip(np.rint(codes), -128, 127) - zero_point) * scale).astype(np.float32)
     again = loaded_again(model, tmp_path)
     assert (onnx_bytes(again), again.input) == (onnx_bytes(model), model.input)
-    with Session(odt.compile(model, board="host").save(tmp_path / "project")) as device:
+    head = "int8" if model.scales else "auto"  # as the file has it
+    project = odt.compile(model, head=head, board="host").save(tmp_path / "project")
+    with Session(project) as device:
         expected = np.stack([device.predict(sample).reshape(-1) for sample in x])
     found = outputs(onnx_bytes(model), x)
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)

@@ -375,13 +375,18 @@ static void forward(odt_t *odt, const odt_input_t *input) {
   ODT_YIELD();
 }
 
+/* What forward() left; the loss leaves it there, too. */
+static int take_output(const odt_t *odt, float *output) {
+  memcpy(output, odt->arena + 0, sizeof(float) * ODT_OUTPUT_ELEMENTS);
+  return odt_is_finite(output, ODT_OUTPUT_ELEMENTS) ? ODT_OK : ODT_ERR_DIVERGED;
+}
+
 int odt_predict(odt_t *odt, const odt_input_t *input, float *output) {
   if (odt == NULL || odt->arena == NULL || input == NULL || output == NULL) {
     return ODT_ERR_NULL;
   }
   forward(odt, input);
-  memcpy(output, odt->arena + 0, sizeof(float) * ODT_OUTPUT_ELEMENTS);
-  return odt_is_finite(output, ODT_OUTPUT_ELEMENTS) ? ODT_OK : ODT_ERR_DIVERGED;
+  return take_output(odt, output);
 }
 
 int odt_evaluate(odt_t *odt, const odt_input_t *input, const odt_target_t *target, float *output,
@@ -401,12 +406,9 @@ int odt_evaluate(odt_t *odt, const odt_input_t *input, const odt_target_t *targe
   /* op 5, head:negative_log_likelihood */
   head_negative_log_likelihood((void *)(arena + 16), target, (void *)(arena + 32));
   ODT_YIELD();
-  memcpy(output, arena + 0, sizeof(float) * ODT_OUTPUT_ELEMENTS);
   memcpy(loss, arena + 32, sizeof *loss);
-  if (!odt_is_finite(output, ODT_OUTPUT_ELEMENTS) || !odt_is_finite(loss, 1)) {
-    return ODT_ERR_DIVERGED;
-  }
-  return ODT_OK;
+  const int status = take_output(odt, output);
+  return odt_is_finite(loss, 1) ? status : ODT_ERR_DIVERGED;
 }
 
 int odt_train_step(odt_t *odt, const odt_input_t *input, const odt_target_t *target, float *loss) {
