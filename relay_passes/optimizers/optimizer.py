@@ -11,7 +11,7 @@ from numbers import Real
 from typing import Any, ClassVar
 
 OPTIMIZERS: dict[str, type[Optimizer]] = {}  # by name
-_LARGEST = (2 - 2**-23) * 2.0**127  # of float32
+_LEAST, _LARGEST = 2.0**-149, (2 - 2**-23) * 2.0**127  # of float32, above 0
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,8 @@ class HyperParameter:
             upper = "finite in float32" if self.below == math.inf else f"below {self.below:g}"
             found = json.dumps(value, default=repr)
             raise ValueError(f"{self.name} is {found}; it must be 0 or more, and {upper}")
+        if 0 < value < _LEAST:
+            raise ValueError(f"{self.name} is {value:g}; in float32 that is 0")
         return float(value)
 
 

@@ -150,7 +150,11 @@ class Session:
 
     def set_learning_rate(self, learning_rate: float) -> None:
         """Use `learning_rate` from the next step on."""
-        self._request(Frame.SET_LR, struct.pack("<f", learning_rate))
+        try:
+            payload = struct.pack("<f", learning_rate)
+        except OverflowError:
+            raise OdtError(f"device: learning_rate {learning_rate:g} is beyond float32") from None
+        self._request(Frame.SET_LR, payload)
 
     def set_hyperparameters(self, **values: float) -> None:
         """Use these values of the optimizer from the next step on; the others stay."""
