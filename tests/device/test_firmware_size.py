@@ -1,6 +1,7 @@
 """What the compiler says of a step's flash, against the firmware that a user builds."""
 
 import shutil
+from dataclasses import replace
 
 import pytest
 import tiny
@@ -50,6 +51,15 @@ def test_without_flash_or_compiler_the_constants_remain(monkeypatch, tmp_path):
         project = compiled.save(tmp_path / platform, platform)
         assert read_report(project) == compiled.report
         assert not compiled.report["flash_holds_code"]
+
+
+@pytest.mark.parametrize("platform", ["baremetal", "zephyr"])
+def test_a_compiler_that_lacks_a_header_is_said(platform, tmp_path):
+    compiled = compiled_for("mps2-an385")
+    broken = replace(compiled, files={**compiled.files, "model.c": '#include "absent.h"\n'})
+    report = read_report(broken.save(tmp_path / "project", platform))
+    assert "absent.h: No such file" in report.pop("not_built")
+    assert report == compiled.report
 
 
 def test_what_is_too_large_leaves_an_earlier_project_as_it_was(tmp_path):

@@ -50,3 +50,13 @@ def test_a_program_that_closes_its_output_and_stays_is_ended(monkeypatch, tmp_pa
     with pytest.raises(OdtError, match="the program stopped: no message"):
         program.read(4, timeout=10)
     program.close()
+
+
+def test_an_answer_of_another_length_is_refused(tmp_path):
+    project = fake_project(tmp_path / "project")
+    source = project / "runtime/src/odt_protocol.c"
+    text, right = source.read_text(), "sizeof c->odt->params"
+    assert right in text
+    source.write_text(text.replace(right, f"{right} - 4"))
+    with Session(project) as device, pytest.raises(OdtError, match="GET_PARAMS with 2,596 bytes"):
+        device.parameters()

@@ -1,6 +1,7 @@
 import json
 import os
 import shutil
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -63,6 +64,16 @@ def test_the_same_input_gives_the_same_bytes(tmp_path):
     paths = [path.relative_to(first) for path in first.rglob("*") if path.is_file()]
     assert paths
     assert all((first / path).read_bytes() == (second / path).read_bytes() for path in paths)
+
+
+def test_settings_and_sources_of_the_user_are_built(tmp_path):
+    directory = fake_project(tmp_path / "project")
+    (directory / "own.mk").write_text("EXTRA = -DFROM_OWN_MK\n")
+    command = ["make", "-n", "-C", directory]
+    shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert "-DFROM_OWN_MK -c" in shown
+    fake_project(directory)
+    assert (directory / "own.mk").is_file()
 
 
 def test_math_is_never_made_fast(tmp_path):

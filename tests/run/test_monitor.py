@@ -99,3 +99,19 @@ def test_on_a_terminal_it_draws_in_place(tmp_path):
     assert done.returncode == 0, done.stderr
     assert "step 2 of 2   done" in done.stdout
     assert any("\u2800" < sign <= "\u28ff" for sign in done.stdout)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "no json\n",
+        "[]\n",
+        '{"loss": 1}\n{"loss": "x"}\n',
+        '{"pid": 1, "time": 1, "first": 0, "last": 2, "model": "m", "board": "b"}\n',
+        '{"pid": 1e400, "time": "x", "first": 0, "last": 2, "model": 1, "board": 1, "scheme": 1}\n',
+    ],
+)
+def test_a_damaged_log_is_one_line(text, tmp_path):
+    (tmp_path / "progress.jsonl").write_text(text)
+    with pytest.raises(OdtError, match=r"progress\.jsonl is damaged; start a run"):
+        monitor(tmp_path, once=True)

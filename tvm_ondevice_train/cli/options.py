@@ -10,11 +10,13 @@ from typing import Any, TypeAlias
 import click
 
 from relay_passes.optimizers import HYPERPARAMETERS, OPTIMIZERS, HyperParameter, owners_of
+from tvm_ondevice_train.files.plain_text import shortened
 from tvm_ondevice_train.options import Options
 
 Command: TypeAlias = Callable[..., Any]
 Decorator: TypeAlias = Callable[[Command], Command]
 PROGRAM = "ondevice-train"
+_MOST_SHOWN = 40  # characters of a value
 _UNITS = {"": 1, "k": 1024, "m": 1024**2}
 
 
@@ -45,7 +47,7 @@ class Checked(click.ParamType):
         try:
             parsed = self.parse(value)
         except ValueError:
-            self.fail(f"{value!r} is no {self.name}", param, ctx)
+            self.fail(f"{shortened(value, _MOST_SHOWN)!r} is no {self.name}", param, ctx)
         wrong = self.check(parsed)
         if wrong:
             self.fail(wrong, param, ctx)

@@ -11,14 +11,14 @@ import numpy as np
 from relay_passes.graph import ALIGN
 from relay_passes.memory.step import Task, Tensor, prediction
 
-from ..files.plain_text import plain
+from ..files.plain_text import plain, shortened
 from ..files.render import render
 from .c_expressions import C_TYPES
 from .c_lines import WIDTH, fitted
 from .c_printer import HEADERS, CKernel
 from .c_text import float_literal
 from .function_names import Use, function_name, uses_in
-from .names import identifier, shortened
+from .names import identifier
 from .planned_model import STACK_BYTES, ParameterSlot, PlannedModel
 from .planned_step import PlannedStep
 from .prefix import with_prefix

@@ -23,8 +23,3 @@ def identifier(name: str, taken: set[str]) -> str:
 def plain_identifier(name: str) -> str:
     """`name` in the characters of a C identifier."""
     return "".join(c if c.isalnum() and c.isascii() else "_" for c in name)
-
-
-def shortened(text: str, most: int) -> str:
-    """`text` in at most so many characters."""
-    return text if len(text) <= most else text[: most - 3] + "..."

@@ -150,7 +150,11 @@ class Session:
 
     def set_learning_rate(self, learning_rate: float) -> None:
         """Use `learning_rate` from the next step on."""
-        self._request(Frame.SET_LR, struct.pack("<f", learning_rate))
+        try:
+            payload = struct.pack("<f", learning_rate)
+        except OverflowError:
+            raise OdtError(f"device: learning_rate {learning_rate:g} is beyond float32") from None
+        self._request(Frame.SET_LR, payload)
 
     def set_hyperparameters(self, **values: float) -> None:
         """Use these values of the optimizer from the next step on; the others stay."""
@@ -236,7 +240,7 @@ class Session:
             line.discard()
             try:
                 hello = self._greet(min(self._timeout, _GREETING_SECONDS))
-            except (OdtError, struct.error) as error:
+            except OdtError as error:
                 failure = error
             else:
                 line.discard()  # answers to earlier greetings
@@ -278,11 +282,33 @@ class Session:
                     f"device: {name} is {hello[name]:,} there, {size:,} in the manifest of "
                     f"{directory}; compile the project again"
                 )
+        if hello["chunk_bytes"] < 1:
+            raise OdtError("device: it takes parameters in chunks of 0 bytes; flash it again")
 
     def _request(self, kind: Frame, payload: bytes = b"", timeout: float | None = None) -> bytes:
         timeout = self._timeout if timeout is None else timeout
         self._running.write(pack_frame(kind, payload), timeout)
-        return check_reply(kind, *read_frame(self._running, timeout))
+        reply = check_reply(kind, *read_frame(self._running, timeout))
+        expected = self._reply_bytes(kind)
+        if len(reply) != expected:
+            raise OdtError(
+                f"device: it answered {kind.name} with {len(reply):,} bytes, not {expected:,}; is "
+                "it the project's program?"
+            )
+        return reply
+
+    def _reply_bytes(self, kind: Frame) -> int:
+        """How long the payload of an answer is."""
+        output = self.manifest.output_bytes
+        sizes = {
+            Frame.HELLO: 4 * len(HELLO_FIELDS),
+            Frame.STATS: 4 * len(STATS_FIELDS),
+            Frame.TRAIN: 4,
+            Frame.PREDICT: output,
+            Frame.EVALUATE: 4 + output,
+            **dict.fromkeys((Frame.SAVE, Frame.LOAD), 12),
+        }
+        return self._hello["params_bytes"] if kind == Frame.GET_PARAMS else sizes.get(kind, 0)
 
 
 def _tensor(raw: bytes | bytearray, spec: TrainedParameter | StateTensor) -> np.ndarray:

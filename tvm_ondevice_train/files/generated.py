@@ -17,6 +17,7 @@ from typing import Any
 
 from ..errors import OdtError
 from . import checked_json as checked
+from .limited_text import limited_text
 from .whole_file import write_whole
 
 FOLDER = ".odt"
@@ -141,8 +142,8 @@ class GeneratedFiles:
         if not path.exists():
             return None
         try:
-            return _LISTED(checked.parsed(path.read_text(encoding="utf-8")), "")
-        except (OdtError, UnicodeDecodeError) as error:
+            return _LISTED(checked.parsed(limited_text(path)), "")
+        except ValueError as error:  # an OdtError is one
             raise OdtError(
                 f"{self.what}: {path} cannot be used: {error}. Remove it, and all files of a "
                 f"project are taken for generated ones"

@@ -74,6 +74,8 @@ def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:
     try:
         with archive.open(member) as file:
             shape, _, dtype = _HEADERS[read_magic(file)](file)
+            if dtype.hasobject:
+                raise ValueError("it holds Python objects, not numbers")
             if any(axis < 0 for axis in shape):
                 raise ValueError(f"its shape is {shape}")
             size_bytes, held = math.prod(shape) * dtype.itemsize, member.file_size - file.tell()

@@ -18,3 +18,8 @@ def plain(text: str) -> str:
 def printable(text: str) -> str:
     """`text` as it may be shown in a terminal, which takes what is not printable for commands."""
     return "".join(c if c.isprintable() else "?" for c in text)
+
+
+def shortened(text: str, most: int) -> str:
+    """`text` in at most so many characters."""
+    return text if len(text) <= most else text[: most - 3] + "..."

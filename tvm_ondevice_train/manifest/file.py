@@ -15,6 +15,7 @@ from ..boards import boards
 from ..errors import OdtError
 from ..files import checked_json as checked
 from ..files.generated import is_half_written
+from ..files.limited_text import limited_text
 from ..losses import LABEL, VALUES
 from ..options import Options
 from ..tensor_spec import TensorSpec
@@ -24,7 +25,6 @@ NAME = "manifest.json"
 FORMAT = "ondevice-train manifest"
 VERSION = 1
 _TRANSPORTS = ("stdio", "semihosting", "uart")
-_MOST_TEXT = 1 << 24  # characters; the manifests of large networks have a tenth of it
 _MOST_AXES = 8
 _FLOAT32 = np.finfo(np.float32)
 
@@ -75,16 +75,15 @@ def read_manifest(directory: str | Path) -> Manifest:
             f"project: {directory} is half written: a `compile` was interrupted; compile it again"
         )
     try:
-        with open(path, encoding="utf-8") as file:
-            text = file.read(_MOST_TEXT + 1)
+        text = limited_text(path)
     except FileNotFoundError:
         raise OdtError(_absent(Path(directory))) from None
     except OSError as error:
         raise OdtError(f"project: cannot read {path}: {error.strerror}") from None
     except UnicodeDecodeError:
         raise OdtError(_damaged(path, "it is not text in UTF-8")) from None
-    if len(text) > _MOST_TEXT:
-        raise OdtError(_damaged(path, f"it has more than {_MOST_TEXT:,} characters"))
+    except ValueError as error:
+        raise OdtError(_damaged(path, str(error))) from None
     try:
         return from_json(text)
     except OdtError as error:

@@ -19,11 +19,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from numbers import Integral, Real
-from pathlib import Path
 from typing import Any
 
 from relay_passes.layer_words import Layer, named_by
 from tvm_ondevice_train.errors import OdtError
+from tvm_ondevice_train.files.limited_text import limited_text
 from tvm_ondevice_train.files.whole_file import write_whole
 
 FORMAT = "ondevice-train scheme"
@@ -182,7 +182,7 @@ class UpdateScheme:
     def load(cls, path: str | os.PathLike[str]) -> UpdateScheme:
         """Read a scheme file; OdtError where it is missing, not JSON, or not a scheme."""
         try:
-            content = json.loads(Path(path).read_text(encoding="utf-8"))
+            content = json.loads(limited_text(path))
         except OSError as error:
             raise OdtError(f"scheme: cannot read {path}: {error.strerror}") from error
         except (ValueError, RecursionError) as error:

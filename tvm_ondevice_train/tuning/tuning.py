@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..boards import Board
 from ..errors import OdtError
+from ..files.limited_text import limited_text
 
 if TYPE_CHECKING:  # which take TVM with them
     from relay_passes.schedule.tiled import Choose
@@ -164,10 +165,10 @@ def tuning_for(
 def load_tuning(path: str | os.PathLike[str]) -> Tuning:
     """Read a tune.json; OdtError if it is none."""
     try:
-        content = json.loads(Path(path).read_text())
+        content = json.loads(limited_text(path))
     except FileNotFoundError:
         raise OdtError(f"tuning: {path} does not exist") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise OdtError(f"tuning: cannot read {path}: {error}") from None
     return _parse(content, path)
 
