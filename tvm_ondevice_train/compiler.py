@@ -31,7 +31,7 @@ from .manifest.making import make_manifest
 from .model import Model
 from .options import Options
 from .project import generate_project
-from .report import check_budget, make_report
+from .report import check_budget, make_report, with_zephyr
 from .scheme.sliced_model import SlicedModel, slice_model
 from .scheme.update_scheme import errors_naming, resolve
 from .trainable import check_operators
@@ -76,11 +76,12 @@ class CompiledModel:
         transport: of a bare-metal image, "semihosting" or "uart"; by default the board's first.
 
         A bare-metal project is built on the way where there is a compiler for its board; one that
-        is too large for the board's flash is refused.
+        is too large for the board's flash is refused, and so is an application that Zephyr's own
+        memory of the board does not hold.
         """
         platform = platform or self.board.platforms[0]
         exported, reason = onnx_or_reason(self.model)
-        objects = object_flash_bytes(self.files, self.board) if platform == "zephyr" else None
+        report = self._on_zephyr() if platform == "zephyr" else self.report
 
         def link(project: Path) -> dict:
             bare = platform == "baremetal"
@@ -92,12 +93,19 @@ class CompiledModel:
             self.board,
             platform,
             directory,
-            report={**self.report, **_with_code(objects)},
+            report=report,
             initial=self.initial,
             transport=transport,
             exported=exported,
             build=link,
         )
+
+    def _on_zephyr(self) -> dict:
+        """The report with the code, and with Zephyr; OdtError if that does not fit the board."""
+        objects = object_flash_bytes(self.files, self.board)
+        report = with_zephyr({**self.report, **_with_code(objects)}, self.board)
+        check_budget(report, self.planned)
+        return report
 
 
 def _with_code(flash_bytes: int | None) -> dict:
@@ -148,7 +156,7 @@ def compile(
     planned = _plan(sliced, train, evaluate, options)
     manifest = make_manifest(sliced, planned, target, options, made_from)
     report = make_report(manifest, planned, target, options)
-    check_budget(report, planned, target)
+    check_budget(report, planned)
     initial = {name: model.parameters[name] for name in sliced.slices}
     return CompiledModel(
         generate(planned, options.prefix), report, manifest, planned, target, initial, model

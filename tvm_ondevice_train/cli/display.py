@@ -23,19 +23,24 @@ PLAIN_LINES = 20  # how many loss lines a run prints where there is no terminal
 
 
 def print_memory(report: Mapping, board: Board) -> None:
-    """The memory account of a compiled project, beside the budget of `board`."""
+    """The memory account of a project that was compiled for `board`, beside its budget."""
     parts = {
         "arena": report["arena_bytes"],
         "trainable state": report["trainable_state_bytes"],
         "stack, reserved": report["stack_bytes"],
     }
+    if "zephyr_sram_bytes" in report:
+        itself = "Zephyr itself" if report["zephyr_is_measured"] else "Zephyr itself, estimated"
+        parts[itself] = report["zephyr_sram_bytes"]
     parts["static data"] = report["peak_sram_bytes"] - sum(parts.values())
     table = _table(f"{report['model']} on {board.name}", "bytes", "budget", "used")
     for name, size_bytes in parts.items():
         table.add_row(f"  {name}", _number(size_bytes))
-    table.add_row("SRAM", *_share(report["peak_sram_bytes"], board.sram_bytes))
+    table.add_row("SRAM", *_share(report["peak_sram_bytes"], report["sram_budget_bytes"]))
     flash = "flash" if report["flash_holds_code"] else "flash, without code"
-    table.add_row(flash, *_share(report["flash_bytes"], board.flash_bytes))
+    if "zephyr_flash_bytes" in report:
+        table.add_row(f"  {itself}", _number(report["zephyr_flash_bytes"]))
+    table.add_row(flash, *_share(report["flash_bytes"], report["flash_budget_bytes"]))
     _console().print(table, "")
 
     trained = report["trained_parameters"].values()
