@@ -9,6 +9,7 @@ import tiny
 import tvm_ondevice_train as odt
 from tvm_ondevice_train.boards import board as find_board
 from tvm_ondevice_train.boards import boards
+from tvm_ondevice_train.cli import display
 from tvm_ondevice_train.errors import OdtError
 from tvm_ondevice_train.report import with_zephyr
 
@@ -65,6 +66,31 @@ def test_ops_carry_their_offsets_and_macs(compiled):
     }
     macs = compiled.report["macs_forward"] + compiled.report["macs_backward"]
     assert sum(op["macs"] for op in ops) == macs
+
+
+def test_the_arithmetic_of_macs_is_that_of_the_tensors(compiled):
+    """An int8 layer's are in integers going forward; in float32 where an operand is float32."""
+    report, step = compiled.report, compiled.planned.train.step
+    if compiled.model.input.dtype == "float32":
+        assert report["macs_forward_integer"] == report["macs_backward_integer"] == 0
+    else:
+        convolution = next(t for t in step.tasks if t.inputs[0].role == "input" and t.kernel.macs)
+        assert report["macs_forward_integer"] == convolution.kernel.macs
+    assert report["macs_forward_integer"] <= report["macs_forward"]
+    assert report["macs_backward_integer"] <= report["macs_backward"]
+
+
+@pytest.mark.parametrize(
+    ("macs", "integer", "text"),
+    [
+        (894_592, 320, "894,592 MACs, 0.04% integer, 99.96% float32"),
+        (451_904, 451_904, "451,904 MACs, integer"),
+        (100, 0, "100 MACs, float32"),
+        (10_000_000, 1, "10,000,000 MACs, 0.01% integer, 99.99% float32"),
+    ],
+)
+def test_the_summary_says_in_which_arithmetic(macs, integer, text):
+    assert display._macs(macs, integer) == text
 
 
 def test_a_kernel_in_plain_loops_is_named_with_its_share_and_the_reason(compiled):

@@ -18,6 +18,7 @@ from .errors import OdtError
 from .manifest import Manifest
 from .options import Options
 
+_INTEGER = {"qconv2d", "integer_input_grad", "integer_weight_grad"}  # operators of integer MACs
 STATE_HEADER_BYTES = 16  # odt_t: learning rate, seed, steps, pointer to the arena
 _PORT_BYTES = 72  # the most that a port for bare metal keeps of its link and its flash
 
@@ -33,7 +34,8 @@ def make_report(
     # odt_message_t: an output, its loss, a target, two counts of cycles
     static_bytes = 4 * (outputs + targets + 3) + _PORT_BYTES
     static_bytes += -(state_bytes + static_bytes) % ALIGN  # the arena comes behind them
-    forward = prediction(planned.evaluate.step).macs
+    forward = prediction(planned.evaluate.step)
+    integer_forward = _integer_macs(forward)
     return {
         "model": manifest.model,
         "scheme": manifest.scheme,
@@ -56,8 +58,10 @@ def make_report(
         "flash_bytes": _constant_bytes(planned),
         "flash_holds_code": False,
         "flash_budget_bytes": board.flash_bytes,
-        "macs_forward": forward,
-        "macs_backward": step.macs - forward,
+        "macs_forward": forward.macs,
+        "macs_forward_integer": integer_forward,
+        "macs_backward": step.macs - forward.macs,
+        "macs_backward_integer": _integer_macs(step) - integer_forward,
         "trained_parameters": {
             name: {"shape": list(entry.shape), "dtype": entry.dtype}
             for name, entry in manifest.trained_parameters.items()
@@ -98,6 +102,11 @@ def _constant_bytes(planned: PlannedModel) -> int:
     """Of flash; the code is known where it is compiled (see `CompiledModel.save`)."""
     constants = [*planned.frozen.values(), *planned.constants.values()]
     return sum(v.nbytes for v in (*constants, *(slot.value for slot in planned.trained)))
+
+
+def _integer_macs(step: Step) -> int:
+    """The multiply-accumulates of a step that are made in integers; the others are in float32."""
+    return sum(t.kernel.macs for t in step.tasks if not _INTEGER.isdisjoint(t.kernel.operators))
 
 
 def _plain_loops(step: Step) -> list[dict]:

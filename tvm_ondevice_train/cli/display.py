@@ -48,8 +48,8 @@ def print_memory(report: Mapping, board: Board) -> None:
     forward, backward = report["macs_forward"], report["macs_backward"]
     facts = {
         "arena, lower bound": f"{_number(report['arena_lower_bound_bytes'])} bytes",
-        "forward": f"{_number(forward)} MACs",
-        "backward": f"{_number(backward)} MACs, {report['backward']}",
+        "forward": _macs(forward, report["macs_forward_integer"]),
+        "backward": _macs(backward, report["macs_backward_integer"]),
         f"trained by {report['scheme']}": f"{_number(elements)} values, {len(trained)} parameters",
     }
     above = report["arena_bytes"] - report["arena_lower_bound_bytes"]
@@ -66,6 +66,14 @@ def print_memory(report: Mapping, board: Board) -> None:
     for kernel in sorted(plain, key=lambda kernel: -kernel["macs"])[:PLAIN_KERNELS]:
         text = f"  {kernel['share']:.1%} {kernel['op']}: {kernel['reason']}"
         _console().print(text, soft_wrap=True)
+
+
+def _macs(macs: int, integer: int) -> str:
+    """So many multiply-accumulates, and in which arithmetic."""
+    if integer in (0, macs):
+        return f"{_number(macs)} MACs, {'integer' if integer else 'float32'}"
+    share = min(max(integer / macs, 0.0001), 0.9999)  # some are never said to be none, or all
+    return f"{_number(macs)} MACs, {share:.2%} integer, {1 - share:.2%} float32"
 
 
 def print_run(result: Mapping) -> None:
