@@ -34,8 +34,12 @@ REPORT = {
         {"op": "conv:qconv2d", "macs": 27000, "share": 0.01, "reason": "odt_window has no dilation"}
     ],
     "macs_forward": 2656768,
+    "macs_forward_integer": 2656768,
     "macs_backward": 123456,
+    "macs_backward_integer": 61728,
     "backward": "int16",
+    "sram_budget_bytes": 262144,
+    "flash_budget_bytes": 1048576,
     "backup_bytes": 4096,
     "head": "the model's own, as float32",
     "trained_parameters": {"w": {"shape": [4, 64]}, "b": {"shape": [4]}},
@@ -122,7 +126,7 @@ def refused(capsys, arguments) -> str:
 def test_compile_passes_every_option_on(compiler, model, capsys):
     options = "--classes 4 --scheme bias:2 --loss mse --lr 0.5 --board mps2-an386"
     budget = "--sram 128KB --flash 0.5MB --platform host --backward bfloat16 --dump-ir ir"
-    budget += " --prefer speed --no-rollback --tuning t.json"
+    budget += " --prefer speed --no-rollback --tuning t.json --prefix kws"
     budget += " --optimizer momentum --momentum 0.8 --weight-decay 1e-4"
     assert main(["compile", model, "-o", "project", *options.split(), *budget.split()]) == 0
     expected = Options(
@@ -138,6 +142,7 @@ def test_compile_passes_every_option_on(compiler, model, capsys):
         rollback=False,
         tuning="t.json",
         dump_ir="ir",
+        prefix="kws",
     )
     assert compiler.calls == [(model, expected)]
     assert compiler.compiled.saved == ("project", "host", None)
@@ -163,8 +168,8 @@ def test_compile_shows_the_memory_account_beside_the_budget(compiler, model, cap
         "flash 524,288 1,048,576 50%",
         "arena, lower bound 99,984 bytes",
         "arena, above its bound 16 bytes; no plan without them was found",
-        "forward 2,656,768 MACs",
-        "backward 123,456 MACs, int16",
+        "forward 2,656,768 MACs, integer",
+        "backward 123,456 MACs, 50.00% integer, 50.00% float32",
         "trained by bias:2 260 values, 2 parameters",
         "head the model's own, as float32",
         "not trained k (a single number), a (b), c (d) and 1 more",

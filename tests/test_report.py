@@ -7,7 +7,11 @@ import pytest
 import tiny
 
 import tvm_ondevice_train as odt
+from tvm_ondevice_train.boards import board as find_board
+from tvm_ondevice_train.boards import boards
+from tvm_ondevice_train.cli import display
 from tvm_ondevice_train.errors import OdtError
+from tvm_ondevice_train.report import with_zephyr
 
 KEYS = {
     "model",
@@ -62,6 +66,31 @@ def test_ops_carry_their_offsets_and_macs(compiled):
     }
     macs = compiled.report["macs_forward"] + compiled.report["macs_backward"]
     assert sum(op["macs"] for op in ops) == macs
+
+
+def test_the_arithmetic_of_macs_is_that_of_the_tensors(compiled):
+    """An int8 layer's are in integers going forward; in float32 where an operand is float32."""
+    report, step = compiled.report, compiled.planned.train.step
+    if compiled.model.input.dtype == "float32":
+        assert report["macs_forward_integer"] == report["macs_backward_integer"] == 0
+    else:
+        convolution = next(t for t in step.tasks if t.inputs[0].role == "input" and t.kernel.macs)
+        assert report["macs_forward_integer"] == convolution.kernel.macs
+    assert report["macs_forward_integer"] <= report["macs_forward"]
+    assert report["macs_backward_integer"] <= report["macs_backward"]
+
+
+@pytest.mark.parametrize(
+    ("macs", "integer", "text"),
+    [
+        (894_592, 320, "894,592 MACs, 0.04% integer, 99.96% float32"),
+        (451_904, 451_904, "451,904 MACs, integer"),
+        (100, 0, "100 MACs, float32"),
+        (10_000_000, 1, "10,000,000 MACs, 0.01% integer, 99.99% float32"),
+    ],
+)
+def test_the_summary_says_in_which_arithmetic(macs, integer, text):
+    assert display._macs(macs, integer) == text
 
 
 def test_a_kernel_in_plain_loops_is_named_with_its_share_and_the_reason(compiled):
@@ -132,3 +161,74 @@ def test_too_little_flash_is_said_with_the_amount():
 def test_options_that_mean_nothing(options, message):
     with pytest.raises(OdtError, match=re.escape(message)):
         odt.compile(tiny.network(), **options)
+
+
+def on_zephyr(name, **report):
+    base = {"peak_sram_bytes": 200_000, "trainable_state_bytes": 50_000, "flash_bytes": 400_000}
+    return with_zephyr({**base, **report}, find_board(name))
+
+
+def test_the_budget_of_zephyr_is_that_of_its_devicetree():
+    """Flash of 512 KB where the machine has more; SRAM without the DTCM."""
+    an547, nucleo = on_zephyr("mps3-an547"), on_zephyr("nucleo_f746zg")
+    assert (an547["sram_budget_bytes"], an547["flash_budget_bytes"]) == (262144, 524288)
+    assert (nucleo["sram_budget_bytes"], nucleo["flash_budget_bytes"]) == (262144, 1048576)
+    assert an547["zephyr_is_measured"] and not nucleo["zephyr_is_measured"]
+    assert an547["peak_sram_bytes"] == 200_000 + an547["zephyr_sram_bytes"]
+    assert an547["flash_bytes"] == 400_000 + an547["zephyr_flash_bytes"]
+    smaller = with_zephyr(an547, find_board("mps3-an547", flash_bytes=500_000))
+    assert smaller["flash_budget_bytes"] == 500_000
+
+
+# What `west build` of Zephyr 3.5 printed, and the account without Zephyr of the same C.
+WEST = [
+    ("mps3-an547", {"flash_bytes": 705_992}, {"flash_bytes": 718_876}),
+    (
+        "mps3-an547",
+        {"peak_sram_bytes": 44_208, "flash_bytes": 63_956},
+        {"peak_sram_bytes": 49_608, "flash_bytes": 76_508},
+    ),
+]
+
+
+@pytest.mark.parametrize(("board", "account", "west"), WEST)
+def test_the_account_is_that_of_west_within_two_percent(board, account, west):
+    found = on_zephyr(board, **account)
+    for figure, printed in west.items():
+        assert found[figure] == pytest.approx(printed, rel=0.02)
+
+
+def test_a_board_that_nobody_measured_gets_the_most_that_is_known():
+    most = max(
+        row.zephyr_memory.own_flash_bytes or 0 for row in boards() if row.zephyr_memory is not None
+    )
+    found = on_zephyr("disco_l475_iot1")
+    assert found["zephyr_flash_bytes"] == most and not found["zephyr_is_measured"]
+
+
+@pytest.mark.parametrize(
+    ("peak", "state", "in_dtcm", "budget"),
+    [
+        (200_000, 50_000, False, 262_144),
+        (290_000, 50_000, True, 262_144 + 65_536),
+        (290_000, 70_000, False, 262_144),  # the DTCM does not hold it
+        (320_000, 50_000, False, 262_144),  # the rest does not fit
+    ],
+)
+def test_what_trains_lies_in_the_dtcm_where_that_makes_it_fit(peak, state, in_dtcm, budget):
+    found = on_zephyr("nucleo_f746zg", peak_sram_bytes=peak, trainable_state_bytes=state)
+    assert (found["state_in_dtcm"], found["sram_budget_bytes"]) == (in_dtcm, budget)
+    assert not on_zephyr("nrf52840dk", peak_sram_bytes=peak)["state_in_dtcm"]
+
+
+def test_an_application_that_zephyr_has_no_room_for_is_refused(tmp_path):
+    compiled = odt.compile(tiny.network(), scheme="full", board="qemu_cortex_m3")
+    needed = compiled.report["peak_sram_bytes"]
+    small = odt.compile(tiny.network(), scheme="full", board="qemu_cortex_m3", sram_bytes=needed)
+    with pytest.raises(OdtError) as caught:
+        small.save(tmp_path / "project", "zephyr")
+    itself = on_zephyr("qemu_cortex_m3")["zephyr_sram_bytes"]
+    assert f"{itself:,} more than the {needed:,} of qemu_cortex_m3 in Zephyr: " in str(caught.value)
+    assert f", Zephyr itself {itself:,}. Train less" in str(caught.value)
+    report = json.loads((compiled.save(tmp_path / "project", "zephyr") / "report.json").read_text())
+    assert report["peak_sram_bytes"] == needed + itself

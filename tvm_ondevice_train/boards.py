@@ -25,6 +25,25 @@ _DRIVERS = {"uart": "uart", "store": "flash"}  # column -> what its driver's fil
 
 
 @dataclass(frozen=True)
+class ZephyrMemory:
+    """What Zephyr's devicetree of a board gives an application, and what Zephyr takes of it.
+
+    sram_bytes, flash_bytes : of the regions that a program is linked into.
+    dtcm_bytes : of a DTCM beside that SRAM, where what trains may lie.
+    own_sram_bytes, own_flash_bytes : of Zephyr 3.5 itself: what `west build` prints of an
+        application's RAM and flash, less the account without them. None where it is not known.
+    is_measured : whether those two were read from builds for this very board.
+    """
+
+    sram_bytes: int
+    flash_bytes: int
+    dtcm_bytes: int = 0
+    own_sram_bytes: int | None = None
+    own_flash_bytes: int | None = None
+    is_measured: bool = False
+
+
+@dataclass(frozen=True)
 class Board:
     """One row of boards.json; `sram_bytes` and `flash_bytes` are the budget a project must meet.
 
@@ -37,6 +56,7 @@ class Board:
     qemu_machine, qemu_cpu : QEMU's names where it emulates the board; the CPU only where the
         machine has a choice.
     zephyr : Zephyr version -> its name of the board; None where there is none.
+    zephyr_memory : what an application has there; None where it has this computer's.
     uart : "driver", one of runtime/c/port/uart_*.c, "base" address, "clock_hz" at reset, and what
         else that driver wants to know of the board: "tx_pin" is its BOARD_UART_TX_PIN.
     store : how a program writes the board's own flash, for what was learned: "driver", one of
@@ -59,6 +79,7 @@ class Board:
     qemu_machine: str | None = None
     qemu_cpu: str | None = None
     zephyr: Mapping[str, str] | None = field(default=None, hash=False)
+    zephyr_memory: ZephyrMemory | None = None
     uart: Mapping | None = field(default=None, hash=False)
     store: Mapping | None = field(default=None, hash=False)
     flasher: tuple[str, ...] | None = None
@@ -159,6 +180,7 @@ def _driven(*needed: str) -> checked.Check[dict]:
 
 
 _SIZE = checked.integer(1, (1 << 32) - 1)
+_ZEPHYR_SIZES = ("sram_bytes", "flash_bytes", "dtcm_bytes", "own_sram_bytes", "own_flash_bytes")
 _COLUMNS: dict[str, checked.Check[Any]] = {
     "description": checked.text,
     "cpu": checked.text,
@@ -172,6 +194,11 @@ _COLUMNS: dict[str, checked.Check[Any]] = {
     "qemu_machine": checked.text,
     "qemu_cpu": checked.text,
     "zephyr": checked.named(checked.text),
+    "zephyr_memory": checked.record(
+        ZephyrMemory,
+        {**dict.fromkeys(_ZEPHYR_SIZES, _SIZE), "is_measured": checked.flag},
+        may_miss={*_ZEPHYR_SIZES[2:], "is_measured"},
+    ),
     "uart": _driven("base", "clock_hz"),
     "store": _driven(),
     "flasher": checked.listed(checked.text, 1),
@@ -185,6 +212,15 @@ _ROW: checked.Check[dict[str, Any]] = checked.record(
 def boards() -> tuple[Board, ...]:
     """Every board, in the order of the table."""
     return tuple(_table().values())
+
+
+def zephyr_itself(memory: ZephyrMemory) -> tuple[int, int]:
+    """SRAM and flash, in bytes, that Zephyr takes; where not known the most of any known board."""
+    known = [memory] if memory.own_flash_bytes else [row.zephyr_memory for row in boards()]
+    return (
+        max(entry.own_sram_bytes or 0 for entry in known if entry),
+        max(entry.own_flash_bytes or 0 for entry in known if entry),
+    )
 
 
 def board(name: str, sram_bytes: int | None = None, flash_bytes: int | None = None) -> Board:

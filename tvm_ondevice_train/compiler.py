@@ -33,7 +33,7 @@ from .manifest.making import make_manifest
 from .model import Model
 from .options import Options
 from .project import generate_project
-from .report import check_budget, make_report
+from .report import check_budget, make_report, with_zephyr
 from .scheme.left_out import left_out
 from .scheme.sliced_model import SlicedModel, slice_model
 from .scheme.update_scheme import UpdateScheme, errors_naming, resolve
@@ -86,13 +86,12 @@ class CompiledModel:
         what was learned, stay.
 
         A bare-metal project is built on the way where there is a compiler for its board; one that
-        is too large for the board's flash is refused.
+        is too large for the board's flash is refused, and so is an application that Zephyr's own
+        memory of the board does not hold.
         """
         platform = platform or self.board.platforms[0]
         exported, reason = onnx_or_reason(self.model)
-        objects: dict = {}
-        if platform == "zephyr":
-            objects = _with_code(lambda: object_flash_bytes(self.files, self.board))
+        report = self._on_zephyr() if platform == "zephyr" else self.report
 
         def link(project: Path) -> dict:
             bare = platform == "baremetal"
@@ -104,7 +103,7 @@ class CompiledModel:
             self.board,
             platform,
             directory,
-            report={**self.report, **objects},
+            report=report,
             initial=self.initial,
             transport=transport,
             exported=exported,
@@ -112,6 +111,13 @@ class CompiledModel:
             force=force,
             say=say,
         )
+
+    def _on_zephyr(self) -> dict:
+        """The report with the code, and with Zephyr; OdtError if that does not fit the board."""
+        objects = _with_code(lambda: object_flash_bytes(self.files, self.board))
+        report = with_zephyr({**self.report, **objects}, self.board)
+        check_budget(report, self.planned)
+        return report
 
 
 def _with_code(measure: Callable[[], int | None]) -> dict:
@@ -191,7 +197,7 @@ def _compiled(
         "head": own.head,
         "not_trained": left_out(model, options.scheme, resolved.trained),
     }
-    check_budget(report, planned, target)
+    check_budget(report, planned)
     tuned.check()
     initial = {name: model.parameters[name] for name in sliced.slices}
     return CompiledModel(

@@ -11,13 +11,14 @@ import numpy as np
 from relay_passes.graph import ALIGN
 from relay_passes.memory.step import Step, Tensor, prediction
 
-from .boards import Board
+from .boards import Board, zephyr_itself
 from .codegen.planned_model import PlannedModel
 from .codegen.planned_step import PlannedStep, plan_step
 from .errors import BudgetError
 from .manifest import Manifest
 from .options import Options
 
+_INTEGER = {"qconv2d", "integer_input_grad", "integer_weight_grad"}  # operators of integer MACs
 STATE_HEADER_BYTES = 16  # odt_t: learning rate, seed, steps, pointer to the arena
 _PORT_BYTES = 72  # the most that a port for bare metal keeps of its link and its flash
 
@@ -33,7 +34,8 @@ def make_report(
     # odt_message_t: an output, its loss, a target, two counts of cycles
     static_bytes = 4 * (outputs + targets + 3) + _PORT_BYTES
     static_bytes += -(state_bytes + static_bytes) % ALIGN  # the arena comes behind them
-    forward = prediction(planned.evaluate.step).macs
+    forward = prediction(planned.evaluate.step)
+    integer_forward = _integer_macs(forward)
     return {
         "model": manifest.model,
         "scheme": manifest.scheme,
@@ -57,8 +59,10 @@ def make_report(
         "flash_bytes": _constant_bytes(planned),
         "flash_holds_code": False,
         "flash_budget_bytes": board.flash_bytes,
-        "macs_forward": forward,
-        "macs_backward": step.macs - forward,
+        "macs_forward": forward.macs,
+        "macs_forward_integer": integer_forward,
+        "macs_backward": step.macs - forward.macs,
+        "macs_backward_integer": _integer_macs(step) - integer_forward,
         "trained_parameters": {
             name: {"shape": list(entry.shape), "dtype": entry.dtype}
             for name, entry in manifest.trained_parameters.items()
@@ -68,10 +72,42 @@ def make_report(
     }
 
 
+def with_zephyr(report: dict[str, Any], board: Board) -> dict[str, Any]:
+    """The account of an application for Zephyr: what Zephyr itself takes, and its own budget.
+
+    What trains lies in a DTCM beside Zephyr's SRAM where there is one that holds it and all does
+    not fit otherwise.
+    """
+    memory = board.zephyr_memory
+    if memory is None or board.sram_bytes is None or board.flash_bytes is None:
+        return report
+    sram_bytes, flash_bytes = zephyr_itself(memory)
+    state_bytes = report["trainable_state_bytes"]
+    peak_bytes = report["peak_sram_bytes"] + sram_bytes
+    budget = min(board.sram_bytes, memory.sram_bytes)
+    in_dtcm = budget < peak_bytes <= budget + state_bytes and state_bytes <= memory.dtcm_bytes
+    return {
+        **report,
+        "peak_sram_bytes": peak_bytes,
+        "sram_budget_bytes": budget + (memory.dtcm_bytes if in_dtcm else 0),
+        "state_in_dtcm": in_dtcm,
+        "flash_bytes": report["flash_bytes"] + flash_bytes,
+        "flash_budget_bytes": min(board.flash_bytes, memory.flash_bytes),
+        "zephyr_sram_bytes": sram_bytes,
+        "zephyr_flash_bytes": flash_bytes,
+        "zephyr_is_measured": memory.is_measured,
+    }
+
+
 def _constant_bytes(planned: PlannedModel) -> int:
     """Of flash; the code is known where it is compiled (see `CompiledModel.save`)."""
     constants = [*planned.frozen.values(), *planned.constants.values()]
     return sum(v.nbytes for v in (*constants, *(slot.value for slot in planned.trained)))
+
+
+def _integer_macs(step: Step) -> int:
+    """The multiply-accumulates of a step that are made in integers; the others are in float32."""
+    return sum(t.kernel.macs for t in step.tasks if not _INTEGER.isdisjoint(t.kernel.operators))
 
 
 def _plain_loops(step: Step) -> list[dict]:
@@ -104,24 +140,31 @@ def _ops(planned: PlannedStep) -> list[dict]:
     ]
 
 
-def check_budget(report: dict, planned: PlannedModel, board: Board) -> None:
+def check_budget(report: dict, planned: PlannedModel) -> None:
     """Refuse what does not fit, saying by how much and what sets the peak."""
-    if board.sram_bytes is not None and report["peak_sram_bytes"] > board.sram_bytes:
-        excess, spared = report["peak_sram_bytes"] - board.sram_bytes, report["backup_bytes"]
+    budget, peak = report["sram_budget_bytes"], report["peak_sram_bytes"]
+    zephyr = report.get("zephyr_sram_bytes", 0)
+    where = f"{report['board']} in Zephyr" if zephyr else report["board"]
+    if budget is not None and peak > budget:
+        excess, spared = peak - budget, report["backup_bytes"]
         instead = f"use --no-rollback (spares {spared:,} bytes), " if spared >= excess else ""
         raise BudgetError(
-            f"{report['model']}: needs {report['peak_sram_bytes']:,} bytes of SRAM, "
-            f"{excess:,} more than the {board.sram_bytes:,} of {board.name}: arena "
+            f"{report['model']}: needs {peak:,} bytes of SRAM, "
+            f"{excess:,} more than the {budget:,} of {where}: arena "
             f"{report['arena_bytes']:,} ({_peak(planned)}), trained parameters and state "
             f"{report['trainable_state_bytes']:,}, stack and static data "
-            f"{report['stack_bytes'] + report['static_bytes']:,}. Train less (--scheme), "
+            f"{report['stack_bytes'] + report['static_bytes']:,}"
+            f"{f', Zephyr itself {zephyr:,}' if zephyr else ''}. Train less (--scheme), "
             f"{instead}or use a board with more SRAM (--board, --sram)."
         )
-    if board.flash_bytes is not None and report["flash_bytes"] > board.flash_bytes:
-        excess = report["flash_bytes"] - board.flash_bytes
+    budget, flash = report["flash_budget_bytes"], report["flash_bytes"]
+    if budget is not None and flash > budget:
+        what = "" if report["flash_holds_code"] else " for its constants alone"
+        zephyr = report.get("zephyr_flash_bytes", 0)
         raise BudgetError(
-            f"{report['model']}: needs {report['flash_bytes']:,} bytes of flash for its constants "
-            f"alone, {excess:,} more than the {board.flash_bytes:,} of {board.name}. Use a smaller "
+            f"{report['model']}: needs {flash:,} bytes of flash"
+            f"{what}{f' with Zephyr itself ({zephyr:,})' if zephyr else ''}, {flash - budget:,} "
+            f"more than the {budget:,} of {where}. Use a smaller "
             "model, or a board with more flash (--board, --flash)."
         )
 

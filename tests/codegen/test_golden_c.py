@@ -1,6 +1,7 @@
 """The whole C of a small network, kept so that a change of the generator shows as C to review."""
 
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -60,3 +61,12 @@ def test_the_c_is_the_golden_one(name):
     if os.environ.get("ODT_REGENERATE"):
         (GOLDEN / name).write_text(text, encoding="utf-8")
     assert text == (GOLDEN / name).read_text(encoding="utf-8"), HINT
+
+
+def test_the_kernel_in_the_architecture_is_a_real_one():
+    """docs/architecture.md follows the second layer to its C, where only the head trains."""
+    document = Path(__file__).resolve().parents[2] / "docs/architecture.md"
+    (snippet,) = re.findall(r"```c\n(.*?)```", document.read_text(), re.DOTALL)
+    text = odt.compile(network(), scheme="head", board="mps2-an500").files["model.c"]
+    known = {line.strip() for line in text.splitlines()}
+    assert {line.strip() for line in snippet.splitlines()} <= known

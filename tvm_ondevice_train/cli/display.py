@@ -26,19 +26,24 @@ PLAIN_LINES = 20  # how many loss lines a run prints where there is no terminal
 
 
 def print_memory(report: Mapping, board: Board) -> None:
-    """The memory account of a compiled project, beside the budget of `board`."""
+    """The memory account of a project that was compiled for `board`, beside its budget."""
     parts = {
         "arena": report["arena_bytes"],
         "trainable state": report["trainable_state_bytes"],
         "stack, reserved": report["stack_bytes"],
     }
+    if "zephyr_sram_bytes" in report:
+        itself = "Zephyr itself" if report["zephyr_is_measured"] else "Zephyr itself, estimated"
+        parts[itself] = report["zephyr_sram_bytes"]
     parts["static data"] = report["peak_sram_bytes"] - sum(parts.values())
     table = _table(f"{printable(report['model'])} on {board.name}", "bytes", "budget", "used")
     for name, size_bytes in parts.items():
         table.add_row(f"  {name}", _number(size_bytes))
-    table.add_row("SRAM", *_share(report["peak_sram_bytes"], board.sram_bytes))
+    table.add_row("SRAM", *_share(report["peak_sram_bytes"], report["sram_budget_bytes"]))
     flash = "flash" if report["flash_holds_code"] else "flash, without code"
-    table.add_row(flash, *_share(report["flash_bytes"], board.flash_bytes))
+    if "zephyr_flash_bytes" in report:
+        table.add_row(f"  {itself}", _number(report["zephyr_flash_bytes"]))
+    table.add_row(flash, *_share(report["flash_bytes"], report["flash_budget_bytes"]))
     _console().print(table, "")
 
     trained = report["trained_parameters"].values()
@@ -46,8 +51,8 @@ def print_memory(report: Mapping, board: Board) -> None:
     forward, backward = report["macs_forward"], report["macs_backward"]
     facts = {
         "arena, lower bound": f"{_number(report['arena_lower_bound_bytes'])} bytes",
-        "forward": f"{_number(forward)} MACs",
-        "backward": f"{_number(backward)} MACs, {report['backward']}",
+        "forward": _macs(forward, report["macs_forward_integer"]),
+        "backward": _macs(backward, report["macs_backward_integer"]),
         f"trained by {report['scheme']}": f"{_number(elements)} values, {len(trained)} parameters",
     }
     if report["head"]:
@@ -79,6 +84,14 @@ def _not_trained(reasons: Mapping[str, str]) -> str:
     named = [f"{name} ({why})" for name, why in list(reasons.items())[:LEFT_OUT]]
     more = f" and {len(reasons) - LEFT_OUT} more" if len(reasons) > LEFT_OUT else ""
     return ", ".join(named) + more
+
+
+def _macs(macs: int, integer: int) -> str:
+    """So many multiply-accumulates, and in which arithmetic."""
+    if integer in (0, macs):
+        return f"{_number(macs)} MACs, {'integer' if integer else 'float32'}"
+    share = min(max(integer / macs, 0.0001), 0.9999)  # some are never said to be none, or all
+    return f"{_number(macs)} MACs, {share:.2%} integer, {1 - share:.2%} float32"
 
 
 def print_run(result: Mapping) -> None:

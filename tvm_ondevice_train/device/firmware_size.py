@@ -15,6 +15,9 @@ from ..project.makefile_project import core_cflags
 from .build import build, flash_bytes, reason
 from .toolchain import run_tool
 
+# links objects to an object, without what the server does not call
+_REACHED = ("-nostdlib", "-r", "-Wl,--gc-sections,-e,odt_serve,-u,odt_init")
+
 
 def linked_flash_bytes(directory: str | Path, board: Board) -> int | None:
     """Of the bare-metal project in `directory`, which is built: code, constants, initial values.
@@ -28,16 +31,16 @@ def linked_flash_bytes(directory: str | Path, board: Board) -> int | None:
 
 
 def object_flash_bytes(files: Mapping[str, str], board: Board) -> int | None:
-    """Of a step's C and of the runtime, compiled for the board; all functions in them.
+    """Of a step's C and of the runtime, compiled for the board: what a server of it reaches.
 
-    files : model.c, model.h and model_data.h. None as above, and where a board has no flash.
-    Raises OdtError if they cannot be compiled.
+    files : those of the model. None as above, and where a board has no flash. OdtError if they
+        cannot be compiled.
     """
     if board.flash_bytes is None or shutil.which(board.compiler) is None:
         return None
     runtime = {f"runtime/{path}": text for path, text in runtime_files(()).items()}
     with TemporaryDirectory() as scratch:
-        root, total = Path(scratch), 0
+        root, objects = Path(scratch), []
         for name, text in {**files, **runtime}.items():
             path = root / name
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -45,8 +48,11 @@ def object_flash_bytes(files: Mapping[str, str], board: Board) -> int | None:
         compiler = [board.compiler, *shlex.split(core_cflags(board))]
         compiler += [f"-I{root}", f"-I{root / 'runtime/include'}", "-c"]
         for source in root.rglob("*.c"):
-            result = run_tool([*compiler, str(source), "-o", str(source.with_suffix(".o"))])
+            objects.append(str(source.with_suffix(".o")))
+            result = run_tool([*compiler, str(source), "-o", objects[-1]])
             if result.returncode:
                 raise OdtError(f"build: {reason(result.stderr, board.name)}")
-            total += flash_bytes(source.with_suffix(".o"))
-        return total
+        linked = root / "linked.o"
+        linker = [board.compiler, *shlex.split(core_cflags(board)), *_REACHED, *objects]
+        result = run_tool([*linker, "-o", str(linked)])
+        return None if result.returncode else flash_bytes(linked)

@@ -33,6 +33,7 @@ def contents(
         "model": plain(manifest.model),
         "scheme": plain(manifest.scheme),
         "board": board,
+        "model_files": [f"`{name}`" for name in sorted(files)],
         "baremetal": baremetal,
         "stack_bytes": manifest.stack_bytes,
         "image_bytes": board.flash_bytes,

@@ -35,8 +35,11 @@ def contents(
     _files: Mapping[str, str], manifest: Manifest, report: Mapping, board: Board
 ) -> dict[str, str]:
     """Path -> text of what this platform adds to model, manifest and report."""
-    sram_bytes = report["arena_bytes"] + report["trainable_state_bytes"]
+    sram_bytes = report["arena_bytes"]
+    if not report.get("state_in_dtcm"):
+        sram_bytes += report["trainable_state_bytes"]
     sram_bytes += manifest.stack_bytes + KERNEL_STACK_BYTES
+    flash_bytes = report["flash_bytes"] - report.get("zephyr_flash_bytes", 0)
     facts = {
         "model": plain(manifest.model),
         "scheme": plain(manifest.scheme),
@@ -47,7 +50,8 @@ def contents(
         "kernel_bytes": KERNEL_STACK_BYTES,
         "sram_bytes": sram_bytes,
         "min_ram_kb": _kb(sram_bytes + ZEPHYR_SRAM_BYTES),
-        "min_flash_kb": _kb(report["flash_bytes"] + ZEPHYR_FLASH_BYTES),
+        "min_flash_kb": _kb(flash_bytes + ZEPHYR_FLASH_BYTES),
+        "state_in_dtcm": report.get("state_in_dtcm", False),
         "store_bytes": _NATIVE_STORE_BYTES,
     }
     added = {path: _rendered(name, facts) for path, name in _TEXTS.items()}

@@ -3,6 +3,7 @@
 #include <zephyr/fatal.h>
 #include <zephyr/kernel.h>
 #include <zephyr/linker/linker-defs.h>
+#include <zephyr/linker/section_tags.h>
 
 #include "link.h"
 #ifdef CONFIG_ODT_STORE
@@ -17,7 +18,13 @@
 
 static __attribute__((aligned(ODT_ARENA_ALIGN), section(".noinit.arena")))
 uint8_t odt_arena[ODT_ARENA_BYTES];
+#ifdef CONFIG_ODT_STATE_IN_DTCM
+static __dtcm_bss_section odt_t odt_state;
+#define STATE_BYTES_IN_IMAGE 0u
+#else
 static odt_t odt_state;
+#define STATE_BYTES_IN_IMAGE ((uint32_t)sizeof odt_state)
+#endif
 static odt_message_t message;
 static K_THREAD_STACK_DEFINE(odt_stack, CONFIG_ODT_STACK_SIZE);
 static struct k_thread thread;
@@ -34,7 +41,7 @@ static void account(void *context, odt_stats_t *stats)
     stats->stack_reserved = stack_bytes;
     /* The kernel's data and the stacks of other threads are in it. */
     stats->static_bytes = (uint32_t)(_image_ram_end - _image_ram_start) - stack_bytes -
-                          (uint32_t)sizeof odt_arena - (uint32_t)sizeof odt_state;
+                          (uint32_t)sizeof odt_arena - STATE_BYTES_IN_IMAGE;
 }
 #endif
 
