@@ -32,8 +32,10 @@ lint: .venv/lint.stamp ## ruff's checks and its format, mypy's types
 bench: .venv/test.stamp ## every benchmark
 	set -e; for script in $(sort $(wildcard benchmarks/*.py)); do $(bin)/python $$script; done
 
-fuzz: .venv/test.stamp ## protocol and store against hostile bytes, FUZZ_SECONDS=60 each
+fuzz: .venv/test.stamp ## protocol, store and model files against hostile bytes, FUZZ_SECONDS=60 each
 	PYTHONPATH=tests:tests/end_to_end $(bin)/python tests/fuzz/fuzzing.py $(FUZZ_SECONDS) build/fuzz
+	PYTHONPATH=tests:tests/frontend $(bin)/python tests/fuzz/fuzz_models.py $(FUZZ_SECONDS) build/fuzz
+	PYTHONPATH=tests:tests/frontend $(bin)/python tests/fuzz/fuzz_models.py $(FUZZ_SECONDS) build/fuzz compile
 
 newest-tvm: .venv/test.stamp ## whether the newest TVM works, in one line; no part of test, blocks nothing
 	@$(bin)/python scripts/newest_tvm.py build/newest-tvm

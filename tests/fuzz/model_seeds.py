@@ -107,10 +107,13 @@ def _dense_onnx() -> bytes:
 
 def _tflite() -> dict[str, bytes]:
     from tflite_files import gelu_options, one_operator
+    from tflite_network import network
 
     relu, tanh, prelu, gelu, add, softmax = 19, 28, 54, 150, 0, 25
     image = (1, 4, 4, 2)
     return {
+        "float": network(int8=False),
+        "int8": network(int8=True),
         "relu": one_operator(relu, image),
         "tanh": one_operator(tanh, (1, 4)),
         "prelu": one_operator(prelu, image, _values(1, 1, 2)),

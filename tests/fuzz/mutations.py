@@ -109,7 +109,9 @@ def _fields(message: Message):
 
 
 def _repeats(field: FieldDescriptor) -> bool:
-    return getattr(field, "is_repeated", None) or field.label == FieldDescriptor.LABEL_REPEATED
+    if hasattr(field, "is_repeated"):  # of newer protobuf, which warns of the other
+        return field.is_repeated
+    return field.label == FieldDescriptor.LABEL_REPEATED
 
 
 def _change_field(message: Message, field: FieldDescriptor, random: Random) -> None:
