@@ -54,7 +54,7 @@ class HyperParameter:
         return float(value)
 
 
-def _as_float32(value: Real) -> float:
+def _as_float32(value: float) -> float:
     """The nearest float32; infinity, or NaN, where there is none."""
     try:
         return float(struct.unpack("f", struct.pack("f", float(value)))[0])

@@ -45,7 +45,7 @@ def test_a_rate_that_destroys_the_network_is_not_silent(head, stopped, tmp_path)
     project, data = made.save(tmp_path / "project"), tmp_path / "data.npz"
     np.savez(data, x=samples(), y=np.array([1, 2, 0]))
     if stopped:
-        with pytest.raises(odt.OdtError, match="diver|not finite"):
+        with pytest.raises(odt.OdtError, match=r"diver|not finite"):
             odt.run_project(project, data, steps=30)
     else:
         odt.run_project(project, data, steps=30)

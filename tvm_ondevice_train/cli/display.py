@@ -5,7 +5,7 @@ rich is imported where it is used, so that `ondevice-train --help` does not wait
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from math import prod
 from typing import TYPE_CHECKING
@@ -27,6 +27,14 @@ PLAIN_LINES = 20  # how many loss lines a run prints where there is no terminal
 
 def print_memory(report: Mapping, board: Board) -> None:
     """The memory account of a project that was compiled for `board`, beside its budget."""
+    _console().print(_memory(report, board), "")
+    _print_facts(_facts(report))
+    for kernel in sorted(report["plain_loops"], key=lambda row: -row["macs"])[:PLAIN_KERNELS]:
+        text = f"  {kernel['share']:.1%} {kernel['op']}: {kernel['reason']}"
+        _console().print(printable(text), soft_wrap=True)
+
+
+def _memory(report: Mapping, board: Board) -> Table:
     parts = {
         "arena": report["arena_bytes"],
         "trainable state": report["trainable_state_bytes"],
@@ -40,43 +48,47 @@ def print_memory(report: Mapping, board: Board) -> None:
     for name, size_bytes in parts.items():
         table.add_row(f"  {name}", _number(size_bytes))
     table.add_row("SRAM", *_share(report["peak_sram_bytes"], report["sram_budget_bytes"]))
-    flash = "flash" if report["flash_holds_code"] else "flash, without code"
     if "zephyr_flash_bytes" in report:
         table.add_row(f"  {itself}", _number(report["zephyr_flash_bytes"]))
+    flash = "flash" if report["flash_holds_code"] else "flash, without code"
     table.add_row(flash, *_share(report["flash_bytes"], report["flash_budget_bytes"]))
-    _console().print(table, "")
+    return table
 
+
+def _facts(report: Mapping) -> dict[str, str]:
+    """What a summary says beside memory; what there is nothing to say of is left out."""
     trained = report["trained_parameters"].values()
     elements = sum(prod(parameter["shape"]) for parameter in trained)
-    forward, backward = report["macs_forward"], report["macs_backward"]
-    facts = {
-        "arena, lower bound": f"{_number(report['arena_lower_bound_bytes'])} bytes",
-        "forward": _macs(forward, report["macs_forward_integer"]),
-        "backward": _macs(backward, report["macs_backward_integer"]),
-        f"trained by {report['scheme']}": f"{_number(elements)} values, {len(trained)} parameters",
-    }
-    if report["head"]:
-        facts["head"] = report["head"]
-    if report["not_trained"]:
-        facts["not trained"] = _not_trained(report["not_trained"])
-    if report["output"].startswith("logits;"):
-        facts["output"] = report["output"]
     above = report["arena_bytes"] - report["arena_lower_bound_bytes"]
-    if above:
-        facts["arena, above its bound"] = f"{_number(above)} bytes; no plan without them was found"
-    if report["backup_bytes"]:
-        facts["arena, for rollback"] = f"{_number(report['backup_bytes'])} bytes"
-    if "not_built" in report:  # the compiler is there, and refused
-        facts["without code, since"] = report["not_built"]
-    plain = report["plain_loops"]
-    if plain:
-        share = sum(kernel["share"] for kernel in plain)
-        number = "1 kernel" if len(plain) == 1 else f"{len(plain)} kernels"
-        facts["in plain loops"] = f"{share:.1%} of the MACs, {number}"
-    _print_facts(facts)
-    for kernel in sorted(plain, key=lambda kernel: -kernel["macs"])[:PLAIN_KERNELS]:
-        text = f"  {kernel['share']:.1%} {kernel['op']}: {kernel['reason']}"
-        _console().print(printable(text), soft_wrap=True)
+    return {
+        "arena, lower bound": f"{_number(report['arena_lower_bound_bytes'])} bytes",
+        "forward": _macs(report["macs_forward"], report["macs_forward_integer"]),
+        "backward": _macs(report["macs_backward"], report["macs_backward_integer"]),
+        f"trained by {report['scheme']}": f"{_number(elements)} values, {len(trained)} parameters",
+        **_said("head", report["head"], report["head"]),
+        **_said("not trained", report["not_trained"], _not_trained(report["not_trained"])),
+        **_said("output", report["output"].startswith("logits;"), report["output"]),
+        **_said(
+            "arena, above its bound", above, f"{_number(above)} bytes; no plan without was found"
+        ),
+        **_said(
+            "arena, for rollback",
+            report["backup_bytes"],
+            f"{_number(report['backup_bytes'])} bytes",
+        ),
+        # the compiler is there, and refused
+        **_said("without code, since", "not_built" in report, report.get("not_built")),
+        **_said("in plain loops", report["plain_loops"], _in_plain_loops(report["plain_loops"])),
+    }
+
+
+def _said(what: str, holds: object, text: str | None) -> dict[str, str]:
+    return {what: text} if holds and text else {}
+
+
+def _in_plain_loops(kernels: Collection[Mapping]) -> str:
+    share = sum(kernel["share"] for kernel in kernels)
+    return f"{share:.1%} of the MACs, {len(kernels)} kernel{'s' if len(kernels) > 1 else ''}"
 
 
 def _not_trained(reasons: Mapping[str, str]) -> str:

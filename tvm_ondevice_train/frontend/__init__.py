@@ -75,11 +75,13 @@ def _read(source: Source, example: torch.Tensor | None) -> Model:
         from .torch import load_module
 
         return load_module(source, example)
-    if hasattr(source, "opset_import"):
+    if not isinstance(source, (str, os.PathLike)):
+        from onnx import ModelProto
+
         from .onnx import load_onnx_proto
 
-        return load_onnx_proto(source, "model")
-    if not isinstance(source, (str, os.PathLike)):
+        if isinstance(source, ModelProto):
+            return load_onnx_proto(source, "model")
         raise OdtError(
             f"a {type(source).__name__} is no model; give the path of a file, an ExportedProgram, "
             "a torch.nn.Module with an example, or an onnx.ModelProto"

@@ -98,13 +98,13 @@ class Parameter:
 
     def stands_for_same(self, other: Parameter) -> bool:
         """Whether `other`, of the same source, has the same scales and zero points."""
-        return all(
-            np.array_equal(_by_place(self, ours), _by_place(other, theirs))
-            for ours, theirs in (
-                (self.scale, other.scale),
-                (self.zero_point, other.zero_point),
-            )
-        )
+        if self.scale is None or other.scale is None:
+            return self.scale is other.scale
+        assert self.zero_point is not None and other.zero_point is not None, "as scales"
+        ours, theirs = (np.argsort(p.places.ravel()) for p in (self, other))
+        return np.array_equal(
+            self.scale.ravel()[ours], other.scale.ravel()[theirs]
+        ) and np.array_equal(self.zero_point.ravel()[ours], other.zero_point.ravel()[theirs])
 
     def map(self, function: Callable[[np.ndarray], np.ndarray]) -> Parameter:
         """Apply a pure data movement (reshape, transpose) to elements, their coding and places."""
@@ -148,11 +148,6 @@ def _along(axis: int, numbers: np.ndarray, shape: tuple[int, ...], where: str) -
     column = [1] * len(shape)
     column[axis] = numbers.size
     return np.broadcast_to(numbers.reshape(column), shape)
-
-
-def _by_place(parameter: Parameter, numbers: np.ndarray | None) -> np.ndarray | None:
-    """`numbers`, one an element, in the order that the elements have in the source."""
-    return None if numbers is None else numbers.ravel()[np.argsort(parameter.places.ravel())]
 
 
 def parameters_of(

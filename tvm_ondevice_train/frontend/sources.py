@@ -23,7 +23,9 @@ class Sources:
     """
 
     def __init__(
-        self, function: relax.Function, parameters: Mapping[relax.Var, tuple[str, np.ndarray]]
+        self,
+        function: relax.Function,
+        parameters: Mapping[relax.Var, tuple[str | None, np.ndarray]],
     ) -> None:
         self.parameters = _united(parameters)
         self._known: dict[tuple, relax.Expr] = {}
@@ -67,7 +69,7 @@ class Sources:
 
 
 def _united(
-    parameters: Mapping[relax.Var, tuple[str, np.ndarray]],
+    parameters: Mapping[relax.Var, tuple[str | None, np.ndarray]],
 ) -> dict[relax.Var, Parameter]:
     """Each as it lies in the file, or as the transpose of an earlier one.
 
