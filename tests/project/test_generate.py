@@ -223,7 +223,7 @@ def test_an_empty_directory_is_used(tmp_path):
 
 def test_a_directory_that_is_no_project_is_left_alone(tmp_path):
     (tmp_path / "thesis.txt").write_text("years of work")
-    with pytest.raises(OdtError, match=r"thesis\.txt and is no project; choose an empty or new"):
+    with pytest.raises(OdtError, match=r"thesis\.txt, which is not part of a project; choose an"):
         fake_project(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 

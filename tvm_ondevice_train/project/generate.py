@@ -117,8 +117,8 @@ def _checked(directory: Path) -> GeneratedFiles:
     foreign = sorted(names - {FOLDER})
     if foreign and not present.is_listed and not {"model.h", REPORT} <= names:
         raise OdtError(
-            f"project: {directory} holds {foreign[0]} and is no project; choose an empty or new "
-            "directory"
+            f"project: {directory} holds {foreign[0]}, which is not part of a project; choose an "
+            "empty or new directory"
         )
     return present
 
