@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import Field, dataclass, field, fields
 from numbers import Real
-from typing import Any, ClassVar
+from typing import Any, ClassVar, SupportsFloat
 
 OPTIMIZERS: dict[str, type[Optimizer]] = {}  # by name
 
@@ -54,7 +54,7 @@ class HyperParameter:
         return float(value)
 
 
-def _as_float32(value: Real) -> float:
+def _as_float32(value: SupportsFloat) -> float:
     """The nearest float32; infinity, or NaN, where there is none."""
     try:
         return float(struct.unpack("f", struct.pack("f", float(value)))[0])

@@ -172,9 +172,9 @@ def _predict_once(device: Session, sample: np.ndarray) -> None:
             raise
 
 
-def _write_learned(directory: Path, manifest: Manifest, learned: dict[str, np.ndarray]) -> None:
-    learned = whole_parameters(learned, manifest, directory)
-    write_whole(directory / "learned.npz", npz_bytes(learned), "run")
+def _write_learned(directory: Path, manifest: Manifest, learned: Mapping[str, np.ndarray]) -> None:
+    whole = whole_parameters(dict(learned), manifest, directory)
+    write_whole(directory / "learned.npz", npz_bytes(whole), "run")
 
 
 def _count_steps(samples: int, steps: int | None, epochs: int | None) -> int:
