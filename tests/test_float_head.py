@@ -9,6 +9,8 @@ import torch
 import tvm_ondevice_train as odt
 from tvm_ondevice_train.boards import board as find_board
 from tvm_ondevice_train.errors import OdtError
+from tvm_ondevice_train.export.onnx_writer import onnx_bytes
+from tvm_ondevice_train.export.reading import read_parameters
 from tvm_ondevice_train.float_head import AS_FLOAT, TOO_LARGE, int8_head, with_float_head
 from tvm_ondevice_train.training_graph import loss_module
 
@@ -108,3 +110,13 @@ def test_a_head_that_does_not_fit_stays_int8():
 def test_a_head_that_is_not_int8_cannot_be_carried_over(quantized, head, message):
     with pytest.raises(OdtError, match=message):
         odt.compile(tiny.network(quantized), board="host", head=head)
+
+
+def test_the_file_of_the_int8_model_gives_its_values_to_a_project(tmp_path):
+    model, path = int8_heads.network(), tmp_path / "int8_head.onnx"
+    path.write_bytes(onnx_bytes(model))
+    project = odt.compile(path, board="host").save(tmp_path / "project")
+    given = read_parameters(path, project)
+    assert {name: value.dtype for name, value in given.items()} == dict.fromkeys(HEAD, np.float32)
+    for name, value in given.items():
+        np.testing.assert_array_equal(value, real(name, model.parameters[name]))

@@ -57,6 +57,16 @@ def test_a_head_whose_name_is_taken_gets_another():
     assert [layer.name for layer in changed.layers] == ["head", "new_head"]
 
 
+@pytest.mark.parametrize(
+    ("classes", "board", "limit"),
+    [(60_000, "mps2-an500", "262,144"), (65_536, "host", "1,000")],
+)
+def test_a_head_that_no_memory_holds_is_refused_before_it_is_made(classes, board, limit):
+    options = Options(classes=classes, board=board, sram_bytes=1000 if board == "host" else None)
+    with pytest.raises(OdtError, match=f"has .* bytes, more than the {limit} of {board}"):
+        replace_head(tiny.network(), options)
+
+
 @pytest.mark.parametrize("classes", [1, 0, -3, True, 2.0, "2"])
 def test_too_few_classes_or_no_number(classes):
     with pytest.raises(OdtError, match="a classifier needs an integer from 2 to 65,536"):

@@ -13,7 +13,8 @@ from tvm import relax
 from relay_passes.graph import bindings_of, consumers_of, function_of, is_call_of, op_name, shape_of
 from relay_passes.ops.registry import operator_of
 
-from .errors import OdtError
+from .boards import board as find_board
+from .errors import BudgetError, OdtError
 from .losses import Loss, loss_of
 from .model import Model
 from .options import Options
@@ -22,6 +23,7 @@ from .options import Options
 OUTPUT = "logits or values"
 LOGITS = "logits; the softmax that ends the file's model is left to the loss"
 SOFTMAX, LOG_SOFTMAX = "relax.nn.softmax", "relax.nn.log_softmax"
+_LARGEST_HEAD = 1 << 26  # bytes, where a board has no limit: C holds its start as text
 
 
 def replace_head(model: Model, options: Options) -> Model:
@@ -36,6 +38,7 @@ def replace_head(model: Model, options: Options) -> Model:
     function = model.module["main"]
     classifier = _classifier(model, function)
     features = shape_of(classifier.value.args[0])[1]
+    _check_size(model, classes, features, options)
     names = [_free_name(model, name) for name in ("head.weight", "head.bias")]
     generator = np.random.default_rng(options.seed)
     values = {
@@ -56,6 +59,18 @@ def replace_head(model: Model, options: Options) -> Model:
 
     module = tvm.IRModule({"main": function_of([*function.params, *head], body)})
     return _without_unused(replace(model, module=module, parameters={**model.parameters, **values}))
+
+
+def _check_size(model: Model, classes: int, features: int, options: Options) -> None:
+    """Refuse, before it is made, a head that cannot lie in the board's SRAM."""
+    board = find_board(options.board, options.sram_bytes, options.flash_bytes)
+    size_bytes = 4 * classes * (features + 1)
+    limit = _LARGEST_HEAD if board.sram_bytes is None else board.sram_bytes
+    if size_bytes > limit:
+        raise BudgetError(
+            f"{model.name}: a head of {classes:,} classes and {features:,} features has "
+            f"{size_bytes:,} bytes, more than the {limit:,} of {board.name}"
+        )
 
 
 def _classifier(model: Model, function: relax.Function) -> relax.VarBinding:

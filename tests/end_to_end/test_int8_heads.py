@@ -37,20 +37,16 @@ def test_as_float_it_learns_them_by_heart(tmp_path):
     assert np.mean(found[-9:]) < 0.1 < np.mean(found[:3])
 
 
-@pytest.mark.parametrize(("head", "stopped"), [("int8", False), ("float", True)])
-def test_a_rate_that_destroys_the_network_is_not_silent(head, stopped, tmp_path):
-    """Codes saturate and every number stays finite; in float32 the step diverges."""
+@pytest.mark.parametrize(("head", "saturated"), [("int8", "head.weight"), ("float", "conv.weight")])
+def test_a_rate_that_destroys_the_network_is_not_silent(head, saturated, tmp_path):
+    """Every number stays finite, so that no step is taken back."""
     model = int8_heads.network(0.1)
     made = odt.compile(model, scheme="full", head=head, board="host", learning_rate=1e10)
     project, data = made.save(tmp_path / "project"), tmp_path / "data.npz"
     np.savez(data, x=samples(), y=np.array([1, 2, 0]))
-    if stopped:
-        with pytest.raises(odt.OdtError, match=r"diver|not finite"):
-            odt.run_project(project, data, steps=30)
-    else:
-        odt.run_project(project, data, steps=30)
-    told = json.loads((project / "run.json").read_text())
-    assert stopped == (told["stopped"] is not None)
-    if not stopped:
-        assert max(told["saturation"].values()) > 0.9
-        assert any("codes of head.weight are at the end" in line for line in told["warnings"])
+    told = odt.run_project(project, data, steps=30)
+    assert told == json.loads((project / "run.json").read_text())
+    assert told["stopped"] is None and len(told["losses"]) == 30
+    assert told["saturation"][saturated] > 0.5
+    warning = f"of the codes of {saturated} are at the end of their range"
+    assert any(warning in line for line in told["warnings"])
