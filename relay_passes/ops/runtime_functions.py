@@ -58,6 +58,21 @@ def odt_clamp8(x: tirx.Expr) -> tirx.Expr:
     return tirx.max(tirx.min(x, 127), -128)
 
 
+@_runtime_function("int32")
+def odt_divide_even(total: tirx.Expr, count: tirx.Expr) -> tirx.Expr:
+    whole, rest = tirx.truncdiv(total, count), tirx.truncmod(total, count)
+    twice = 2 * tirx.Select(rest < 0, -rest, rest)
+    tie = tirx.all(twice == count, tirx.truncmod(whole, 2) != 0)
+    away = tirx.any(twice > count, tie).astype("int32")
+    return tirx.Select(rest < 0, whole - away, whole + away)
+
+
+@_runtime_function("int32")
+def odt_divide_away(total: tirx.Expr, count: tirx.Expr) -> tirx.Expr:
+    half = tirx.truncdiv(count, 2)
+    return tirx.truncdiv(tirx.Select(total < 0, total - half, total + half), count)
+
+
 @_runtime_function("bool")
 def odt_is_int8(x: tirx.Expr) -> tirx.Expr:
     return tirx.all(x >= -128, x <= 127)
@@ -144,21 +159,6 @@ def odt_requantize(acc: tirx.Expr, multiplier: tirx.Expr, shift: tirx.Expr) -> t
 @_runtime_function("int32")
 def odt_requantize_wide(acc: tirx.Expr, multiplier: tirx.Expr, shift: tirx.Expr) -> tirx.Expr:
     return FORMULAS["odt_narrow"](FORMULAS["odt_shift_round"](_product(acc, multiplier), shift))
-
-
-@_runtime_function("int32")
-def odt_divide_even(total: tirx.Expr, count: tirx.Expr) -> tirx.Expr:
-    whole, rest = tirx.truncdiv(total, count), tirx.truncmod(total, count)
-    twice = 2 * tirx.Select(rest < 0, -rest, rest)
-    tie = tirx.all(twice == count, tirx.truncmod(whole, 2) != 0)
-    away = tirx.any(twice > count, tie).astype("int32")
-    return tirx.Select(rest < 0, whole - away, whole + away)
-
-
-@_runtime_function("int32")
-def odt_divide_away(total: tirx.Expr, count: tirx.Expr) -> tirx.Expr:
-    half = tirx.truncdiv(count, 2)
-    return tirx.truncdiv(tirx.Select(total < 0, total - half, total + half), count)
 
 
 @_runtime_function("int32")

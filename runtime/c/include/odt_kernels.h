@@ -51,6 +51,21 @@ static inline int32_t odt_clamp8(int32_t x)
 #endif
 }
 
+/* `sum / count` rounded half to even, for a count above 0; |sum| + count within int32. */
+static inline int32_t odt_divide_even(int32_t sum, int32_t count)
+{
+    const int32_t whole = sum / count, rest = sum % count; /* towards 0; rest has the sum's sign */
+    const int32_t twice = 2 * (rest < 0 ? -rest : rest);
+    const int32_t away = twice > count || (twice == count && whole % 2 != 0);
+    return rest < 0 ? whole - away : whole + away;
+}
+
+/* The same half away from zero, as LiteRT's average pool. */
+static inline int32_t odt_divide_away(int32_t sum, int32_t count)
+{
+    return (sum < 0 ? sum - count / 2 : sum + count / 2) / count;
+}
+
 /* Whether x lies in the range of int8, 0 or 1. */
 static inline int odt_is_int8(int32_t x)
 {

@@ -46,19 +46,6 @@ static inline int32_t odt_requantize_high(int32_t acc, int32_t multiplier, int32
   return ((high >> shift) + offset) >> 1;
 }
 
-/* `sum / count` rounded half to even, for a count above 0; |sum| + count within int32. */
-static inline int32_t odt_divide_even(int32_t sum, int32_t count) {
-  const int32_t whole = sum / count, rest = sum % count; /* towards 0; rest has the sum's sign */
-  const int32_t twice = 2 * (rest < 0 ? -rest : rest);
-  const int32_t away = twice > count || (twice == count && whole % 2 != 0);
-  return rest < 0 ? whole - away : whole + away;
-}
-
-/* The same half away from zero, as LiteRT's average pool. */
-static inline int32_t odt_divide_away(int32_t sum, int32_t count) {
-  return (sum < 0 ? sum - count / 2 : sum + count / 2) / count;
-}
-
 /* Sum of two codes, each less its zero point and scaled by its multiplier, before rounding. */
 static inline int64_t odt_scaled_sum(int32_t a, int32_t a_multiplier, int32_t b,
                                      int32_t b_multiplier) {
