@@ -1,8 +1,7 @@
 """The graph of an inspected .onnx file as TVM's importer shall read it.
 
-Only what depends on the input, and the constants that it reads; pads are numbers, what changes
-nothing is Identity, tensors have names of ours. TVM makes variables of names, and takes some of
-them for others.
+Only what the output is computed from; pads are numbers, a Dropout is Identity, and tensors have
+names of ours: TVM makes variables of names, and takes some of them for others.
 """
 
 from __future__ import annotations
@@ -16,8 +15,6 @@ from .onnx_inspection import Inspection
 from .onnx_rules import Node
 from .onnx_windows import explicit_pads
 from .onnx_words import place
-
-_ITSELF = ("Cast", "CastLike", "Dropout")  # of what is accepted
 
 
 class Graph:
@@ -96,7 +93,7 @@ class Graph:
         kind, attributes = node.proto.op_type, node.attributes
         result = self._new(node.proto.output[0])
         data = [operand for operand in node.operands if operand and not operand.constant]
-        if kind in _ITSELF and data:
+        if kind == "Dropout" and data:
             self._append(node, "Identity", operands[:1], result)
         elif kind == "MatMul" and data and node.operands[0] is not data[0]:
             self._weight_first(node, operands, result)
