@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import Field, dataclass, field, fields
 from numbers import Real
-from typing import Any, ClassVar, SupportsFloat
+from typing import Any, ClassVar
 
 OPTIMIZERS: dict[str, type[Optimizer]] = {}  # by name
 

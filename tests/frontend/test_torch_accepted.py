@@ -17,6 +17,7 @@ from tvm_ondevice_train.frontend.torch_accepted import ACCEPTED, inspect_program
 
 aten = torch.ops.aten
 SHAPE = (1, 4, 7, 6)
+X = torch.linspace(-2, 2, 168).reshape(SHAPE)
 
 
 class Branches(nn.Module):
@@ -176,7 +177,7 @@ REFUSED = {
 
 
 def test_what_is_not_on_the_list_is_refused_all_at_once():
-    program = torch.export.export(Branches(f for f, _ in REFUSED.values()), (torch.randn(SHAPE),))
+    program = torch.export.export(Branches(f for f, _ in REFUSED.values()), (X,))
     found = "\n".join(map(str, inspect_program(program)))
     for name, (_, text) in REFUSED.items():
         assert text in found, name
@@ -188,18 +189,18 @@ def test_what_is_not_on_the_list_is_refused_all_at_once():
 
 
 def test_a_refusal_names_node_module_and_line():
-    program = torch.export.export(nn.Sequential(nn.Sequential(nn.GLU(1))), (torch.randn(SHAPE),))
+    program = torch.export.export(nn.Sequential(nn.Sequential(nn.GLU(1))), (X,))
     pattern = r'aten.glu.default \(node "glu", module "0.0", [\w.]+:\d+\): it needs operator slice'
     assert re.match(pattern, str(inspect_program(program)[0]))
 
 
 def test_training_mode_says_eval():
     network = nn.Sequential(nn.BatchNorm2d(4), nn.Dropout(), nn.Dropout2d())
-    found = inspect_program(torch.export.export(network.train(), (torch.randn(SHAPE),)))
+    found = inspect_program(torch.export.export(network.train(), (X,)))
     assert len(found) == 3
     for obstacle in found:
         assert "it is exported in training mode; call model.eval() before" in str(obstacle)
-    assert inspect_program(torch.export.export(network.eval(), (torch.randn(SHAPE),))) == []
+    assert inspect_program(torch.export.export(network.eval(), (X,))) == []
 
 
 def without_gradients(m, x):
@@ -220,12 +221,15 @@ class Counter(nn.Module):
 
 def test_what_training_could_not_keep():
     stops = Branches([lambda m, x: x.detach() + x, without_gradients])
-    found = inspect_program(torch.export.export(stops, (torch.randn(SHAPE),)))
+    found = inspect_program(torch.export.export(stops, (X,)))
     assert [obstacle.found for obstacle in found] == [
         "it stops gradients",
         "torch.no_grad() stops gradients",
     ]
-    (state,) = inspect_program(torch.export.export(Counter(), (torch.randn(SHAPE),)))
+    by_batch = torch.export.export(nn.BatchNorm2d(4, track_running_stats=False).eval(), (X,))
+    (alone,) = inspect_program(by_batch)
+    assert "it normalizes by the batch alone; a step has one sample; train with" in str(alone)
+    (state,) = inspect_program(torch.export.export(Counter(), (X,)))
     assert 'buffer "seen": the network changes it as it runs; a step keeps no state' in str(state)
 
 

@@ -110,4 +110,6 @@ def _read_file(path: Path) -> Model:
 
 def _called(source: object) -> str:
     """What messages call `source`."""
-    return one_line(str(source)) if isinstance(source, (str, os.PathLike)) else "the model"
+    if isinstance(source, (str, os.PathLike)):
+        return one_line(Path(source).name)
+    return "the model"

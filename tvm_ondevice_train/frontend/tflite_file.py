@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import OdtError
+from .tflite_accepted import options_of, type_of
 
 if TYPE_CHECKING:
     from tflite import Model, SubGraph
@@ -71,8 +72,6 @@ def _walk(model: Model, size: int) -> None:
 
 
 def _walk_tensors(model: Model, graph: SubGraph) -> None:
-    from .tflite_accepted import type_of
-
     for index in range(graph.TensorsLength()):
         tensor = graph.Tensors(index)
         (tensor.Name() or b"").decode()
@@ -102,6 +101,7 @@ def _walk_operators(model: Model, graph: SubGraph) -> None:
             _below(int(index) + 1, tensors + 1)  # -1: an operand that is left out
         for index in _list(operator.OutputsAsNumpy()):
             _below(int(index), tensors)
+        options_of(operator)
         if not operator.InputsLength() or not operator.OutputsLength():
             raise _DamagedError(f"operator {number} has no operand, or no result")
 

@@ -108,6 +108,7 @@ _TRAINING_CURE = (
     "call model.eval() before torch.export.export (and give F.dropout and the like "
     "training=self.training)"
 )
+_STATISTICS_CURE = "a step has one sample; train with track_running_stats=True"
 _GRADIENT_CURE = "leave it out, and say with --scheme what trains"
 
 
@@ -141,7 +142,9 @@ def _as_exported(program: ExportedProgram) -> Iterator[Obstacle]:
         name = getattr(node.target, "__name__", "")
         place = _place(node, {})
         flag = _TRAINING.get(name, "")
-        if flag is None or (flag and arguments_of(node)[flag]):
+        if name == "batch_norm.default" and node.args[3] is None:
+            yield Obstacle(place, "it normalizes by the batch alone", _STATISTICS_CURE)
+        elif flag is None or (flag and arguments_of(node)[flag]):
             yield Obstacle(place, "it is exported in training mode", _TRAINING_CURE)
         elif name.startswith("detach") and not _is_constant(node.args[0]):
             yield Obstacle(place, "it stops gradients", _GRADIENT_CURE)
