@@ -28,14 +28,17 @@ SECONDS, MEMORY_BYTES = 60.0, 4 << 30  # for one file
 _A_CHILD = 400  # files; what TVM keeps of each grows
 _LONGEST = 700  # characters of a refusal
 ACCEPTED, REFUSED = "accepted", "refused"
+UNTOLD = "untold"  # refused by the guard around everything: a line, but no diagnosis
+_GUARD = "it could not be read ("  # what that says
 
 
 @dataclass(frozen=True)
 class Outcome:
     """What became of file `number`.
 
-    name : "accepted", "refused", or a failure: "traceback", "crash", "hang", "memory", "text".
-    detail : of a failure, what tells kinds of it apart.
+    name : "accepted", "refused", "untold", or a failure: "traceback", "crash", "hang", "memory",
+        "text".
+    detail : what tells kinds of it apart.
     """
 
     number: int
@@ -44,7 +47,7 @@ class Outcome:
 
     @property
     def is_failure(self) -> bool:
-        return self.name not in (ACCEPTED, REFUSED)
+        return self.name not in (ACCEPTED, REFUSED, UNTOLD)
 
 
 def prepare() -> None:
@@ -79,8 +82,8 @@ def outcome_of(number: int, path: Path, work: Callable[[Path], object]) -> Outco
             if wrong
             else Outcome(number, REFUSED)
         )
-    except MemoryError:
-        return Outcome(number, "memory")
+    except MemoryError as error:
+        return Outcome(number, "memory", _where(error))
     except BaseException as error:  # also what is no Exception: none may come out
         return Outcome(number, "traceback", _where(error))
     return Outcome(number, ACCEPTED)
@@ -212,7 +215,7 @@ def main(seconds: str, directory: str, work: str = "load", first: str = "0") -> 
     place.mkdir(parents=True, exist_ok=True)
     for kind in KINDS:
         mutated(kind, 0)  # the seeds are made here, once
-        failures: dict[str, Outcome] = {}
+        kinds: dict[str, Outcome] = {}
         names: Counter[str] = Counter()
         until = time.monotonic() + float(seconds)
 
@@ -222,14 +225,14 @@ def main(seconds: str, directory: str, work: str = "load", first: str = "0") -> 
         for outcome in outcomes(kind, content, WORK[work], count(int(first)), until):
             names[outcome.name] += 1
             key = f"{outcome.name} {outcome.detail}"
-            if outcome.is_failure and key not in failures:
-                failures[key] = outcome
+            if outcome.detail and key not in kinds:
+                kinds[key] = outcome
                 file = place / f"{work}-{outcome.name}-{outcome.number}.{kind}"
                 file.write_bytes(content(outcome.number))
                 print(f"{file.name}: {key}", flush=True)
         tried = ", ".join(f"{number} {name}" for name, number in sorted(names.items()))
         print(f"{work} of .{kind}: {sum(names.values())} inputs: {tried}", flush=True)
-        found += len(failures)
+        found += sum(outcome.is_failure for outcome in kinds.values())
     if found:
         print(f"{work}: FAILED, {found} kinds; the files are in {place}", flush=True)
     return 1 if found else 0

@@ -16,10 +16,11 @@ from ..device.samples import encode_inputs
 from ..device.session import Session
 from ..errors import OdtError
 from ..files.npz import read_npz
-from ..losses import LABEL
+from ..losses import Loss
 from ..manifest import Manifest
 from ..model import Model
 from ..project import generate_project
+from ..training_graph import before_loss
 from .references import Reference
 from .report import Agreement
 
@@ -30,18 +31,21 @@ _STEPS_BOUND = 2  # codes of the output
 
 
 def agreements(
-    compiled: CompiledModel, reference: Reference, data: str | Path | None
+    compiled: CompiledModel, reference: Reference, loss: Loss, data: str | Path | None
 ) -> tuple[Agreement, ...]:
     """On random samples, and on `x` of the .npz file `data`.
+
+    `compiled` was made with `loss`, and has the file's own layers.
 
     Raises OdtError for data that the model does not take, and where the C cannot be run here.
     """
     manifest = compiled.manifest
     sets = {"random": _random_samples(manifest)}
+    logits = before_loss(compiled.model, loss) is not compiled.model
     if data is not None:
         sets["given"] = _given_samples(data, manifest)
     with _on_the_host(compiled) as device:
-        return tuple(_agreement(n, x, device, compiled, reference) for n, x in sets.items())
+        return tuple(_agreement(n, x, device, compiled, reference, logits) for n, x in sets.items())
 
 
 @contextmanager
@@ -72,12 +76,17 @@ def _given_samples(data: str | Path, manifest: Manifest) -> np.ndarray:
 
 
 def _agreement(
-    name: str, samples: np.ndarray, device: Session, compiled: CompiledModel, reference: Reference
+    name: str,
+    samples: np.ndarray,
+    device: Session,
+    compiled: CompiledModel,
+    reference: Reference,
+    logits: bool,
 ) -> Agreement:
-    spec, manifest = compiled.model.input, compiled.manifest
+    spec = compiled.model.input
     ours = np.stack([device.predict_encoded(x).reshape(-1) for x in samples]).astype(np.float64)
-    if manifest.target.kind == LABEL:  # cross-entropy works on what lies before a final softmax
-        ours = np.stack([_ended(row.reshape(manifest.output_shape), reference.end) for row in ours])
+    if logits:  # the loss brings the softmax that ends the file's model
+        ours = _softmax(ours)
     theirs = [reference.run(reference.sample_of(x[None], spec)).reshape(-1) for x in samples]
     return compared(name, ours, np.stack(theirs), reference.step, has_codes(compiled.model))
 
@@ -112,10 +121,7 @@ def has_codes(model: Model) -> bool:
     return any(op_name(binding.value) in kinds for binding in bindings_of(model.module["main"]))
 
 
-def _ended(logits: np.ndarray, end: str | None) -> np.ndarray:
-    """A final softmax, or its logarithm, along the last axis."""
-    if end is None:
-        return logits.reshape(-1)
-    shifted = logits - logits.max(axis=-1, keepdims=True)
-    log = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
-    return (log if end == "log_softmax" else np.exp(log)).reshape(-1)
+def _softmax(logits: np.ndarray) -> np.ndarray:
+    """Of each row of (N, classes)."""
+    exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return exponentials / exponentials.sum(axis=1, keepdims=True)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..compiler import CompiledModel, compile
 from ..errors import ModelError, Obstacle, OdtError, one_line
+from ..float_head import AS_FLOAT, int8_head
 from ..frontend import load
 from ..options import Options
 from .agreement import agreements
@@ -54,7 +55,8 @@ def compare(
 ) -> CheckReport:
     """What `compiled` gives beside the reference of the file `source`, which it was made from.
 
-    With a fresh head the network is compiled once more, with its own.
+    With another head than the file's, a fresh one or one as float32, the network is compiled once
+    more as it is.
     """
     name = _name_of(source)
     try:
@@ -63,13 +65,20 @@ def compare(
         return CheckReport(name, notes=(f"not compared: {one_line(error)}",))
     except OdtError as error:
         return CheckReport(name, obstacles_of(error, name))
-    if options.classes is not None:
-        own = replace(options, classes=None, scheme="head", board="host", tuning="none")
-        compiled = compile(load(source), replace(own, sram_bytes=None, flash_bytes=None))
-    found = agreements(compiled, reference, None if data is None else Path(data))
+    if options.classes is not None or compiled.report["head"] == AS_FLOAT:
+        try:
+            compiled = compile(source, _with_own_head(source, options))
+        except OdtError as error:  # of its own output, which nothing asked to train
+            return CheckReport(name, notes=(f"not compared: {error}",))
+    found = agreements(compiled, reference, options.loss, None if data is None else Path(data))
     apart = [agreement for agreement in found if not agreement.within_rounding]
     obstacles = tuple(_disagreement(name, reference.name, agreement) for agreement in apart)
     return CheckReport(name, obstacles, reference.name, found)
+
+
+def _with_own_head(source: Any, options: Options) -> Options:
+    own = Options(head="int8" if int8_head(load(source)) else "auto", board="host", tuning="none")
+    return replace(own, loss=options.loss)
 
 
 def obstacles_of(error: OdtError, name: str) -> tuple[Obstacle, ...]:

@@ -5,7 +5,7 @@ Each is optional. It runs the file as it stands, without optimisations of its ow
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,17 +20,6 @@ if TYPE_CHECKING:
     from ai_edge_litert.interpreter import Interpreter
     from torch.export import ExportedProgram
 
-_RESTATES = {
-    *("reshape", "flatten", "identity", "squeeze", "unsqueeze", "cast"),  # ONNX
-    *("quantizelinear", "dequantizelinear"),
-    *("quantize", "dequantize", "expand_dims"),  # TFLite
-    *("view", "clone", "_to_copy", "alias"),  # PyTorch
-}
-_ENDS = {
-    **dict.fromkeys(("softmax", "_softmax"), "softmax"),
-    **dict.fromkeys(("logsoftmax", "log_softmax", "_log_softmax"), "log_softmax"),
-}
-
 
 @dataclass(frozen=True)
 class Reference:
@@ -41,14 +30,12 @@ class Reference:
 
     name : the program and its version.
     step : what one code of the output is worth; None for a float32 output.
-    end : "softmax" or "log_softmax" where the file ends so, else None.
     """
 
     name: str
     run: Callable[[np.ndarray], np.ndarray]
     input_dtype: str
     step: float | None = None
-    end: str | None = None
 
     def sample_of(self, code: np.ndarray, spec: TensorSpec) -> np.ndarray:
         """A sample as our device reads it -> as this program reads it."""
@@ -79,14 +66,6 @@ def reference_of(source: Any) -> Reference:
         raise OdtError(f"{path.name}: its own program refuses it ({one_line(error)})") from None
 
 
-def _end_of(kinds: Iterable[str]) -> str | None:
-    """From the kinds of the operators, last first: what the network ends in."""
-    for kind in kinds:
-        if kind.lower() not in _RESTATES:
-            return _ENDS.get(kind.lower())
-    return None
-
-
 def _onnx_runtime(path: Path) -> Reference:
     try:
         import onnxruntime
@@ -99,35 +78,24 @@ def _onnx_runtime(path: Path) -> Reference:
     options.intra_op_num_threads = 1
     options.log_severity_level = 4
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    source = session.get_inputs()[0]
-    dtype = {"tensor(float)": "float32"}.get(source.type, source.type[len("tensor(") : -1])
-    nodes = _nodes_from_the_end(onnx.load(path))
-    scale, zero = _onnx_codes(path, nodes[0]) if "int8" in session.get_outputs()[0].type else (1, 0)
+    source, result = session.get_inputs()[0], session.get_outputs()[0]
+    is_codes = "int8" in result.type
+    scale, zero = _onnx_codes(onnx.load(path), result.name) if is_codes else (1.0, 0)
 
     def run(sample: np.ndarray) -> np.ndarray:
         return (session.run(None, {source.name: sample})[0].astype(np.float64) - zero) * scale
 
+    kinds = {"tensor(float)": "float32", "tensor(int8)": "int8", "tensor(uint8)": "uint8"}
     name = f"ONNX Runtime {onnxruntime.__version__}"
-    step = float(scale) if "int8" in session.get_outputs()[0].type else None
-    return Reference(name, run, dtype, step, _end_of(node.op_type for node in nodes))
+    return Reference(name, run, kinds[source.type], scale if is_codes else None)
 
 
-def _nodes_from_the_end(proto: onnx.ModelProto) -> list[onnx.NodeProto]:
-    """The node that gives the output, then the one that gives its first operand, and so on."""
-    producers = {name: node for node in proto.graph.node for name in node.output}
-    found: list[onnx.NodeProto] = []
-    name = proto.graph.output[0].name
-    while name in producers and len(found) < len(proto.graph.node):
-        found.append(producers[name])
-        name = producers[name].input[0] if producers[name].input else ""
-    return found
-
-
-def _onnx_codes(path: Path, last: onnx.NodeProto) -> tuple[float, int]:
-    """Scale and zero point of the output's codes."""
+def _onnx_codes(proto: onnx.ModelProto, output: str) -> tuple[float, int]:
+    """Scale and zero point of an output that a QuantizeLinear gives."""
     import onnx
 
-    tensors = {t.name: t for t in onnx.load(path).graph.initializer}
+    tensors = {tensor.name: tensor for tensor in proto.graph.initializer}
+    last = next(node for node in proto.graph.node if output in node.output)
     pair = [onnx.numpy_helper.to_array(tensors[name]) for name in last.input[1:3]]
     return float(pair[0]), int(pair[1]) if len(pair) > 1 else 0
 
@@ -149,13 +117,11 @@ def _litert(path: Path) -> Reference:
         output = interpreter.get_tensor(result["index"]).astype(np.float64)
         return (output - zero) * scale if is_codes else output
 
-    kinds = [operator["op_name"] for operator in interpreter._get_ops_details()]
     return Reference(
         f"LiteRT {version('ai-edge-litert')}, {kernels}",
         run,
         np.dtype(source["dtype"]).name,
         float(scale) if is_codes else None,
-        _end_of(reversed(kinds)),
     )
 
 
@@ -192,14 +158,4 @@ def _torch(program: ExportedProgram) -> Reference:
             output = module(torch.from_numpy(sample))
         return (output[0] if isinstance(output, tuple) else output).double().numpy()
 
-    return Reference(f"PyTorch {torch.__version__}", run, "float32", end=_torch_end(program))
-
-
-def _torch_end(program: ExportedProgram) -> str | None:
-    """From the result back along first operands."""
-    kinds = []
-    node = next(n for n in program.graph.nodes if n.op == "output").args[0][0]
-    while hasattr(node, "op") and node.op == "call_function":
-        kinds.append(str(node.target).split(".")[1])
-        node = node.args[0]
-    return _end_of(kinds)
+    return Reference(f"PyTorch {torch.__version__}", run, "float32")
