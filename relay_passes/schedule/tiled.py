@@ -119,14 +119,18 @@ def _best_tile(
 ) -> tuple[Tile, dict[str, list[int]]]:
     """The tile that takes the fewest instructions, and the sizes that there are."""
     names, channels = names_in(schedule), int(schedule.get(channel).extent)
+    # a tile is of one group or of whole ones; a weight's gradient has images on that axis
+    groups = math.gcd(_shape(schedule, COLUMNS)[1], channels)
     if of_columns:
-        channels = _shape(schedule, FILTERS)[1]
+        groups, channels = 1, _shape(schedule, FILTERS)[1]
     pixel_sizes = [int(schedule.get(loop).extent) for loop in pixels]
     whole = math.prod(pixel_sizes), channels
     tiling = _tiling(schedule, *whole, of_columns)
     sizes = {
         "rows": tile_sizes(pixel_sizes, MAX_ROWS),
-        "outputs": tile_sizes([channels], MAX_FLOAT_OUTPUTS if tiling.floats else MAX_OUTPUTS),
+        "outputs": tile_sizes(
+            [groups, channels // groups], MAX_FLOAT_OUTPUTS if tiling.floats else MAX_OUTPUTS
+        ),
         "parts": _parts(schedule, tiling.depth) if of_columns or PEAK not in names else [1],
     }
     # columns that are gathered tap by tap: of many rows at once that is slow

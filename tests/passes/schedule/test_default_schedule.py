@@ -14,6 +14,7 @@ from relay_passes import DefaultSchedule, InPlace, LowerToLoops, lowering
 from relay_passes.memory.read_step import kernel_of
 from relay_passes.ops.convolution import conv2d_input_grad
 from relay_passes.ops.masks import masked
+from relay_passes.ops.registry import call
 from relay_passes.tir import Schedule, T, tirx
 from tvm_ondevice_train.codegen.c_printer import print_kernel
 
@@ -157,6 +158,22 @@ def test_the_plane_of_a_channelwise_window_is_copied_and_no_weight(operator, wei
     values = {n: generator.normal(size=s).astype(np.float32) for n, s in shapes.items()}
     fused, plain = (tiny.run(module, fuse, **values)[0] for fuse in (True, False))
     np.testing.assert_array_equal(fused, plain)
+
+
+def test_a_tile_is_of_one_group_or_of_whole_ones():
+    """Of 3 channels a group: the filters of a tile of 2 would be of 1 group, or of 2."""
+    attributes = {"strides": [1, 1], "padding": [0] * 4, "dilation": [1, 1], "groups": 2}
+    shapes = {"g": (1, 6, 1, 1), "w": (6, 3, 3, 3)}
+
+    def body(emit, g, w):
+        adjoint = emit(relax.op.broadcast_to(g, (1, 6, 7, 6)))
+        return emit(call("conv2d_input_grad", adjoint, w, shape=[1, 6, 9, 8], **attributes))
+
+    _, module = lowered({n: (s, "float32") for n, s in shapes.items()}, body)
+    generator = np.random.default_rng(0)
+    values = {n: generator.normal(size=s).astype(np.float32) for n, s in shapes.items()}
+    fused, plain = (tiny.run(module, fuse, **values)[0] for fuse in (True, False))
+    np.testing.assert_allclose(fused, plain, rtol=1e-5, atol=1e-6)
 
 
 def test_a_pool_copies_its_plane_too():
