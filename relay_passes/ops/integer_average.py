@@ -61,6 +61,7 @@ def integer_avg_pool2d(
         return None, []  # each count of taps would have a multiplier and bounds of its own
     count = math.prod(int(t[0]) for t in taps)
     coding = _coding(data[1], data[2], count, shape_of(real), epilogue)
+    coding |= {"rounding": "quotient even"} if counts else {}
     return call("qavg_pool2d", data[0], *counts, **geometry, **coding), []
 
 
@@ -92,7 +93,8 @@ def _coding(
         **{"acc_low": int(low), "acc_high": int(high)},
         **epilogue.attributes(shape),
     }
-    if (scale, zero_point) == (epilogue.scale, epilogue.zero_point):
+    exact = count & (count - 1) == 0  # as a multiplier and a shift, and without a division
+    if (scale, zero_point) == (epilogue.scale, epilogue.zero_point) and not exact:
         return attributes | {"multiplier": count, "shift": 0, "rounding": "quotient even"}
     multiplier, shift, rounding = requantization(np.array([scale / count / epilogue.scale]))
     multiplication = {"multiplier": int(multiplier[0]), "shift": int(shift[0])}

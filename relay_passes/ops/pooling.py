@@ -7,6 +7,7 @@ Average: TVM's rule divides by the wrong count where `ceil_mode` lets a window l
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -138,12 +139,16 @@ def average_of_codes_gradient(
 ) -> list[relax.Expr]:
     """Of ``qavg_pool2d``, in the real domain: as of the pool of what the codes stand for."""
     data, *counts = pool.args
-    taps = [constant_value(count) for count in counts]
+    real = as_float(builder, "float32", adjoint)
+    count = int(pool.attrs["multiplier"])
+    if shape_of(adjoint)[2:] == (1, 1) and count == math.prod(shape_of(data)[2:]):
+        share = builder.emit(relax.op.divide(real, relax.const(float(count), "float32")))
+        return [relax.op.broadcast_to(share, shape_of(data))]  # as of a mean over the map
+    taps = [constant_value(along) for along in counts]
     if not taps:
         taps = [np.full(n, 1) for n in shape_of(adjoint)[2:]]
-        taps[0] = taps[0] * int(pool.attrs["multiplier"])
+        taps[0] = taps[0] * count
     shares = [relax.const((1 / along).astype(np.float32)) for along in taps]
-    real = as_float(builder, "float32", adjoint)
     geometry = {name: [int(n) for n in pool.attrs[name]] for name in _GEOMETRY}
     gradient = call("avg_pool2d_input_grad", real, *shares, shape=list(shape_of(data)), **geometry)
     return [gradient, *map(no_grad, counts)]

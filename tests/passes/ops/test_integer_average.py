@@ -131,11 +131,12 @@ def test_windows_of_several_counts_stay_float_where_a_quotient_is_not_enough(mas
     assert "nn.avg_pool2d" in tiny.op_names(lowered)
 
 
-@pytest.mark.parametrize("name", ["2x2", "padded"])
+@pytest.mark.parametrize("name", ["2x2", "padded", "global"])
 def test_the_gradient_of_means_of_codes_is_that_of_the_real_pool(name):
     """PyTorch's, with respect to what the codes stand for."""
     torch = pytest.importorskip("torch")
-    pool, factor = POOLS[name], np.linspace(-1, 2, SHAPE[1], dtype=np.float32)
+    pool = POOLS.get(name) or {"pool_size": SHAPE[2:], "strides": (1, 1)}
+    factor = np.linspace(-1, 2, SHAPE[1], dtype=np.float32)
     column = (SHAPE[1], 1, 1)
 
     def body(emit, x, _target, w):
