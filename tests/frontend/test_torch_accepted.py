@@ -188,6 +188,12 @@ def test_what_is_not_on_the_list_is_refused_all_at_once():
     assert "\n".join(map(str, e.value.obstacles)) == found
 
 
+def test_a_network_of_another_type():
+    program = torch.export.export(nn.Linear(3, 2).double(), (torch.zeros(1, 3).double(),))
+    text = 'input or parameter "input": it is float64; supported is float32'
+    assert text in map(str, inspect_program(program))
+
+
 def test_a_refusal_names_node_module_and_line():
     program = torch.export.export(nn.Sequential(nn.Sequential(nn.GLU(1))), (X,))
     pattern = r'aten.glu.default \(node "glu", module "0.0", [\w.]+:\d+\): it needs operator slice'

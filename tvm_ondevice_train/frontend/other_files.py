@@ -25,7 +25,7 @@ _DATA = (
 _BY_SUFFIX = {
     **dict.fromkeys((".pt", ".pth", ".ckpt", ".bin", ".safetensors"), _TORCH),
     **dict.fromkeys((".keras", ".h5", ".hdf5"), _KERAS),
-    **dict.fromkeys((".csv", ".npz", ".npy", ".txt"), _DATA),
+    **dict.fromkeys((".csv", ".npz", ".npy"), _DATA),
     ".pb": _SAVED_MODEL,
 }
 

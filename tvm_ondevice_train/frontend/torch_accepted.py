@@ -242,6 +242,8 @@ def _place(node: Node, originals: Mapping[str, Node]) -> str:
     """The node, module and line of the source that `node` comes from."""
     names = [node.name, *(source.name for source in node.meta.get("from_node", []))]
     node = next((originals[name] for name in reversed(names) if name in originals), node)
+    if node.op == "placeholder":
+        return f'input or parameter "{one_line(node.name)}"'
     kind = str(node.target) if node.op == "call_function" else node.op
     stack = [path for path, _ in node.meta.get("nn_module_stack", {}).values() if path]
     lines = re.findall(r'File "([^"]*)", line (\d+)', node.meta.get("stack_trace") or "")
