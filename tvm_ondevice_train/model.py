@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import tvm
@@ -89,4 +89,10 @@ class Model:
     @property
     def layers(self) -> tuple[Layer, ...]:
         """Every convolution or fully connected layer in execution order, with its parameters."""
-        return layers_of(self.module["main"], self.learned)
+        found = layers_of(self.module["main"], self.learned)
+        return tuple(replace(layer, **self._own(layer)) for layer in found)
+
+    def _own(self, layer: Layer) -> dict[str, str | None]:
+        """Its weight and bias, where they are parameters: a sample can be multiplied or added."""
+        named = {"weight": layer.weight, "bias": layer.bias}
+        return {role: name if name in self.parameters else None for role, name in named.items()}
