@@ -45,7 +45,7 @@ def saved(path, *pieces, shape=IMAGE):
     result = helper.make_tensor_value_info("y", TensorProto.FLOAT, [None] * len(shape))
     tensors = [numpy_helper.from_array(np.asarray(v), n) for n, v in values.items()]
     graph = helper.make_graph(nodes, "g", [source], [result], tensors)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
     checker.check_model(model)
     save(model, str(path / "net.onnx"))
     return path / "net.onnx"
