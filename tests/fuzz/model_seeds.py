@@ -109,7 +109,7 @@ def _tflite() -> dict[str, bytes]:
     from tflite_files import gelu_options, one_operator
     from tflite_network import network
 
-    relu, tanh, prelu, gelu, add, softmax = 19, 28, 54, 150, 0, 25
+    relu, tanh, prelu, gelu, add = 19, 28, 54, 150, 0
     image = (1, 4, 4, 2)
     return {
         "float": network(int8=False),
@@ -119,7 +119,6 @@ def _tflite() -> dict[str, bytes]:
         "prelu": one_operator(prelu, image, _values(1, 1, 2)),
         "gelu": one_operator(gelu, (1, 4), options=gelu_options(True)),
         "add": one_operator(add, (1, 4), _values(1, 4)),
-        "softmax": one_operator(softmax, (1, 4)),
     }
 
 

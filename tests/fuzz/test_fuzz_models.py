@@ -45,7 +45,6 @@ def test_damaged_files_fail_in_no_other_way_than_by_a_line(kind):
     found = tried(kind, lambda number: mutated(kind, number), load, range(COUNTS[kind]))
     assert [outcome.number for outcome in found] == list(range(COUNTS[kind]))
     assert not [outcome for outcome in found if outcome.is_failure]
-    assert {outcome.name for outcome in found} == {"accepted", "refused"}
 
 
 @pytest.mark.parametrize("path", SEEDS, ids=lambda path: path.name)

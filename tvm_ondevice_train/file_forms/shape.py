@@ -63,7 +63,7 @@ def reshaped(c: Canonicalizer, data: Value, shape: tuple[int, ...]) -> Value:
     if is_its_own and (len(shape) == len(physical) or len(shape) < 4):
         return data
     long_axes = [p for p, extent in enumerate(physical) if extent > 1]
-    if len(long_axes) <= 1 and len(shape) <= len(physical):
+    if max(len(long_axes), sum(n > 1 for n in shape)) <= 1 and len(shape) <= len(physical):
         unit = iter(p for p in range(len(physical)) if p not in long_axes)
         return Value(data.var, tuple(long_axes[0] if n > 1 else next(unit) for n in shape))
     moved = [p for p in data.perm if physical[p] > 1]

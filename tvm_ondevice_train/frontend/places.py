@@ -18,7 +18,6 @@ from relay_passes.graph import bindings_of
 from .replaced import replaced
 
 if TYPE_CHECKING:
-    import onnx
     from tflite import Operator
     from torch.fx import Node
 
@@ -84,7 +83,7 @@ def onnx_places() -> Iterator[Place]:
         class Importer(onnx_frontend.ONNXGraphImporter):
             def _parse_value_proto(self, value_proto: Any) -> str:  # called for each node, too
                 if hasattr(value_proto, "op_type"):
-                    mark(onnx_words(value_proto))
+                    mark(value_proto.name or value_proto.op_type)  # `OnnxGraph` made it the place
                 return super()._parse_value_proto(value_proto)
 
         stack.enter_context(replaced(onnx_frontend, ONNXGraphImporter=Importer))
@@ -129,12 +128,6 @@ def tflite_places() -> Iterator[Place]:
 
         stack.enter_context(replaced(OperatorConverter, get_op_code_str=get_op_code_str))
         yield mark
-
-
-def onnx_words(node: onnx.NodeProto) -> str:
-    """``Conv (node "/stem/Conv")``, by its output where it has no name."""
-    named = f'node "{node.name}"' if node.name else f'giving "{", ".join(node.output)}"'
-    return f"{node.op_type} ({named})"
 
 
 def torch_words(node: Node) -> str:
