@@ -90,9 +90,11 @@ class Model:
     def layers(self) -> tuple[Layer, ...]:
         """Every convolution or fully connected layer in execution order, with its parameters."""
         found = layers_of(self.module["main"], self.learned)
-        return tuple(replace(layer, **self._own(layer)) for layer in found)
+        return tuple(
+            replace(layer, weight=self._own(layer.weight), bias=self._own(layer.bias))
+            for layer in found
+        )
 
-    def _own(self, layer: Layer) -> dict[str, str | None]:
-        """Its weight and bias, where they are parameters: a sample can be multiplied or added."""
-        named = {"weight": layer.weight, "bias": layer.bias}
-        return {role: name if name in self.parameters else None for role, name in named.items()}
+    def _own(self, name: str | None) -> str | None:
+        """A parameter; None for the sample, which a layer can multiply or add as well."""
+        return name if name in self.parameters else None
