@@ -74,7 +74,7 @@ def _windows(pool: relax.Call, result: Shape) -> tuple[list[np.ndarray], Attribu
     return [np.maximum(along, 1).astype(np.int32) for along in taps], geometry
 
 
-def _counts(taps: list[np.ndarray]) -> list[relax.Constant]:
+def _counts(taps: list[np.ndarray]) -> list[relax.Expr]:
     """`taps` as operands, none where all windows have as many."""
     uniform = all(np.all(along == along[0]) for along in taps)
     return [] if uniform else [relax.const(along) for along in taps]

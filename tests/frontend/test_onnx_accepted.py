@@ -6,7 +6,7 @@ from onnx import helper
 from onnx_cases import computed, model, node, normal, runtime_result
 
 from tvm_ondevice_train.frontend.onnx import load_onnx_proto
-from tvm_ondevice_train.frontend.onnx_accepted import DOMAINS
+from tvm_ondevice_train.frontend.onnx.accepted import DOMAINS
 
 pytest.importorskip("onnxruntime")
 

@@ -8,7 +8,7 @@ from onnx_cases import model, node, normal
 
 from tvm_ondevice_train.errors import ModelError
 from tvm_ondevice_train.frontend.onnx import load_onnx_proto
-from tvm_ondevice_train.frontend.onnx_inspection import inspect_onnx
+from tvm_ondevice_train.frontend.onnx.inspection import inspect_onnx
 
 WEIGHT = {"w": normal(4, 3, 3, 3)}
 WINDOW = {"kernel_shape": [2, 2]}

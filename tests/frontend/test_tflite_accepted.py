@@ -7,7 +7,7 @@ from tflite_graphs import Tensor, constant, file_of, litert
 
 from tvm_ondevice_train.errors import OdtError
 from tvm_ondevice_train.frontend import load
-from tvm_ondevice_train.frontend.tflite_accepted import ACCEPTED
+from tvm_ondevice_train.frontend.tflite.accepted import ACCEPTED
 
 MAP, ROW = Tensor((1, 5, 6, 4)), Tensor((1, 6))
 VALUES = np.random.default_rng(0).normal(size=512).astype(np.float32)

@@ -13,7 +13,7 @@ from torch.nn import functional as f  # noqa: E402
 from tvm_ondevice_train.errors import ModelError, OdtError  # noqa: E402
 from tvm_ondevice_train.frontend import load  # noqa: E402
 from tvm_ondevice_train.frontend.torch import decomposed, one_sample  # noqa: E402
-from tvm_ondevice_train.frontend.torch_accepted import ACCEPTED, inspect_program  # noqa: E402
+from tvm_ondevice_train.frontend.torch.accepted import ACCEPTED, inspect_program  # noqa: E402
 
 aten = torch.ops.aten
 SHAPE = (1, 4, 7, 6)

@@ -143,7 +143,7 @@ def _interpreter(path: Path) -> tuple[str, Interpreter]:
 
 
 def _torch_file(path: Path) -> Reference:
-    from ..frontend.pt2_archive import read_pt2
+    from ..frontend.torch.archive import read_pt2
 
     return _torch(read_pt2(path))
 

@@ -1,7 +1,7 @@
 """What of ONNX is compiled: operators, their attributes, the values of each, element types.
 
-`onnx_inspection.py` holds a file's nodes against this list before TVM's importer, which reads past
-what it does not know, sees them. `onnx_rules.py` has what ties attributes to shapes. Everything
+`onnx/inspection.py` holds a file's nodes against this list before TVM's importer, which reads past
+what it does not know, sees them. `onnx/rules.py` has what ties attributes to shapes. Everything
 here is computed as ONNX Runtime computes it (tests/frontend/test_onnx_accepted.py).
 """
 

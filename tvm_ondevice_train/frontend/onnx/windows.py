@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .onnx_rules import Node
+from .rules import Node
 
 
 def explicit_pads(node: Node) -> dict[str, Any]:

@@ -15,8 +15,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import OdtError
-from .plain_text import one_line, reason_of
+from ...errors import OdtError
+from ..plain_text import one_line, reason_of
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from math import prod
 from typing import TYPE_CHECKING
 
-from .torch_accepted import arguments_of
+from .accepted import arguments_of
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram

@@ -11,10 +11,10 @@ from typing import Any
 import onnx
 from onnx import helper, numpy_helper
 
-from .onnx_inspection import Inspection
-from .onnx_rules import Node
-from .onnx_windows import explicit_pads
-from .onnx_words import place
+from .inspection import Inspection
+from .rules import Node
+from .windows import explicit_pads
+from .words import place
 
 
 class Graph:

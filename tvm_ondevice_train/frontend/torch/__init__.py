@@ -6,15 +6,15 @@ from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import ModelError, OdtError
-from ..file_forms import FORMS
-from ..model import Model
-from .canonicalize import Canonicalizer
-from .places import torch_places
-from .plain_text import one_line, reason_of
-from .quantized_values import parameters_of
-from .torch_accepted import inspect_lowered
-from .torch_rewrites import written_out
+from ...errors import ModelError, OdtError
+from ...file_forms import FORMS
+from ...model import Model
+from ..canonicalize import Canonicalizer
+from ..places import torch_places
+from ..plain_text import one_line, reason_of
+from ..quantized_values import parameters_of
+from .accepted import inspect_lowered
+from .rewrites import written_out
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -27,7 +27,7 @@ def load_pt2(path: Path) -> Model:
         import torch  # noqa: F401
     except ImportError:
         raise OdtError(f"{path.name}: reading .pt2 needs PyTorch; pip install torch") from None
-    from .pt2_archive import read_pt2
+    from .archive import read_pt2
 
     return load_exported_program(read_pt2(path), path.stem, path.name)
 

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import onnx
 
-from .onnx_accepted import STORED_CODES
-from .onnx_words import numbers, quoted, word_of
+from .accepted import STORED_CODES
+from .words import numbers, quoted, word_of
 
 
 @dataclass

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 from tvm import relax
 
-from ..errors import ModelError, OdtError
-from ..file_forms import FORMS
-from ..model import Model
-from .canonicalize import Canonicalizer
-from .plain_text import reason_of
-from .quantized_values import parameters_of
+from ...errors import ModelError, OdtError
+from ...file_forms import FORMS
+from ...model import Model
+from ..canonicalize import Canonicalizer
+from ..plain_text import reason_of
+from ..quantized_values import parameters_of
 
 if TYPE_CHECKING:
     import onnx
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 def load_onnx(path: Path) -> Model:
     """Read an .onnx file. Raises OdtError for anything that cannot be compiled."""
-    from .onnx_file import read_onnx
+    from .file import read_onnx
 
     return load_onnx_proto(read_onnx(path), path.name)
 
@@ -33,8 +33,8 @@ def load_onnx_proto(proto: onnx.ModelProto, name: str) -> Model:
 
     Raises ModelError, with everything that cannot be compiled, or OdtError.
     """
-    from .onnx_graph import Graph
-    from .onnx_inspection import Inspection
+    from .graph import Graph
+    from .inspection import Inspection
 
     inspected = Inspection(proto)
     if inspected.obstacles:
@@ -48,8 +48,8 @@ def load_onnx_proto(proto: onnx.ModelProto, name: str) -> Model:
 def _import(name: str, proto: onnx.ModelProto) -> relax.Function:
     from tvm.relax.frontend.onnx import from_onnx
 
-    from .onnx_operators import one_operator_each
-    from .places import onnx_places
+    from ..places import onnx_places
+    from .operators import one_operator_each
 
     catch, quiet = warnings.catch_warnings(), redirect_stdout(StringIO())
     with onnx_places() as place, catch, quiet, one_operator_each():

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 from tvm import relax
 
-from ..errors import ModelError, OdtError
-from ..file_forms import FORMS
-from ..model import Model
-from .canonicalize import Canonicalizer
-from .plain_text import reason_of
-from .tflite_accepted import inspect_tflite
-from .tflite_codes import input_coding
-from .tflite_file import read_tflite
+from ...errors import ModelError, OdtError
+from ...file_forms import FORMS
+from ...model import Model
+from ..canonicalize import Canonicalizer
+from ..plain_text import reason_of
+from .accepted import inspect_tflite
+from .codes import input_coding
+from .file import read_tflite
 
 if TYPE_CHECKING:
     import tflite
@@ -39,8 +39,8 @@ def load_tflite(path: Path) -> Model:
 def _import(name: str, model: tflite.Model) -> relax.Function:
     from tvm.relax.frontend.tflite import from_tflite
 
-    from .places import tflite_places
-    from .tflite_operators import one_operator_each
+    from ..places import tflite_places
+    from .operators import one_operator_each
 
     catch = warnings.catch_warnings()
     with tflite_places() as place, catch, one_operator_each(model):

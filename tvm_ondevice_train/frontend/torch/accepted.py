@@ -12,9 +12,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import PureWindowsPath  # splits at both kinds of slashes
 from typing import TYPE_CHECKING, Any
 
-from ..errors import Obstacle
-from .allowed import ANY, Allowed, equal
-from .plain_text import one_line
+from ...errors import Obstacle
+from ..allowed import ANY, Allowed, equal
+from ..plain_text import one_line
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
@@ -118,7 +118,7 @@ def inspect_program(program: ExportedProgram) -> list[Obstacle]:
     Nothing is computed and no weight is read. Raises OdtError where its inputs are not one tensor
     of a batch of 1.
     """
-    from .torch import decomposed, one_sample
+    from . import decomposed, one_sample
 
     found = list(_as_exported(program))
     if found:  # what follows from them says nothing new

@@ -8,8 +8,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, defs, helper, numpy_helper, shape_inference
 
-from .onnx_rules import Node, Tensor
-from .onnx_words import quoted, sentence, word_of
+from .rules import Node, Tensor
+from .words import quoted, sentence, word_of
 
 Result = tuple[str, str, tuple[int, ...] | None]  # name, element type, shape
 

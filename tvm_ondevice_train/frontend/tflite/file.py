@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..errors import OdtError
-from .tflite_accepted import options_of, type_of
+from ...errors import OdtError
+from .accepted import options_of, type_of
 
 if TYPE_CHECKING:
     from tflite import Model, SubGraph

@@ -11,9 +11,9 @@ from functools import cache, partial
 from math import prod
 from typing import TYPE_CHECKING, Any
 
-from ..errors import Obstacle
-from .allowed import ANY, Allowed
-from .plain_text import one_line
+from ...errors import Obstacle
+from ..allowed import ANY, Allowed
+from ..plain_text import one_line
 
 if TYPE_CHECKING:
     from tflite import Model, Operator, SubGraph, Tensor

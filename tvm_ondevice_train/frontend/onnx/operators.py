@@ -17,8 +17,8 @@ from tvm.relax.frontend.onnx import onnx_frontend
 
 from relay_passes.graph import constant_value
 
-from ..file_forms import FORMS
-from .replaced import replaced
+from ...file_forms import FORMS
+from ..replaced import replaced
 
 Imported = list[dict[str, relax.Var]]  # what the importer makes parameters of
 Converter: TypeAlias = type[onnx_frontend.OnnxOpConverter]

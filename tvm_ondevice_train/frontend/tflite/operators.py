@@ -16,8 +16,8 @@ from tvm import relax
 from tvm.relax.frontend.tflite import tflite_frontend
 from tvm.relax.frontend.tflite.tflite_frontend import OperatorConverter
 
-from .replaced import replaced
-from .tflite_accepted import OF_SHAPES, QUANTIZED, shape_of
+from ..replaced import replaced
+from .accepted import OF_SHAPES, QUANTIZED, shape_of
 
 if TYPE_CHECKING:
     from tflite import Model, Operator, SubGraph

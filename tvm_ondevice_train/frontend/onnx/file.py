@@ -9,9 +9,9 @@ from pathlib import Path
 import onnx
 from google.protobuf.message import DecodeError
 
-from ..errors import ModelError, Obstacle, OdtError
-from .onnx_shapes import MOST_TENSOR_BYTES
-from .onnx_words import quoted
+from ...errors import ModelError, Obstacle, OdtError
+from .shapes import MOST_TENSOR_BYTES
+from .words import quoted
 
 MOST_FILE_BYTES = 2**31 - 1  # what protobuf reads
 

@@ -12,7 +12,8 @@ torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
 
 from tvm_ondevice_train.errors import OdtError  # noqa: E402
-from tvm_ondevice_train.frontend import load, pt2_archive  # noqa: E402
+from tvm_ondevice_train.frontend import load  # noqa: E402
+from tvm_ondevice_train.frontend.torch import archive as reader  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -144,7 +145,7 @@ def test_guards_are_not_run(members, tmp_path):
 
 
 def test_a_bomb(members, tmp_path, monkeypatch):
-    monkeypatch.setattr(pt2_archive, "LARGEST", 10**6)
+    monkeypatch.setattr(reader, "LARGEST", 10**6)
     path = tmp_path / "net.pt2"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("net/data/weights/weight_0", bytes(10**6 + 1))

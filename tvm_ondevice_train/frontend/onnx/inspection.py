@@ -12,8 +12,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from ..errors import Obstacle
-from .onnx_accepted import (
+from ...errors import Obstacle
+from .accepted import (
     ACCEPTED,
     CARRIED,
     CODES,
@@ -25,9 +25,9 @@ from .onnx_accepted import (
     PARAMETERS,
     Operator,
 )
-from .onnx_folding import Constants, too_large
-from .onnx_rules import RULES, Node, Tensor
-from .onnx_shapes import (
+from .folding import Constants, too_large
+from .rules import RULES, Node, Tensor
+from .shapes import (
     MOST_TENSOR_BYTES,
     Result,
     bytes_of,
@@ -37,7 +37,7 @@ from .onnx_shapes import (
     schema_fault,
     types_that_disagree,
 )
-from .onnx_words import all_text, numbers, place, quoted, sentence, word_of
+from .words import all_text, numbers, place, quoted, sentence, word_of
 
 _SIZED = "memory is planned at compile time, so every axis but the batch must be a number"
 _SMALLER = f"at most {MOST_TENSOR_BYTES >> 20} MB a tensor are read"
