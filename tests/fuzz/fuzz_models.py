@@ -93,7 +93,7 @@ def _wrong_with(text: str) -> str | None:
     """With a refusal, which must be one line that a terminal can show."""
     if not text.isprintable():
         return "unprintable"
-    return None if 0 < len(text) <= _LONGEST else f"of {len(text)} characters"
+    return None if 0 < len(text) <= _LONGEST else "empty or too long"
 
 
 def _where(error: BaseException) -> str:
