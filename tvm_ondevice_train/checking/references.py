@@ -132,7 +132,7 @@ def _interpreter(path: Path) -> tuple[str, Interpreter]:
     except ImportError:
         raise ImportError("LiteRT is not installed (pip install ai-edge-litert)") from None
 
-    def interpreter(resolver: OpResolverType) -> Interpreter:
+    def interpreter(resolver: Any) -> Any:
         return Interpreter(str(path), experimental_op_resolver_type=resolver, num_threads=1)
 
     try:

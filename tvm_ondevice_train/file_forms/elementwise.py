@@ -204,7 +204,7 @@ def _broadcast(c: Canonicalizer, parameter: Parameter, other: Value, call: relax
         if len(shape) == 1:
             return Value(var, perm)
         reshaped = c.emit(relax.op.reshape(var, shape))
-        c.parameter_names[reshaped] = c.parameter_names[var]
+        c.parameters.names[reshaped] = c.parameters.names[var]
         return Value(reshaped, perm)
     emit = c.emit_learned if learned else c.emit_parameter  # else it may be a table, or a mask
     return Value(emit(lifted, "constant"), perm)
@@ -233,7 +233,7 @@ def _remember_bias(
     c: Canonicalizer, call: relax.Call, operands: Iterable[Value], var: relax.Var
 ) -> None:
     linear = _linear_operand(c, call)
-    names = [c.parameter_names[o.var] for o in operands if o.var in c.parameter_names]
+    names = [c.parameters.names[o.var] for o in operands if o.var in c.parameters.names]
     if linear is not None and op_name(call) == "relax.add" and names:
         weight, bias = c.linear[linear]
         if bias is None:

@@ -30,7 +30,7 @@ def _layer(
     parameter = c.emit_parameter(weight, f"{kind}{c.linear_count}.weight")
     c.linear_count += 1
     var = c.emit(relax.op.nn.conv2d(data, parameter, **geometry))
-    c.linear[var] = (c.parameter_names[parameter], None)
+    c.linear[var] = (c.parameters.names[parameter], None)
     return var
 
 
@@ -191,9 +191,11 @@ def batch_norm(c: Canonicalizer, call: relax.Call) -> Value:
 def _folded(c: Canonicalizer, data: Value, factor: np.ndarray, shift: np.ndarray) -> Value:
     """`data`, a layer's output, times `factor` and plus `shift`, by other weights and biases."""
     weight, bias = c.linear[data.var]
-    c.values[weight] = (c.values[weight] * factor.reshape(-1, 1, 1, 1)).astype(np.float32)
+    c.parameters.values[weight] = (
+        c.parameters.values[weight] * factor.reshape(-1, 1, 1, 1)
+    ).astype(np.float32)
     if bias is not None:
-        c.values[bias] = (c.values[bias] * factor + shift).astype(np.float32)
+        c.parameters.values[bias] = (c.parameters.values[bias] * factor + shift).astype(np.float32)
         return data
     name = weight.removesuffix(".weight") + ".bias"
     vector = c.emit_parameter(Parameter(None, shift.astype(np.float32)), name)
@@ -204,7 +206,7 @@ def _folded(c: Canonicalizer, data: Value, factor: np.ndarray, shift: np.ndarray
 def _foldable(c: Canonicalizer, var: relax.Expr, channels: int) -> bool:
     """Whether `var` is a float32 layer's output, whose parameters are that layer's alone."""
     names = [name for name in c.linear.get(var, ()) if name is not None]
-    biases = [c.values[name].shape for name in names[1:]]
+    biases = [c.parameters.values[name].shape for name in names[1:]]
     own = all(c.read_once(name) for name in names)
-    floats = all(c.values[name].dtype == np.float32 for name in names)
+    floats = all(c.parameters.values[name].dtype == np.float32 for name in names)
     return bool(names) and own and floats and all(shape == (channels,) for shape in biases)

@@ -28,9 +28,10 @@ from relay_passes.graph import (
 
 from ..errors import ModelError, Obstacle, OdtError, one_line
 from ..model import Model, TensorSpec
+from .parameters import Parameters
 from .places import places_of
 from .quantized_values import ACTIVATION_CODES, Parameter, check_codes
-from .sources import Axes, Sources, moves_between
+from .sources import Sources
 
 if TYPE_CHECKING:
     from ..file_forms.form import FileForm
@@ -93,12 +94,7 @@ class Canonicalizer:
         self.all_learned = all_learned
         self.learned: list[str] = []  # what trains beside the layers' own
         self.numbers: list[str] = []  # single ones of formulas, by their names in the file
-        self.values: dict[str, np.ndarray] = {}  # emitted parameters
-        self.declared: dict[str, Parameter] = {}  # as they were read first
-        self.source_names: dict[relax.Expr, str] = {}  # of those that were read
-        self.parameter_vars: dict[str, relax.Var] = {}
-        self.parameter_reads: dict[str, relax.Expr] = {}  # as floats, one dequantize each
-        self.parameter_names: dict[relax.Expr, str] = {}  # of those reads, and of reshaped ones
+        self.parameters = Parameters(name, self.emit)
         self.codes: dict[relax.Expr, Codes] = {}
         self.decoded: dict[
             relax.Expr, tuple[relax.Expr, float, int]
@@ -214,89 +210,19 @@ class Canonicalizer:
         return self.codes[codes].scale, self.codes[codes].zero_point
 
     def emit_parameter(self, parameter: Parameter, fallback: str = "constant") -> relax.Expr:
-        """Declare a parameter of the canonical function; quantized ones are dequantized.
-
-        A tensor of the source that was read before is the same parameter, moved where it is read
-        in another form: a tied weight has one gradient.
-        """
-        name = self._name_of(parameter, fallback)
-        if name not in self.parameter_vars:
-            value = np.ascontiguousarray(parameter.stored)
-            ty = relax.TensorType(value.shape, str(value.dtype))
-            self.parameter_vars[name] = relax.Var(name, ty)
-            self.values[name], self.declared[name] = value, parameter
-            self.parameter_reads[name] = self._decoded_parameter(
-                self.parameter_vars[name], parameter
-            )
-            self.parameter_names[self.parameter_reads[name]] = name
-        return self._moved_parameter(name, parameter)
+        """A parameter of the canonical function, see `Parameters.emit`."""
+        return self.parameters.emit(parameter, fallback)
 
     def emit_learned(self, parameter: Parameter, fallback: str) -> relax.Expr:
         """As `emit_parameter`, of what no layer counts as its own, but training can change."""
         var = self.emit_parameter(parameter, fallback)
         if parameter.name is not None and parameter.scale is None:
-            self.learned.append(self.parameter_names[var])
+            self.learned.append(self.parameters.names[var])
         return var
-
-    def _moved_parameter(self, name: str, parameter: Parameter) -> relax.Expr:
-        """The parameter of that name in the form in which `parameter` has it."""
-        read, first = self.parameter_reads[name], self.declared[name]
-        if parameter.source is None or np.array_equal(first.places, parameter.places):
-            return read
-        moves = moves_between(first.places, parameter.places)
-        if moves is None:
-            raise OdtError(
-                f'{self.name}: parameter "{name}" is used in two forms, of shape '
-                f"{first.shape} and {parameter.shape}, and no transpose makes one of "
-                "the other; use the weight once, or store it twice."
-            )
-        moved = self._emit_moves(self.parameter_vars[name], *moves)
-        read = self._decoded_parameter(moved, parameter)
-        self.parameter_names[read] = name
-        return read
-
-    def _emit_moves(self, var: relax.Expr, before: Axes, axes: Axes, after: Axes) -> relax.Expr:
-        """`var` reshaped to `before`, transposed by `axes`, reshaped to `after`."""
-        if before != shape_of(var):
-            var = self.emit(relax.op.reshape(var, before))
-        if axes != tuple(range(len(axes))):
-            var = self.emit(relax.op.permute_dims(var, axes))
-        return var if after == shape_of(var) else self.emit(relax.op.reshape(var, after))
-
-    def _decoded_parameter(self, var: relax.Expr, parameter: Parameter) -> relax.Expr:
-        if parameter.scale is None:
-            return var
-        coding = map(relax.const, (parameter.channel_scale(), parameter.channel_zero_point()))
-        return self.emit(relax.op.dequantize(var, *coding, axis=0, out_dtype="float32"))
-
-    def _name_of(self, parameter: Parameter, fallback: str) -> str:
-        """The name of what `parameter` comes from, a new one where that was not read before."""
-        source = parameter.source
-        if source is None:
-            return self._free_name(parameter, fallback, also_equal=True)
-        if source not in self.source_names:
-            self.source_names[source] = self._free_name(parameter, fallback)
-        name = self.source_names[source]
-        if name in self.declared and not self.declared[name].stands_for_same(parameter):
-            if parameter.name is None:  # equal by chance
-                return self._free_name(parameter, fallback, also_equal=True)
-            raise OdtError(f'{self.name}: the codes of parameter "{name}" are read at two scales')
-        return name
-
-    def _free_name(self, parameter: Parameter, fallback: str, also_equal: bool = False) -> str:
-        """A name that no parameter has yet, or one of the same value."""
-        name = parameter.name or fallback
-        candidate, count = name, 1
-        while candidate in self.values and not (
-            also_equal and np.array_equal(self.values[candidate], parameter.stored)
-        ):
-            count += 1
-            candidate = f"{name}_{count}"
-        return candidate
 
     def read_once(self, name: str) -> bool:
         """Whether one operator alone reads the parameter in the source."""
-        return self.sources.readers(self.declared[name].source) < 2
+        return self.sources.readers(self.parameters.declared[name].source) < 2
 
     # -- the walk -----------------------------------------------------------------------------
 
@@ -306,14 +232,14 @@ class Canonicalizer:
                 source = self._declare_input(input_var)
                 self._operators()
                 output = self.builder.emit_output(self._output())
-            parameters = [source, *self.parameter_vars.values()]
+            parameters = [source, *self.parameters.vars.values()]
             self.builder.emit_func_output(output, parameters)
         module = relax.transform.DeadCodeElimination()(self.builder.get())
         codes = self.codes.get(source)
         quantization = (codes.scale, codes.zero_point) if codes else ()
         spec = TensorSpec(shape_of(source), dtype_of(source), *quantization)
         learned, numbers = (tuple(dict.fromkeys(n)) for n in (self.learned, self.numbers))
-        return Model(self.name, module, self.values, spec, learned, numbers)
+        return Model(self.name, module, self.parameters.values, spec, learned, numbers)
 
     def _declare_input(self, input_var: relax.Var) -> relax.Var:
         """Let an int8 network take int8 samples: hoist the input's quantize to the host.
