@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+
+LONGEST = 1000  # characters of a line that a user is to read
+_QUOTED = 300  # of what others said, or a file holds, within one
 
 
 class OdtError(ValueError):
@@ -11,11 +14,11 @@ class OdtError(ValueError):
 
     The text names what was found, where, what is allowed and what to do. The command line prints
     it without a traceback and exits with code 2. Names come from files: what is not printable in
-    them, a newline too, is written as an escape.
+    them, a newline too, is written as an escape, and of a very long text the beginning is said.
     """
 
     def __init__(self, text: object = "") -> None:
-        super().__init__(_printable(str(text)))
+        super().__init__(_shortened(_printable(str(text)), LONGEST))
 
 
 class BudgetError(OdtError):
@@ -51,13 +54,34 @@ class ModelError(OdtError):
         super().__init__(f"{name}: {self.obstacles[0]}{more}")
 
 
+def one_line(words: object) -> str:
+    """What a file holds or another's exception says, in a line; cut where it is long."""
+    text = " ".join(_printable(part) for part in str(words).split())
+    return _shortened(text or type(words).__name__, _QUOTED)
+
+
+def first_line(error: BaseException) -> str:
+    """What an exception says first, of libraries whose messages go on for many lines."""
+    return one_line(next(_lines(error), type(error).__name__))
+
+
+def last_line(error: BaseException) -> str:
+    """What an exception says last, of libraries whose traces come before the cause."""
+    *_, last = (type(error).__name__, *_lines(error))
+    return one_line(last)
+
+
+def _lines(error: BaseException) -> Iterator[str]:
+    return (line for line in str(error).splitlines() if line.strip())
+
+
+def _shortened(text: str, longest: int) -> str:
+    """Cut between words, or within one that is longer."""
+    if len(text) <= longest:
+        return text
+    begin = text[: longest - 4]
+    return (begin.rpartition(" ")[0] or begin) + " ..."
+
+
 def _printable(text: str) -> str:
     return "".join(ch if ch.isprintable() else repr(ch)[1:-1] for ch in text)
-
-
-def one_line(error: BaseException, longest: int = 300) -> str:
-    """What another's exception says, in a line; cut between words where it is longer."""
-    words = " ".join(str(error).split()) or type(error).__name__
-    if len(words) <= longest:
-        return words
-    return words[:longest].rpartition(" ")[0] + " ..."

@@ -9,12 +9,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import OdtError
+from ..errors import OdtError, last_line, one_line
 from ..model import Model
 from .check import check_model
 from .dead_channels import condition_dead_channels
 from .other_files import advice
-from .plain_text import one_line, reason_of
 
 if TYPE_CHECKING:
     from typing import TypeAlias
@@ -46,7 +45,7 @@ def load(source: Source, example: torch.Tensor | None = None) -> Model:
         except Exception as error:  # whatever a hostile file makes an importer raise
             kind = type(error).__name__
             refusal = OdtError(
-                f"{_called(source)}: it could not be read ({kind}: {reason_of(error)})"
+                f"{_called(source)}: it could not be read ({kind}: {last_line(error)})"
             )
         refusal.__context__ = refusal.__cause__ = refusal.__traceback__ = None
         gc.collect()  # what TVM had half built: it warns as it goes

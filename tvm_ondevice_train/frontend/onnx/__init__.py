@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING
 
 from tvm import relax
 
-from ...errors import ModelError, OdtError
+from ...errors import ModelError, OdtError, last_line
 from ...file_forms import FORMS
 from ...model import Model
 from ..canonicalize import Canonicalizer
-from ..plain_text import reason_of
 from ..quantized_values import parameters_of
 
 if TYPE_CHECKING:
@@ -57,5 +56,5 @@ def _import(name: str, proto: onnx.ModelProto) -> relax.Function:
         try:
             return from_onnx(proto, keep_params_in_input=True)["main"]
         except Exception as error:  # TVM's importer raises many types
-            reason = f"TVM could not import it ({reason_of(error)})"
+            reason = f"TVM could not import it ({last_line(error)})"
             raise OdtError(f"{name}: {place.words}: {reason}") from None

@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from ...errors import Obstacle
+from ...errors import Obstacle, one_line
 from .accepted import (
     ACCEPTED,
     CARRIED,
@@ -37,7 +37,7 @@ from .shapes import (
     schema_fault,
     types_that_disagree,
 )
-from .words import all_text, numbers, place, quoted, sentence, word_of
+from .words import all_text, numbers, place, quoted, said, word_of
 
 _SIZED = "memory is planned at compile time, so every axis but the batch must be a number"
 _SMALLER = f"at most {MOST_TENSOR_BYTES >> 20} MB a tensor are read"
@@ -176,7 +176,7 @@ class Inspection:
         try:
             attributes = {a.name: _plain(a) for a in proto.attribute}
         except (ValueError, UnicodeDecodeError) as error:
-            self._refuse(where, sentence(error), _ANEW)
+            self._refuse(where, said(error), _ANEW)
             return None
         operands = tuple(self.tensors[name] if name else None for name in proto.input)
         return Node(proto, operands, attributes)
@@ -273,7 +273,7 @@ class Inspection:
         try:
             types = result_types(node, self.opset, self.proto.ir_version)
         except Exception as error:  # ONNX's inference, and NumPy on damaged constants
-            self._refuse(where, sentence(error), "ONNX Runtime would not load it either")
+            self._refuse(where, said(error), "ONNX Runtime would not load it either")
             return None
         for name, element, shape in types:
             if shape is None and name == node.proto.output[0]:
@@ -312,7 +312,7 @@ class Inspection:
         try:
             self.constants.value(first)
         except Exception as error:  # the evaluator is Python, and raises what that raises
-            self._refuse(place(node.proto), sentence(error), "let the exporter fold constants")
+            self._refuse(place(node.proto), said(error), "let the exporter fold constants")
 
     def _keep(self, node: Node, types: list[Result]) -> None:
         self.nodes.append(node)
@@ -349,7 +349,7 @@ def _not_accepted(proto: onnx.NodeProto) -> tuple[str, str]:
 
 
 def _shown(value: Any) -> str:
-    return quoted(value) if isinstance(value, str) else sentence(ValueError(value))
+    return quoted(value) if isinstance(value, str) else one_line(value)
 
 
 def _dims(dims: Iterable[onnx.TensorShapeProto.Dimension]) -> str:

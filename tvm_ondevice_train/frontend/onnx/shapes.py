@@ -9,7 +9,7 @@ import onnx
 from onnx import TensorProto, defs, helper, numpy_helper, shape_inference
 
 from .rules import Node, Tensor
-from .words import quoted, sentence, word_of
+from .words import quoted, said, word_of
 
 Result = tuple[str, str, tuple[int, ...] | None]  # name, element type, shape
 
@@ -43,7 +43,7 @@ def schema_fault(proto: onnx.NodeProto, opset: int, ir_version: int) -> str | No
     try:
         onnx.checker.check_node(proto, context)
     except onnx.checker.ValidationError as error:
-        return sentence(error).partition(" ==> ")[0]
+        return said(error).partition(" ==> ")[0]
     return None
 
 

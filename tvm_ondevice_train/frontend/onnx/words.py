@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from google.protobuf.message import Message
 
+from ...errors import first_line
+
 if TYPE_CHECKING:
     import onnx
 
@@ -50,9 +52,6 @@ def word_of(element: str) -> str:
     return numpy_names.get(element, element.lower())
 
 
-def sentence(error: Exception) -> str:
-    """What an exception says first, of libraries whose messages go on for many lines."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    text = lines[0] if lines else type(error).__name__
-    text = re.sub(r"^\[\w+\] ", "", text)  # ONNX's "[ShapeInferenceError] "
-    return text if len(text) <= 300 else text[:300].rpartition(" ")[0] + " ..."
+def said(error: Exception) -> str:
+    """The first line of what ONNX's checker or inference says, without its tag."""
+    return re.sub(r"^\[\w+\] ", "", first_line(error))

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 
 from tvm import relax
 
-from ...errors import ModelError, OdtError
+from ...errors import ModelError, OdtError, last_line
 from ...file_forms import FORMS
 from ...model import Model
 from ..canonicalize import Canonicalizer
-from ..plain_text import reason_of
 from .accepted import inspect_tflite
 from .codes import input_coding
 from .file import read_tflite
@@ -48,5 +47,5 @@ def _import(name: str, model: tflite.Model) -> relax.Function:
         try:
             return from_tflite(model)["main"]
         except Exception as error:  # TVM's importer raises many types
-            reason = f"TVM could not import it ({reason_of(error)})"
+            reason = f"TVM could not import it ({last_line(error)})"
             raise OdtError(f"{name}: {place.words}: {reason}") from None

@@ -11,9 +11,8 @@ from functools import cache, partial
 from math import prod
 from typing import TYPE_CHECKING, Any
 
-from ...errors import Obstacle
+from ...errors import Obstacle, one_line
 from ..allowed import ANY, Allowed
-from ..plain_text import one_line
 
 if TYPE_CHECKING:
     from tflite import Model, Operator, SubGraph, Tensor
@@ -116,7 +115,7 @@ def _of_input(graph: SubGraph) -> Iterator[Obstacle]:
     if not shape or any(extent < 0 for extent in signature[1:]):
         yield Obstacle(
             place,
-            f"its shape {tuple(map(int, signature))} is dynamic",
+            f"its shape {one_line(tuple(map(int, signature)))} is dynamic",
             "every axis but the batch must be a number: give the converter a fixed shape",
         )
     elif shape[0] != 1:
@@ -167,7 +166,8 @@ def _of_shape(model: Model, operand: Tensor, shape: tuple[int, ...]) -> Iterator
     """Of a reshape whose operand asks for another shape than its result has."""
     asked = model.Buffers(operand.Buffer()).DataAsNumpy().view("<i4").tolist()
     if len(asked) != len(shape) or any(n not in (-1, m) for n, m in zip(asked, shape, strict=True)):
-        yield f"it asks for shape {tuple(asked)} and gives {shape}", "convert the model again"
+        found = f"it asks for shape {one_line(tuple(asked))} and gives {one_line(shape)}"
+        yield found, "convert the model again"
 
 
 def _of_tensor(tensor: Tensor, types: tuple[str, ...]) -> Iterator[tuple[str, str]]:
@@ -182,7 +182,8 @@ def _of_tensor(tensor: Tensor, types: tuple[str, ...]) -> Iterator[tuple[str, st
     if tensor.Sparsity() is not None:
         yield f'tensor "{called}" is stored sparse', "convert the model without sparsity"
     if any(extent < 1 for extent in shape) or prod(shape) > LARGEST:
-        yield f'tensor "{called}" has shape {shape}', f"supported are 1 to {LARGEST} elements"
+        found = f'tensor "{called}" has shape {one_line(shape)}'
+        yield found, f"supported are 1 to {LARGEST} elements"
 
 
 def options_of(operator: Operator) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ...errors import OdtError
+from ...errors import OdtError, one_line
 from .accepted import options_of, type_of
 
 if TYPE_CHECKING:
@@ -87,7 +87,8 @@ def _walk_tensors(model: Model, graph: SubGraph) -> None:
         )
         item = _ITEM_BYTES.get(type_of(tensor))
         if content and item and tensor.Sparsity() is None and content != prod(shape) * item:
-            raise _DamagedError(f"tensor {index} of shape {tuple(shape)} has {content} bytes")
+            found = f"tensor {index} of shape {one_line(tuple(shape))} has {content} bytes"
+            raise _DamagedError(found)
 
 
 def _walk_operators(model: Model, graph: SubGraph) -> None:

@@ -6,12 +6,11 @@ from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...errors import ModelError, OdtError
+from ...errors import ModelError, OdtError, last_line, one_line
 from ...file_forms import FORMS
 from ...model import Model
 from ..canonicalize import Canonicalizer
 from ..places import torch_places
-from ..plain_text import one_line, reason_of
 from ..quantized_values import parameters_of
 from .accepted import inspect_lowered
 from .rewrites import written_out
@@ -44,7 +43,7 @@ def load_module(module: nn.Module, example: Tensor | None) -> Model:
     try:
         program = torch.export.export(module, (example,))
     except Exception as error:  # the module's own code ran
-        raise OdtError(f"torch.export.export failed on the module ({reason_of(error)})") from None
+        raise OdtError(f"torch.export.export failed on the module ({last_line(error)})") from None
     return load_exported_program(program)
 
 
@@ -71,7 +70,7 @@ def load_exported_program(
                 lowered, keep_params_as_input=True, run_ep_decomposition=False
             )
         except Exception as error:  # TVM's importer raises many types for what it cannot import
-            reason = f"TVM could not import it ({reason_of(error)})"
+            reason = f"TVM could not import it ({last_line(error)})"
             raise OdtError(f"{file or name}: {place.words}: {reason}") from None
     function = module["main"]
     names = lowered.graph_signature.inputs_to_parameters
@@ -91,7 +90,7 @@ def decomposed(program: ExportedProgram) -> ExportedProgram:
     try:
         lowered = program.run_decompositions(operators)
     except Exception as error:  # of an operator, of a damaged graph
-        raise OdtError(f"PyTorch could not decompose it ({reason_of(error)})") from None
+        raise OdtError(f"PyTorch could not decompose it ({last_line(error)})") from None
     lowered.graph_module.graph.eliminate_dead_code()
     return lowered
 
@@ -132,6 +131,6 @@ def _for_one(program: ExportedProgram, shape: list[int]) -> ExportedProgram:
         return torch.export.export(module, args, kwargs, strict=False)
     except Exception as error:
         raise OdtError(
-            f"its batch is free, and PyTorch could not make it 1 ({reason_of(error)}); "
+            f"its batch is free, and PyTorch could not make it 1 ({last_line(error)}); "
             "export the model with an example of batch 1"
         ) from None

@@ -12,9 +12,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import PureWindowsPath  # splits at both kinds of slashes
 from typing import TYPE_CHECKING, Any
 
-from ...errors import Obstacle
+from ...errors import Obstacle, one_line
 from ..allowed import ANY, Allowed, equal
-from ..plain_text import one_line
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram

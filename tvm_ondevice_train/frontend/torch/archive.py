@@ -15,8 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...errors import OdtError
-from ..plain_text import one_line, reason_of
+from ...errors import OdtError, last_line, one_line
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
@@ -60,7 +59,7 @@ def read_pt2(path: Path) -> ExportedProgram:
     except _RefusedError as error:
         raise OdtError(f"{path.name}: {error}") from None
     except Exception as error:  # PyTorch raises many types for a file that is not its own
-        raise OdtError(f"{path.name}: not a torch.export file ({reason_of(error)})") from None
+        raise OdtError(f"{path.name}: not a torch.export file ({last_line(error)})") from None
 
 
 def _harmless(path: Path) -> bytes:
