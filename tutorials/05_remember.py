@@ -92,9 +92,7 @@ def main(directory: str = "build/remember") -> dict:
     folder = Path(directory)
     folder.mkdir(parents=True, exist_ok=True)
     model, data = network_and_digits(folder)
-    compiled = odt.compile(
-        model, scheme="full", head="int8", board="mps2-an500", learning_rate=0.01
-    )
+    compiled = odt.compile(model, scheme="full", board="mps2-an500", learning_rate=0.01)
 
     print(f"3. {STEPS} steps on turned digits, if nothing happens.")
     whole = odt.run_project(compiled.save(folder / "whole"), data, steps=STEPS)
