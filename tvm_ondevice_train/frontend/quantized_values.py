@@ -138,8 +138,9 @@ class Parameter:
         rows = spread.reshape(spread.shape[0], -1)
         if not np.all(rows == rows[:, :1]):
             raise OdtError(
-                f"parameter {self.name}: its {what} do not run along the output channels; only "
-                "per-tensor and per-output-channel quantization is supported."
+                f"parameter {self.name}: its {what} do not run along the output channels of a "
+                "convolution, or of a fully connected layer with one row of data; only those can "
+                "have one for each. Quantize it with one for the whole tensor."
             )
         per_channel = np.ascontiguousarray(rows[:, 0])
         return per_channel[0] if np.all(per_channel == per_channel[0]) else per_channel
