@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import tvm
@@ -30,6 +31,8 @@ class Model:
     ``learned`` names those that training can change beside the weights and biases of layers and
     the slopes of activations: gamma and beta of a batch norm that does not fold, learned scales and
     shifts. ``numbers`` names single numbers of the file that are constants of the graph here.
+    ``computed`` has the parameters that are computed from others of the file, with the names of
+    those.
     """
 
     name: str
@@ -38,6 +41,7 @@ class Model:
     input: TensorSpec
     learned: tuple[str, ...] = ()
     numbers: tuple[str, ...] = ()
+    computed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def output_shape(self) -> tuple[int, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 
 import tvm
 from tvm import relax
@@ -55,6 +55,7 @@ def check_operators(model: Model, trained: Collection[str]) -> None:
         elif binding.var in behind and without_gradient(binding.value):
             obstacles.append(Obstacle(_described(model, binding), *_NO_GRADIENT))
     obstacles += [Obstacle(f'parameter "{name}"', *_TIED_CODES) for name in _tied(model, trained)]
+    obstacles += _apart(model, trained)
     if obstacles:
         raise ModelError(model.name, obstacles)
 
@@ -68,6 +69,16 @@ def _tied(model: Model, trained: Collection[str]) -> list[str]:
         for p in function.params[1:]
         if p.name in trained and dtype_of(p) != "float32" and len(consumers.get(p, [])) > 1
     ]
+
+
+def _apart(model: Model, trained: Collection[str]) -> Iterator[Obstacle]:
+    """What trains where it is read as it is, but would not in what is computed from it."""
+    for name, origins in model.computed.items():
+        for origin in origins:
+            if origin in trained:
+                found = f'"{name}" is computed from it at compile time, and would not follow it'
+                cure = "leave it out of the scheme (--scheme), or let the file store both"
+                yield Obstacle(f'parameter "{origin}"', found, cure)
 
 
 def _described(model: Model, binding: relax.VarBinding) -> str:

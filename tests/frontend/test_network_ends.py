@@ -175,6 +175,12 @@ def scales_along_inputs(emit, x):
     )
 
 
+def scales_of_several_rows(emit, x):
+    codes = relax.const(np.ones((3, 2), np.int8))
+    scale, zero = relax.const(np.array([1, 2], np.float32)), relax.const(np.zeros(2, np.int8))
+    return emit(op.matmul(x, emit(op.dequantize(codes, scale, zero, 1))))
+
+
 @pytest.mark.parametrize(
     "body, dtype, message",
     [
@@ -183,7 +189,8 @@ def scales_along_inputs(emit, x):
         (lambda emit, x: emit(op.sin(x)), "float32", 'operator "sin": it cannot'),
         (computed_kernel, "float32", "a constant weight"),
         (lambda emit, x: emit(op.nn.relu(x)), "int32", "the input is int32; float32, int8"),
-        (scales_along_inputs, "float32", "do not run along the output channels"),
+        (scales_along_inputs, "float32", "do not run along the output channels of a convolution"),
+        (scales_of_several_rows, "float32", "or of a fully connected layer with one row of data"),
     ],
 )
 def test_what_cannot_be_compiled_is_one_line_that_names_it(body, dtype, message):

@@ -145,3 +145,14 @@ def test_a_chain_of_any_length_is_walked():
     chain += [helper.make_node("Identity", [f"w{n}"], [f"w{n + 1}"]) for n in range(1500)]
     proto = model([*chain, node("Add", "x", "w1500")], (1, 6), {"w": normal(6)})
     assert len(load_onnx_proto(proto, "m.onnx").parameters) == 1
+
+
+def test_a_constant_that_is_computed_knows_the_tensors_behind_it():
+    nodes = [
+        helper.make_node("Add", ["w", "v"], ["sum"]),
+        helper.make_node("Mul", ["sum", "half"], ["weight"]),
+        node("MatMul", "x", "weight"),
+    ]
+    constants = {"w": normal(6, 4), "v": normal(6, 4, seed=1), "half": np.float32(0.5)}
+    loaded = equals_runtime(model(nodes, (1, 6), constants=constants), (1, 6))
+    assert {name: set(of) for name, of in loaded.computed.items()} == {"dense0.weight": {"w", "v"}}

@@ -8,10 +8,12 @@ from tvm import relax
 from tvm.relax import op
 
 from tvm_ondevice_train.compiler import compile
+from tvm_ondevice_train.errors import OdtError
 from tvm_ondevice_train.file_forms import FORMS
 from tvm_ondevice_train.frontend.canonicalize import Canonicalizer
 from tvm_ondevice_train.scheme.left_out import left_out
 from tvm_ondevice_train.scheme.update_scheme import resolve
+from tvm_ondevice_train.trainable import check_operators
 
 CONSTANT = "a constant, which the file does not call learned"
 NUMBER = "a single number, which may be of a formula"
@@ -71,6 +73,30 @@ def test_codes_that_no_layer_has_are_left_out():
     values = {"codes": np.arange(3, dtype=np.int8).reshape(3, 1, 1)}
     _, model = imported(quantized, ((1, 3, 4, 5), "float32"), **values)
     assert left_out(model, "full", []) == {"codes": "quantized, and of no layer"}
+
+
+HALF = relax.const(0.5, "float32")
+
+
+def test_what_is_computed_from_a_tensor_trains_in_its_place():
+    def halved(emit, x, w, v):
+        return emit(op.matmul(x, emit(op.add(emit(op.multiply(w, HALF)), v))))
+
+    values = {"w": weights(4, 3), "v": weights(4, 3, seed=1)}
+    _, model = imported(halved, ((1, 4), "float32"), **values)
+    why = "dense0.weight, which is computed from it, trains in its place"
+    assert left_out(model, "full", ["dense0.weight"]) == {"w": why, "v": why}
+    check_operators(model, ["dense0.weight"])
+
+
+def test_a_tensor_that_is_also_computed_with_does_not_train():
+    def tied(emit, x, w):
+        return emit(op.matmul(emit(op.matmul(x, w)), emit(op.multiply(w, HALF))))
+
+    _, model = imported(tied, ((1, 4), "float32"), w=weights(4, 4))
+    check_operators(model, ["dense1.weight"])
+    with pytest.raises(OdtError, match=r'"w": "dense1\.weight" is computed from it'):
+        check_operators(model, ["w", "dense1.weight"])
 
 
 def test_report_and_header_say_what_is_left_out_and_what_a_prediction_is(model):

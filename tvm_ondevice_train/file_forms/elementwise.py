@@ -131,7 +131,8 @@ def _binary(c: Canonicalizer, call: relax.Call) -> Source:
         tensor = right
     else:
         function = getattr(np, op_name(call).split(".")[-1])
-        return Parameter(None, function(left.value, right.value))
+        origins = tuple(dict.fromkeys(left.tensors + right.tensors))
+        return Parameter(None, function(left.value, right.value), origins=origins)
     perm = tensor.perm
     operands = [
         _broadcast(c, operand, tensor, call) if isinstance(operand, Parameter) else operand

@@ -9,7 +9,7 @@ stay numpy until an operator reads them, which is where they become named parame
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -104,6 +104,11 @@ class Canonicalizer:
         self.places = places_of(function)
         self.obstacles: list[Obstacle] = []
         self.unknown: set[relax.Var] = set()  # what they give, and all that depends on it
+
+    def computed_from(self, origins: Mapping[relax.Var, tuple[str, ...]]) -> None:
+        """What an importer computed: parameter of the source -> `Parameter.origins`."""
+        for var, names in origins.items():
+            self.env[var] = replace(self.sources.parameters[var], origins=names)
 
     # -- reading operands ---------------------------------------------------------------------
 
@@ -239,7 +244,8 @@ class Canonicalizer:
         quantization = (codes.scale, codes.zero_point) if codes else ()
         spec = TensorSpec(shape_of(source), dtype_of(source), *quantization)
         learned, numbers = (tuple(dict.fromkeys(n)) for n in (self.learned, self.numbers))
-        return Model(self.name, module, self.parameters.values, spec, learned, numbers)
+        values, computed = self.parameters.values, self.parameters.computed
+        return Model(self.name, module, values, spec, learned, numbers, computed)
 
     def _declare_input(self, input_var: relax.Var) -> relax.Var:
         """Let an int8 network take int8 samples: hoist the input's quantize to the host.

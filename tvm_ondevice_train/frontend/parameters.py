@@ -26,6 +26,7 @@ class Parameters:
         self.vars: dict[str, relax.Var] = {}
         self.reads: dict[str, relax.Expr] = {}  # as floats, one dequantize each
         self.names: dict[relax.Expr, str] = {}  # of those reads, and of reshaped ones
+        self.computed: dict[str, tuple[str, ...]] = {}  # by name, `Parameter.origins`
         self.source_names: dict[relax.Expr, str] = {}  # of those that were read
 
     def emit(self, parameter: Parameter, fallback: str = "constant") -> relax.Expr:
@@ -42,6 +43,8 @@ class Parameters:
             self.values[name], self.declared[name] = value, parameter
             self.reads[name] = self._decoded(self.vars[name], parameter)
             self.names[self.reads[name]] = name
+            if parameter.origins:
+                self.computed[name] = parameter.origins
         return self._moved(name, parameter)
 
     def _moved(self, name: str, parameter: Parameter) -> relax.Expr:

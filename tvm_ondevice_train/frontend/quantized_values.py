@@ -35,6 +35,7 @@ class Parameter:
 
     source : the tensor of the source function that it comes from, positions : its elements' places
         there. What is read twice, as it is and transposed, is one parameter.
+    origins : names of the file's tensors that it is computed from; none where it is one of them.
     """
 
     name: str | None
@@ -43,6 +44,7 @@ class Parameter:
     zero_point: np.ndarray | None = None
     source: relax.Expr | None = None
     positions: np.ndarray | None = None
+    origins: tuple[str, ...] = ()
 
     @property
     def value(self) -> np.ndarray:
@@ -66,6 +68,14 @@ class Parameter:
         """`positions` of what has a source."""
         assert self.positions is not None, "it is computed, or copied"
         return self.positions
+
+    @property
+    def tensors(self) -> tuple[str, ...]:
+        """Names of the file's tensors of several floats that it is, or is computed from."""
+        floats = self.scale is not None or self.stored.dtype == np.float32
+        if self.origins or self.name is None or not floats or self.stored.size < 2:
+            return self.origins
+        return (self.name,)
 
     def restating(self, other: Parameter) -> Parameter:
         """The same, known to hold the elements of `other`, decoded or encoded."""
@@ -92,9 +102,8 @@ class Parameter:
         usable = np.isfinite(scale) & (scale >= 0)  # 0: of a channel that is all zeros
         if not usable.all():
             raise OdtError(f"{where} has scale {scale[~usable].flat[0]:g}; it must be positive.")
-        return Parameter(
-            name, codes, *(_along(axis, each, codes.shape, where) for each in (scale, zero_point))
-        )
+        scale, zero_point = (_along(axis, n, codes.shape, where) for n in (scale, zero_point))
+        return Parameter(name, codes, scale, zero_point)
 
     def stands_for_same(self, other: Parameter) -> bool:
         """Whether `other`, of the same source, has the same scales and zero points."""
@@ -129,8 +138,9 @@ class Parameter:
         rows = spread.reshape(spread.shape[0], -1)
         if not np.all(rows == rows[:, :1]):
             raise OdtError(
-                f"parameter {self.name}: its {what} do not run along the output channels; only "
-                "per-tensor and per-output-channel quantization is supported."
+                f"parameter {self.name}: its {what} do not run along the output channels of a "
+                "convolution, or of a fully connected layer with one row of data; only those can "
+                "have one for each. Quantize it with one for the whole tensor."
             )
         per_channel = np.ascontiguousarray(rows[:, 0])
         return per_channel[0] if np.all(per_channel == per_channel[0]) else per_channel

@@ -14,6 +14,7 @@ from relay_passes.graph import bindings_of, constant, dependents_of
 from .quantized_values import Parameter
 
 Axes = tuple[int, ...]
+_MOST_AXES = 4  # of a weight; the orders of more are too many to try
 
 
 class Sources:
@@ -71,21 +72,35 @@ class Sources:
 def _united(
     parameters: Mapping[relax.Var, tuple[str | None, np.ndarray]],
 ) -> dict[relax.Var, Parameter]:
-    """Each as it lies in the file, or as the transpose of an earlier one.
+    """Each as it lies in the file, or as an earlier one that is transposed or has another shape.
 
-    Exporters compute the transpose of a tied weight, and store it as if it were another.
+    Exporters compute these forms of a tied tensor, and store them as if they were others.
     """
     found: dict[relax.Var, Parameter] = {}
-    originals: dict[tuple, Parameter] = {}  # matrices that are not symmetric, by their transposes
+    originals: dict[tuple, Parameter] = {}  # by their elements in any order
     for var, (name, value) in parameters.items():
-        original = originals.get(_key(value))
-        if original is not None:
-            found[var] = original.map(np.transpose)
-            continue
         found[var] = Parameter.of(var, name, value)
-        if value.ndim == 2 and not _is_uniform(value) and not np.array_equal(value, value.T):
-            originals[_key(value.T)] = found[var]
+        if value.ndim <= _MOST_AXES and not _is_uniform(value):  # uniform ones: alike by chance
+            key = str(value.dtype), np.sort(value, axis=None).tobytes()
+            original = originals.setdefault(key, found[var])
+            found[var] = _moved(original, value) or found[var]
     return found
+
+
+def _moved(original: Parameter, value: np.ndarray) -> Parameter | None:
+    """`original` in the form of `value`; None where none makes one of the other, or they are alike.
+
+    Two tensors may be alike at first, as those of networks that begin with the same weights.
+    """
+    if original.shape == value.shape and np.array_equal(original.stored, value):
+        return None
+    flat = value.ravel()
+    orders = permutations(range(len(original.shape)))
+    turned = ((axes, original.stored.transpose(axes)) for axes in orders)
+    axes = next((axes for axes, form in turned if np.array_equal(form.ravel(), flat)), None)
+    if axes is None:
+        return None
+    return original.map(lambda a: a.transpose(axes).reshape(value.shape))
 
 
 def _is_uniform(value: np.ndarray) -> bool:

@@ -21,7 +21,14 @@ def left_out(model: Model, scheme: object, trained: Collection[str]) -> dict[str
     constants = {
         name: _reason(value) for name, value in model.parameters.items() if name not in trained
     }
-    return constants | dict.fromkeys(model.numbers, "a single number, which may be of a formula")
+    origins = {
+        origin: f"{name}, which is computed from it, trains in its place"
+        for name, of in model.computed.items()
+        for origin in of
+        if name in trained and origin not in trained
+    }
+    numbers = dict.fromkeys(model.numbers, "a single number, which may be of a formula")
+    return constants | origins | numbers
 
 
 def _reason(value: np.ndarray) -> str:

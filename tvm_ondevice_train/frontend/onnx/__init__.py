@@ -41,7 +41,9 @@ def load_onnx_proto(proto: onnx.ModelProto, name: str) -> Model:
     graph = Graph(inspected)
     function = _import(name, graph.model)
     parameters = parameters_of(name, function, graph.parameters.__getitem__)
-    return Canonicalizer(Path(name).stem, function, parameters, FORMS).run(function.params[0])
+    canonicalizer = Canonicalizer(Path(name).stem, function, parameters, FORMS)
+    canonicalizer.computed_from({var: graph.origins.get(var.name, ()) for var in parameters})
+    return canonicalizer.run(function.params[0])
 
 
 def _import(name: str, proto: onnx.ModelProto) -> relax.Function:

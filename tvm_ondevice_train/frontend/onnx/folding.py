@@ -40,6 +40,18 @@ class Constants:
             stored = self.stored[name] = numpy_helper.to_array(stored)
         return stored
 
+    def origins(self, name: str) -> tuple[str, ...]:
+        """The file's own constants of several floats that it is computed from, in order."""
+        wanted, seen = [name], dict[str, None]()
+        while wanted:
+            one = wanted.pop()
+            if one and one not in seen:
+                seen[one] = None
+                wanted += self.computed[one].input if one in self.computed else ()
+        stored = [n for n in seen if n in self.stored and n not in self.computed]
+        tensors = [(n, self.value(n)) for n in stored]
+        return tuple(n for n, v in tensors if v.dtype == np.float32 and v.size > 1)
+
     def _evaluate(self, node: onnx.NodeProto) -> None:
         from onnx.reference import ReferenceEvaluator  # half a second to import, and rarely needed
 

@@ -24,6 +24,7 @@ class Graph:
         self.inspected = inspected
         self.names: dict[str, str] = {}  # the file's -> ours
         self.parameters: dict[str, str | None] = {}  # ours -> the file's, None without a name
+        self.origins: dict[str, tuple[str, ...]] = {}  # ours -> the file's that it is computed from
         self.graph = onnx.GraphProto(name="main")
         self.stored = {t.name: t for t in inspected.proto.graph.initializer}
         for value in inspected.proto.graph.input:
@@ -79,6 +80,7 @@ class Graph:
         else:
             value = numpy_helper.from_array(self.inspected.constants.value(name), ours)
             self.parameters[ours] = None
+            self.origins[ours] = self.inspected.constants.origins(name)
         self.graph.initializer.append(value)
         return ours
 
