@@ -314,6 +314,13 @@ def test_a_mistake_that_the_compiler_finds_is_one_line(compiler, model, capsys):
     assert compiler.compiled.saved is None
 
 
+def test_a_file_that_the_system_refuses_is_named(compiler, model, capsys):
+    compiler.error = PermissionError(13, "Permission denied", "project/progress.jsonl")
+    line = refused(capsys, ["compile", model, "-o", "project"])
+    told = "cannot use project/progress.jsonl: Permission denied"
+    assert line == f"ondevice-train: error: {told}\n"
+
+
 def test_a_directory_that_is_no_project_is_refused(model, tmp_path, capsys):
     (tmp_path / "empty").mkdir()
     assert "empty" in refused(capsys, ["run", str(tmp_path / "empty"), "--data", model])

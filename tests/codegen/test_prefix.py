@@ -128,6 +128,9 @@ def test_without_a_prefix_the_names_are_as_ever_and_with_one_only_names_differ()
     assert "#define odt_save wake_save\n" in named["model.h"]
 
 
+TAKEN = r"C, C\+\+, a compiler or the runtime has that name"
+
+
 @pytest.mark.parametrize(
     ("prefix", "message"),
     [
@@ -135,10 +138,14 @@ def test_without_a_prefix_the_names_are_as_ever_and_with_one_only_names_differ()
         ("kws-1", "it must be a name in C of lower-case letters"),
         ("", "it must be a name in C of lower-case letters"),
         ("a" * 30, "at most 24 of them"),
-        ("int8", "C has names that begin so"),
-        ("size", "C has names that begin so"),
-        ("odt", "C has names that begin so"),
-        ("odt_two", "C has names that begin so"),
+        ("int8", TAKEN),
+        ("size", TAKEN),
+        ("odt", TAKEN),
+        ("odt_two", TAKEN),
+        ("for", TAKEN),
+        ("class", TAKEN),
+        ("linux", TAKEN),
+        ("std", TAKEN),
     ],
 )
 def test_a_prefix_that_is_none_is_refused(prefix, message):

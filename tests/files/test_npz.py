@@ -1,5 +1,6 @@
 """Arrays from files of anything: what is read, and that hostile ones cost no memory."""
 
+import os
 import resource
 import zipfile
 
@@ -102,3 +103,11 @@ def test_an_archive_that_cannot_be_unpacked_is_one_line(make, tmp_path):
     with pytest.raises(OdtError, match=r"is not a readable \.npz file \(.+\)") as caught:
         read_npz(make(tmp_path / "a.npz"), "data")
     assert "\n" not in str(caught.value)
+
+
+def test_a_device_or_a_pipe_is_refused_and_not_waited_for(tmp_path):
+    (tmp_path / "endless.npz").symlink_to("/dev/zero")
+    os.mkfifo(tmp_path / "silent.npz")
+    for name in ("endless.npz", "silent.npz"):
+        with pytest.raises(OdtError, match=f"data: .*{name} is no file"):
+            read_npz(tmp_path / name, "data")

@@ -61,9 +61,12 @@ def main(arguments: list[str] | None = None) -> int:
     except (click.Abort, KeyboardInterrupt):
         click.echo(f"{PROGRAM}: interrupted", err=True)
         return 130
-    except (click.ClickException, OdtError, OSError) as error:
-        text = error.format_message() if isinstance(error, click.ClickException) else str(error)
-        return _refused(text)
+    except click.ClickException as error:
+        return _refused(error.format_message())
+    except OdtError as error:
+        return _refused(str(error))
+    except OSError as error:
+        return _refused(_of_the_system(error))
     except MemoryError:
         return _refused("it needs more memory than this computer has free")
     except Exception as error:
@@ -74,6 +77,13 @@ def main(arguments: list[str] | None = None) -> int:
             f"{type(error).__name__}: {reason}. This is a fault of {PROGRAM}, not yours: please "
             f"report it with what it prints where {_TRACEBACK}=1 is set"
         )
+
+
+def _of_the_system(error: OSError) -> str:
+    """What the system refused, without its number for that."""
+    if error.strerror is None or error.filename is None:
+        return error.strerror or str(error)
+    return f"cannot use {os.fsdecode(error.filename)}: {error.strerror}"
 
 
 def _refused(text: str) -> int:

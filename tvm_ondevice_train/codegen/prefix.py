@@ -12,6 +12,7 @@ from collections.abc import Collection, Mapping
 
 from ..errors import OdtError
 from ..files.render import render
+from .reserved_names import NO_IDENTIFIERS
 
 _FILES = ("model.h", "model.c", "model_data.h")
 _GUARDS = ("ODT_MODEL_H", "ODT_MODEL_DATA_H")
@@ -21,9 +22,9 @@ _NAME = re.compile(r"\b(?:odt|ODT)_\w+")
 # a whole string stays as it is, if it is not the name of a file
 _RENAMED = re.compile(r'"[^"\n]*"|\bstruct odt\b|\b(?:odt|ODT)_\w+')
 _MAX_LENGTH = 24
-# NAME_t is a type of C, or NAME_ what the runtime's own names begin with
+# NAME_t is a type of C, NAME_ what the runtime's own names begin with, NAME what C++ begins with
 _TAKEN = re.compile(
-    r"odt(_.*)?|u?int(_?(least|fast)?\d+|max|ptr)|s?size|ptrdiff|w?char\d*|time|clock"
+    r"odt(_.*)?|u?int(_?(least|fast)?\d+|max|ptr)|s?size|ptrdiff|w?char\d*|time|clock|std"
 )
 
 
@@ -31,7 +32,9 @@ def wrong_prefix(prefix: str) -> str | None:
     """What is wrong with `prefix`, if anything is."""
     if not re.fullmatch(r"[a-z][a-z0-9_]*", prefix, re.ASCII) or len(prefix) > _MAX_LENGTH:
         return f"it must be a name in C of lower-case letters, at most {_MAX_LENGTH} of them"
-    return "C has names that begin so" if _TAKEN.fullmatch(prefix) else None
+    if prefix in NO_IDENTIFIERS or _TAKEN.fullmatch(prefix):
+        return "C, C++, a compiler or the runtime has that name"
+    return None
 
 
 def with_prefix(files: Mapping[str, str], prefix: str, own: Collection[str] = ()) -> dict[str, str]:

@@ -65,6 +65,7 @@ RESERVED = frozenset(
         *(name + suffix for name in _MATHEMATICS.split() for suffix in _TYPED),
     ]
 )
+NO_IDENTIFIERS = frozenset((_KEYWORDS + _MACROS).split())  # not even a tag of a struct
 RESERVED_PREFIXES = ("odt_", "ODT_", "initial_")
 
 

@@ -43,6 +43,8 @@ def read_npz(path: Path, what: str) -> dict[str, np.ndarray]:
     Sizes are those of the headers, and are checked before memory is asked for. Objects, which
     would have to be unpickled, are refused; members that are no .npy are left out.
     """
+    if path.exists() and not path.is_file():  # a device has no end, a pipe may have no beginning
+        raise OdtError(f"{what}: {path} is no file, and cannot be read as .npz")
     try:
         with open(path, "rb") as file:
             if file.read(len(MAGIC_PREFIX)) == MAGIC_PREFIX:
