@@ -1,9 +1,11 @@
 """The command line: what is passed on, what is shown, and one line for every mistake."""
 
 import json
+import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -334,6 +336,18 @@ def test_an_interrupt_ends_with_130(compiler, model, capsys):
     compiler.error = KeyboardInterrupt()
     assert main(["compile", model, "-o", "project"]) == 130
     assert capsys.readouterr().err.strip() == "ondevice-train: interrupted"
+
+
+def test_an_interrupt_that_tvm_makes_another_error_of_is_one(model, capsys, monkeypatch):
+    def compile_model(*_, **__):
+        with suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        raise RuntimeError
+
+    monkeypatch.setattr("tvm_ondevice_train.compile", compile_model)
+    assert main(["compile", model, "-o", "project"]) == 130
+    assert capsys.readouterr().err.strip() == "ondevice-train: interrupted"
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_without_arguments_the_help_is_shown(capsys):

@@ -117,6 +117,13 @@ def test_a_directory(tmp_path):
     refused(tmp_path, "tf.lite.TFLiteConverter.from_saved_model(DIRECTORY).convert()")
 
 
+@pytest.mark.parametrize("kind", ["onnx", "tflite", "pt2"])
+def test_a_file_without_end(tmp_path, kind):
+    (tmp_path / f"m.{kind}").symlink_to("/dev/zero")
+    with pytest.raises(OdtError, match="it is no file, but a device or a pipe"):
+        odt.load(tmp_path / f"m.{kind}")
+
+
 def test_what_is_no_path():
     with pytest.raises(OdtError, match=r"^a int is no model; give the path of a file, an Exported"):
         odt.load(3)

@@ -7,6 +7,11 @@ is fast.
 from __future__ import annotations
 
 import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
 
 import click
 
@@ -23,6 +28,7 @@ from .run import run_command
 from .tune import tune_command
 
 _TRACEBACK = "ONDEVICE_TRAIN_TRACEBACK"  # a variable of the environment
+_INTERRUPTED = threading.Event()  # by Ctrl-C, since the command began
 _MOST_REASON = 200  # characters of an exception that was not foreseen
 
 
@@ -56,11 +62,38 @@ for _command in (
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return its exit code: 0, 2 for a mistake, 130 for Ctrl-C."""
+    with _interrupts_noticed():
+        return _main(arguments)
+
+
+@contextmanager
+def _interrupts_noticed() -> Iterator[None]:
+    """Ctrl-C is remembered: out of a Python function that TVM calls, it comes as a RuntimeError."""
+    _INTERRUPTED.clear()
+    usual = signal.default_int_handler
+    if (
+        threading.current_thread() is not threading.main_thread()
+        or signal.getsignal(signal.SIGINT) is not usual
+    ):
+        yield
+        return
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        _INTERRUPTED.set()
+        usual(number, frame)
+
+    signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, usual)
+
+
+def _main(arguments: list[str] | None) -> int:
     try:
         return cli.main(arguments, prog_name=PROGRAM, standalone_mode=False) or 0
     except (click.Abort, KeyboardInterrupt):
-        click.echo(f"{PROGRAM}: interrupted", err=True)
-        return 130
+        return _interrupted()
     except click.ClickException as error:
         return _refused(error.format_message())
     except OdtError as error:
@@ -70,13 +103,18 @@ def main(arguments: list[str] | None = None) -> int:
     except MemoryError:
         return _refused("it needs more memory than this computer has free")
     except Exception as error:
-        if os.environ.get(_TRACEBACK):
+        if os.environ.get(_TRACEBACK) and not _INTERRUPTED.is_set():
             raise
         reason = (str(error).split("\n") or [""])[0][:_MOST_REASON]
         return _refused(
             f"{type(error).__name__}: {reason}. This is a fault of {PROGRAM}, not yours: please "
             f"report it with what it prints where {_TRACEBACK}=1 is set"
         )
+
+
+def _interrupted() -> int:
+    click.echo(f"{PROGRAM}: interrupted", err=True)
+    return 130
 
 
 def _of_the_system(error: OSError) -> str:
@@ -88,5 +126,7 @@ def _of_the_system(error: OSError) -> str:
 
 def _refused(text: str) -> int:
     """Say in one line why nothing was done, whatever is in `text`, and return the exit code."""
+    if _INTERRUPTED.is_set():  # what came of it is no reason
+        return _interrupted()
     click.echo(f"{PROGRAM}: error: {printable(' '.join(text.split()))}", err=True)
     return 2

@@ -94,6 +94,8 @@ def _read_file(path: Path) -> Model:
     kind = path.suffix.lower()
     if path.is_dir() or kind not in (".onnx", ".tflite", ".pt2"):
         raise OdtError(f"{one_line(str(path))}: {advice(path)}")
+    if not path.is_file():
+        raise OdtError(f"{one_line(str(path))}: it is no file, but a device or a pipe")
     if kind == ".onnx":
         from .onnx import load_onnx
 
