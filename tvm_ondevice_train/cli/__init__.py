@@ -92,8 +92,8 @@ def _interrupts_noticed() -> Iterator[None]:
 def _main(arguments: list[str] | None) -> int:
     try:
         return cli.main(arguments, prog_name=PROGRAM, standalone_mode=False) or 0
-    except (click.Abort, KeyboardInterrupt):
-        return _interrupted()
+    except (click.Abort, KeyboardInterrupt) as error:
+        return _interrupted(str(error))
     except click.ClickException as error:
         return _refused(error.format_message())
     except OdtError as error:
@@ -112,8 +112,9 @@ def _main(arguments: list[str] | None) -> int:
         )
 
 
-def _interrupted() -> int:
-    click.echo(f"{PROGRAM}: interrupted", err=True)
+def _interrupted(text: str = "") -> int:
+    """text : what of the work is kept, where anything is."""
+    click.echo(f"{PROGRAM}: {printable(text) or 'interrupted'}", err=True)
     return 130
 
 

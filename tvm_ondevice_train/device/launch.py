@@ -54,7 +54,12 @@ class Running:
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
         pipe = subprocess.PIPE
         self._process = subprocess.Popen(
-            command, stdin=pipe, stdout=pipe, stderr=self._log, cwd=directory
+            command,
+            stdin=pipe,
+            stdout=pipe,
+            stderr=self._log,
+            cwd=directory,
+            start_new_session=True,  # Ctrl-C is for who runs it
         )
         assert self._process.stdin is not None and self._process.stdout is not None, "both pipes"
         self._stdin, self._stdout = self._process.stdin, self._process.stdout

@@ -22,6 +22,7 @@ from ..files.whole_file import write_whole
 from ..manifest import Manifest, read_manifest
 from .data import Source, load_data
 from .health import saturation, warnings
+from .interrupt import held_back
 from .progress import ProgressLog
 from .training import STOP, Training, rate_to_lower
 
@@ -88,16 +89,16 @@ def run_project(
     bound = _stack_bound(directory, manifest, program)
     rate = rate_to_lower(on_divergence, hyper.get("learning_rate"), manifest, resume)
     started = time.monotonic()
-    with Session(directory, port=port) as device:
+    with held_back() as interrupted, Session(directory, port=port) as device:
         first = _prepare(device, directory, start, resume, seed, hyper)
         with ProgressLog(directory, manifest, first, first + total) as log:
-            run = Training(device, loaded, log, on_progress, on_divergence, rate)
+            run = Training(device, loaded, log, on_progress, on_divergence, rate, interrupted)
             before = run.evaluate(first) if evaluate else {}
             order = islice(_order(len(loaded.x), seed), first, None)
             run.train(order, first, total, eval_every, save_every)
             log.stopped = run.stopped
             run.watch()
-            after = run.evaluate(first + run.steps) if evaluate else {}
+            after = run.evaluate(first + run.steps) if evaluate and not interrupted() else {}
         if run.stopped is None and (save or save_every):
             device.save()
         _predict_once(device, loaded.x[0])
@@ -123,10 +124,10 @@ def run_project(
     text = json.dumps(result, indent=2) + "\n"
     write_whole(Path(directory) / "run.json", text.encode(), "run")
     if run.stopped is not None:
-        raise OdtError(
-            f"run: {run.stopped}; {directory} keeps run.json and learned.npz of the steps before, "
-            f"and --on-divergence skip or lower goes on"
-        )
+        kept = f"run: {run.stopped}; {directory} keeps run.json and learned.npz of the steps before"
+        if interrupted():
+            raise KeyboardInterrupt(kept)
+        raise OdtError(f"{kept}, and --on-divergence skip or lower goes on")
     return result
 
 

@@ -30,6 +30,7 @@ class Training:
 
     on_divergence : of `ON_DIVERGENCE`, what a step does whose loss or gradient is not finite: the
         run ends, or goes on with the next sample; `LOWER` also halves the `learning_rate`.
+    interrupted : whether the user wants the run to end.
     """
 
     def __init__(
@@ -40,10 +41,12 @@ class Training:
         on_progress: Callable[[int, int, float], None] | None,
         on_divergence: str,
         learning_rate: float | None,
+        interrupted: Callable[[], bool],
     ):
         self.device, self.data = device, data
         self.log, self.on_progress = log, on_progress
         self.on_divergence, self.learning_rate = on_divergence, learning_rate
+        self.interrupted = interrupted
         self.losses: list[float] = []
         self.diverged: list[int] = []
         self.evaluations: list[dict[str, float]] = []
@@ -69,6 +72,9 @@ class Training:
                 self._step(first, done, total, index)
             except DeviceError as error:
                 self.stopped = f"step {done} of {total}, sample {index}: {error}"
+                return
+            if self.interrupted():
+                self.stopped = f"interrupted after step {done} of {total}"
                 return
             if save_every and done % save_every == 0 and done < total:
                 self.device.save()
