@@ -45,7 +45,8 @@ class Microkernel:
             if formula is None:
                 raise Unfit(f"it would compute {nest.form.text}")
             sizes = vars(nest.filled_as(self.fills)) if self.fills else {}
-            subtracts = any(operand.addend for operand in nest.form.operands)
+            named = zip(formula.operands, nest.form.operands, strict=True)
+            subtracts = any(each.addend for name, each in named if name in formula.walks)
             check("zero_point" in self.words or not subtracts, "it subtracts no zero point")
             solution = Solution(formula, nest, sizes)
             self.beside(solution)
