@@ -147,7 +147,7 @@ class RandomNet:
 
 def check_case(seed: int, backward: str, directory) -> None:
     net = RandomNet(seed)
-    options = {"learning_rate": RATE, "backward": backward, "seed": seed}
+    options = {"learning_rate": RATE, "backward": backward}
     model = odt.compile(net.model(), scheme=net.scheme(), **options)
     samples = net.samples()
 

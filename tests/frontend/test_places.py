@@ -8,7 +8,7 @@ from tflite_files import one_operator
 from tvm import relax
 
 import tvm_ondevice_train as odt
-from tvm_ondevice_train.errors import ModelError, Obstacle, OdtError, one_line
+from tvm_ondevice_train.errors import ModelError, Obstacle, OdtError
 
 op, SIN = relax.op, 66
 
@@ -89,11 +89,3 @@ def test_what_a_reader_refuses_is_an_obstacle_too():
 def test_an_obstacle_without_a_cure_ends_where_it_ends():
     assert str(Obstacle("here", "this")) == "here: this"
     assert str(Obstacle("here", "this", "do that")) == "here: this; do that"
-
-
-@pytest.mark.parametrize(
-    "text, line",
-    [("a\n b\t c", "a b c"), ("", "ValueError"), ("word " * 100, "word " * 59 + "word ...")],
-)
-def test_what_others_say_becomes_a_line_cut_between_words(text, line):
-    assert one_line(ValueError(text)) == line

@@ -69,7 +69,9 @@ def _facts(report: Mapping) -> dict[str, str]:
         **_said("not trained", report["not_trained"], _not_trained(report["not_trained"])),
         **_said("output", report["output"].startswith("logits;"), report["output"]),
         **_said(
-            "arena, above its bound", above, f"{_number(above)} bytes; no plan without was found"
+            "arena, above its bound",
+            above,
+            f"{_number(above)} bytes; no plan without them was found",
         ),
         **_said(
             "arena, for rollback",

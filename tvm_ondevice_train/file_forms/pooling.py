@@ -88,13 +88,12 @@ def _write_average_of_codes(w: Writer, var: relax.Var, call: relax.Call) -> str:
     attrs = call.attrs
     as_they_are = w.quantization(1.0, 0)
     codes = w.node("DequantizeLinear", [w.operand(call.args[0]), *as_they_are])
-    pooled = w.node(
-        "AveragePool",
-        [codes],
-        kernel_shape=integers(attrs["pool_size"]),
-        strides=integers(attrs["strides"]),
-        pads=integers(attrs["padding"]),
-    )
+    window, pads = integers(attrs["pool_size"]), integers(attrs["padding"])
+    if window == list(shape_of(call.args[0])[2:]) and not any(pads):
+        pooled = w.node("GlobalAveragePool", [codes])
+    else:
+        strides = integers(attrs["strides"])
+        pooled = w.node("AveragePool", [codes], kernel_shape=window, strides=strides, pads=pads)
     return w.node("QuantizeLinear", [pooled, *as_they_are], var)
 
 

@@ -342,6 +342,8 @@ def _plain(attribute: onnx.AttributeProto) -> Any:
 def _not_accepted(proto: onnx.NodeProto) -> tuple[str, str]:
     if proto.op_type in OF_TRAINING:
         return "it draws random numbers", _EVAL
+    if "Integer" in proto.op_type or proto.op_type.startswith("QLinear"):
+        return "it computes with codes", "quantize in QDQ form: quant_format=QuantFormat.QDQ"
     if proto.domain in DOMAINS:
         return "the operator is not supported", f"supported are {', '.join(sorted(ACCEPTED))}"
     cure = "operators of ONNX itself are read; inline local functions before"
