@@ -15,12 +15,13 @@ needs_models = pytest.mark.skipif(
 )
 
 
-def slow_after(count: int, cases: Iterable) -> list:
+def slow_after(count: int, cases: Iterable, ids: Iterable[str] | None = None) -> list:
     """Cases of `parametrize`, tuples or single values; those after the first `count` are slow."""
     values = [case if isinstance(case, tuple) else (case,) for case in cases]
+    names = [None] * len(values) if ids is None else ids
     return [
-        pytest.param(*case, marks=() if index < count else slow)
-        for index, case in enumerate(values)
+        pytest.param(*case, marks=() if index < count else slow, id=name)
+        for index, (case, name) in enumerate(zip(values, names, strict=True))
     ]
 
 

@@ -63,7 +63,7 @@ def test_the_stack_holds_a_deep_network_all_of_which_trains(board, tmp_path):
     assert bound.size_bytes <= model.manifest.stack_bytes
 
 
-@pytest.mark.parametrize(("board", "transport"), EVERY_PORT)
+@pytest.mark.parametrize(("board", "transport"), slow_after(10, EVERY_PORT))
 def test_every_port_has_a_bound_and_keeps_to_it(board, transport, tmp_path):
     project = fake_project(tmp_path / "project", board, transport=transport)
     assert 300 < stack_bound(project).size_bytes <= 2048

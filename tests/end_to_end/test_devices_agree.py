@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
-from shared import needs_models
+from shared import needs_models, slow_after
 from tiny_models import CLASSES, FEATURES, compiled, images
 
 from tvm_ondevice_train.boards import board as find_board
@@ -29,10 +29,12 @@ TINY = [
 ]
 FAST = ("cnn_int8", "last:2", None)
 LIKE_ANOTHER = [
+    ("cnn", "full", None),
     ("cnn", "bias:2", 5),
     ("cnn_activated", "full", None),
     ("cnn_int8", "full", None),
     ("cnn_int8", "bias:2", None),
+    ("autoencoder", "full", None),
 ]
 VECTOR_CORES = ("mps2-an500", "mps2-an386", "mps3-an547")  # with inner loops of their own
 OTHERS = [
@@ -45,7 +47,7 @@ MCUNET = [f"mcunet_int8/{net}.onnx" for net in ("mcunet-5fps", "mbv2-w0.35", "pr
 REAL = [
     pytest.param(KWS, "full", None, marks=pytest.mark.slow),
     (KWS, "last:3", 4),
-    (VWW, "last:3", None),
+    pytest.param(VWW, "last:3", None, marks=pytest.mark.slow),
     (MCUNET[0], "bias:4", 10),
     pytest.param(VWW, "bias:4", 5, marks=pytest.mark.slow),
     *(pytest.param(net, "bias:4", 10, marks=pytest.mark.slow) for net in MCUNET[1:]),
@@ -117,7 +119,7 @@ def on_host(*case):
         return trained(compile_case(*case), Path(scratch, "host"))
 
 
-@pytest.mark.parametrize("board", OTHERS)
+@pytest.mark.parametrize("board", slow_after(4, OTHERS))
 @pytest.mark.parametrize(
     "case",
     [FAST, *(pytest.param(case, marks=pytest.mark.slow) for case in TINY if case != FAST)],

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import onnx_files
 import pytest
-from shared import SHARED, needs_models
+from shared import SHARED, needs_models, slow
 from tiny_models import CLASSES, IMAGE, compiled, export_float, images
 
 from tvm_ondevice_train.cli import main
@@ -132,9 +132,8 @@ for seed in range(30):
 """
 
 
-@pytest.mark.parametrize(
-    "kind", ["onnx", pytest.param("tflite", marks=[needs_models, pytest.mark.slow])]
-)
+@slow
+@pytest.mark.parametrize("kind", ["onnx", pytest.param("tflite", marks=needs_models)])
 def test_flipped_bits_never_crash(kind, cnn, tmp_path):
     """In a process of its own: an importer that reads past a damaged file's end would kill it."""
     source = cnn if kind == "onnx" else KWS

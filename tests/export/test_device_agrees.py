@@ -12,7 +12,7 @@ import pytest
 import torch
 from onnx_runs import LEVELS, loaded_again, outputs
 from operators import photographs
-from shared import shared_path
+from shared import shared_path, slow_after
 from tiny_models import CLASSES, export_float, export_int8, images
 from torch_nets import one_dimensional_cnn, pooling_cnn, randomized, separable_cnn
 from trained import CASES, trained
@@ -33,7 +33,7 @@ def case(request, tmp_path_factory):
     return request.param, trained(request.param), path
 
 
-@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("level", slow_after(1, LEVELS))
 def test_onnx_runtime_predicts_what_the_device_predicts(case, level):
     name, project, path = case
     found = outputs(path, project.samples, level)

@@ -4,7 +4,7 @@ import pytest
 from fuzzing import TARGETS, executed
 from shared import slow
 
-RUNS = {"protocol": 10000, "generated": 500, "store": 10000}
+RUNS = {"protocol": 3000, "generated": 300, "store": 3000}
 
 
 @pytest.mark.parametrize("name", TARGETS)

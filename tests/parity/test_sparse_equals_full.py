@@ -21,7 +21,7 @@ import tvm
 from instruments.interpreter import Interpreter
 from onnxruntime import quantization
 from onnxruntime.quantization import shape_inference
-from shared import shared_path, slow_after
+from shared import shared_path, slow
 from test_pytorch_float import CASES as NETWORKS
 from test_pytorch_float import export
 
@@ -209,7 +209,8 @@ def test_random_schemes(case, seed):
     case.check(random_scheme(case.model, seed), INT8_TOLERANCE if exact else FLOAT_TOLERANCE)
 
 
-@pytest.mark.parametrize("case", slow_after(1, ["int8", "float32"]), indirect=True)
+@slow
+@pytest.mark.parametrize("case", ["int8", "float32"], indirect=True)
 def test_every_pass_list_trains_to_the_same_bits(case):
     """The other passes change what is stored, and when; never a result."""
     case.check_bits(random_scheme(case.model, 3), PASS_LISTS)

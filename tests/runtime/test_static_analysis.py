@@ -78,7 +78,7 @@ def test_the_ports_that_are_checked_are_all_of_them(tmp_path):
     assert every <= checked
 
 
-@pytest.mark.parametrize(("board", "transport"), PORTS.values(), ids=PORTS)
+@pytest.mark.parametrize(("board", "transport"), slow_after(8, PORTS.values(), PORTS))
 def test_the_runtime_is_clean(board, transport, tmp_path):
     project = fake_project(tmp_path / "project", board, transport=transport)
     sources = sorted((project / "runtime").rglob("*.c"))

@@ -14,5 +14,5 @@ def test_the_device_learns_what_the_desk_could_not_teach_it(tmp_path):
     assert result["steps"] == 400
     assert result["accuracy_before"] < 0.3
     assert result["accuracy_after"] > 0.5
-    assert 0 < result["peak_sram_bytes"] < 36_000  # rollback's backups are in it
+    assert 0 < result["peak_sram_bytes"] < 37_000  # rollback's backups and a float head are in it
     assert json.loads((tmp_path / "device" / "run.json").read_text())["losses"] == result["losses"]

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+from shared import slow
 
 TUTORIALS = Path(__file__).parents[2] / "tutorials"
 
@@ -15,6 +16,7 @@ def network_and_digits(folder):
     return story["prepare"](folder)
 
 
+@slow
 def test_the_device_remembers(tmp_path):
     story = runpy.run_path(str(TUTORIALS / "05_remember.py"))
     story["main"].__globals__.update(

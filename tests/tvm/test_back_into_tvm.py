@@ -13,6 +13,7 @@ import torch
 import tvm
 import tvm_user as user
 from instruments.interpreter import Interpreter
+from shared import slow_after
 from torch.nn import functional
 from tvm import relax
 from tvm.relax.frontend.torch import from_exported_program
@@ -95,7 +96,7 @@ CASES = [(backward, each) for backward in FORMATS for each in ("by TVM alone", "
 CASES += [(backward, each) for backward in ("float32", "int16") for each in LOWERINGS]
 
 
-QUICK = [("int16", how) for how in LOWERINGS]
+QUICK = [("int16", "kernel by kernel")]
 
 
 @pytest.mark.parametrize(
@@ -156,7 +157,7 @@ def float_step() -> tvm.IRModule:
     return tvm.transform.Sequential(passes)(loss)
 
 
-@pytest.mark.parametrize("how", LOWERINGS)
+@pytest.mark.parametrize("how", slow_after(2, LOWERINGS))
 def test_a_float_step_is_that_of_torch(how):
     net, step = copy.deepcopy(network()), float_step()
     loss = net(X).square().sum()
@@ -201,7 +202,7 @@ class Normed(torch.nn.Module):
 
 @pytest.mark.parametrize("passes", INFERENCE.values(), ids=INFERENCE)
 @pytest.mark.parametrize("net", [network(), Normed().eval()], ids=["residual", "normed"])
-@pytest.mark.parametrize("batch", [1, 3])
+@pytest.mark.parametrize("batch", slow_after(1, [3, 1]))
 def test_an_inference_module_of_tvm_is_reordered_and_compiled(net, passes, batch):
     x = X.repeat(batch, 1, 1, 1)
     module = tvm.transform.Sequential(passes)(from_exported_program(torch.export.export(net, (x,))))

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tvm
 import tvm_user as user
+from shared import slow_after
 from tvm import relax
 from tvm.relax import transform as theirs
 
@@ -51,7 +52,7 @@ def sequence(*passes) -> tvm.IRModule:
     return module
 
 
-@pytest.mark.parametrize("passes", EITHER_SIDE.values(), ids=list(EITHER_SIDE))
+@pytest.mark.parametrize("passes", slow_after(8, EITHER_SIDE.values(), EITHER_SIDE))
 def test_before_ours(passes):
     user.assert_close(user.run_step(sequence(*passes, *BACKWARD), OPERANDS), EXPECTED)
 

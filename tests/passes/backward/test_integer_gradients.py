@@ -11,6 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from instruments.interpreter import Interpreter
 from selected_kernels import calls
+from shared import slow_after
 from test_narrow_adjoints import WEIGHTS, residual_net, updated
 from tvm import relax
 
@@ -326,7 +327,7 @@ def test_gradients_of_a_net_are_those_of_float32():
         assert not np.array_equal(a, b) or name == "last"
 
 
-@pytest.mark.parametrize("format", ["float32", "bfloat16", "float8"])
+@pytest.mark.parametrize("format", slow_after(1, ["bfloat16", "float32", "float8"]))
 def test_fusion_changes_no_bit(format):
     module, values = residual_net(quantized=True)
     module = NarrowAdjoints(format)(IntegerGradients()(module))

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tiny
 import torch
+from shared import slow_after
 
 from relay_passes import InwardGradients, SparseBackward
 from tvm_ondevice_train.training_graph import loss_module
@@ -60,7 +61,7 @@ def steps(output):
     return masked, InwardGradients()(masked)
 
 
-@pytest.mark.parametrize("output", [NARROW, 0.01, 0.03, WIDE])
+@pytest.mark.parametrize("output", slow_after(2, [NARROW, WIDE, 0.01, 0.03]))
 def test_clamped_outputs_pass_what_points_back(output):
     model, modules = int8_heads.network(output), steps(output)
     differ = False

@@ -7,6 +7,7 @@ import pytest
 import tiny
 import tvm
 from instruments.interpreter import Interpreter
+from shared import slow_after
 from tvm import relax
 
 from relay_passes import (
@@ -256,7 +257,7 @@ def updated(module, fuse: bool, values) -> dict[str, np.ndarray]:
 
 
 @pytest.mark.parametrize("format", FORMATS)
-@pytest.mark.parametrize("quantized", [False, True], ids=["float", "int8"])
+@pytest.mark.parametrize("quantized", slow_after(1, [True, False], ["int8", "float"]))
 def test_fusion_changes_no_bit_and_the_loss_is_that_of_float32(quantized, format):
     module, values = residual_net(quantized)
     narrowed = NarrowAdjoints(format)(module)

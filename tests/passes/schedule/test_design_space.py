@@ -8,6 +8,7 @@ import pytest
 import tiny
 import tvm
 from instruments.interpreter import Interpreter
+from shared import slow_after
 from test_integer_gradients import FLAGS, ONE, gradient, numbers
 from test_quantized_ops import codes_like
 from tvm import relax
@@ -122,7 +123,7 @@ def test_no_choice_changes_a_bit(case):
             np.testing.assert_array_equal(found, wanted)
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", slow_after(5, CASES))
 def test_less_scratch_changes_no_bit_and_is_kept_where_it_can_be(case):
     module, values = CASES[case]()
     ample = lowering()(module)
