@@ -28,7 +28,7 @@ def test_a_line_has_no_control_characters_and_an_end():
         ("bell\x07", r"bell\x07"),
         ((1, 2), "(1, 2)"),
         (ValueError(""), "ValueError"),
-        ("x" * 400, "x" * 296 + " ..."),
+        ("x" * 400, "x" * 196 + " ..."),
     ],
 )
 def test_words_of_others_are_one_short_line(words, line):

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 LONGEST = 1000  # characters of a line that a user is to read
-_QUOTED = 300  # of what others said, or a file holds, within one
+_QUOTED = 200  # of what others said, or a file holds, within one
 
 
 class OdtError(ValueError):

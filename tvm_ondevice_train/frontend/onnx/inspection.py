@@ -355,4 +355,4 @@ def _shown(value: Any) -> str:
 
 
 def _dims(dims: Iterable[onnx.TensorShapeProto.Dimension]) -> str:
-    return "(" + ", ".join(str(d.dim_value or d.dim_param or "?") for d in dims) + ")"
+    return f"({one_line(', '.join(str(d.dim_value or d.dim_param or '?') for d in dims))})"
