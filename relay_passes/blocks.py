@@ -34,3 +34,23 @@ def axis_values(schedule: Schedule, block: SBlockRV) -> dict[tirx.Var, tirx.Expr
     realize = get_sblockrealize(schedule, block)
     axes = zip(realize.block.iter_vars, realize.iter_values, strict=True)
     return {axis.var: value for axis, value in axes}
+
+
+def written_dtype(schedule: Schedule, name: str) -> str:
+    """Of what the block `name` writes."""
+    return str(schedule.get(schedule.get_sblock(name)).writes[0].source.ty.dtype)
+
+
+def written_shape(schedule: Schedule, name: str) -> list[int]:
+    """Of what the block `name` writes."""
+    return [int(n) for n in schedule.get(schedule.get_sblock(name)).writes[0].source.ty.shape]
+
+
+def readers_of(schedule: Schedule, block: SBlockRV) -> list[SBlockRV]:
+    """Every block that depends on `block`, in the order of the program."""
+    behind = [schedule.get(block).name_hint]
+    for name in names_in(schedule):
+        producers = schedule.get_producers(schedule.get_sblock(name))
+        if any(schedule.get(each).name_hint in behind for each in producers):
+            behind.append(name)
+    return [schedule.get_sblock(name) for name in behind[1:]]

@@ -15,7 +15,7 @@ import itertools
 import math
 from collections.abc import Callable
 
-from ..blocks import names_in, spatial_axes
+from ..blocks import names_in, readers_of, spatial_axes, written_dtype, written_shape
 from ..graph import tensor_bytes
 from ..memory.scratch import STACK_SCRATCH_BYTES, allocated_bytes
 from ..microkernels.choose import annotate_tiles, is_centred
@@ -70,14 +70,14 @@ def schedule_columns(schedule: Schedule, choose: Choose, limit: float) -> str | 
     Returns why its sums are plain loops, if they are; raises NotEnoughScratch.
     """
     accumulator = schedule.get_sblock("acc")
-    driver, *others = _readers(schedule, accumulator)  # its loops become the kernel's
+    driver, *others = readers_of(schedule, accumulator)  # its loops become the kernel's
     leading = len(spatial_axes(schedule.get(accumulator))) - 2
     loops, has_blocks = schedule.get_loops(driver), PEAK in names_in(schedule)
     outer, channel, pixels = loops[:leading], loops[leading], loops[leading + 1 :]
     of_columns = has_blocks and leading > 0  # otherwise blocks hold numbers of the filters
     best, sizes = _best_tile(schedule, choose, limit, channel, pixels, of_columns)
     if of_columns:  # a group has columns of its own
-        group, channel = schedule.split(channel, _shape(schedule, FILTERS)[:2])
+        group, channel = schedule.split(channel, written_shape(schedule, FILTERS)[:2])
         outer = [*outer, group]
     row_count, output_count, part_count = (
         choose(schedule, name, sizes[name], default) for name, default in best._asdict().items()
@@ -120,9 +120,9 @@ def _best_tile(
     """The tile that takes the fewest instructions, and the sizes that there are."""
     names, channels = names_in(schedule), int(schedule.get(channel).extent)
     # a tile is of one group or of whole ones; a weight's gradient has images on that axis
-    groups = math.gcd(_shape(schedule, COLUMNS)[1], channels)
+    groups = math.gcd(written_shape(schedule, COLUMNS)[1], channels)
     if of_columns:
-        groups, channels = 1, _shape(schedule, FILTERS)[1]
+        groups, channels = 1, written_shape(schedule, FILTERS)[1]
     pixel_sizes = [int(schedule.get(loop).extent) for loop in pixels]
     whole = math.prod(pixel_sizes), channels
     tiling = _tiling(schedule, *whole, of_columns)
@@ -134,7 +134,7 @@ def _best_tile(
         "parts": _parts(schedule, tiling.depth) if of_columns or PEAK not in names else [1],
     }
     # columns that are gathered tap by tap: of many rows at once that is slow
-    by_taps = WIDENED in names and math.prod(_shape(schedule, COLUMNS)[4:]) > 1
+    by_taps = WIDENED in names and math.prod(written_shape(schedule, COLUMNS)[4:]) > 1
     most = MAX_SIDE if by_taps else MAX_ROWS
     usual = {**sizes, "rows": [n for n in sizes["rows"] if n <= most]}
     tiles = [Tile(*each) for each in itertools.product(*usual.values())]
@@ -200,12 +200,14 @@ def _tiling(
     without : a stage that is none.
     """
     names = {*names_in(schedule)} - {without}
-    floats = _dtype(schedule, "acc") == "float32"
-    taps = _shape(schedule, COLUMNS)[2:-1] if floats else _shape(schedule, COLUMNS)[3:]
+    floats = written_dtype(schedule, "acc") == "float32"
+    taps = (
+        written_shape(schedule, COLUMNS)[2:-1] if floats else written_shape(schedule, COLUMNS)[3:]
+    )
     stages = [s for s in (COLUMNS, FILTERS, WIDENED, GATHERED) if s in names]
     stages = [s for s in stages if not _is_copy(schedule, s)] + _merged(schedule)
     by_row = {COLUMNS, *(_BLOCKS if of_columns else ())}
-    items = {s: tensor_bytes([1], _dtype(schedule, s)) for s in stages}
+    items = {s: tensor_bytes([1], written_dtype(schedule, s)) for s in stages}
     numbers = (4,) * sum(s in names for s in (PEAK, FACTOR, UNIT))
     return Tiling(
         rows,
@@ -229,7 +231,7 @@ def schedule_planes(schedule: Schedule, choose: Choose, limit: float) -> str | N
     if wanted > limit and PEAK not in names_in(schedule):  # whose elements need all of their block
         raise NotEnoughScratch(wanted, limit)
     accumulator = schedule.get_sblock("acc")
-    driver, *others = _readers(schedule, accumulator)
+    driver, *others = readers_of(schedule, accumulator)
     _, channel, row, column = schedule.get_loops(driver)
     columns, column = _split(schedule, [column], "columns", MAX_SIDE, MAX_SIDE, choose, pairs=True)
     most = min(MAX_SIDE**2, max(limit - wanted, STACK_SCRATCH_BYTES) // 4)
@@ -254,11 +256,11 @@ def _plane_bytes(schedule: Schedule) -> int:
     total = 0
     for stage in {PLANE, TAPS, GATHERED}.intersection(names_in(schedule)):
         if not _is_copy(schedule, stage):
-            height, width = _shape(schedule, stage)[-2:]
+            height, width = written_shape(schedule, stage)[-2:]
             elements = height * (width + width % 2)
             if stage == TAPS:
                 elements = max(elements, Taps(height, width).elements)
-            total += allocated_bytes(tensor_bytes([elements], _dtype(schedule, stage)))
+            total += allocated_bytes(tensor_bytes([elements], written_dtype(schedule, stage)))
     return total
 
 
@@ -269,7 +271,7 @@ def schedule_elements(schedule: Schedule, buffer_plane: Callable[[Schedule, str]
         result may take the operand's place.
     """
     accumulator = schedule.get_sblock("acc")
-    driver, *others = _readers(schedule, accumulator)
+    driver, *others = readers_of(schedule, accumulator)
     loops = schedule.get_loops(driver)
     for stage in STAGES:
         if stage in names_in(schedule):
@@ -304,11 +306,6 @@ def ample_bytes(schedule: Schedule) -> int:
     return max(SCRATCH_BYTES, sum(sizes) // SCRATCH_PART)
 
 
-def _dtype(schedule: Schedule, name: str) -> str:
-    """Of what the block writes."""
-    return str(schedule.get(schedule.get_sblock(name)).writes[0].source.ty.dtype)
-
-
 def _merged(schedule: Schedule) -> list[str]:
     """Weights that are put together from parts, stages of no other kind."""
     readers = [name for name in (WIDENED, "acc") if name in names_in(schedule)]
@@ -325,11 +322,6 @@ def _is_copy(schedule: Schedule, stage: str) -> bool:
     return any(row.same_as(used) for used in tirx.analysis.undefined_vars(value.indices[-1]))
 
 
-def _shape(schedule: Schedule, name: str) -> list[int]:
-    """Of what the block writes."""
-    return [int(n) for n in schedule.get(schedule.get_sblock(name)).writes[0].source.ty.shape]
-
-
 def _unroll_window(schedule: Schedule, choose: Choose) -> None:
     """So that which taps lie outside the image is mostly known while compiling.
 
@@ -341,7 +333,7 @@ def _unroll_window(schedule: Schedule, choose: Choose) -> None:
     block = schedule.get_sblock(name)
     if len(schedule.get(block).iter_vars) != 6:
         return
-    pixel_is_last = _dtype(schedule, name) == "float32"
+    pixel_is_last = written_dtype(schedule, name) == "float32"
     loops = schedule.get_loops(block)[-4:-1] if pixel_is_last else schedule.get_loops(block)[-3:]
     sizes = [int(schedule.get(loop).extent) for loop in loops]  # channels, rows, columns
     if sizes[1] * sizes[2] == 1:
@@ -350,16 +342,6 @@ def _unroll_window(schedule: Schedule, choose: Choose) -> None:
     if level := choose(schedule, "unroll", [0, 1, 2], unrolled):
         for loop in loops if level == 2 else loops[1:]:
             schedule.unroll(loop)
-
-
-def _readers(schedule: Schedule, block: SBlockRV) -> list[SBlockRV]:
-    """Every block that depends on `block`, in the order of the program."""
-    behind = [schedule.get(block).name_hint]
-    for name in names_in(schedule):
-        producers = schedule.get_producers(schedule.get_sblock(name))
-        if any(schedule.get(each).name_hint in behind for each in producers):
-            behind.append(name)
-    return [schedule.get_sblock(name) for name in behind[1:]]
 
 
 def _split(
