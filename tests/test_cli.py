@@ -15,9 +15,9 @@ import tvm_ondevice_train
 from relay_passes.optimizers import Momentum
 from tvm_ondevice_train.cli import main
 from tvm_ondevice_train.errors import OdtError
+from tvm_ondevice_train.learning.progress import ProgressLog
 from tvm_ondevice_train.losses import LOSSES
 from tvm_ondevice_train.options import Options
-from tvm_ondevice_train.run.progress import ProgressLog
 
 ROOT = Path(__file__).resolve().parent.parent
 REPORT = {

@@ -9,8 +9,8 @@ import pytest
 from fake_project import MANIFEST
 
 from tvm_ondevice_train.errors import OdtError
+from tvm_ondevice_train.learning.progress import Progress, ProgressLog
 from tvm_ondevice_train.run.monitor import monitor, view
-from tvm_ondevice_train.run.progress import Progress, ProgressLog
 
 
 def progress(losses, evaluations=(), state="running"):

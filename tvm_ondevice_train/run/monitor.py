@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from ..errors import OdtError
 from ..files.plain_text import printable
+from ..learning.progress import NAME as LOG
+from ..learning.progress import Follower, Progress
 from .chart import line_chart
-from .progress import NAME as LOG
-from .progress import Follower, Progress
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..data import Source, load_data
 from ..device.build import build, flash_bytes
 from ..device.protocol import DIVERGED, DeviceError
 from ..device.session import Session
@@ -19,12 +20,11 @@ from ..export.exchange import start_with
 from ..export.trained_parameters import whole_parameters
 from ..files.npz import npz_bytes
 from ..files.whole_file import write_whole
+from ..learning.health import saturation, warnings
+from ..learning.progress import ProgressLog
+from ..learning.training import STOP, Training, rate_to_lower
 from ..manifest import Manifest, read_manifest
-from .data import Source, load_data
-from .health import saturation, warnings
 from .interrupt import held_back
-from .progress import ProgressLog
-from .training import STOP, Training, rate_to_lower
 
 MOST_STEPS = (1 << 32) - 1  # of odt_t
 

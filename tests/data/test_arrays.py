@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from fake_project import INPUTS, MANIFEST, samples
 
+from tvm_ondevice_train.data import Data, load_data
 from tvm_ondevice_train.errors import OdtError
 from tvm_ondevice_train.manifest import Target
-from tvm_ondevice_train.run.data import Data, load_data
 
 
 def save(path, **arrays):

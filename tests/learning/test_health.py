@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 
-from tvm_ondevice_train.run.health import saturation, warnings
+from tvm_ondevice_train.learning.health import saturation, warnings
 
 CODES = np.arange(-50, 50, dtype=np.int8)
 START = {"weight": CODES, "bias": np.zeros(4, np.int32), "head": np.ones(4, np.float32)}

@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from ..data import Data
 from ..device.protocol import DIVERGED, DeviceError
-from ..device.session import Session
 from ..errors import OdtError
 from ..losses import LABEL
 from ..manifest import Manifest
-from .data import Data
 from .health import Values
+from .learner import Learner
 from .progress import ProgressLog
 
 STOP, SKIP, LOWER = "stop", "skip", "lower"
@@ -35,7 +35,7 @@ class Training:
 
     def __init__(
         self,
-        device: Session,
+        device: Learner,
         data: Data,
         log: ProgressLog,
         on_progress: Callable[[int, int, float], None] | None,

@@ -6,7 +6,7 @@ import subprocess
 import pytest
 from fake_project import MANIFEST
 
-from tvm_ondevice_train.run.progress import NAME, Follower, ProgressLog
+from tvm_ondevice_train.learning.progress import NAME, Follower, ProgressLog
 
 
 @pytest.fixture

@@ -1,0 +1,1 @@
+"""A training run, whatever computes its steps: a device at a line, or a simulation."""
