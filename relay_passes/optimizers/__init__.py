@@ -3,6 +3,7 @@
 No TVM is loaded here, so that the command line can list them at once.
 """
 
+from .adam import Adam, AdamW
 from .inputs import Inputs, inputs_of
 from .momentum import Momentum
 from .optimizer import (
@@ -10,6 +11,7 @@ from .optimizer import (
     HyperParameter,
     Optimizer,
     State,
+    defaults_of,
     hyperparameters,
     optimizer_of,
     owners_of,
@@ -22,11 +24,14 @@ __all__ = [
     "HYPERPARAMETERS",
     "OPTIMIZERS",
     "SGD",
+    "Adam",
+    "AdamW",
     "HyperParameter",
     "Inputs",
     "Momentum",
     "Optimizer",
     "State",
+    "defaults_of",
     "inputs_of",
     "optimizer_of",
     "owners_of",
