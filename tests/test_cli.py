@@ -130,12 +130,13 @@ def test_compile_passes_every_option_on(compiler, model, capsys):
     budget = "--sram 128KB --flash 0.5MB --platform host --backward bfloat16 --dump-ir ir"
     budget += " --prefer speed --no-rollback --tuning t.json --prefix kws"
     budget += " --optimizer momentum --momentum 0.8 --weight-decay 1e-4"
+    budget += " --lr-scale head=2 --lr-scale *.bias=0.5"
     assert main(["compile", model, "-o", "project", *options.split(), *budget.split()]) == 0
     expected = Options(
         classes=4,
         scheme="bias:2",
         loss=LOSSES["mse"],
-        optimizer=Momentum(learning_rate=0.5, momentum=0.8, weight_decay=1e-4),
+        optimizer=Momentum(0.5, 1e-4, momentum=0.8, lr_scale={"head": 2, "*.bias": 0.5}),
         board="mps2-an386",
         sram_bytes=131072,
         flash_bytes=524288,
@@ -262,6 +263,8 @@ def test_boards_lists_the_table(capsys):
         ("--lr fast", "'fast' is no number"),
         ("--optimizer momentum --momentum 1", "momentum is 1.0; it must be 0 or more, and below 1"),
         ("--weight-decay -1", "weight_decay is -1.0; it must be 0 or more, and finite"),
+        ("--lr-scale head", "'head' is not NAME=F, such as head=2"),
+        ("--lr-scale head=-1", "lr_scale is [["),
         ("--momentum 0.9", "optimizer sgd has no momentum, but learning_rate, weight_decay"),
         ("--optimizer lion", "'lion' is not one of"),
         ("--classes 1", "a classifier needs an integer from 2 to 65,536"),

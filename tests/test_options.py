@@ -8,7 +8,7 @@ import pytest
 
 import tvm_ondevice_train as odt
 from relay_passes.formats import FORMATS
-from relay_passes.optimizers import SGD, Momentum
+from relay_passes.optimizers import SGD, Adam, Momentum
 from relay_passes.within_memory import AUTO
 from tvm_ondevice_train.errors import OdtError
 from tvm_ondevice_train.losses import CROSS_ENTROPY, MSE
@@ -44,6 +44,8 @@ def test_plain_values_become_options():
         ({"loss": "hinge"}, 'unknown loss "hinge"; known are cross_entropy, mse'),
         ({"optimizer": "lion"}, 'optimizer is "lion"; allowed are adam, adamw, momentum, sgd'),
         ({"momentum": 0.9}, "optimizer sgd has no momentum"),
+        ({"lr_scale": {"head": 0}}, 'lr_scale is {"head": 0}; it must be factors, above 0 and'),
+        ({"lr_scale": 2}, "lr_scale is 2; it must be factors, above 0 and finite, by names"),
         ({"learning_rate": -1}, "learning_rate is -1; it must be 0 or more, and finite"),
         ({"learning_rate": 1e39}, "learning_rate is 1e+39; it must be 0 or more, and finite, as"),
         ({"learning_rate": 10**400}, "it must be 0 or more, and finite, as a float32"),
@@ -76,6 +78,7 @@ def test_an_unknown_option_is_a_mistake_of_the_program():
         Options(),
         Options(classes=4, scheme="bias:2", loss=MSE, sram_bytes=1000, rollback=False),
         Options(optimizer=Momentum(0.1, momentum=0.5, weight_decay=0.01), backward="float8"),
+        Options(optimizer=Adam(lr_scale={"head": 2, "*.bias": 0.5})),
     ],
 )
 def test_options_survive_json(options):

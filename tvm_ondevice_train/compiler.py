@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import tvm
 
+from relay_passes.layer_words import rates_of
 from relay_passes.memory.step import Step
 from relay_passes.optimizers import SGD, Optimizer, inputs_of
 from relay_passes.schedule.default_schedule import Chooser
@@ -155,6 +156,7 @@ def compile(
     if options.classes is not None:
         model = replace_head(model, options)
     resolved = resolve(options.scheme, model.layers)
+    options = _with_rates_by_name(options, model, resolved)
     own = model_with_head(model, resolved.trained, options, target)
     try:
         return _compiled(own, resolved, target, options, made_from)
@@ -164,6 +166,15 @@ def compile(
     return _compiled(
         replace(own, model=model, head=TOO_LARGE), resolved, target, options, made_from
     )
+
+
+def _with_rates_by_name(options: Options, model: Model, scheme: UpdateScheme) -> Options:
+    """`options` whose `Optimizer.lr_scale` names parameters; OdtError for what names none."""
+    try:
+        rates = rates_of(options.optimizer.lr_scale, model.layers, scheme.trained)
+    except ValueError as error:
+        raise OdtError(str(error)) from None
+    return replace(options, optimizer=replace(options.optimizer, lr_scale=rates))
 
 
 def _compiled(

@@ -21,6 +21,7 @@ from .tuning import Tuning
 BACKWARDS = ("auto", "float32", "int16", *FORMATS)
 HEADS = ("auto", "float", "int8")
 PREFERENCES = ("memory", "speed")
+SETTINGS = ("lr_scale",)  # of an optimizer, beside its hyper-parameters
 MOST_CLASSES = 1 << 16  # a classifier of more has more parameters than any board memory
 
 
@@ -221,18 +222,18 @@ class Options:
 
     @classmethod
     def of(cls, **keywords: Any) -> Options:
-        """Options from plain values: loss and optimizer by name, hyper-parameters beside them.
+        """Options from plain values: loss and optimizer by name, what it takes beside them.
 
         ``Options.of(optimizer="momentum", momentum=0.8, learning_rate=0.1, loss="mse")``
         """
-        hyper = {name: keywords.pop(name, None) for name in HYPERPARAMETERS}
-        hyper = {name: value for name, value in hyper.items() if value is not None}
+        given = {name: keywords.pop(name, None) for name in (*HYPERPARAMETERS, *SETTINGS)}
+        own = {name: value for name, value in given.items() if value is not None}
         optimizer = keywords.pop("optimizer", SGD.name)
         if isinstance(optimizer, Optimizer):
-            hyper = {**_hyper_of(optimizer), **hyper}
+            own = {**_values_of(optimizer), **own}
         try:
             name = optimizer.name if isinstance(optimizer, Optimizer) else optimizer
-            keywords["optimizer"] = optimizer_of(name, hyper)
+            keywords["optimizer"] = optimizer_of(name, own)
         except ValueError as error:
             raise OdtError(str(error)) from None
         if "loss" in keywords:
@@ -242,7 +243,8 @@ class Options:
     @classmethod
     def of_json(cls, plain: Mapping[str, Any]) -> Options:
         """The inverse of `to_json`; OdtError, in one line, for anything else."""
-        names = {e.name for e in fields(cls) if e.metadata["tunes"]} | HYPERPARAMETERS.keys()
+        names = {e.name for e in fields(cls) if e.metadata["tunes"]}
+        names |= {*HYPERPARAMETERS, *SETTINGS}
         unknown = [name for name in plain if name not in names]
         if unknown:
             raise OdtError(
@@ -263,11 +265,13 @@ class Options:
             return None
         plain = {e.name: getattr(self, e.name) for e in fields(self) if e.metadata["tunes"]}
         named = {"loss": self.loss.name, "optimizer": self.optimizer.name}
-        return plain | named | {"scheme": os.fspath(self.scheme)} | _hyper_of(self.optimizer)
+        return plain | named | {"scheme": os.fspath(self.scheme)} | _values_of(self.optimizer)
 
 
-def _hyper_of(optimizer: Optimizer) -> dict[str, float]:
-    return {one.name: getattr(optimizer, one.name) for one in optimizer.described()}
+def _values_of(optimizer: Optimizer) -> dict[str, Any]:
+    """What makes it again, as plain values."""
+    values = {one.name: getattr(optimizer, one.name) for one in optimizer.described()}
+    return values | {"lr_scale": dict(optimizer.lr_scale)}
 
 
 def _described() -> str:

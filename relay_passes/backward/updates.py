@@ -10,6 +10,7 @@ import numpy as np
 from tvm import relax
 
 from ..graph import constant, dtype_of, shape_of
+from ..layer_words import Layer, rates_of
 from ..ops.channels import indices_of
 from ..ops.masks import INT8_MAX
 from ..ops.optimizer import next_scalars, optimizer_step
@@ -24,14 +25,23 @@ from .forward import Forward, Leaf
 class Updates:
     """What an optimizer adds to a function: arguments, updates of its `leaves`, new states.
 
+    layers : what words of `Optimizer.lr_scale` mean.
+
     The step takes inputs and target, the learning rate, the seed of stochastic rounding, the
     parameters, then further hyper-parameters, scalars and states.
     """
 
-    def __init__(self, optimizer: Optimizer, arguments: Arguments, leaves: Sequence[Leaf]) -> None:
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        arguments: Arguments,
+        leaves: Sequence[Leaf],
+        layers: Sequence[Layer] = (),
+    ) -> None:
         self.optimizer, self.leaves = optimizer, leaves
         own = arguments.parameters
         names = [leaf.parameter.name for leaf in leaves]
+        self.rates = rates_of(optimizer.lr_scale, layers, names)
         inputs = inputs_of(optimizer, names, [p.name for p in own])
         scalar = relax.TensorType((), "float32")
         self.learning_rate = relax.Var("learning_rate", scalar)
@@ -71,20 +81,23 @@ class Updates:
                 {**self.hyper, **scalars},
                 emit,
             )
-            updated.append(builder.emit_output(self._update(leaf, direction)))
+            updated.append(builder.emit_output(self._update(builder, leaf, direction)))
             new_states += new.values()
         return [forward.loss, *updated, *new_states, *forward.further]
 
-    def _update(self, leaf: Leaf, direction: relax.Var) -> relax.Call:
-        parameter = leaf.parameter
+    def _update(self, builder: relax.BlockBuilder, leaf: Leaf, direction: relax.Var) -> relax.Call:
+        parameter, factor = leaf.parameter, self.rates.get(leaf.parameter.name, 1.0)
         if leaf.decode is None:
-            return sgd_update(parameter, direction, self.learning_rate)
+            rate = self.learning_rate
+            if factor != 1:
+                rate = builder.emit(relax.op.multiply(rate, relax.const(factor, "float32")))
+            return sgd_update(parameter, direction, rate)
         return sgd_update_codes(
             parameter,
             direction,
             self.learning_rate,
             self.seed,
-            relax.const(_inverse_scale(leaf, leaf.decode)),
+            relax.const(_inverse_scale(leaf, leaf.decode, factor)),
             limit=INT8_MAX if dtype_of(parameter) == "int8" else BIAS_LIMIT,
             salt=zlib.crc32(parameter.name.encode()),
         )
@@ -102,11 +115,11 @@ def _emitted_value(builder: relax.BlockBuilder, leaf: Leaf) -> relax.Var:
     return builder.emit(real_value(leaf.parameter, relax.const(scale)))
 
 
-def _inverse_scale(leaf: Leaf, decode: relax.VarBinding) -> np.ndarray:
-    """1 / scale of each trained row, float32; 0 for a dead channel."""
+def _inverse_scale(leaf: Leaf, decode: relax.VarBinding, factor: float) -> np.ndarray:
+    """factor / scale of each trained row, float32; 0 for a dead channel."""
     scale = _scale(leaf, decode)
     with np.errstate(divide="ignore"):
-        inverse = np.where(scale > np.finfo(np.float32).tiny, 1.0 / scale, 0.0)
+        inverse = np.where(scale > np.finfo(np.float32).tiny, factor / scale, 0.0)
     return inverse.astype(np.float32)
 
 

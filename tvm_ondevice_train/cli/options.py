@@ -76,7 +76,8 @@ def compile_options(only_tune: bool = False) -> Decorator:
     chosen = [e for e in fields(Options) if e.metadata["tunes"] or not only_tune]
     flags = [_flag(entry) for entry in chosen if entry.metadata["flag"]]
     place = 1 + next(i for i, e in enumerate(chosen) if e.name == "optimizer")
-    flags[place:place] = [hyperparameter_flag(one) for one in HYPERPARAMETERS.values()]
+    hyper = [hyperparameter_flag(one) for one in HYPERPARAMETERS.values()]
+    flags[place:place] = [*hyper, _lr_scale_flag]
 
     def decorate(command: Command) -> Command:
         for flag in reversed(flags):
@@ -84,6 +85,31 @@ def compile_options(only_tune: bool = False) -> Decorator:
         return command
 
     return decorate
+
+
+class Factor(click.ParamType):
+    """``NAME=F``, as the pair."""
+
+    name = "factor"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        name, _, factor = value.rpartition("=")
+        try:
+            return name, float(factor)
+        except ValueError:
+            self.fail(
+                f"{shortened(value, _MOST_SHOWN)!r} is not NAME=F, such as head=2", param, ctx
+            )
+
+
+_lr_scale_flag = click.option(
+    "--lr-scale",
+    type=Factor(),
+    multiple=True,
+    metavar="NAME=F",
+    help="The learning rate of some parameters is F times that of the others: head, weight, bias, "
+    "or names, with * and ? (repeatable; the last that fits holds).",
+)
 
 
 def _flag(entry: Field[Any]) -> Decorator:
