@@ -256,9 +256,10 @@ def _plan(
         name: np.full((), inputs.starts[name], np.float32) for name in inputs.scalars.values()
     }
     starts |= {
-        name: np.full(model.parameters[parameter].shape, inputs.starts[name], np.float32)
-        for parameter, states in inputs.states.items()
-        for name in states.values()
+        tensor.name: np.full(tensor.shape, inputs.starts[tensor.name], tensor.dtype)
+        for parameter in inputs.states
+        for kept in inputs.kept(parameter, model.parameters[parameter].shape).values()
+        for tensor in kept
     }
     hyper = {name: np.full(1, inputs.starts[name], np.float32) for name in inputs.hyper.values()}
     taken = {*model.parameters, *inputs.starts}

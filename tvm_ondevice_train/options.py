@@ -21,7 +21,7 @@ from .tuning import Tuning
 BACKWARDS = ("auto", "float32", "int16", *FORMATS)
 HEADS = ("auto", "float", "int8")
 PREFERENCES = ("memory", "speed")
-SETTINGS = ("lr_scale",)  # of an optimizer, beside its hyper-parameters
+SETTINGS = ("state_dtype", "lr_scale")  # of an optimizer, beside its hyper-parameters
 MOST_CLASSES = 1 << 16  # a classifier of more has more parameters than any board memory
 
 
@@ -271,7 +271,7 @@ class Options:
 def _values_of(optimizer: Optimizer) -> dict[str, Any]:
     """What makes it again, as plain values."""
     values = {one.name: getattr(optimizer, one.name) for one in optimizer.described()}
-    return values | {"lr_scale": dict(optimizer.lr_scale)}
+    return values | {"state_dtype": optimizer.state_dtype, "lr_scale": dict(optimizer.lr_scale)}
 
 
 def _described() -> str:

@@ -50,12 +50,15 @@ class Updates:
         self.scalars = {name: relax.Var(called, scalar) for name, called in inputs.scalars.items()}
         self.states = [
             {
-                name: relax.Var(called, relax.TensorType(leaf.parameter.ty.shape, "float32"))
-                for name, called in inputs.states[leaf.parameter.name].items()
+                state: tuple(relax.Var(t.name, relax.TensorType(t.shape, t.dtype)) for t in kept)
+                for state, kept in inputs.kept(
+                    leaf.parameter.name, shape_of(leaf.parameter)
+                ).items()
             }
             for leaf in leaves
         ]
-        states = [var for one in (self.scalars, *self.states) for var in one.values()]
+        states = [*self.scalars.values()]
+        states += [var for one in self.states for kept in one.values() for var in kept]
         further = [*self.hyper.values(), *states]
         leading = [*arguments.leading, self.learning_rate, self.seed]
         self.num_input: int | None = len(leading)
@@ -79,10 +82,11 @@ class Updates:
                 partial(_emitted_value, builder, leaf),
                 states,
                 {**self.hyper, **scalars},
+                self.seed,
                 emit,
             )
             updated.append(builder.emit_output(self._update(builder, leaf, direction)))
-            new_states += new.values()
+            new_states += new
         return [forward.loss, *updated, *new_states, *forward.further]
 
     def _update(self, builder: relax.BlockBuilder, leaf: Leaf, direction: relax.Var) -> relax.Call:

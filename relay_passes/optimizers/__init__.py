@@ -4,7 +4,8 @@ No TVM is loaded here, so that the command line can list them at once.
 """
 
 from .adam import Adam, AdamW
-from .inputs import Inputs, inputs_of
+from .blocks import STATE_DTYPES, blocks_of
+from .inputs import Inputs, Kept, inputs_of
 from .momentum import Momentum
 from .optimizer import (
     OPTIMIZERS,
@@ -24,13 +25,16 @@ __all__ = [
     "HYPERPARAMETERS",
     "OPTIMIZERS",
     "SGD",
+    "STATE_DTYPES",
     "Adam",
     "AdamW",
     "HyperParameter",
     "Inputs",
+    "Kept",
     "Momentum",
     "Optimizer",
     "State",
+    "blocks_of",
     "defaults_of",
     "inputs_of",
     "optimizer_of",

@@ -11,6 +11,8 @@ from dataclasses import Field, dataclass, field, fields, replace
 from numbers import Real
 from typing import Any, ClassVar
 
+from .blocks import STATE_DTYPES
+
 OPTIMIZERS: dict[str, type[Optimizer]] = {}  # by name
 
 
@@ -19,10 +21,12 @@ class State:
     """What the optimizer keeps: beside each trained tensor one of its shape, or one number.
 
     start : its value, everywhere, before the first step; float32.
+    rooted : it is not negative, and in 8 bits its root is kept, of which no code is 0: it divides.
     """
 
     name: str
     start: float = 0.0
+    rooted: bool = False
 
 
 @dataclass(frozen=True)
@@ -88,6 +92,8 @@ class Optimizer(ABC):
     name : what the command line calls it.
     states : what it keeps beside each trained tensor.
     scalars : numbers that it keeps, once for all tensors, and changes once a step.
+    state_dtype : how states beside tensors are kept: "float32", or "int8", as codes that are
+        rounded stochastically, each block of them (see `blocks`) with a scale.
     lr_scale : (pattern, factor) pairs, or a mapping: the learning rate of the parameters that the
         pattern means (see `layer_words.meant_by`) is so many times that of the others. Of several
         the last holds. Factors are above 0, and part of what is compiled.
@@ -98,6 +104,7 @@ class Optimizer(ABC):
     scalars: ClassVar[tuple[State, ...]] = ()
 
     learning_rate: float = hyperparameter(0.01, "Learning rate, at the start.")
+    state_dtype: str = field(default="float32", kw_only=True)
     lr_scale: Any = field(default=(), kw_only=True)
 
     def __init_subclass__(cls) -> None:
@@ -106,7 +113,21 @@ class Optimizer(ABC):
     def __post_init__(self) -> None:
         for one in self.described():
             object.__setattr__(self, one.name, one.check(getattr(self, one.name)))
+        self._check_state_dtype()
         object.__setattr__(self, "lr_scale", _checked_factors(self.lr_scale))
+
+    def _check_state_dtype(self) -> None:
+        if self.state_dtype not in STATE_DTYPES:
+            found = json.dumps(self.state_dtype, default=repr)
+            raise ValueError(f"state_dtype is {found}; allowed are {', '.join(STATE_DTYPES)}")
+        started = [state.name for state in self.states if state.start]
+        if self.state_dtype != "float32" and not self.states:
+            raise ValueError(f"state_dtype is {self.state_dtype}, but {self.name} keeps no state")
+        if self.state_dtype != "float32" and started:
+            raise ValueError(
+                f"state_dtype is {self.state_dtype}, but {started[0]} of {self.name} does not "
+                "start at 0; its states must be float32"
+            )
 
     @classmethod
     def described(cls) -> tuple[HyperParameter, ...]:

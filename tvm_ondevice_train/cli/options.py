@@ -12,6 +12,7 @@ import click
 from relay_passes.optimizers import (
     HYPERPARAMETERS,
     OPTIMIZERS,
+    STATE_DTYPES,
     HyperParameter,
     defaults_of,
     owners_of,
@@ -77,7 +78,7 @@ def compile_options(only_tune: bool = False) -> Decorator:
     flags = [_flag(entry) for entry in chosen if entry.metadata["flag"]]
     place = 1 + next(i for i, e in enumerate(chosen) if e.name == "optimizer")
     hyper = [hyperparameter_flag(one) for one in HYPERPARAMETERS.values()]
-    flags[place:place] = [*hyper, _lr_scale_flag]
+    flags[place:place] = [*hyper, *_SETTINGS]
 
     def decorate(command: Command) -> Command:
         for flag in reversed(flags):
@@ -102,13 +103,24 @@ class Factor(click.ParamType):
             )
 
 
-_lr_scale_flag = click.option(
-    "--lr-scale",
-    type=Factor(),
-    multiple=True,
-    metavar="NAME=F",
-    help="The learning rate of some parameters is F times that of the others: head, weight, bias, "
-    "or names, with * and ? (repeatable; the last that fits holds).",
+_SETTINGS = (
+    click.option(
+        "--optimizer-state",
+        "state_dtype",
+        type=click.Choice(STATE_DTYPES),
+        default="float32",
+        show_default=True,
+        help="How an optimizer keeps its tensors: int8, codes in blocks with a scale each, take "
+        "about a quarter of the bytes.",
+    ),
+    click.option(
+        "--lr-scale",
+        type=Factor(),
+        multiple=True,
+        metavar="NAME=F",
+        help="The learning rate of some parameters is F times that of the others: head, weight, "
+        "bias, or names, with * and ? (repeatable; the last that fits holds).",
+    ),
 )
 
 

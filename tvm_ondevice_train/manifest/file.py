@@ -144,7 +144,13 @@ _INPUT = checked.record(
 )
 _TARGET = checked.record(Target, {"kind": checked.one_of(LABEL, VALUES), "shape": _shape(0)})
 _STATE = checked.record(
-    StateTensor, {"shape": _shape(0), "offset": checked.multiple_of(4, MOST_BYTES)}
+    StateTensor,
+    {
+        "shape": _shape(0),
+        "offset": checked.integer(0, MOST_BYTES),
+        "dtype": checked.one_of("float32", "int8"),
+    },
+    may_miss=("dtype",),
 )
 
 

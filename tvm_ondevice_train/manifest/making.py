@@ -37,7 +37,7 @@ def make_manifest(
         stack_bytes=STACK_BYTES,
         optimizer=options.optimizer.name,
         optimizer_states={
-            slot.name: StateTensor(slot.value.shape, slot.offset)
+            slot.name: StateTensor(slot.value.shape, slot.offset, str(slot.value.dtype))
             for slot in planned.slots
             if slot.kind == "state"
         },
