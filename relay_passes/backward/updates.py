@@ -18,7 +18,10 @@ from ..ops.registry import attributes
 from ..ops.update import real_value, sgd_update, sgd_update_codes
 from ..optimizers import Optimizer, inputs_of
 from .arguments import Arguments
+from .clipping import clipped
 from .forward import Forward, Leaf
+
+CLIP_NORM = "clip_norm"  # the field of `Optimizer`
 
 
 class Updates:
@@ -59,6 +62,8 @@ class Updates:
         """The loss, the updated parameters, the new states, and what else the function returned."""
         updated: list[relax.Var] = []
         new_states: list[relax.Var] = []
+        if CLIP_NORM in self.hyper:
+            gradients = clipped(builder.emit, gradients, self.hyper[CLIP_NORM])
         for leaf, gradient, states in zip(self.leaves, gradients, self.states, strict=True):
             direction, new = optimizer_step(
                 self.optimizer,

@@ -23,7 +23,7 @@ from relay_passes.optimizers.optimizer import hyperparameter
 
 def test_the_optimizers_are_known_by_their_names():
     assert OPTIMIZERS["sgd"] is SGD and OPTIMIZERS["momentum"] is Momentum
-    assert list(HYPERPARAMETERS) == ["learning_rate", "weight_decay", "momentum"]
+    assert list(HYPERPARAMETERS) == ["learning_rate", "clip_norm", "weight_decay", "momentum"]
 
 
 @pytest.mark.parametrize(
@@ -50,10 +50,13 @@ def test_an_optimizer_of_a_name_and_numbers(name, hyper, expected):
         (lambda: optimizer_of("adam", {}), 'optimizer is "adam"; allowed are momentum, sgd'),
         (
             lambda: optimizer_of("sgd", {"momentum": 0.9}),
-            "optimizer sgd has no momentum, but learning_rate, weight_decay; "
+            "optimizer sgd has no momentum, but learning_rate, clip_norm, weight_decay; "
             "momentum would have it",
         ),
-        (lambda: optimizer_of("sgd", {"beta": 1}), "has no beta, but learning_rate, weight_decay"),
+        (
+            lambda: optimizer_of("sgd", {"beta": 1}),
+            "has no beta, but learning_rate, clip_norm, weight_decay",
+        ),
     ],
 )
 def test_what_means_nothing_is_refused(make, message):
