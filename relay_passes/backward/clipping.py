@@ -1,4 +1,4 @@
-"""Gradients, shortened together to the norm that is allowed."""
+"""The factor that shortens all gradients together to the norm that is allowed."""
 
 from __future__ import annotations
 
@@ -10,16 +10,18 @@ from tvm import relax
 from ..ops.clipping import add_squares, clip_factor
 
 
-def clipped(
-    emit: Callable[[relax.Expr], relax.Var], gradients: Sequence[relax.Var], limit: relax.Var
-) -> list[relax.Var]:
-    """`gradients` of all that trains, in the real domain, with a norm of at most `limit`.
+def clipping_factor(
+    emit: Callable[[relax.Expr], relax.Var],
+    gradients: Sequence[relax.Var],
+    factor: relax.Expr,
+    limit: relax.Var,
+) -> relax.Var:
+    """`factor`, or less where `gradients` times it have a norm above `limit`; all 0-d but these.
 
-    Each needs all others, so that no update can run before the last gradient is known. Squares are
-    added from the last gradient to the first, as a backward computes them.
+    It needs all `gradients` of what trains, in the real domain, so that no update by it can run
+    before the last is known. Squares are added from the last to the first, as a backward computes.
     """
     squares: relax.Expr = relax.const(np.float32(0))
     for gradient in reversed(gradients):
         squares = emit(add_squares(squares, gradient))
-    factor = emit(clip_factor(squares, limit))
-    return [emit(relax.op.multiply(gradient, factor)) for gradient in gradients]
+    return emit(clip_factor(squares, factor, limit))

@@ -18,7 +18,7 @@ from ..ops.registry import attributes
 from ..ops.update import real_value, sgd_update, sgd_update_codes
 from ..optimizers import Optimizer, inputs_of
 from .arguments import Arguments
-from .clipping import clipped
+from .clipping import clipping_factor
 from .forward import Forward, Leaf
 
 CLIP_NORM = "clip_norm"  # the field of `Optimizer`
@@ -60,10 +60,22 @@ class Updates:
         self, builder: relax.BlockBuilder, gradients: Sequence[relax.Var], forward: Forward
     ) -> list[relax.Expr]:
         """The loss, the updated parameters, the new states, and what else the function returned."""
+        return [forward.loss, *self.updated(builder, gradients), *forward.further]
+
+    def updated(
+        self,
+        builder: relax.BlockBuilder,
+        gradients: Sequence[relax.Var],
+        factor: relax.Expr | None = None,
+    ) -> list[relax.Expr]:
+        """The updated parameters and the new states, by `gradients` times the 0-d `factor`."""
+        if CLIP_NORM in self.hyper:
+            unclipped = relax.const(np.float32(1)) if factor is None else factor
+            factor = clipping_factor(builder.emit, gradients, unclipped, self.hyper[CLIP_NORM])
+        if factor is not None:
+            gradients = [builder.emit(relax.op.multiply(one, factor)) for one in gradients]
         updated: list[relax.Var] = []
         new_states: list[relax.Var] = []
-        if CLIP_NORM in self.hyper:
-            gradients = clipped(builder.emit, gradients, self.hyper[CLIP_NORM])
         for leaf, gradient, states in zip(self.leaves, gradients, self.states, strict=True):
             direction, new = optimizer_step(
                 self.optimizer,
@@ -75,7 +87,7 @@ class Updates:
             )
             updated.append(builder.emit_output(self._update(leaf, direction)))
             new_states += new.values()
-        return [forward.loss, *updated, *new_states, *forward.further]
+        return [*updated, *new_states]
 
     def _update(self, leaf: Leaf, direction: relax.Var) -> relax.Call:
         parameter = leaf.parameter

@@ -20,13 +20,13 @@ def add_squares(total: relax.Expr, gradient: relax.Expr) -> relax.Call:
     return call("add_squares", total, gradient)
 
 
-def clip_factor(squares: relax.Expr, limit: relax.Expr) -> relax.Call:
-    """What each gradient is multiplied by; both operands are 0-d: the squared norm, and the limit.
+def clip_factor(squares: relax.Expr, factor: relax.Expr, limit: relax.Expr) -> relax.Call:
+    """What a vector of the squared norm `squares` is multiplied by, where it would be by `factor`.
 
-    A limit of 0 allows any norm. A norm that is not finite is the factor itself, so that no update
-    is finite and the step diverges.
+    All are 0-d float32. A limit of 0 allows any norm. A norm that is not finite is the factor
+    itself, so that no update is finite and the step diverges.
     """
-    return call("clip_factor", squares, limit)
+    return call("clip_factor", squares, factor, limit)
 
 
 @register("add_squares", like_first)
@@ -48,13 +48,15 @@ def _add_squares(_attrs: Attributes, total: te.Tensor, gradient: te.Tensor) -> t
 
 
 @register("clip_factor", like_first, cheap=False)
-def _clip_factor(_attrs: Attributes, squares: te.Tensor, limit: te.Tensor) -> te.Tensor:
-    one = tirx.const(1, "float32")
+def _clip_factor(
+    _attrs: Attributes, squares: te.Tensor, factor: te.Tensor, limit: te.Tensor
+) -> te.Tensor:
+    zero, one = (tirx.const(value, "float32") for value in (0, 1))
+    norm = te.compute((), lambda: tirx.sqrt(squares()) * factor(), name="norm")
 
-    def factor() -> tirx.Expr:
-        norm = tirx.sqrt(squares())
-        shortened = tirx.min(one, limit() / (norm + tirx.const(_EPSILON, "float32")))
-        allowed = tirx.Select(limit() > tirx.const(0, "float32"), shortened, one)
-        return tirx.Select(norm <= tirx.const(_LARGEST, "float32"), allowed, norm)
+    def clipped() -> tirx.Expr:
+        shortened = tirx.min(one, limit() / (norm() + tirx.const(_EPSILON, "float32")))
+        allowed = factor() * tirx.Select(limit() > zero, shortened, one)
+        return tirx.Select(norm() <= tirx.const(_LARGEST, "float32"), allowed, norm())
 
-    return te.compute((), factor, name="factor")
+    return te.compute((), clipped, name="clipped")

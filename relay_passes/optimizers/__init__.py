@@ -3,6 +3,7 @@
 No TVM is loaded here, so that the command line can list them at once.
 """
 
+from .accumulation import ACCUMULATORS, MOST_SAMPLES, Accumulation, Kept, kept_of
 from .inputs import Inputs, inputs_of
 from .momentum import Momentum
 from .optimizer import (
@@ -19,15 +20,20 @@ from .sgd import SGD
 HYPERPARAMETERS = hyperparameters(OPTIMIZERS.values())
 
 __all__ = [
+    "ACCUMULATORS",
     "HYPERPARAMETERS",
+    "MOST_SAMPLES",
     "OPTIMIZERS",
     "SGD",
+    "Accumulation",
     "HyperParameter",
     "Inputs",
+    "Kept",
     "Momentum",
     "Optimizer",
     "State",
     "inputs_of",
+    "kept_of",
     "optimizer_of",
     "owners_of",
 ]
