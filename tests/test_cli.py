@@ -12,7 +12,7 @@ import pytest
 from fake_project import MANIFEST, fake_project
 
 import tvm_ondevice_train
-from relay_passes.optimizers import Momentum
+from relay_passes.optimizers import HYPERPARAMETERS, Momentum
 from tvm_ondevice_train.cli import main
 from tvm_ondevice_train.errors import OdtError
 from tvm_ondevice_train.learning.progress import ProgressLog
@@ -199,10 +199,9 @@ def test_run_passes_every_option_on(runner, tmp_path):
         "epochs": None,
         "evaluate": True,
         "eval_every": 2,
+        **dict.fromkeys(HYPERPARAMETERS),
         "learning_rate": 0.1,
         "momentum": 0.5,
-        "clip_norm": None,
-        "weight_decay": None,
         "seed": 7,
         "port": "COM3",
         "start": str(data),
@@ -268,7 +267,7 @@ def test_boards_lists_the_table(capsys):
         ("--optimizer momentum --momentum 1", "momentum is 1.0; it must be 0 or more, and below 1"),
         ("--weight-decay -1", "weight_decay is -1.0; it must be 0 or more, and finite"),
         ("--momentum 0.9", "optimizer sgd has no momentum, but learning_rate, clip_norm"),
-        ("--optimizer adam", "'adam' is not one of"),
+        ("--optimizer lion", "'lion' is not one of"),
         ("--classes 1", "a classifier needs an integer from 2 to 65,536"),
         ("--classes 100000000", "a classifier needs an integer from 2 to 65,536"),
         ("--classes 2.5", "'2.5' is no integer"),

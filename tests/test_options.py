@@ -42,7 +42,7 @@ def test_plain_values_become_options():
         ({"backward": "int4"}, 'backward is "int4"; allowed are auto, float32, int16'),
         ({"prefer": "beauty"}, 'prefer is "beauty"; allowed are memory, speed'),
         ({"loss": "hinge"}, 'unknown loss "hinge"; known are cross_entropy, mse'),
-        ({"optimizer": "adam"}, 'optimizer is "adam"; allowed are momentum, sgd'),
+        ({"optimizer": "lion"}, 'optimizer is "lion"; allowed are adam, adamw, momentum, sgd'),
         ({"momentum": 0.9}, "optimizer sgd has no momentum"),
         ({"learning_rate": -1}, "learning_rate is -1; it must be 0 or more, and finite"),
         ({"learning_rate": 1e39}, "learning_rate is 1e+39; it must be 0 or more, and finite, as"),

@@ -9,6 +9,8 @@ import relay_passes  # noqa: F401 - registers its operators where TVM is loaded
 
 if TYPE_CHECKING:
     from relay_passes.optimizers import SGD as SGD
+    from relay_passes.optimizers import Adam as Adam
+    from relay_passes.optimizers import AdamW as AdamW
     from relay_passes.optimizers import Momentum as Momentum
     from relay_passes.optimizers import Optimizer as Optimizer
 
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
     from .scheme import UpdateScheme as UpdateScheme
 
 _HOMES = {
+    "Adam": "relay_passes.optimizers",
+    "AdamW": "relay_passes.optimizers",
     "Channels": ".scheme",
     "CheckReport": ".checking.report",
     "CompiledModel": ".compiler",

@@ -259,6 +259,9 @@ def _plan(
     frozen = {name: v for name, v in model.parameters.items() if name not in trained}
     inputs = inputs_of(options.optimizer, trained, model.parameters)
     starts = {
+        name: np.full((), inputs.starts[name], np.float32) for name in inputs.scalars.values()
+    }
+    starts |= {
         name: np.full(model.parameters[parameter].shape, inputs.starts[name], np.float32)
         for parameter, states in inputs.states.items()
         for name in states.values()

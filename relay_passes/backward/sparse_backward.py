@@ -68,8 +68,9 @@ class SparseBackward(Pass):
     After: ``main(input, target, learning_rate, seed, p0, ...) -> (loss, updated..., more...)``; the
     updated parameters follow the order of the parameters and the attribute ``trained_parameters``
     names them. Further hyper-parameters and states of the optimizer are arguments behind the
-    parameters; the new states are results behind the updated parameters, in the order of
-    ``optimizer_states``. Other functions, blocks, variables and attributes stay what they are.
+    parameters, numbers that it keeps before tensors; the new states are results behind the updated
+    parameters, in the order of ``optimizer_states``. Other functions, blocks, variables and
+    attributes stay what they are.
 
     Nothing is differentiated that no update needs: operators that do not depend on a trained
     parameter need no gradient rule. Rules are ours (`ops`) where there is one, else TVM's; TVM's

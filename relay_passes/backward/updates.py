@@ -12,7 +12,7 @@ from tvm import relax
 from ..graph import constant, dtype_of, shape_of
 from ..ops.channels import indices_of
 from ..ops.masks import INT8_MAX
-from ..ops.optimizer import optimizer_step
+from ..ops.optimizer import next_scalars, optimizer_step
 from ..ops.quantized import BIAS_LIMIT
 from ..ops.registry import attributes
 from ..ops.update import real_value, sgd_update, sgd_update_codes
@@ -28,7 +28,7 @@ class Updates:
     """What an optimizer adds to a function: arguments, updates of its `leaves`, new states.
 
     The step takes inputs and target, the learning rate, the seed of stochastic rounding, the
-    parameters, then further hyper-parameters and states.
+    parameters, then further hyper-parameters, scalars and states.
     """
 
     def __init__(self, optimizer: Optimizer, arguments: Arguments, leaves: Sequence[Leaf]) -> None:
@@ -40,6 +40,7 @@ class Updates:
         self.learning_rate = relax.Var("learning_rate", scalar)
         self.seed = relax.Var("seed", relax.TensorType((), "uint32"))
         self.hyper = {name: relax.Var(called, scalar) for name, called in inputs.hyper.items()}
+        self.scalars = {name: relax.Var(called, scalar) for name, called in inputs.scalars.items()}
         self.states = [
             {
                 name: relax.Var(called, relax.TensorType(leaf.parameter.ty.shape, "float32"))
@@ -47,7 +48,7 @@ class Updates:
             }
             for leaf in leaves
         ]
-        states = [var for one in self.states for var in one.values()]
+        states = [var for one in (self.scalars, *self.states) for var in one.values()]
         further = [*self.hyper.values(), *states]
         leading = [*arguments.leading, self.learning_rate, self.seed]
         self.num_input: int | None = len(leading)
@@ -75,15 +76,17 @@ class Updates:
         if factor is not None:
             gradients = [builder.emit(relax.op.multiply(one, factor)) for one in gradients]
         updated: list[relax.Var] = []
-        new_states: list[relax.Var] = []
+        emit = partial(_emitted, builder)
+        scalars = next_scalars(self.optimizer, self.scalars, self.hyper, emit)
+        new_states = list(scalars.values())
         for leaf, gradient, states in zip(self.leaves, gradients, self.states, strict=True):
             direction, new = optimizer_step(
                 self.optimizer,
                 gradient,
                 partial(_emitted_value, builder, leaf),
                 states,
-                self.hyper,
-                partial(_emitted, builder),
+                {**self.hyper, **scalars},
+                emit,
             )
             updated.append(builder.emit_output(self._update(leaf, direction)))
             new_states += new.values()

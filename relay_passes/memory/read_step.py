@@ -180,12 +180,13 @@ class _Reader:
         Of these, what the forward saved for the backward says more than an adjoint.
         """
         suits = sorted(operands, key=lambda t: (t.role != "parameter", t not in self.forward))
-        layer = next(filter(None, map(self._layer, suits)), "input")
+        otherwise = "optimizer" if outputs[0].name in self.states else "input"
+        layer = next(filter(None, map(self._layer, suits)), otherwise)
         self.layers.update(dict.fromkeys(outputs, layer))
         return f"{layer}:{kind}"
 
     def _layer(self, tensor: Tensor) -> str | None:
-        if tensor.name in self.states:
+        if tensor.name in self.states and tensor.shape:
             return layer_name(tensor.name.rpartition(".")[0])
         if tensor.role == "parameter" and tensor.shape:  # without a shape: a hyper-parameter
             return layer_name(tensor.name)

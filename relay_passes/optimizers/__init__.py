@@ -4,6 +4,7 @@ No TVM is loaded here, so that the command line can list them at once.
 """
 
 from .accumulation import ACCUMULATORS, MOST_SAMPLES, Accumulation, Kept, kept_of
+from .adam import Adam, AdamW
 from .inputs import Inputs, inputs_of
 from .momentum import Momentum
 from .optimizer import (
@@ -11,6 +12,7 @@ from .optimizer import (
     HyperParameter,
     Optimizer,
     State,
+    defaults_of,
     hyperparameters,
     optimizer_of,
     owners_of,
@@ -26,12 +28,15 @@ __all__ = [
     "OPTIMIZERS",
     "SGD",
     "Accumulation",
+    "Adam",
+    "AdamW",
     "HyperParameter",
     "Inputs",
     "Kept",
     "Momentum",
     "Optimizer",
     "State",
+    "defaults_of",
     "inputs_of",
     "kept_of",
     "optimizer_of",

@@ -13,11 +13,13 @@ class Inputs:
     """Their names, unlike those of any parameter, and their values at the start.
 
     hyper : hyper-parameter -> name of its tensor, which is 0-d.
+    scalars : state of one number -> name of its tensor, which is 0-d.
     states : trained parameter -> state -> name of its tensor, which is of the parameter's shape.
     starts : name of a tensor -> its start.
     """
 
     hyper: dict[str, str]
+    scalars: dict[str, str]
     states: dict[str, dict[str, str]]
     starts: dict[str, float]
 
@@ -36,6 +38,7 @@ def inputs_of(
         return wanted
 
     hyper = {name: named(name, start) for name, start in optimizer.kept.items()}
+    scalars = {scalar.name: named(scalar.name, scalar.start) for scalar in optimizer.scalars}
     states = {
         parameter: {
             state.name: named(f"{parameter}.{state.name}", state.start)
@@ -44,4 +47,4 @@ def inputs_of(
         for parameter in parameters
         if parameter in trained
     }
-    return Inputs(hyper, states, starts)
+    return Inputs(hyper, scalars, states, starts)

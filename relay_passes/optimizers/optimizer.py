@@ -7,7 +7,7 @@ import math
 import struct
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
-from dataclasses import Field, dataclass, field, fields
+from dataclasses import Field, dataclass, field, fields, replace
 from numbers import Real
 from typing import Any, ClassVar
 
@@ -16,9 +16,9 @@ OPTIMIZERS: dict[str, type[Optimizer]] = {}  # by name
 
 @dataclass(frozen=True)
 class State:
-    """A float32 tensor that the optimizer keeps beside each trained one, of the same shape.
+    """What the optimizer keeps: beside each trained tensor one of its shape, or one number.
 
-    start : its value, everywhere, before the first step.
+    start : its value, everywhere, before the first step; float32.
     """
 
     name: str
@@ -29,7 +29,9 @@ class State:
 class HyperParameter:
     """A number that a device can be told while it runs: ``0 <= value < below``.
 
+    default : of one optimizer; others that have the number may begin elsewhere.
     optional : 0 leaves what it multiplies out of the step, and the number can then not be changed.
+    positive : it divides, and is not 0.
     """
 
     name: str
@@ -37,6 +39,7 @@ class HyperParameter:
     help: str
     below: float = math.inf
     optional: bool = False
+    positive: bool = False
 
     def check(self, value: float) -> float:
         """`value`; ValueError, in one line, for one that is out of range as a device has it.
@@ -45,11 +48,13 @@ class HyperParameter:
         """
         is_number = isinstance(value, Real) and not isinstance(value, bool)
         held = _as_float32(value) if is_number else math.nan
-        if not 0 <= held < self.below or (held == 0) != (value == 0):
+        wrong_zero = (held == 0) != (value == 0) or (held == 0 and self.positive)
+        if not 0 <= held < self.below or wrong_zero:
+            lower = "above 0" if self.positive else "0 or more"
             upper = "finite" if self.below == math.inf else f"below {self.below:g}"
             found = json.dumps(value, default=repr)
             raise ValueError(
-                f"{self.name} is {found}; it must be 0 or more, and {upper}, as a float32"
+                f"{self.name} is {found}; it must be {lower}, and {upper}, as a float32"
             )
         return float(value)
 
@@ -76,17 +81,19 @@ def _described(entry: Field[Any]) -> HyperParameter:
 class Optimizer(ABC):
     """``value <- value - learning_rate * direction``, for every element of what trains.
 
-    A subclass adds fields by `hyperparameter`, and the arithmetic by operators alone, so that it
-    holds for elements of TE, numbers and arrays alike. Values are real: of a quantized parameter
-    scale times code, which is why the same rule trains both (see `ops.update`). What an optimizer
-    gets as gradient is already clipped (see `backward.clipping`).
+    A subclass adds fields by `hyperparameter`, and the arithmetic by operators and `square_root`
+    alone, so that it holds for elements of TE, numbers and arrays alike. Values are real: of a
+    quantized parameter scale times code, which is why the same rule trains both (see `ops.update`).
+    What an optimizer gets as gradient is already clipped (see `backward.clipping`).
 
     name : what the command line calls it.
     states : what it keeps beside each trained tensor.
+    scalars : numbers that it keeps, once for all tensors, and changes once a step.
     """
 
     name: ClassVar[str] = ""
     states: ClassVar[tuple[State, ...]] = ()
+    scalars: ClassVar[tuple[State, ...]] = ()
 
     learning_rate: float = hyperparameter(0.01, "Learning rate, at the start.")
     clip_norm: float = hyperparameter(
@@ -114,8 +121,12 @@ class Optimizer(ABC):
         found = {one: getattr(self, one.name) for one in self.described()[1:]}
         return {one.name: start for one, start in found.items() if start or not one.optional}
 
+    def next_scalars(self, scalars: Mapping, hyper: Mapping) -> dict:
+        """The new value of each of `scalars`; `hyper` has the numbers of `kept`."""
+        return {}
+
     def next_states(self, gradient: Any, value: Any, states: Mapping, hyper: Mapping) -> dict:
-        """The new value of each of `states`; `hyper` has those of `kept`."""
+        """The new value of each of `states`; `hyper` has those of `kept`, and the new scalars."""
         return {}
 
     @abstractmethod
@@ -124,17 +135,28 @@ class Optimizer(ABC):
 
 
 def hyperparameters(optimizers: Iterable[type[Optimizer]]) -> dict[str, HyperParameter]:
-    """Those of all `optimizers` by name; a name means the same in each of them."""
+    """Those of all `optimizers` by name; a name means the same in each, but for its default."""
     found: dict[str, HyperParameter] = {}
     for one in (one for optimizer in optimizers for one in optimizer.described()):
-        if found.setdefault(one.name, one) != one:
+        first = found.setdefault(one.name, one)
+        if replace(first, default=one.default) != one:
             raise ValueError(f"two optimizers disagree on what {one.name} is; choose another name")
     return found
 
 
 def owners_of(hyper: str) -> list[str]:
     """Names of the optimizers that have the hyper-parameter."""
-    return [n for n, cls in OPTIMIZERS.items() if hyper in [one.name for one in cls.described()]]
+    return list(defaults_of(hyper))
+
+
+def defaults_of(hyper: str) -> dict[str, float]:
+    """What the hyper-parameter is at the start, by the names of the optimizers that have it."""
+    return {
+        name: one.default
+        for name, optimizer in OPTIMIZERS.items()
+        for one in optimizer.described()
+        if one.name == hyper
+    }
 
 
 def optimizer_of(name: str, hyper: Mapping[str, float]) -> Optimizer:

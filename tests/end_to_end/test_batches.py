@@ -7,7 +7,7 @@ import torch
 from torch_network import TorchNetwork, samples
 
 import tvm_ondevice_train as odt
-from relay_passes.optimizers import SGD, Momentum
+from relay_passes.optimizers import SGD, AdamW, Momentum
 from tvm_ondevice_train.device import Session
 
 RATE = 0.1
@@ -38,3 +38,15 @@ def test_float_parameters_are_those_of_pytorch(size, limit, tmp_path):
     for first in range(0, len(x), size):
         network.train(x[first : first + size], y[first : first + size], limit or None)
     network.assert_near(found)
+
+
+def test_adamw_in_clipped_batches_is_pytorchs(tmp_path):
+    network = TorchNetwork(lambda p: torch.optim.AdamW(p, lr=0.01, weight_decay=0.1))
+    optimizer = AdamW(0.01, weight_decay=0.1, clip_norm=0.3)
+    x, y = samples(20)
+    with Session(project(tmp_path / "p", optimizer, batch=4)[1]) as device:
+        for sample in zip(x, y, strict=True):
+            device.train(*sample)
+        for first in range(0, len(x), 4):
+            network.train(x[first : first + 4], y[first : first + 4], 0.3)
+        network.assert_near(device.parameters())

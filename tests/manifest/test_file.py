@@ -201,7 +201,7 @@ def test_what_was_written_is_read():
         (("made_from", "options", "classes"), 1, "options: classes is 1; a classifier needs an"),
         (("made_from", "options", "learning_rate"), -1, "learning_rate is -1; it must be 0 or"),
         (("made_from", "options", "momentum"), 1, "momentum is 1; it must be 0 or more, and below"),
-        (("made_from", "options", "optimizer"), "adam", 'optimizer is "adam"; allowed are'),
+        (("made_from", "options", "optimizer"), "lion", 'optimizer is "lion"; allowed are'),
         (("made_from", "options", "optimizer"), [], "optimizer is []; it must be a name"),
         (("made_from", "options", "scheme"), 3, "scheme is 3; it must be a name, a file or"),
         (("made_from", "options", "colour"), 3, 'unknown option "colour"; known are'),

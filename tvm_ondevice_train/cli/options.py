@@ -9,7 +9,13 @@ from typing import Any, TypeAlias
 
 import click
 
-from relay_passes.optimizers import HYPERPARAMETERS, OPTIMIZERS, HyperParameter, owners_of
+from relay_passes.optimizers import (
+    HYPERPARAMETERS,
+    OPTIMIZERS,
+    HyperParameter,
+    defaults_of,
+    owners_of,
+)
 from tvm_ondevice_train.files.plain_text import shortened
 from tvm_ondevice_train.options import Options
 
@@ -111,7 +117,7 @@ def hyperparameter_flag(one: HyperParameter, default: str | None = None) -> Deco
         return None
 
     name = "--lr" if one.name == "learning_rate" else f"--{one.name.replace('_', '-')}"
-    shown = f"{one.default:g}" if default is None else default
+    shown = _defaults(one) if default is None else default
     owners = owners_of(one.name)
     whose = "" if len(owners) == len(OPTIMIZERS) else f" (--optimizer {' or '.join(owners)})"
     return click.option(
@@ -121,6 +127,12 @@ def hyperparameter_flag(one: HyperParameter, default: str | None = None) -> Deco
         metavar="F",
         help=f"{one.help}{whose}  [default: {shown}]",
     )
+
+
+def _defaults(one: HyperParameter) -> str:
+    """Its default, and those of optimizers that begin elsewhere."""
+    own = [f"{name} {at:g}" for name, at in defaults_of(one.name).items() if at != one.default]
+    return "; ".join([f"{one.default:g}", *own])
 
 
 def hyperparameters(command: Command) -> Command:

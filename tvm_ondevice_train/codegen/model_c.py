@@ -118,6 +118,7 @@ class _Generator:
                 "name": one.name,
                 "field": self.fields[inputs.hyper[one.name]],
                 "below": None if one.below == math.inf else float_literal(one.below),
+                "positive": one.positive,
             }
             for one in optimizer.described()
             if one.name in inputs.hyper

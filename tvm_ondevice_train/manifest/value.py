@@ -96,7 +96,7 @@ class TrainedParameter:
 
 @dataclass(frozen=True)
 class StateTensor:
-    """A float32 tensor in ``odt_params_t`` that the optimizer keeps beside a trained one.
+    """A float32 tensor in ``odt_params_t`` that the optimizer keeps: beside a trained one, or 0-d.
 
     offset : bytes from the beginning of ``odt_params_t``.
     """
