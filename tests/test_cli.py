@@ -43,6 +43,9 @@ REPORT = {
     "sram_budget_bytes": 262144,
     "flash_budget_bytes": 1048576,
     "backup_bytes": 4096,
+    "batch": 4,
+    "accumulator": "float32",
+    "accumulator_bytes": 1048,
     "head": "the model's own, as float32",
     "trained_parameters": {"w": {"shape": [4, 64]}, "b": {"shape": [4]}},
 }
@@ -178,6 +181,7 @@ def test_compile_shows_the_memory_account_beside_the_budget(compiler, model, cap
         "not trained k (a single number), a (b), c (d) and 1 more",
         "output logits; the softmax is left to the loss",
         "arena, for rollback 4,096 bytes",
+        "batches of 4 1,048 bytes of the state, float32",
         "in plain loops 1.0% of the MACs, 1 kernel",
         "1.0% conv:qconv2d: odt_window has no dilation",
     ):
@@ -265,7 +269,7 @@ def test_boards_lists_the_table(capsys):
         ("--weight-decay -1", "weight_decay is -1.0; it must be 0 or more, and finite"),
         ("--lr-scale head", "'head' is not NAME=F, such as head=2"),
         ("--lr-scale head=-1", "lr_scale is [["),
-        ("--momentum 0.9", "optimizer sgd has no momentum, but learning_rate, weight_decay"),
+        ("--momentum 0.9", "optimizer sgd has no momentum, but learning_rate, clip_norm"),
         ("--optimizer lion", "'lion' is not one of"),
         ("--classes 1", "a classifier needs an integer from 2 to 65,536"),
         ("--classes 100000000", "a classifier needs an integer from 2 to 65,536"),

@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 import tvm
 
+from relay_passes.backward.accumulation import Accumulate, ApplyMean
+from relay_passes.backward.sparse_backward import AnyOptimizer
 from relay_passes.layer_words import rates_of
 from relay_passes.memory.step import Step
-from relay_passes.optimizers import SGD, Optimizer, inputs_of
+from relay_passes.optimizers import SGD, Accumulation, BatchTensors, inputs_of, kept_of
 from relay_passes.schedule.default_schedule import Chooser
 from relay_passes.within_memory import AUTO, ROUNDS, Lowering
 
@@ -190,18 +192,20 @@ def _compiled(
     with errors_naming(options.scheme):
         sliced = slice_model(before_loss(model, options.loss), resolved)
     output = LOGITS if sliced.source is not model else OUTPUT
+    batches = _batches(options)
     train, evaluate = build_steps(
         sliced.model,
         sliced.slices,
         options.loss,
-        optimizer=options.optimizer,
+        optimizer=Accumulate(batches) if batches else options.optimizer,
         backward=options.backward,
         rollback=options.rollback,
         dump_ir=options.dump_ir,
         chooser=tuned.chooser,
         rounds=_ROUNDS[options.prefer],
     )
-    planned = _plan(sliced, train, evaluate, options, output)
+    update = build_update(sliced, batches, options) if batches else None
+    planned = _plan(sliced, train, update, evaluate, options, output)
     manifest = make_manifest(sliced, planned, target, options, made_from)
     report = {
         **make_report(manifest, planned, target, options),
@@ -226,7 +230,7 @@ def build_steps(
     trained: Collection[str],
     loss: str | Loss,
     fuse: bool = True,
-    optimizer: Optimizer = SGD(),  # noqa: B008 - a frozen value
+    optimizer: AnyOptimizer = SGD(),  # noqa: B008 - a frozen value
     backward: str = AUTO,
     rollback: bool = False,
     dump_ir: str | os.PathLike | None = None,
@@ -245,8 +249,21 @@ def build_steps(
     return train, lowering.evaluation(evaluation, free_bytes=train.peak_bytes or 0)
 
 
+def build_update(sliced: SlicedModel, batches: Accumulation, options: Options) -> Step:
+    """The update of a batch as kernel calls, where the training step accumulates."""
+    lowering = Lowering(dump=None if options.dump_ir is None else IRDump(options.dump_ir))
+    loss = loss_module(sliced.model, options.loss)
+    ending = ApplyMean(batches)
+    return lowering.training(loss, sliced.slices, "float32", options.rollback, ending)
+
+
 def _plan(
-    sliced: SlicedModel, train: Step, evaluate: Step, options: Options, output: str
+    sliced: SlicedModel,
+    train: Step,
+    update: Step | None,
+    evaluate: Step,
+    options: Options,
+    output: str,
 ) -> PlannedModel:
     model = sliced.model
     trained = [name for name in model.parameters if name in sliced.slices]
@@ -262,8 +279,19 @@ def _plan(
         for tensor in kept
     }
     hyper = {name: np.full(1, inputs.starts[name], np.float32) for name in inputs.hyper.values()}
-    taken = {*model.parameters, *inputs.starts}
-    (train, evaluate), constants = merge_constants(train, evaluate, taken=taken)
+    batches = _batches(options)
+    kept = None if batches is None else kept_of(batches, trained, model.parameters)
+    slots = parameter_slots(
+        {
+            "parameter": {name: model.parameters[name] for name in trained},
+            "state": starts,
+            "hyperparameter": hyper,
+            **({} if kept is None else _slots_of_batches(model, kept, options)),
+        }
+    )
+    steps = [step for step in (train, evaluate, update) if step is not None]
+    taken = {*model.parameters, *(slot.name for slot in slots)}
+    (train, evaluate, *updates), constants = merge_constants(*steps, taken=taken)
     labels = options.loss.target == LABEL
     return PlannedModel(
         name=model.name,
@@ -271,13 +299,7 @@ def _plan(
         train=plan_step(train),
         evaluate=plan_step(evaluate),
         frozen=frozen,
-        slots=parameter_slots(
-            {
-                "parameter": {name: model.parameters[name] for name in trained},
-                "state": starts,
-                "hyperparameter": hyper,
-            }
-        ),
+        slots=slots,
         constants=constants,
         input=model.input,
         layout=model.input_layout,
@@ -287,4 +309,26 @@ def _plan(
         inputs=inputs,
         classes=model.output_shape[-1] if labels else None,
         output=output,
+        update=plan_step(updates[0]) if updates else None,
+        kept=kept,
     )
+
+
+def _batches(options: Options) -> Accumulation | None:
+    """How batches accumulate; None where every sample updates what trains."""
+    if options.batch is None:
+        return None
+    return Accumulation(options.optimizer, options.accumulator)
+
+
+def _slots_of_batches(model: Model, kept: BatchTensors, options: Options) -> dict[str, dict]:
+    """What lies in ``odt_params_t`` besides: kind -> name -> start."""
+    sums = {
+        name: np.zeros(model.parameters[parameter].shape, options.accumulator)
+        for parameter, name in kept.sums.items()
+    }
+    return {
+        "accumulator": sums,
+        "accumulated": {kept.count: np.zeros(1, np.uint32)},
+        "batch": {kept.size: np.full(1, options.batch, np.uint32)},
+    }

@@ -8,7 +8,15 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from relay_passes.formats import FORMATS
-from relay_passes.optimizers import HYPERPARAMETERS, OPTIMIZERS, SGD, Optimizer, optimizer_of
+from relay_passes.optimizers import (
+    ACCUMULATORS,
+    HYPERPARAMETERS,
+    MOST_SAMPLES,
+    OPTIMIZERS,
+    SGD,
+    Optimizer,
+    optimizer_of,
+)
 
 from .boards import DEFAULT_BOARD
 from .codegen.prefix import wrong_prefix
@@ -51,6 +59,12 @@ def _option(
 
 def _is_count(value: Any, least: int) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
+def _batch(value: Any) -> str | None:
+    if value is None or (_is_count(value, 1) and value <= MOST_SAMPLES):
+        return None
+    return f"a batch has an integer from 1 to {MOST_SAMPLES:,} samples"
 
 
 def _classes(value: Any) -> str | None:
@@ -127,6 +141,22 @@ class Options:
         "How trained values follow their gradients.",
         flag="--optimizer",
         choices=tuple(OPTIMIZERS),
+    )
+    batch: int | None = _option(
+        None,
+        "Learn from batches of N samples: each adds its gradients to sums in SRAM, and their mean "
+        "updates what trains. The device can be told another N.",
+        flag="--batch",
+        metavar="N",
+        check=_batch,
+        without="each sample updates what trains, and nothing is summed",
+    )
+    accumulator: str = _option(
+        "float32",
+        "Format of the sums of --batch.",
+        flag="--accumulator",
+        choices=ACCUMULATORS,
+        check=_is_text,
     )
     backward: str = _option(
         "auto",

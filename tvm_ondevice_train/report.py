@@ -46,6 +46,9 @@ def make_report(
         "rollback": step.rollback,
         "backup_bytes": _backup_bytes(planned),
         "learning_rate": options.optimizer.learning_rate,
+        "batch": options.batch,
+        "accumulator": options.accumulator if options.batch else None,
+        "accumulator_bytes": _accumulator_bytes(planned),
         "classes": manifest.classes,
         "new_head": options.classes is not None,
         "output": planned.output,
@@ -69,6 +72,7 @@ def make_report(
         },
         "plain_loops": _plain_loops(step),
         "ops": _ops(planned.train),
+        "update_ops": _ops(planned.update) if planned.update else [],
     }
 
 
@@ -97,6 +101,12 @@ def with_zephyr(report: dict[str, Any], board: Board) -> dict[str, Any]:
         "zephyr_flash_bytes": flash_bytes,
         "zephyr_is_measured": memory.is_measured,
     }
+
+
+def _accumulator_bytes(planned: PlannedModel) -> int:
+    """Of the state, what batches add to it: sums, and two counts of samples."""
+    kinds = ("accumulator", "accumulated", "batch")
+    return sum(slot.value.nbytes for slot in planned.slots if slot.kind in kinds)
 
 
 def _constant_bytes(planned: PlannedModel) -> int:
@@ -171,16 +181,23 @@ def check_budget(report: dict, planned: PlannedModel) -> None:
 
 def _backup_bytes(planned: PlannedModel) -> int:
     """What rollback adds to the arena."""
-    step = planned.train.step
-    if not step.rollback:
+    if not planned.train.step.rollback:
         return 0
-    bare = plan_step(replace(step, rollback=False, peak_bytes=None))
-    return max(planned.arena_bytes - replace(planned, train=bare).arena_bytes, 0)
+    bare = replace(
+        planned,
+        train=_without_rollback(planned.train),
+        update=_without_rollback(planned.update) if planned.update else None,
+    )
+    return max(planned.arena_bytes - bare.arena_bytes, 0)
+
+
+def _without_rollback(planned: PlannedStep) -> PlannedStep:
+    return plan_step(replace(planned.step, rollback=False, peak_bytes=None))
 
 
 def _peak(planned: PlannedModel) -> str:
     """The op at which most bytes are live, and the largest tensors there."""
-    larger = max((planned.train, planned.evaluate), key=lambda p: p.plan.total_bytes)
+    larger = max(planned.steps, key=lambda p: p.plan.total_bytes)
     index, step = larger.plan.peak_op, larger.step
     assert index is not None, "a step has a loss, which lies in the arena"
     task = step.tasks[index]

@@ -27,6 +27,7 @@ from ..ops.channels import take_channels
 from ..ops.registry import attributes
 from ..optimizers import SGD, Optimizer
 from ..tvm_pass import Pass, module_pass
+from .accumulation import Accumulate, ApplyMean, MeanUpdates, Sums
 from .arguments import Arguments, arguments_of, with_num_input
 from .cancel_transposes import cancel_transposes
 from .differentiate import WITH_GRADIENT, differentiate, without_te_gradient
@@ -39,7 +40,8 @@ from .trim_gradients import trim_gradients
 from .updates import Updates
 from .what_trains import WhatTrains, checked, parts_of
 
-AnyOptimizer: TypeAlias = Optimizer | RelaxOptimizer | None
+AnyOptimizer: TypeAlias = Optimizer | Accumulate | ApplyMean | RelaxOptimizer | None
+_OWN = Optimizer, Accumulate, ApplyMean
 _FLOATS = ("float32",)  # what our optimizers update
 _ALL_FLOATS = ("float32", "float16", "bfloat16", "float64")
 
@@ -91,8 +93,9 @@ class SparseBackward(Pass):
         as TVM's `AppendLoss` leaves it, -1. Arguments before it are inputs, see `arguments_of`.
     optimizer : how parameters follow their gradients: one of `optimizers`, or of TVM's
         `relax.training.optimizer`, whose states are then one tuple behind the parameters (see
-        `RelaxUpdates`). None: ``main`` keeps its arguments and returns ``(what it returned,
-        (gradients...))``, as TVM's `Gradient` has it.
+        `RelaxUpdates`). `Accumulate` and `ApplyMean` make the two steps of training in batches
+        (see `Sums` and `MeanUpdates`). None: ``main`` keeps its arguments and returns ``(what it
+        returned, (gradients...))``, as TVM's `Gradient` has it.
 
     Raises
     ------
@@ -155,7 +158,7 @@ class SparseBackward(Pass):
     def _leaves(
         self, module: tvm.IRModule, forward: Forward, trained: Sequence[relax.Var]
     ) -> list[Leaf]:
-        floats = _FLOATS if isinstance(self.optimizer, Optimizer) else _ALL_FLOATS
+        floats = _FLOATS if isinstance(self.optimizer, _OWN) else _ALL_FLOATS
         consumers = consumers_of(forward.function)
         leaves = [leaf_of(consumers, p, floats) for p in trained]
         if self.scheme is not None:
@@ -177,7 +180,7 @@ def _errors_of_this_pass() -> Iterator[None]:
 
 
 def _check_optimizer(optimizer: object) -> None:
-    if not isinstance(optimizer, (Optimizer, RelaxOptimizer, type(None))):
+    if not isinstance(optimizer, (*_OWN, RelaxOptimizer, type(None))):
         raise ValueError(
             f"optimizer is {optimizer!r}; allowed are None, one of relay.transform, such "
             "as SGD(), and one of relax.training.optimizer."
@@ -208,6 +211,10 @@ def _ending(
         return Gradients(function, leaves)
     if isinstance(optimizer, Optimizer):
         return Updates(optimizer, arguments, leaves, layers)
+    if isinstance(optimizer, Accumulate):
+        return Sums(optimizer.batches, arguments, leaves)
+    if isinstance(optimizer, ApplyMean):
+        return MeanUpdates(optimizer.batches, arguments, leaves, layers)
     return RelaxUpdates(optimizer, arguments, leaves)
 
 

@@ -19,7 +19,10 @@ from ..ops.registry import attributes
 from ..ops.update import real_value, sgd_update, sgd_update_codes
 from ..optimizers import Optimizer, inputs_of
 from .arguments import Arguments
+from .clipping import clipping_factor
 from .forward import Forward, Leaf
+
+CLIP_NORM = "clip_norm"  # the field of `Optimizer`
 
 
 class Updates:
@@ -71,6 +74,20 @@ class Updates:
         self, builder: relax.BlockBuilder, gradients: Sequence[relax.Var], forward: Forward
     ) -> list[relax.Expr]:
         """The loss, the updated parameters, the new states, and what else the function returned."""
+        return [forward.loss, *self.updated(builder, gradients), *forward.further]
+
+    def updated(
+        self,
+        builder: relax.BlockBuilder,
+        gradients: Sequence[relax.Var],
+        factor: relax.Expr | None = None,
+    ) -> list[relax.Expr]:
+        """The updated parameters and the new states, by `gradients` times the 0-d `factor`."""
+        if CLIP_NORM in self.hyper:
+            unclipped = relax.const(np.float32(1)) if factor is None else factor
+            factor = clipping_factor(builder.emit, gradients, unclipped, self.hyper[CLIP_NORM])
+        if factor is not None:
+            gradients = [builder.emit(relax.op.multiply(one, factor)) for one in gradients]
         updated: list[relax.Var] = []
         emit = partial(_emitted, builder)
         scalars = next_scalars(self.optimizer, self.scalars, self.hyper, emit)
@@ -87,7 +104,7 @@ class Updates:
             )
             updated.append(builder.emit_output(self._update(builder, leaf, direction)))
             new_states += new
-        return [forward.loss, *updated, *new_states, *forward.further]
+        return [*updated, *new_states]
 
     def _update(self, builder: relax.BlockBuilder, leaf: Leaf, direction: relax.Var) -> relax.Call:
         parameter, factor = leaf.parameter, self.rates.get(leaf.parameter.name, 1.0)

@@ -72,7 +72,8 @@ class _Reader:
         self.constants: dict[str, np.ndarray] = {}
         self.constant_names: dict[tuple[str, bytes], str] = {}
         self.layers: dict[Tensor, str] = {}  # the layer that each temporary belongs to
-        self.states = {str(name) for name in self.attrs.get("optimizer_states", ())}
+        kept = "optimizer_states", "gradient_sums"  # named after what trains
+        self.states = {str(name) for kind in kept for name in self.attrs.get(kind, ())}
         self.before_loss = ancestors_of(self.function, loss_of(self.function))
         self.forward: set[Tensor] = set()  # temporaries of the forward
         self.count = 0

@@ -5,7 +5,9 @@ of TVM's own the records say what TVM does not. Importing this package enters th
 """
 
 from . import (  # noqa: F401 - importing them registers their operators
+    accumulation,
     channels,
+    clipping,
     codes,
     convolution,
     elementwise,

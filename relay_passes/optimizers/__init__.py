@@ -3,6 +3,7 @@
 No TVM is loaded here, so that the command line can list them at once.
 """
 
+from .accumulation import ACCUMULATORS, MOST_SAMPLES, Accumulation, BatchTensors, kept_of
 from .adam import Adam, AdamW
 from .blocks import STATE_DTYPES, blocks_of
 from .inputs import Inputs, Kept, inputs_of
@@ -22,12 +23,16 @@ from .sgd import SGD
 HYPERPARAMETERS = hyperparameters(OPTIMIZERS.values())
 
 __all__ = [
+    "ACCUMULATORS",
     "HYPERPARAMETERS",
+    "MOST_SAMPLES",
     "OPTIMIZERS",
     "SGD",
     "STATE_DTYPES",
+    "Accumulation",
     "Adam",
     "AdamW",
+    "BatchTensors",
     "HyperParameter",
     "Inputs",
     "Kept",
@@ -37,6 +42,7 @@ __all__ = [
     "blocks_of",
     "defaults_of",
     "inputs_of",
+    "kept_of",
     "optimizer_of",
     "owners_of",
 ]

@@ -71,9 +71,9 @@ def _as_float32(value: float) -> float:
         return math.inf
 
 
-def hyperparameter(default: float, help: str, **bounds: Any) -> Any:
+def hyperparameter(default: float, help: str, *, kw_only: bool = False, **bounds: Any) -> Any:
     """A field of an `Optimizer`: its value is a start, see `HyperParameter` for `bounds`."""
-    return field(default=default, metadata={"help": help, **bounds})
+    return field(default=default, metadata={"help": help, **bounds}, kw_only=kw_only)
 
 
 def _described(entry: Field[Any]) -> HyperParameter:
@@ -88,6 +88,7 @@ class Optimizer(ABC):
     A subclass adds fields by `hyperparameter`, and the arithmetic by operators and `square_root`
     alone, so that it holds for elements of TE, numbers and arrays alike. Values are real: of a
     quantized parameter scale times code, which is why the same rule trains both (see `ops.update`).
+    What an optimizer gets as gradient is already clipped (see `backward.clipping`).
 
     name : what the command line calls it.
     states : what it keeps beside each trained tensor.
@@ -104,6 +105,12 @@ class Optimizer(ABC):
     scalars: ClassVar[tuple[State, ...]] = ()
 
     learning_rate: float = hyperparameter(0.01, "Learning rate, at the start.")
+    clip_norm: float = hyperparameter(
+        0.0,
+        "The largest norm of all gradients together; longer ones are shortened to it. 0: any.",
+        optional=True,
+        kw_only=True,
+    )
     state_dtype: str = field(default="float32", kw_only=True)
     lr_scale: Any = field(default=(), kw_only=True)
 

@@ -78,6 +78,11 @@ def _facts(report: Mapping) -> dict[str, str]:
             report["backup_bytes"],
             f"{_number(report['backup_bytes'])} bytes",
         ),
+        **_said(
+            f"batches of {report['batch']}",
+            report["batch"],
+            f"{_number(report['accumulator_bytes'])} bytes of the state, {report['accumulator']}",
+        ),
         # the compiler is there, and refused
         **_said("without code, since", "not_built" in report, report.get("not_built")),
         **_said("in plain loops", report["plain_loops"], _in_plain_loops(report["plain_loops"])),

@@ -10,6 +10,7 @@ import numpy as np
 
 from relay_passes.graph import ALIGN
 from relay_passes.memory.step import Task, Tensor, prediction
+from relay_passes.optimizers import MOST_SAMPLES
 
 from ..files.plain_text import plain, shortened
 from ..files.render import render
@@ -54,11 +55,12 @@ class _Generator:
         output, loss = model.evaluate.step.results
         evaluation = self._calls(model.evaluate)
         forward = len(prediction(model.evaluate.step).tasks)
-        training = self._training_calls()
+        training = self._updating_calls(model.train)
         updating = min(index for index, _ in model.train.step.updates)
         calls = {
             "loss_first_calls": training[:updating],
             "update_calls": training[updating:],
+            "batch_calls": self._updating_calls(model.update) if model.update else [],
             "forward_calls": evaluation[:forward],
             "loss_calls": evaluation[forward:],
         }
@@ -82,7 +84,7 @@ class _Generator:
             "setters": self._setters(),
             "arena_maps": [
                 (title, arena_map(planned))
-                for title, planned in (("training", model.train), ("evaluating", model.evaluate))
+                for title, planned in zip(_titles(model), model.steps, strict=True)
             ],
             "headers": ["odt_check.h", *HEADERS],
             "kernels": [definition for _, definition in self.functions.values()],
@@ -91,8 +93,14 @@ class _Generator:
             "train_loss": model.train.offset(model.train.step.results[0]),
             "evaluate_loss": model.evaluate.offset(loss),
             "output_offset": model.evaluate.offset(output),
-            "backups": [(self.fields[t.name], offset) for _, t, offset in model.train.backups],
-            "seeded": any(t.role == "seed" for task in model.train.step.tasks for t in task.inputs),
+            "backups": self._backups(model.train),
+            "batch_backups": self._backups(model.update) if model.update else [],
+            "seeded": _is_seeded(model.train),
+            "batch_seeded": model.update is not None and _is_seeded(model.update),
+            "accumulators": [slot for slot in model.slots if slot.kind == "accumulator"],
+            "accumulated": self.fields[model.kept.count] if model.kept else None,
+            "most_samples": MOST_SAMPLES,
+            "batch": self.fields[model.kept.size] if model.kept else None,
             "rollback": model.train.step.rollback,
             **calls,
         }
@@ -121,7 +129,7 @@ class _Generator:
     def _functions(self) -> dict[str, tuple[str, str]]:
         uses: dict[str, list[Use]] = defaultdict(list)  # by the text of their kernel
         printed: dict[str, CKernel] = {}
-        for planned in (self.model.evaluate, self.model.train):
+        for planned in reversed(self.model.steps):
             for task, use in zip(planned.step.tasks, uses_in(planned.step), strict=True):
                 kernel = planned.kernels[task.kernel]
                 uses[kernel.text].append(use)
@@ -135,14 +143,18 @@ class _Generator:
     def _calls(self, planned: PlannedStep) -> list[str]:
         return [self._call(planned, index, task) for index, task in enumerate(planned.step.tasks)]
 
-    def _training_calls(self) -> list[str]:
-        """Calls of the step, each update behind the backup of what it writes over."""
-        calls = self._calls(self.model.train)
-        for index, tensor, offset in self.model.train.backups:
+    def _updating_calls(self, planned: PlannedStep) -> list[str]:
+        """Calls of a step, each update behind the backup of what it writes over."""
+        calls = self._calls(planned)
+        for index, tensor, offset in planned.backups:
             field = f"odt->params.{self.fields[tensor.name]}"
             backup = f"memcpy(arena + {offset}, {field}, sizeof {field});"
             calls[index] = f"{backup}\n  {calls[index]}"
         return calls
+
+    def _backups(self, planned: PlannedStep) -> list[tuple[str, int]]:
+        """The fields that a step can put back, and where in the arena their backups lie."""
+        return [(self.fields[tensor.name], offset) for _, tensor, offset in planned.backups]
 
     def _call(self, planned: PlannedStep, index: int, task: Task) -> str:
         kernel = planned.kernels[task.kernel]
@@ -180,7 +192,7 @@ class _Generator:
         model = self.model
         used = {
             tensor.name
-            for planned in (model.train, model.evaluate)
+            for planned in model.steps
             for task in planned.step.tasks
             for tensor in task.inputs
         }
@@ -197,6 +209,23 @@ def _literal_or_none(value: float | None) -> str | None:
     return None if value is None else float_literal(value)
 
 
+def _titles(model: PlannedModel) -> list[str]:
+    """What the device does in each of the steps."""
+    return ["training", *(["updating"] if model.update else []), "evaluating"]
+
+
+def _is_seeded(planned: PlannedStep) -> bool:
+    return any(t.role == "seed" for task in planned.step.tasks for t in task.inputs)
+
+
+def _start(slot: ParameterSlot) -> str | None:
+    """The number that all of a slot starts from; None for a parameter."""
+    if slot.kind == "parameter":
+        return None
+    number = slot.value.flat[0]
+    return float_literal(float(number)) if slot.value.dtype == np.float32 else str(int(number))
+
+
 def _slot(slot: ParameterSlot) -> dict:
     return {
         "ctype": C_TYPES[str(slot.value.dtype)],
@@ -205,7 +234,7 @@ def _slot(slot: ParameterSlot) -> dict:
         "name": plain(shortened(slot.name, _NAME_WIDTH)),
         "shape": "x".join(str(n) for n in slot.value.shape),
         "kind": slot.kind,
-        "start": None if slot.kind == "parameter" else float_literal(float(slot.value.flat[0])),
+        "start": _start(slot),
     }
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from relay_passes.graph import aligned_bytes
 from relay_passes.memory.step import Step, Tensor
-from relay_passes.optimizers import Inputs, Optimizer
+from relay_passes.optimizers import BatchTensors, Inputs, Optimizer
 
 from ..tensor_spec import TensorSpec
 from .names import identifier
@@ -25,8 +25,9 @@ STACK_BYTES = 2048  # reserved for a step, the protocol and the store; `run` mea
 class ParameterSlot:
     """A tensor in ``odt_params_t``: byte offset, C field, value at the start.
 
-    kind : "parameter", one that trains; "state", of the optimizer, and "hyperparameter": these two
-        start from one number.
+    kind : "parameter", one that trains; "state", of the optimizer; "hyperparameter";
+        "accumulator", a sum over a batch, "accumulated", how many samples it holds, and "batch",
+        how many make one. All but the first start from one number.
     """
 
     name: str
@@ -56,9 +57,11 @@ class PlannedModel:
 
     graph : text that tells one forward from another, whatever kernels compute it.
     train : its loss is known before the first update.
+    update : of batches, where `train` only accumulates; None where `train` updates what trains.
     evaluate : its results are output and loss; what the output needs comes first.
     input, layout : of a sample, and its axes in letters ("NHWC") where they are known.
     inputs : which of the slots are states and hyper-parameters of `optimizer`.
+    kept : which of them are of a batch; None with `update`.
     output : what a prediction is, in words.
     """
 
@@ -77,6 +80,13 @@ class PlannedModel:
     inputs: Inputs
     classes: int | None
     output: str
+    update: PlannedStep | None = None
+    kept: BatchTensors | None = None
+
+    @property
+    def steps(self) -> tuple[PlannedStep, ...]:
+        """All that share the arena."""
+        return (self.train, *([self.update] if self.update else []), self.evaluate)
 
     @property
     def trained(self) -> tuple[ParameterSlot, ...]:
@@ -85,12 +95,12 @@ class PlannedModel:
 
     @property
     def arena_bytes(self) -> int:
-        return aligned_bytes(max(p.plan.total_bytes for p in (self.train, self.evaluate)))
+        return aligned_bytes(max(p.plan.total_bytes for p in self.steps))
 
     @property
     def arena_lower_bound_bytes(self) -> int:
         """The most bytes that are live at once."""
-        return max(p.plan.lower_bound_bytes for p in (self.train, self.evaluate))
+        return max(p.plan.lower_bound_bytes for p in self.steps)
 
     @cached_property
     def model_hash(self) -> int:

@@ -13,7 +13,7 @@ typeof_unqual union unsigned using virtual void volatile wchar_t while xor xor_e
 """
 _GENERATED = """
 arena arena_bytes destination forward input learning_rate loss main not_finite odt output params
-place_input seed target
+place_input seed seed_behind target update_batch
 """
 # what compilers define in their GNU modes, and headers of firmware in lower case
 _MACROS = """

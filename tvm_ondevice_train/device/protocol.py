@@ -44,6 +44,7 @@ _MODEL_ERRORS = {
     -3: "the label is out of range",
     -4: "a value is not finite; use a smaller learning rate or check the sample",
     -5: "the learning rate is negative or not finite",
+    -7: "a hyper-parameter is out of its range",
     DIVERGED: "an output, the loss or a gradient is not finite; use a smaller learning rate",
 }
 _PROTOCOL_ERRORS = {
@@ -83,6 +84,7 @@ class Frame(IntEnum):
     SAVE = 11
     LOAD = 12
     RESET = 13
+    APPLY = 19
 
 
 class DeviceError(OdtError):

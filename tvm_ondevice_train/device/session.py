@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike
 
-from relay_passes.optimizers import HYPERPARAMETERS, HyperParameter
+from relay_passes.optimizers import HYPERPARAMETERS, MOST_SAMPLES, HyperParameter
 
 from ..errors import OdtError
 from ..manifest import StateTensor, TrainedParameter, check_values, read_manifest
@@ -178,8 +178,28 @@ class Session:
 
     def optimizer_states(self) -> dict[str, np.ndarray]:
         """A copy of every float32 tensor that the optimizer keeps, by name."""
-        raw, states = self._request(Frame.GET_PARAMS), self.manifest.optimizer_states
-        return {name: _tensor(raw, entry).copy() for name, entry in states.items()}
+        return self._states(self.manifest.optimizer_states)
+
+    def set_batch(self, samples: int) -> None:
+        """Let so many samples make a batch, of what comes and of those that wait now."""
+        if self.manifest.batches is None:
+            raise OdtError(
+                "device: the project does not learn from batches; compile it with --batch"
+            )
+        if isinstance(samples, bool) or samples not in range(1, MOST_SAMPLES + 1):
+            raise OdtError(
+                f"device: a batch of {samples!r}; it must be an integer from 1 to {MOST_SAMPLES:,}"
+            )
+        self._request(Frame.PUT_PARAMS, struct.pack("<II", self.manifest.batches.size, samples))
+
+    def apply(self) -> None:
+        """Update with the mean of a batch that is not full; where no sample waits, do nothing."""
+        self._request(Frame.APPLY)
+
+    def gradient_sums(self) -> dict[str, np.ndarray]:
+        """A copy of the sums of the gradients of the samples that wait, by name; float32."""
+        batches = self.manifest.batches
+        return self._states({} if batches is None else batches.sums)
 
     def set_seed(self, seed: int) -> None:
         """Restart the generator of stochastic rounding at `seed` (its low 32 bits)."""
@@ -212,6 +232,10 @@ class Session:
         """End the device and collect `counts` and `calls`. Closing twice is harmless."""
         self.counts = self._running.close() or self.counts
         self.calls = self._running.calls
+
+    def _states(self, tensors: Mapping[str, StateTensor]) -> dict[str, np.ndarray]:
+        raw = self._request(Frame.GET_PARAMS)
+        return {name: _tensor(raw, entry).copy() for name, entry in tensors.items()}
 
     @property
     def _tensors(self) -> Mapping[str, TrainedParameter]:

@@ -83,6 +83,16 @@ class Training:
             if done == total - total // _LATE and done < total:
                 self.watch()
 
+    def finish(self) -> None:
+        """Update with the last samples, where they are no whole batch."""
+        if self.device.manifest.batches is None or self.stopped is not None:
+            return
+        try:
+            self.device.apply()
+        except DeviceError as error:
+            if error.code != DIVERGED or self.on_divergence == STOP:
+                self.stopped = f"the last batch, after step {self.steps}: {error}"
+
     def watch(self) -> None:
         """Remember the trained values as they are now."""
         self.values.append((self.steps, self.device.parameters()))

@@ -19,7 +19,16 @@ from ..files.limited_text import limited_text
 from ..losses import LABEL, VALUES
 from ..options import Options
 from ..tensor_spec import TensorSpec
-from .value import MOST_BYTES, PLATFORMS, MadeFrom, Manifest, StateTensor, Target, TrainedParameter
+from .value import (
+    MOST_BYTES,
+    PLATFORMS,
+    Batches,
+    MadeFrom,
+    Manifest,
+    StateTensor,
+    Target,
+    TrainedParameter,
+)
 
 NAME = "manifest.json"
 FORMAT = "ondevice-train manifest"
@@ -143,6 +152,7 @@ _INPUT = checked.record(
     },
 )
 _TARGET = checked.record(Target, {"kind": checked.one_of(LABEL, VALUES), "shape": _shape(0)})
+_WORD = checked.multiple_of(4, MOST_BYTES)  # an offset
 _STATE = checked.record(
     StateTensor,
     {
@@ -152,6 +162,7 @@ _STATE = checked.record(
     },
     may_miss=("dtype",),
 )
+_BATCHES = checked.record(Batches, {"size": _WORD, "count": _WORD, "sums": checked.named(_STATE)})
 
 
 def _options(value: Any, key: str) -> Options:
@@ -180,7 +191,8 @@ _MANIFEST = checked.record(
         "stack_bytes": checked.integer(1024, MOST_BYTES),
         "optimizer": checked.text,
         "optimizer_states": checked.named(_STATE),
-        "hyperparameters": checked.named(checked.multiple_of(4, MOST_BYTES)),
+        "hyperparameters": checked.named(_WORD),
+        "batches": checked.optional(_BATCHES),
         "made_from": checked.optional(_MADE_FROM),
         "platform": checked.one_of(*PLATFORMS),
         "transport": checked.one_of(*_TRANSPORTS),

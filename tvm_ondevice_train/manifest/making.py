@@ -11,7 +11,7 @@ from ..codegen.planned_model import STACK_BYTES, ParameterSlot, PlannedModel
 from ..options import Options
 from ..scheme import UpdateScheme
 from ..scheme.sliced_model import SlicedModel
-from .value import MadeFrom, Manifest, StateTensor, Target, TrainedParameter
+from .value import Batches, MadeFrom, Manifest, StateTensor, Target, TrainedParameter
 
 
 def make_manifest(
@@ -36,14 +36,26 @@ def make_manifest(
         trained_parameters={slot.name: _trained(slot, sliced) for slot in planned.trained},
         stack_bytes=STACK_BYTES,
         optimizer=options.optimizer.name,
-        optimizer_states={
-            slot.name: StateTensor(slot.value.shape, slot.offset, str(slot.value.dtype))
-            for slot in planned.slots
-            if slot.kind == "state"
-        },
+        optimizer_states=_tensors(planned, "state"),
         hyperparameters={name: offsets[one] for name, one in planned.inputs.hyper.items()},
+        batches=None
+        if planned.kept is None
+        else Batches(
+            offsets[planned.kept.size],
+            offsets[planned.kept.count],
+            _tensors(planned, "accumulator"),
+        ),
         made_from=made_from,
     )
+
+
+def _tensors(planned: PlannedModel, kind: str) -> dict[str, StateTensor]:
+    """What is kept beside what trains, of one kind of slots."""
+    slots = [slot for slot in planned.slots if slot.kind == kind]
+    return {
+        slot.name: StateTensor(slot.value.shape, slot.offset, str(slot.value.dtype))
+        for slot in slots
+    }
 
 
 def _trained(slot: ParameterSlot, sliced: SlicedModel) -> TrainedParameter:

@@ -115,6 +115,20 @@ class StateTensor:
 
 
 @dataclass(frozen=True)
+class Batches:
+    """What lies in ``odt_params_t`` of a project that learns from batches; offsets are in bytes.
+
+    size : offset of the number of samples that make a batch; uint32.
+    count : offset of the number of those that wait for its update; uint32.
+    sums : what their gradients add up to, by names unlike those of the trained parameters.
+    """
+
+    size: int
+    count: int
+    sums: Mapping[str, StateTensor]
+
+
+@dataclass(frozen=True)
 class MadeFrom:
     """The model file and the options of `compile` that the project can be compiled from again."""
 
@@ -136,6 +150,7 @@ class Manifest:
     optimizer_states : what it keeps, by names unlike those of the trained parameters.
     hyperparameters : offset in ``odt_params_t`` of each that a device can be told, besides the
         learning rate; float32.
+    batches : None where each sample updates what trains.
     made_from : None for what was compiled from values, not from files alone.
     platform, transport : how it runs and talks; None until a project is generated.
     not_in_onnx : why the project has no model.onnx, or None.
@@ -155,6 +170,7 @@ class Manifest:
     optimizer: str = SGD.name
     optimizer_states: Mapping[str, StateTensor] = field(default_factory=dict)
     hyperparameters: Mapping[str, int] = field(default_factory=dict)
+    batches: Batches | None = None
     made_from: MadeFrom | None = None
     platform: str | None = None
     transport: str | None = None
@@ -189,10 +205,7 @@ class Manifest:
     @property
     def parameter_bytes(self) -> int:
         """From the beginning of ``odt_params_t`` to the end of the last tensor in it."""
-        ends = [entry.end for entry in self.trained_parameters.values()]
-        ends += [entry.end for entry in self.optimizer_states.values()]
-        ends += [offset + 4 for offset in self.hyperparameters.values()]
-        return max(ends, default=0)
+        return max((end for _, end, _ in _places(self)), default=0)
 
 
 def check_values(value: np.ndarray, what: str) -> None:
@@ -252,17 +265,30 @@ def _check_output(manifest: Manifest) -> None:
         raise OdtError(f"classes is {shown(classes)}; target and output_shape give {shown(wanted)}")
 
 
+def _places(manifest: Manifest) -> list[tuple[int, int, str]]:
+    """Of each tensor in ``odt_params_t`` its first byte, the one behind its last, and its key."""
+    tensors: dict[str, Mapping[str, TrainedParameter] | Mapping[str, StateTensor]] = {
+        "trained_parameters": manifest.trained_parameters,
+        "optimizer_states": manifest.optimizer_states,
+    }
+    numbers = {f"hyperparameters[{shown(n)}]": at for n, at in manifest.hyperparameters.items()}
+    if manifest.batches is not None:
+        tensors["batches.sums"] = manifest.batches.sums
+        numbers |= {"batches.size": manifest.batches.size, "batches.count": manifest.batches.count}
+    return [
+        *(
+            (entry.offset, entry.end, f"{kind}[{shown(name)}]")
+            for kind, entries in tensors.items()
+            for name, entry in entries.items()
+        ),
+        *((offset, offset + 4, where) for where, offset in numbers.items()),
+    ]
+
+
 def _check_places(manifest: Manifest) -> None:
     """What lies in ``odt_params_t`` lies apart."""
-    places = [
-        (entry.offset, entry.end, f"{kind}[{shown(name)}]")
-        for kind in ("trained_parameters", "optimizer_states")
-        for name, entry in getattr(manifest, kind).items()
-    ]
-    for name, offset in manifest.hyperparameters.items():
-        places.append((offset, offset + 4, f"hyperparameters[{shown(name)}]"))
     end, before = 0, ""
-    for offset, own_end, where in sorted(places):
+    for offset, own_end, where in sorted(_places(manifest)):
         if offset < end:
             raise OdtError(f"{where} overlaps with {before}")
         end, before = own_end, where

@@ -96,6 +96,8 @@ def run_project(
             before = run.evaluate(first) if evaluate else {}
             order = islice(_order(len(loaded.x), seed), first, None)
             run.train(order, first, total, eval_every, save_every)
+            if not (save or save_every):  # else a batch goes on with the next run
+                run.finish()
             log.stopped = run.stopped
             run.watch()
             after = run.evaluate(first + run.steps) if evaluate and not interrupted() else {}

@@ -134,6 +134,7 @@ static int check_length(const connection_t *c)
     case ODT_SAVE:
     case ODT_LOAD:
     case ODT_RESET:
+    case ODT_APPLY:
     case ODT_EXIT: expected = 0; break;
     case ODT_PUT_PARAMS:
         return c->length > 4 && c->length - 4 <= ODT_ARENA_BYTES ? ODT_OK : ODT_ERR_LENGTH;
@@ -310,6 +311,16 @@ static int serve_reset(connection_t *c)
     return status < 0 ? status : reply(c, NULL, 0);
 }
 
+/* A model without batches has nothing to update with. */
+static int serve_apply(connection_t *c)
+{
+    int status = finish(c);
+#ifdef ODT_MOST_SAMPLES
+    if (status == ODT_OK) status = odt_apply(c->odt);
+#endif
+    return status < 0 ? status : reply(c, NULL, 0);
+}
+
 static int serve_exit(connection_t *c)
 {
     const int status = finish(c);
@@ -334,6 +345,7 @@ static int serve_frame(connection_t *c)
     case ODT_SAVE: return serve_save(c);
     case ODT_LOAD: return serve_load(c);
     case ODT_RESET: return serve_reset(c);
+    case ODT_APPLY: return serve_apply(c);
     default: return serve_exit(c);
     }
 }

@@ -30,7 +30,7 @@ def test_the_optimizers_are_known_by_their_names():
     assert OPTIMIZERS["sgd"] is SGD and OPTIMIZERS["momentum"] is Momentum
     assert OPTIMIZERS["adam"] is Adam and OPTIMIZERS["adamw"] is AdamW
     assert sorted(HYPERPARAMETERS) == [
-        *("beta1", "beta2", "epsilon", "learning_rate", "momentum", "weight_decay")
+        *("beta1", "beta2", "clip_norm", "epsilon", "learning_rate", "momentum", "weight_decay")
     ]
     assert HYPERPARAMETERS["learning_rate"].default == SGD().learning_rate == 0.01
 
@@ -90,10 +90,13 @@ def test_an_optimizer_of_a_name_and_numbers(name, hyper, expected):
         (lambda: Adam(beta2=1.0), "beta2 is 1.0; it must be 0 or more, and below 1"),
         (
             lambda: optimizer_of("sgd", {"momentum": 0.9}),
-            "optimizer sgd has no momentum, but learning_rate, weight_decay; "
+            "optimizer sgd has no momentum, but learning_rate, clip_norm, weight_decay; "
             "momentum would have it",
         ),
-        (lambda: optimizer_of("sgd", {"beta": 1}), "has no beta, but learning_rate, weight_decay"),
+        (
+            lambda: optimizer_of("sgd", {"beta": 1}),
+            "has no beta, but learning_rate, clip_norm, weight_decay",
+        ),
     ],
 )
 def test_what_means_nothing_is_refused(make, message):
