@@ -89,7 +89,7 @@ def test_a_model_without_classifier(model, message):
 @pytest.mark.parametrize(
     "model, loss, message",
     [
-        (tiny.network(), "hinge", 'unknown loss "hinge"; known are cross_entropy, mse'),
+        (tiny.network(), "hinge", 'unknown loss "hinge"; known are cross_entropy, bce'),
         (model_of(without_layers, (1, 1)), "cross_entropy", r"found \(1, 1\)"),
         (model_of(without_layers, (1, 2, 3)), "cross_entropy", r"found \(1, 2, 3\)"),
     ],

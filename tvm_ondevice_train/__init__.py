@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from .export.exchange import export_project as export_project
     from .export.exchange import import_project as import_project
     from .frontend import load as load
+    from .losses import BinaryCrossEntropy as BinaryCrossEntropy
+    from .losses import CrossEntropy as CrossEntropy
+    from .losses import Huber as Huber
     from .losses import Loss as Loss
     from .model import Model as Model
     from .options import Options as Options
@@ -29,9 +32,12 @@ if TYPE_CHECKING:
     from .scheme import UpdateScheme as UpdateScheme
 
 _HOMES = {
+    "BinaryCrossEntropy": ".losses",
     "Channels": ".scheme",
     "CheckReport": ".checking.report",
     "CompiledModel": ".compiler",
+    "CrossEntropy": ".losses",
+    "Huber": ".losses",
     "Loss": ".losses",
     "Model": ".model",
     "Momentum": "relay_passes.optimizers",

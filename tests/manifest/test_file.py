@@ -152,7 +152,7 @@ def test_what_was_written_is_read():
         (("transport",), "stdio", "no transport stdio on mps2-an500, baremetal; allowed: semiho"),
         (("loss",), 5, "loss is 5; it must be a string"),
         (("loss",), "mse", "target.kind is label; loss mse has values"),
-        (("target", "kind"), "image", 'target.kind is "image"; it must be one of label, values'),
+        (("target", "kind"), "image", 'target.kind is "image"; it must be one of label, label_map'),
         (("target", "kind"), "values", "target.kind is values; loss cross_entropy has label"),
         (
             ("target", "shape"),

@@ -58,6 +58,8 @@ class PlannedModel:
     train : its loss is known before the first update.
     evaluate : its results are output and loss; what the output needs comes first.
     input, layout : of a sample, and its axes in letters ("NHWC") where they are known.
+    target_kind : of `losses.targets`; `classes` where it is of labels, of which those that are
+        `ignored` count nothing.
     inputs : which of the slots are states and hyper-parameters of `optimizer`.
     output : what a prediction is, in words.
     """
@@ -75,6 +77,8 @@ class PlannedModel:
     target: Tensor
     optimizer: Optimizer
     inputs: Inputs
+    target_kind: str
+    ignored: int | None
     classes: int | None
     output: str
 

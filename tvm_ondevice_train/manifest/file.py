@@ -16,7 +16,7 @@ from ..errors import OdtError
 from ..files import checked_json as checked
 from ..files.generated import is_half_written
 from ..files.limited_text import limited_text
-from ..losses import LABEL, VALUES
+from ..losses import KINDS
 from ..options import Options
 from ..tensor_spec import TensorSpec
 from .value import MOST_BYTES, PLATFORMS, MadeFrom, Manifest, StateTensor, Target, TrainedParameter
@@ -142,7 +142,15 @@ _INPUT = checked.record(
         "zero_point": checked.optional(checked.integer(-128, 127)),
     },
 )
-_TARGET = checked.record(Target, {"kind": checked.one_of(LABEL, VALUES), "shape": _shape(0)})
+_TARGET = checked.record(
+    Target,
+    {
+        "kind": checked.one_of(*KINDS),
+        "shape": _shape(0),
+        "ignored": checked.optional(checked.integer(-(1 << 31), (1 << 31) - 1)),
+    },
+    may_miss=["ignored"],
+)
 _STATE = checked.record(
     StateTensor, {"shape": _shape(0), "offset": checked.multiple_of(4, MOST_BYTES)}
 )

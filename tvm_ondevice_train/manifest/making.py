@@ -32,7 +32,7 @@ def make_manifest(
         classes=planned.classes,
         input=sliced.model.input,
         output_shape=planned.output_shape,
-        target=Target(options.loss.target, planned.target.shape),
+        target=Target(planned.target_kind, planned.target.shape, planned.ignored),
         trained_parameters={slot.name: _trained(slot, sliced) for slot in planned.trained},
         stack_bytes=STACK_BYTES,
         optimizer=options.optimizer.name,
