@@ -180,7 +180,8 @@ def _scores(builder: relax.BlockBuilder, function: relax.Function, end: relax.Ca
 
 def _unlike(model: Model, loss: Loss) -> str | None:
     """Why the output of `model` is not what `loss` reads, or None."""
-    if loss.activation == SIGMOID and _end(model.module["main"], [SOFTMAX, LOG_SOFTMAX]):
+    softmax = _end(model.module["main"], [SOFTMAX, LOG_SOFTMAX])
+    if loss.activation == SIGMOID and softmax is not None:
         return (
             f"{loss.name} is of a sigmoid, and the model ends in a softmax; use --loss cross_entropy"
         )
