@@ -34,8 +34,8 @@ def cross_entropy(
     """Cross-entropy of a softmax over classes: axis 1 of the `logits`, the only one of a vector.
 
     label : the number of the class of each sample, an integer tensor without that axis.
-    class_weights : a factor for the loss of each class. Unlike PyTorch's, a mean is over the number of
-        labels, not over their weights: of one label that would leave no weight.
+    class_weights : a factor for the loss of each class. Unlike PyTorch's, a mean is over the number
+        of labels, not over their weights: of one label that would leave no weight.
     ignore_index : labels of this number count nothing; it is that of no class.
     """
     shape, single = shape_of(logits), shape_of(label) == (1,) and len(shape_of(logits)) == 2
@@ -48,8 +48,8 @@ def cross_entropy(
         return _op.nn.nll_loss(log_probabilities, label, reduction=reduction)
     if len(shape) < 2 or not own:
         raise ValueError(
-            f"cross_entropy with parameters is of float32 (N, classes, ...) and int32 labels; found "
-            f"{dtype_of(logits)} of shape {shape} and {dtype_of(label)} labels."
+            "cross_entropy with parameters is of float32 (N, classes, ...) and int32 labels; "
+            f"found {dtype_of(logits)} of shape {shape} and {dtype_of(label)} labels."
         )
     _check_classes(shape[1], class_weights, ignore_index)
     total = emit(weighted_likelihood(log_probabilities, label, *parameters))
@@ -70,8 +70,8 @@ def _check_classes(
         )
     if ignore_index is not None and 0 <= ignore_index < classes:
         raise ValueError(
-            f"ignore_index is {ignore_index}, one of the {classes} classes; to leave a class out give "
-            "it the weight 0."
+            f"ignore_index is {ignore_index}, one of the {classes} classes; to leave a class out "
+            "give it the weight 0."
         )
 
 
@@ -147,7 +147,9 @@ def values_type(output: relax.TensorType) -> relax.TensorType:
     return output
 
 
-GRAPHS = {
+Graph: TypeAlias = Callable[..., relax.Expr]
+TargetType: TypeAlias = Callable[[relax.TensorType], relax.TensorType]
+GRAPHS: dict[str, tuple[Graph, TargetType]] = {
     "cross_entropy": (cross_entropy, label_type),
     "bce": (binary_cross_entropy, values_type),
     "mse": (mse, values_type),

@@ -48,7 +48,10 @@ def test_plain_values_become_options():
         ({"loss": "hinge"}, 'unknown loss "hinge"; known are cross_entropy, bce'),
         ({"delta": 1}, "loss cross_entropy has no delta, but class_weights"),
         ({"loss": "huber", "delta": -1}, "delta is -1; it must be above 0, and finite"),
-        ({"loss": "huber", "positive_weight": 2}, "loss huber has no positive_weight, but delta; bce"),
+        (
+            {"loss": "huber", "positive_weight": 2},
+            "loss huber has no positive_weight, but delta; bce",
+        ),
         ({"optimizer": "adam"}, 'optimizer is "adam"; allowed are momentum, sgd'),
         ({"momentum": 0.9}, "optimizer sgd has no momentum"),
         ({"learning_rate": -1}, "learning_rate is -1; it must be 0 or more, and finite"),

@@ -101,7 +101,7 @@ def test_a_model_without_classifier(model, message):
         (tiny.network(), "hinge", 'unknown loss "hinge"; known are cross_entropy, bce'),
         (model_of(without_layers, (1, 1)), "cross_entropy", r"found \(1, 1\)"),
         (model_of(without_layers, (1, 2, 3)), "cross_entropy", r"found \(1, 2, 3\)"),
-        (model_of(softmax_last), "bce", "ends in a softmax; use --loss cross_entropy"),
+        (model_of(softmax_last), "bce", "ends in a softmax; use cross_entropy"),
         (
             model_of(channels_last, (1, 3, 3, 1), w=WEIGHT),
             "cross_entropy",

@@ -182,9 +182,7 @@ def _unlike(model: Model, loss: Loss) -> str | None:
     """Why the output of `model` is not what `loss` reads, or None."""
     softmax = _end(model.module["main"], [SOFTMAX, LOG_SOFTMAX])
     if loss.activation == SIGMOID and softmax is not None:
-        return (
-            f"{loss.name} is of a sigmoid, and the model ends in a softmax; use --loss cross_entropy"
-        )
+        return f"{loss.name} is of a sigmoid, and the model ends in a softmax; use cross_entropy"
     if loss.kind_of(model.output_shape) == LABEL_MAP and model.input_layout == "NHWC":
         return (
             f"its maps have channels last, {model.output_shape}; {loss.name} of a map takes "

@@ -30,7 +30,7 @@ class AppendLoss(Pass):
     Parameters
     ----------
     loss : "cross_entropy", whose target is int32, the number of a class for each sample, or for
-        each pixel of it; or "bce", "mse", "l1" or "huber", whose target has the shape of the output.
+        each of its pixels; or "bce", "mse", "l1", "huber", whose target has the output's shape.
     func_name : the function that predicts. Its attribute ``num_input``, which TVM's frontends
         leave, says how many of its arguments are inputs; without it the first is.
     reduction : "mean" or "sum", over labels, where targets are values over elements.

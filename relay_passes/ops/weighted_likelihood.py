@@ -1,8 +1,8 @@
 """Negative log-likelihoods of any number of labels, weighted, smoothed, some of them ignored.
 
-Each is ``-sum(share * log_probability)`` over the classes. The share of a class in the target is its
-weight times ``label_smoothing / classes``, and that of the label's class 1 - `label_smoothing` times
-its weight more. Labels that are `ignored`, which are numbers of no class, have no shares.
+Each is ``-sum(share * log_probability)`` over the classes. The share of a class in the target is
+its weight times ``label_smoothing / classes``, and that of the label's class 1 - `label_smoothing`
+times its weight more. Labels that are `ignored`, which are numbers of no class, have no shares.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ class _Shares:
 
     def _counted(self, label: tirx.Expr, value: tirx.Expr) -> tirx.Expr:
         for number in self.attrs["ignored"]:
-            value = tirx.Select(label == number, _real(0), value)
+            value = tirx.Select(label == tirx.const(number, "int32"), _real(0), value)
         return value
 
 

@@ -137,7 +137,7 @@ def test_steps_are_those_of_pytorch(loss, tmp_path):
 
 @pytest.mark.parametrize("loss", slow_after(1, [(Huber(0.5),), (BCE,), (SMOOTHED,), (L1,)]))
 def test_an_int8_networks_head_follows_the_gradient_of_its_output(loss, tmp_path):
-    """What the bias of the last layer moves by is the gradient of the loss at the device's output."""
+    """What the bias of the last layer moves by is that of the loss at the device's output."""
     model = tiny.network(quantized=True)
     with Session(project(tmp_path / "p", model, loss)) as device:
         for x, y in list(zip(*samples(model, loss), strict=True))[:5]:

@@ -64,7 +64,11 @@ def test_losses_by_name():
         ("huber", {"delta": True}, "delta is true"),
         ("bce", {"positive_weight": -1}, "positive_weight is -1; it must be above 0"),
         ("bce", {"positive_weight": 1e39}, "positive_weight is 1e+39"),
-        ("cross_entropy", {"label_smoothing": 1}, "label_smoothing is 1; it must be 0 or more, and"),
+        (
+            "cross_entropy",
+            {"label_smoothing": 1},
+            "label_smoothing is 1; it must be 0 or more, and",
+        ),
         ("cross_entropy", {"label_smoothing": -0.1}, "label_smoothing is -0.1"),
         ("cross_entropy", {"class_weights": [1]}, "class_weights is [1]; it must be a number of 0"),
         ("cross_entropy", {"class_weights": [0, 0]}, "class_weights is [0, 0]"),

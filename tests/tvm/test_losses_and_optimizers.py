@@ -48,10 +48,12 @@ WEIGHTS = [0.5, 2.0, 1.0, 0.0]
 WITH_PARAMETERS = [
     (
         {"loss": "cross_entropy", "class_weights": WEIGHTS, "label_smoothing": 0.1},
-        lambda y, t: FUNCTIONAL.cross_entropy(
-            y, t, torch.tensor(WEIGHTS), label_smoothing=0.1, reduction="sum"
-        )
-        / len(t),
+        lambda y, t: (
+            FUNCTIONAL.cross_entropy(
+                y, t, torch.tensor(WEIGHTS), label_smoothing=0.1, reduction="sum"
+            )
+            / len(t)
+        ),
     ),
     (
         {"loss": "bce", "positive_weight": 2.0},

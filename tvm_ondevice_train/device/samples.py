@@ -63,12 +63,8 @@ def encode_targets(y: np.ndarray, manifest: Manifest, name: str = "y") -> np.nda
     if y.ndim == 0 or math.prod(y.shape[1:]) != elements:
         raise OdtError(f"data: {name} has shape {y.shape}; the model learns {elements} values each")
     values = _finite_float32(y, name).reshape(len(y), elements)
-    wrong = np.argwhere((values < 0) | (values > 1)) if kind == PROBABILITIES else []
-    if len(wrong):
-        sample, value = wrong[0][0], values[tuple(wrong[0])]
-        raise OdtError(
-            f"data: {name} holds {value:g} in sample {sample}; this model learns values from 0 to 1"
-        )
+    if kind == PROBABILITIES:
+        _check_probabilities(values, name)
     return values
 
 
@@ -90,6 +86,15 @@ def _finite_float32(values: np.ndarray, name: str) -> np.ndarray:
     if not np.isfinite(values).all():
         raise OdtError(f"data: {name} holds NaN or infinity in sample {_first_bad(values)}")
     return values
+
+
+def _check_probabilities(values: np.ndarray, name: str) -> None:
+    wrong = np.argwhere((values < 0) | (values > 1))
+    if len(wrong):
+        sample, value = wrong[0][0], values[tuple(wrong[0])]
+        raise OdtError(
+            f"data: {name} holds {value:g} in sample {sample}; this model learns values from 0 to 1"
+        )
 
 
 def _encode_labels(y: np.ndarray, manifest: Manifest, name: str) -> np.ndarray:

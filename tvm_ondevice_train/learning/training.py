@@ -9,7 +9,7 @@ import numpy as np
 from ..data import Data
 from ..device.protocol import DIVERGED, DeviceError
 from ..errors import OdtError
-from ..losses import METRICS
+from ..losses.metrics import METRICS
 from ..manifest import Manifest
 from .health import Values
 from .learner import Learner

@@ -1,6 +1,6 @@
 """Losses: what a step minimises, and what its target is. A file each.
 
-No TVM is loaded here, so that the command line can list them at once.
+No TVM and no NumPy is loaded here, so that the command line can list them at once.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from .cross_entropy import CROSS_ENTROPY, CrossEntropy
 from .huber import HUBER, Huber
 from .l1 import L1, MeanAbsoluteError
 from .loss import Loss
-from .metrics import METRICS
 from .mse import MSE, MeanSquaredError
 from .targets import KINDS, LABEL, LABEL_MAP, PROBABILITIES, VALUES, classes_of
 
@@ -32,7 +31,6 @@ __all__ = [
     "LABEL",
     "LABEL_MAP",
     "LOSSES",
-    "METRICS",
     "MSE",
     "PROBABILITIES",
     "VALUES",
@@ -75,7 +73,5 @@ def loss_of(loss: str | Loss, parameters: Mapping[str, Any] | None = None) -> Lo
 def owners_of(parameter: str) -> list[str]:
     """Names of the losses that have the parameter."""
     return [
-        name
-        for name, loss in LOSSES.items()
-        if parameter in [one.name for one in loss.described()]
+        name for name, loss in LOSSES.items() if parameter in [one.name for one in loss.described()]
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +23,9 @@ class BinaryCrossEntropy(Loss):
     activation = "relax.sigmoid"
 
     positive_weight: float = parameter("positive_weight")
+
+    def guess(self, output_shape: tuple[int, ...]) -> float | None:
+        return max(self.positive_weight, 1.0) * math.log(2)
 
     def graph(self, emit: Emit, output: Any, target: Any) -> Any:
         from relay_passes.loss_graphs import binary_cross_entropy

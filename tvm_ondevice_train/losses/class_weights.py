@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ..errors import OdtError
 from ..files.checked_json import parsed, shown
 from ..files.limited_text import limited_text
@@ -33,6 +31,8 @@ def class_weights_of(text: str) -> Any:
 
 
 def _from_file(path: Path) -> Any:
+    import numpy as np  # here: the command line lists losses at once
+
     try:
         if path.suffix == ".json":
             return parsed(limited_text(path))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,6 +54,9 @@ class CrossEntropy(Loss):
                 "give it the weight 0 (class_weights)."
             )
         return None
+
+    def guess(self, output_shape: tuple[int, ...]) -> float | None:
+        return max(self.class_weights or (1.0,)) * math.log(output_shape[1])
 
     def graph(self, emit: Emit, output: Any, target: Any) -> Any:
         from relay_passes.loss_graphs import cross_entropy

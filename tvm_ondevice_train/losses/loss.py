@@ -5,15 +5,15 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
-from typing import Any, ClassVar, TypeAlias
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from relay_passes.loss_parameters import PARAMETERS, LossParameter
 
 from ..errors import OdtError
-from .metrics import METRICS
 from .targets import LABEL, LABEL_MAP
+
+if TYPE_CHECKING:
+    import numpy as np
 
 Emit: TypeAlias = Callable[[Any], Any]  # a binding's value -> its variable
 
@@ -63,6 +63,10 @@ class Loss(ABC):
         """Why no network of that output can have this loss; None if it can."""
         return None
 
+    def guess(self, output_shape: tuple[int, ...]) -> float | None:
+        """The most that its mean is if all is held for equally likely; None if unknown."""
+        return None
+
     @abstractmethod
     def graph(self, emit: Emit, output: Any, target: Any) -> Any:
         """The loss, a float32 scalar, as a Relax expression. It loads TVM itself."""
@@ -91,4 +95,6 @@ class Loss(ABC):
         "accuracy" of labels, of each pixel's or of each decision; else "error", the mean of the
         squared differences. Samples whose output is not finite are wrong, and have no error.
         """
+        from .metrics import METRICS
+
         return METRICS[self.target](outputs, targets)

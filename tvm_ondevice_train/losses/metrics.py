@@ -1,7 +1,7 @@
 """How right outputs are, by the kind of their targets.
 
-Outputs are (N, ...), targets (N, ...) of any shapes with the same number of elements a sample, but for
-labels, which are one for all outputs of a pixel.
+Outputs and targets are (N, ...) of any shapes with the same number of elements a sample, but that
+a label is one for all outputs of its pixel.
 """
 
 from __future__ import annotations
@@ -13,14 +13,23 @@ import numpy as np
 from .targets import LABEL, LABEL_MAP, PROBABILITIES, VALUES
 
 
-def _labels(outputs: np.ndarray, targets: np.ndarray) -> dict[str, float]:
-    """The share of labels that have the largest output; those of no class do not count."""
+def found_labels(outputs: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(class of the largest output, label) of each label that counts, in one dimension.
+
+    Those of no class do not count. The class is -1 where a sample's outputs are not finite.
+    """
     pixels = targets[0].size
     scores = outputs.reshape(len(outputs), -1, pixels)
     labels = targets.reshape(len(targets), pixels)
     counts = (labels >= 0) & (labels < scores.shape[1])
-    right = (scores.argmax(axis=1) == labels) & _finite(outputs)[:, None]
-    return {"accuracy": float(np.mean(right[counts]))} if counts.any() else {}
+    found = np.where(_finite(outputs)[:, None], scores.argmax(axis=1), -1)
+    return found[counts], labels[counts]
+
+
+def _labels(outputs: np.ndarray, targets: np.ndarray) -> dict[str, float]:
+    """The share of labels that have the largest output."""
+    found, labels = found_labels(outputs, targets)
+    return {"accuracy": float(np.mean(found == labels))} if len(labels) else {}
 
 
 def _decisions(outputs: np.ndarray, targets: np.ndarray) -> dict[str, float]:

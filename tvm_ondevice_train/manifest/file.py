@@ -149,7 +149,6 @@ _TARGET = checked.record(
         "shape": _shape(0),
         "ignored": checked.optional(checked.integer(-(1 << 31), (1 << 31) - 1)),
     },
-    may_miss=["ignored"],
 )
 _STATE = checked.record(
     StateTensor, {"shape": _shape(0), "offset": checked.multiple_of(4, MOST_BYTES)}
@@ -174,6 +173,7 @@ _MANIFEST = checked.record(
         "scheme": checked.text,
         "board": checked.one_of(*(row.name for row in boards())),
         "loss": checked.text,
+        "loss_parameters": checked.named(lambda value, _key: value),
         "classes": checked.optional(checked.integer(1, MOST_BYTES)),
         "input": _INPUT,
         "output_shape": _shape(1),

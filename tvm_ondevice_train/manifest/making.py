@@ -29,6 +29,7 @@ def make_manifest(
         scheme="custom" if isinstance(scheme, UpdateScheme) else Path(scheme).name,
         board=board.name,
         loss=options.loss.name,
+        loss_parameters=options.loss.parameters,
         classes=planned.classes,
         input=sliced.model.input,
         output_shape=planned.output_shape,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from ..boards import Board
 from ..boards import board as find_board
 from ..errors import OdtError
 from ..files.checked_json import shown
-from ..losses import LABEL, LABEL_MAP, LOSSES, classes_of
+from ..losses import LABEL, LABEL_MAP, LOSSES, Loss, classes_of, loss_of
 from ..options import Options
 from ..scheme.slices import Slice
 from ..tensor_spec import TensorSpec
@@ -128,6 +128,7 @@ class Manifest:
 
     model, scheme : names, for people.
     model_hash : ``ODT_MODEL_HASH``; tells whether a device runs this model.
+    loss, loss_parameters : its name, and those of its parameters that are not as by default.
     classes : how many there are where the target is labels; None where it is values.
     output_shape : of a prediction, float32, batch axis first.
     trained_parameters : by the model's names, in the order of ``odt_params_t``.
@@ -152,6 +153,7 @@ class Manifest:
     target: Target
     trained_parameters: Mapping[str, TrainedParameter]
     stack_bytes: int
+    loss_parameters: Mapping[str, Any] = field(default_factory=dict)
     optimizer: str = SGD.name
     optimizer_states: Mapping[str, StateTensor] = field(default_factory=dict)
     hyperparameters: Mapping[str, int] = field(default_factory=dict)
@@ -170,6 +172,17 @@ class Manifest:
             )
         if self.platform is not None:
             _check_platform(find_board(self.board), self.platform, self.transport)
+
+    @property
+    def known_loss(self) -> Loss | None:
+        """The loss, or None for one of the program that compiled."""
+        return loss_of(self.loss, self.loss_parameters) if self.loss in LOSSES else None
+
+    @property
+    def guess(self) -> float | None:
+        """The loss of a model that holds everything for equally likely; None if unknown."""
+        loss = self.known_loss
+        return None if loss is None else loss.guess(self.output_shape)
 
     @property
     def sample_shape(self) -> tuple[int, ...]:
@@ -237,7 +250,7 @@ def _check_output(manifest: Manifest) -> None:
     shape, target, classes = manifest.output_shape, manifest.target, manifest.classes
     if shape[:1] != (1,):
         raise OdtError(f"output_shape is {list(shape)}; its first entry, the batch, must be 1")
-    loss = LOSSES.get(manifest.loss)  # None: one of the program that compiled
+    loss = manifest.known_loss
     kind = target.kind if loss is None else loss.kind_of(shape)
     if target.kind != kind:
         raise OdtError(f"target.kind is {target.kind}; loss {manifest.loss} has {kind}")
@@ -254,7 +267,10 @@ def _check_output(manifest: Manifest) -> None:
     if classes != wanted:
         raise OdtError(f"classes is {shown(classes)}; target and output_shape give {shown(wanted)}")
     if target.ignored is not None and (kind != LABEL_MAP or 0 <= target.ignored < (wanted or 0)):
-        raise OdtError(f"target.ignored is {target.ignored}, which is no label of no class")
+        raise OdtError(f"target.ignored is {target.ignored}; only a map has one, of no class")
+    refusal = None if loss is None else loss.refusal(shape)
+    if refusal is not None:
+        raise OdtError(f"output_shape is {list(shape)}: {refusal}")
 
 
 def _check_places(manifest: Manifest) -> None:
