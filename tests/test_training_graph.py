@@ -29,6 +29,15 @@ def activation_last(emit, x, w):
     return emit(relax.op.tanh(emit(relax.op.nn.conv2d(x, w))))
 
 
+def softmax_last(emit, x):
+    return emit(relax.op.nn.softmax(x))
+
+
+def channels_last(emit, x, w):
+    y = emit(relax.op.nn.conv2d(emit(relax.op.permute_dims(x, [0, 3, 1, 2])), w))
+    return emit(relax.op.permute_dims(y, [0, 2, 3, 1]))
+
+
 WEIGHT = np.ones((2, 1, 1, 1), np.float32)
 
 
@@ -89,9 +98,15 @@ def test_a_model_without_classifier(model, message):
 @pytest.mark.parametrize(
     "model, loss, message",
     [
-        (tiny.network(), "hinge", 'unknown loss "hinge"; known are cross_entropy, mse'),
+        (tiny.network(), "hinge", 'unknown loss "hinge"; known are cross_entropy, bce'),
         (model_of(without_layers, (1, 1)), "cross_entropy", r"found \(1, 1\)"),
         (model_of(without_layers, (1, 2, 3)), "cross_entropy", r"found \(1, 2, 3\)"),
+        (model_of(softmax_last), "bce", "ends in a softmax; use cross_entropy"),
+        (
+            model_of(channels_last, (1, 3, 3, 1), w=WEIGHT),
+            "cross_entropy",
+            r"maps have channels last, \(1, 3, 3, 2\); cross_entropy of a map takes",
+        ),
     ],
 )
 def test_a_loss_that_does_not_fit_the_output(model, loss, message):

@@ -30,7 +30,7 @@ from .errors import BudgetError, OdtError
 from .export.onnx_writer import onnx_or_reason
 from .float_head import AS_FLOAT, TOO_LARGE, ModelWithHead, model_with_head
 from .frontend import load
-from .losses import LABEL, Loss
+from .losses import Loss, classes_of
 from .manifest import MadeFrom, Manifest
 from .manifest.making import make_manifest
 from .model import Model
@@ -41,7 +41,7 @@ from .scheme.left_out import left_out
 from .scheme.sliced_model import SlicedModel, slice_model
 from .scheme.update_scheme import UpdateScheme, errors_naming, resolve
 from .trainable import check_operators
-from .training_graph import LOGITS, OUTPUT, before_loss, loss_module, replace_head
+from .training_graph import OUTPUT, before_loss, logits, loss_module, replace_head
 from .tuning import tuning_for
 
 _ROUNDS = {"memory": ROUNDS, "speed": 1}  # of scheduling, by preference
@@ -191,7 +191,7 @@ def _compiled(
     check_operators(model, resolved.trained)
     with errors_naming(options.scheme):
         sliced = slice_model(before_loss(model, options.loss), resolved)
-    output = LOGITS if sliced.source is not model else OUTPUT
+    output = logits(options.loss) if sliced.source is not model else OUTPUT
     batches = _batches(options)
     train, evaluate = build_steps(
         sliced.model,
@@ -292,7 +292,7 @@ def _plan(
     steps = [step for step in (train, evaluate, update) if step is not None]
     taken = {*model.parameters, *(slot.name for slot in slots)}
     (train, evaluate, *updates), constants = merge_constants(*steps, taken=taken)
-    labels = options.loss.target == LABEL
+    kind = options.loss.kind_of(model.output_shape)
     return PlannedModel(
         name=model.name,
         graph=tvm.ir.save_json(tvm.IRModule({"main": model.module["main"]})),
@@ -307,7 +307,9 @@ def _plan(
         target=next(t for task in train.tasks for t in task.inputs if t.role == "target"),
         optimizer=options.optimizer,
         inputs=inputs,
-        classes=model.output_shape[-1] if labels else None,
+        target_kind=kind,
+        ignored=options.loss.ignored,
+        classes=classes_of(kind, model.output_shape),
         output=output,
         update=plan_step(updates[0]) if updates else None,
         kept=kept,

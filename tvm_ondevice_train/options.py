@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
 from relay_passes.formats import FORMATS
+from relay_passes.loss_parameters import PARAMETERS
 from relay_passes.optimizers import (
     ACCUMULATORS,
     HYPERPARAMETERS,
@@ -22,7 +23,7 @@ from .boards import DEFAULT_BOARD
 from .codegen.prefix import wrong_prefix
 from .errors import OdtError
 from .files.checked_json import shown
-from .losses import CROSS_ENTROPY, LOSSES, Loss, loss_of
+from .losses import CROSS_ENTROPY, LABEL, LOSSES, Loss, loss_of
 from .scheme import UpdateScheme
 from .tuning import Tuning
 
@@ -31,6 +32,7 @@ HEADS = ("auto", "float", "int8")
 PREFERENCES = ("memory", "speed")
 SETTINGS = ("state_dtype", "lr_scale")  # of an optimizer, beside its hyper-parameters
 MOST_CLASSES = 1 << 16  # a classifier of more has more parameters than any board memory
+_CLASSIFIER = f"a classifier needs an integer from 2 to {MOST_CLASSES:,}"
 
 
 def _option(
@@ -68,9 +70,9 @@ def _batch(value: Any) -> str | None:
 
 
 def _classes(value: Any) -> str | None:
-    if value is None or (_is_count(value, 2) and value <= MOST_CLASSES):
+    if value is None or (_is_count(value, 1) and value <= MOST_CLASSES):
         return None
-    return f"a classifier needs an integer from 2 to {MOST_CLASSES:,}"
+    return _CLASSIFIER
 
 
 def _bytes(value: Any) -> str | None:
@@ -132,7 +134,7 @@ class Options:
     )
     loss: Loss = _option(
         CROSS_ENTROPY,
-        ", or ".join(loss.help for loss in LOSSES.values()) + ".",
+        "What is minimised: " + "; ".join(f"{n}, {loss.help}" for n, loss in LOSSES.items()) + ".",
         flag="--loss",
         choices=tuple(LOSSES),
     )
@@ -245,6 +247,8 @@ class Options:
                 f"seed is {self.seed}, but it only draws the fresh head that classes make; "
                 "give classes, or no seed"
             )
+        if self.classes == 1 and self.loss.target == LABEL:
+            raise OdtError(f"classes is 1; {_CLASSIFIER}, but for one logit, with loss bce, say")
         if self.head == "int8" and self.classes is not None:
             raise OdtError(
                 "head is int8, but classes make a fresh float32 head; give one of the two"
@@ -252,12 +256,12 @@ class Options:
 
     @classmethod
     def of(cls, **keywords: Any) -> Options:
-        """Options from plain values: loss and optimizer by name, what it takes beside them.
+        """Options from plain values: loss and optimizer by name, what they take beside them.
 
         ``Options.of(optimizer="momentum", momentum=0.8, learning_rate=0.1, loss="mse")``
         """
-        given = {name: keywords.pop(name, None) for name in (*HYPERPARAMETERS, *SETTINGS)}
-        own = {name: value for name, value in given.items() if value is not None}
+        own = _given(keywords, (*HYPERPARAMETERS, *SETTINGS))
+        parameters = _given(keywords, PARAMETERS)
         optimizer = keywords.pop("optimizer", SGD.name)
         if isinstance(optimizer, Optimizer):
             own = {**_values_of(optimizer), **own}
@@ -266,15 +270,14 @@ class Options:
             keywords["optimizer"] = optimizer_of(name, own)
         except ValueError as error:
             raise OdtError(str(error)) from None
-        if "loss" in keywords:
-            keywords["loss"] = loss_of(keywords["loss"])
+        keywords["loss"] = loss_of(keywords.get("loss", CROSS_ENTROPY), parameters)
         return cls(**keywords)
 
     @classmethod
     def of_json(cls, plain: Mapping[str, Any]) -> Options:
         """The inverse of `to_json`; OdtError, in one line, for anything else."""
         names = {e.name for e in fields(cls) if e.metadata["tunes"]}
-        names |= {*HYPERPARAMETERS, *SETTINGS}
+        names |= {*HYPERPARAMETERS, *SETTINGS, *PARAMETERS}
         unknown = [name for name in plain if name not in names]
         if unknown:
             raise OdtError(
@@ -290,12 +293,19 @@ class Options:
 
         There are none where a scheme, a loss or an optimizer is the compiling program's own.
         """
-        is_known = LOSSES.get(self.loss.name) == self.loss
+        is_known = type(LOSSES.get(self.loss.name)) is type(self.loss)
         if isinstance(self.scheme, UpdateScheme) or not is_known:
             return None
         plain = {e.name: getattr(self, e.name) for e in fields(self) if e.metadata["tunes"]}
         named = {"loss": self.loss.name, "optimizer": self.optimizer.name}
-        return plain | named | {"scheme": os.fspath(self.scheme)} | _values_of(self.optimizer)
+        parameters = _values_of(self.optimizer) | self.loss.parameters
+        return plain | named | {"scheme": os.fspath(self.scheme)} | parameters
+
+
+def _given(keywords: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    """Those of `names` that `keywords` has, and then has no longer; None is not given."""
+    found = {name: keywords.pop(name, None) for name in names}
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def _values_of(optimizer: Optimizer) -> dict[str, Any]:

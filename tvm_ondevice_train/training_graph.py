@@ -15,14 +15,13 @@ from relay_passes.ops.registry import operator_of
 
 from .boards import board as find_board
 from .errors import BudgetError, OdtError
-from .losses import Loss, loss_of
+from .losses import LABEL_MAP, Loss, loss_of
 from .model import Model
 from .options import Options
 
-# what a prediction is, for whoever reads it
-OUTPUT = "logits or values"
-LOGITS = "logits; the softmax that ends the file's model is left to the loss"
+OUTPUT = "logits or values"  # what a prediction is, for whoever reads it
 SOFTMAX, LOG_SOFTMAX = "relax.nn.softmax", "relax.nn.log_softmax"
+SIGMOID = "relax.sigmoid"
 _LARGEST_HEAD = 1 << 26  # bytes, where a board has no limit: C holds its start as text
 
 
@@ -34,7 +33,7 @@ def replace_head(model: Model, options: Options) -> Model:
     """
     classes = options.classes
     assert classes is not None, "no fresh head is asked for"
-    model = without_end(model, SOFTMAX, LOG_SOFTMAX)
+    model = without_end(model, SOFTMAX, LOG_SOFTMAX, SIGMOID)
     function = model.module["main"]
     classifier = _classifier(model, function)
     features = shape_of(classifier.value.args[0])[1]
@@ -115,11 +114,17 @@ def _without_unused(model: Model) -> Model:
 
 
 def before_loss(model: Model, loss: Loss) -> Model:
-    """What the device computes: `model` without a softmax that ends it where `loss` brings its own.
+    """What the device computes: `model` without an activation that ends it and `loss` brings.
 
     Its output are logits then. Log-probabilities are logits, too: a log-softmax stays.
     """
-    return without_end(model, SOFTMAX) if loss.brings_softmax else model
+    return model if loss.activation is None else without_end(model, loss.activation)
+
+
+def logits(loss: Loss) -> str:
+    """What a prediction is where `before_loss` took the activation that ends a model."""
+    activation = str(loss.activation).rpartition(".")[2]
+    return f"logits; the {activation} that ends the file's model is left to the loss"
 
 
 def without_end(model: Model, *kinds: str) -> Model:
@@ -139,7 +144,10 @@ def without_end(model: Model, *kinds: str) -> Model:
 
 
 def _end(function: relax.Function, kinds: Collection[str]) -> relax.Call | None:
-    """The operator of these that ends a network, behind which lie at most codes and reshapes."""
+    """The operator of these that ends a network, behind which lie at most codes and reshapes.
+
+    Those over an axis count where that is of classes: all elements, or the channels of a map.
+    """
     values = {b.var: b.value for b in bindings_of(function)}
     var = function.body.body
     while (value := values.get(var)) is not None:
@@ -151,8 +159,11 @@ def _end(function: relax.Function, kinds: Collection[str]) -> relax.Call | None:
             break
     if not isinstance(value, relax.Call) or op_name(value) not in kinds:
         return None
-    shape = shape_of(value.args[0])
-    return value if shape[int(value.attrs.axis)] == prod(shape) else None
+    if op_name(value) == SIGMOID:
+        return value
+    shape, axis = shape_of(value.args[0]), int(value.attrs.axis)
+    is_map = len(shape) == 4 and axis % 4 == 1 and shape == shape_of(function.body.body)
+    return value if is_map or shape[axis] == prod(shape) else None
 
 
 def _scores(builder: relax.BlockBuilder, function: relax.Function, end: relax.Call) -> relax.Expr:
@@ -167,6 +178,19 @@ def _scores(builder: relax.BlockBuilder, function: relax.Function, end: relax.Ca
     return relax.Call(value.op, [codes, *value.args[1:]], value.attrs)
 
 
+def _unlike(model: Model, loss: Loss) -> str | None:
+    """Why the output of `model` is not what `loss` reads, or None."""
+    softmax = _end(model.module["main"], [SOFTMAX, LOG_SOFTMAX])
+    if loss.activation == SIGMOID and softmax is not None:
+        return f"{loss.name} is of a sigmoid, and the model ends in a softmax; use cross_entropy"
+    if loss.kind_of(model.output_shape) == LABEL_MAP and model.input_layout == "NHWC":
+        return (
+            f"its maps have channels last, {model.output_shape}; {loss.name} of a map takes "
+            "(1, classes, height, width)"
+        )
+    return None
+
+
 def loss_module(model: Model, loss: str | Loss, with_output: bool = False) -> tvm.IRModule:
     """``main(input, target, parameters...) -> loss``, or ``-> (output, loss)``.
 
@@ -175,8 +199,8 @@ def loss_module(model: Model, loss: str | Loss, with_output: bool = False) -> tv
     loss = loss_of(loss)
     model = before_loss(model, loss)
     function = model.module["main"]
-    end = _end(function, [LOG_SOFTMAX]) if loss.brings_softmax else None
-    refusal = loss.refusal(model.output_shape)
+    end = _end(function, [LOG_SOFTMAX]) if loss.activation == SOFTMAX else None
+    refusal = loss.refusal(model.output_shape) or _unlike(model, loss)
     if refusal is not None:
         raise OdtError(f"{model.name}: {refusal}")
     target = relax.Var("target", relax.TensorType(*loss.target_of(model.output_shape)))

@@ -25,4 +25,5 @@ from . import (  # noqa: F401 - importing them registers their operators
     script,
     spatial,
     update,
+    weighted_likelihood,
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -41,11 +41,14 @@ def agreements(
     """
     manifest = compiled.manifest
     sets = {"random": _random_samples(manifest)}
-    logits = before_loss(compiled.model, loss) is not compiled.model
+    is_left = before_loss(compiled.model, loss) is not compiled.model
+    activation = _ACTIVATIONS[loss.activation if is_left else None]
     if data is not None:
         sets["given"] = _given_samples(data, manifest)
     with _on_the_host(compiled) as device:
-        return tuple(_agreement(n, x, device, compiled, reference, logits) for n, x in sets.items())
+        return tuple(
+            _agreement(n, x, device, compiled, reference, activation) for n, x in sets.items()
+        )
 
 
 @contextmanager
@@ -81,12 +84,12 @@ def _agreement(
     device: Session,
     compiled: CompiledModel,
     reference: Reference,
-    logits: bool,
+    activation: Callable[[np.ndarray], np.ndarray],
 ) -> Agreement:
     spec = compiled.model.input
-    ours = np.stack([device.predict_encoded(x).reshape(-1) for x in samples]).astype(np.float64)
-    if logits:  # the loss brings the softmax that ends the file's model
-        ours = _softmax(ours)
+    outputs = np.stack([device.predict_encoded(x) for x in samples]).astype(np.float64)
+    ours = activation(outputs.reshape(len(outputs), *compiled.model.output_shape[1:]))
+    ours = ours.reshape(len(ours), -1)
     theirs = [reference.run(reference.sample_of(x[None], spec)).reshape(-1) for x in samples]
     return compared(name, ours, np.stack(theirs), reference.step, has_codes(compiled.model))
 
@@ -122,6 +125,14 @@ def has_codes(model: Model) -> bool:
 
 
 def _softmax(logits: np.ndarray) -> np.ndarray:
-    """Of each row of (N, classes)."""
+    """Over the classes of (N, classes, ...)."""
     exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
     return exponentials / exponentials.sum(axis=1, keepdims=True)
+
+
+# by what a loss brings, and the file has at its end while the C has it not; None for neither
+_ACTIVATIONS: dict[str | None, Callable[[np.ndarray], np.ndarray]] = {
+    None: lambda outputs: outputs,
+    "relax.nn.softmax": _softmax,
+    "relax.sigmoid": lambda logits: 1 / (1 + np.exp(-logits)),
+}

@@ -11,6 +11,7 @@ from ..compiler import CompiledModel, compile
 from ..errors import ModelError, Obstacle, OdtError, one_line
 from ..float_head import AS_FLOAT, int8_head
 from ..frontend import load
+from ..losses import LOSSES
 from ..options import Options
 from .agreement import agreements
 from .references import reference_of
@@ -78,7 +79,7 @@ def compare(
 
 def _with_own_head(source: Any, options: Options) -> Options:
     own = Options(head="int8" if int8_head(load(source)) else "auto", board="host", tuning="none")
-    return replace(own, loss=options.loss)
+    return replace(own, loss=LOSSES.get(options.loss.name, options.loss))
 
 
 def obstacles_of(error: OdtError, name: str) -> tuple[Obstacle, ...]:

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 import click
 
+from relay_passes.loss_parameters import INTEGER, NUMBERS, PARAMETERS, LossParameter
 from relay_passes.optimizers import (
     HYPERPARAMETERS,
     OPTIMIZERS,
@@ -18,6 +19,7 @@ from relay_passes.optimizers import (
     owners_of,
 )
 from tvm_ondevice_train.files.plain_text import shortened
+from tvm_ondevice_train.losses import owners_of as losses_with
 from tvm_ondevice_train.options import Options
 
 Command: TypeAlias = Callable[..., Any]
@@ -72,13 +74,17 @@ port_option = click.option(
 def compile_options(only_tune: bool = False) -> Decorator:
     """Flags for the fields of `Options`; with `only_tune` for those that `tune` needs, too.
 
-    The command gets them all by the names of the fields, and hyper-parameters by theirs.
+    The command gets them all by the names of the fields, and parameters of losses and optimizers
+    by theirs.
     """
     chosen = [e for e in fields(Options) if e.metadata["tunes"] or not only_tune]
-    flags = [_flag(entry) for entry in chosen if entry.metadata["flag"]]
-    place = 1 + next(i for i, e in enumerate(chosen) if e.name == "optimizer")
     hyper = [hyperparameter_flag(one) for one in HYPERPARAMETERS.values()]
-    flags[place:place] = [*hyper, *_SETTINGS]
+    behind = {
+        "loss": [_loss_flag(one) for one in PARAMETERS.values()],
+        "optimizer": [*hyper, *_SETTINGS],
+    }
+    shown = [entry for entry in chosen if entry.metadata["flag"]]
+    flags = [flag for e in shown for flag in (_flag(e), *behind.get(e.name, []))]
 
     def decorate(command: Command) -> Command:
         for flag in reversed(flags):
@@ -144,15 +150,38 @@ def _flag(entry: Field[Any]) -> Decorator:
     )
 
 
-def hyperparameter_flag(one: HyperParameter, default: str | None = None) -> Decorator:
-    """``--momentum F``, say; `default` says what holds without it."""
+def _loss_flag(one: LossParameter) -> Decorator:
+    """``--delta F``, say."""
+    kind: click.ParamType = Checked("number", float, _refused_by(one.check))
+    if one.kind == INTEGER:
+        kind = Checked("integer", int, _refused_by(one.check))
+    elif one.kind == NUMBERS:
+        kind = click.STRING  # read by `loss_of`, which also knows files
+    default = "" if one.default is None else f"  [default: {one.default:g}]"
+    return click.option(
+        f"--{one.name.replace('_', '-')}",
+        one.name,
+        type=kind,
+        metavar={INTEGER: "N", NUMBERS: "W,W,...|FILE"}.get(one.kind, "F"),
+        help=f"{one.help} (--loss {' or '.join(losses_with(one.name))}){default}",
+    )
 
-    def check(value: float) -> str | None:
+
+def _refused_by(check: Callable[[Any], Any]) -> Callable[[Any], str | None]:
+    """What the ValueError of `check` says of a value, or None."""
+
+    def refusal(value: Any) -> str | None:
         try:
-            one.check(value)
+            check(value)
         except ValueError as error:
             return str(error)
         return None
+
+    return refusal
+
+
+def hyperparameter_flag(one: HyperParameter, default: str | None = None) -> Decorator:
+    """``--momentum F``, say; `default` says what holds without it."""
 
     name = "--lr" if one.name == "learning_rate" else f"--{one.name.replace('_', '-')}"
     shown = _defaults(one) if default is None else default
@@ -161,7 +190,7 @@ def hyperparameter_flag(one: HyperParameter, default: str | None = None) -> Deco
     return click.option(
         name,
         one.name,
-        type=Checked("number", float, check),
+        type=Checked("number", float, _refused_by(one.check)),
         metavar="F",
         help=f"{one.help}{whose}  [default: {shown}]",
     )

@@ -20,7 +20,7 @@ from .options import hyperparameters, port_option
     type=click.Path(exists=True, dir_okay=False),
     metavar="FILE.npz",
     help="Arrays x (float32 or int8, in the model's layout) and y (integer labels; float32 values "
-    "with the loss mse); x_test and y_test where accuracy is wanted on other samples.",
+    "with losses of values); x_test and y_test where accuracy is wanted on other samples.",
 )
 @click.option(
     "--steps",

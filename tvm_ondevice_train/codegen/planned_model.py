@@ -60,6 +60,8 @@ class PlannedModel:
     update : of batches, where `train` only accumulates; None where `train` updates what trains.
     evaluate : its results are output and loss; what the output needs comes first.
     input, layout : of a sample, and its axes in letters ("NHWC") where they are known.
+    target_kind : of `losses.targets`; `classes` where it is of labels, of which those that are
+        `ignored` count nothing.
     inputs : which of the slots are states and hyper-parameters of `optimizer`.
     kept : which of them are of a batch; None with `update`.
     output : what a prediction is, in words.
@@ -78,6 +80,8 @@ class PlannedModel:
     target: Tensor
     optimizer: Optimizer
     inputs: Inputs
+    target_kind: str
+    ignored: int | None
     classes: int | None
     output: str
     update: PlannedStep | None = None

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 from ..device.samples import decode_inputs, encode_inputs, encode_targets
 from ..errors import OdtError
 from ..files.npz import read_npz
-from ..losses import LABEL
+from ..losses import VALUES
 from ..manifest import Manifest
 
 Source: TypeAlias = str | os.PathLike[str] | Mapping[str, ArrayLike] | tuple[ArrayLike, ArrayLike]
@@ -47,7 +47,7 @@ def load_data(data: Source, manifest: Manifest) -> Data:
     Raises OdtError for a file, shape, dtype, label or value that the model cannot use.
     """
     where, arrays = _named(data)
-    needed = {"x", "y"} if manifest.target.kind == LABEL else {"x"}
+    needed = {"x"} if manifest.target.kind == VALUES else {"x", "y"}
     missing = sorted(needed - set(arrays))
     if missing:
         found = ", ".join(sorted(arrays)) or "nothing"
@@ -86,7 +86,7 @@ def _encode_pair(
     x = encode_inputs(arrays[x_name], manifest, x_name)
     if y_name in arrays:
         y = encode_targets(arrays[y_name], manifest, y_name)
-    elif manifest.target.kind == LABEL:
+    elif manifest.target.kind != VALUES:
         raise OdtError(f"data: {x_name} has no labels {y_name}")
     else:
         y = encode_targets(decode_inputs(x, manifest), manifest, x_name)

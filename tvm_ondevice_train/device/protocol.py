@@ -41,7 +41,7 @@ NO_FLASH = -23  # ODT_ERR_NO_FLASH
 _MODEL_ERRORS = {
     -1: "a null pointer was passed",
     -2: "the arena is too small",
-    -3: "the label is out of range",
+    -3: "a label or value of the target is out of range",
     -4: "a value is not finite; use a smaller learning rate or check the sample",
     -5: "the learning rate is negative or not finite",
     -7: "a hyper-parameter is out of its range",

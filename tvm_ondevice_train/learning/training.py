@@ -9,7 +9,7 @@ import numpy as np
 from ..data import Data
 from ..device.protocol import DIVERGED, DeviceError
 from ..errors import OdtError
-from ..losses import LABEL
+from ..losses.metrics import METRICS
 from ..manifest import Manifest
 from .health import Values
 from .learner import Learner
@@ -108,11 +108,7 @@ class Training:
         losses, outputs = zip(*found, strict=True)
         finite = np.isfinite(losses)
         outputs = np.stack([output.reshape(-1) for output in outputs])
-        values: dict[str, float] = {}
-        if self.device.manifest.target.kind == LABEL:
-            values["accuracy"] = float(np.mean(finite & (outputs.argmax(axis=1) == y)))
-        elif finite.any():
-            values["error"] = float(np.mean((outputs - y.reshape(outputs.shape))[finite] ** 2))
+        values = METRICS[self.device.manifest.target.kind](outputs, y)
         if finite.any():
             values["loss"] = float(np.mean(np.array(losses)[finite]))
         if not finite.all():

@@ -16,7 +16,7 @@ from ..errors import OdtError
 from ..files import checked_json as checked
 from ..files.generated import is_half_written
 from ..files.limited_text import limited_text
-from ..losses import LABEL, VALUES
+from ..losses import KINDS
 from ..options import Options
 from ..tensor_spec import TensorSpec
 from .value import (
@@ -151,7 +151,14 @@ _INPUT = checked.record(
         "zero_point": checked.optional(checked.integer(-128, 127)),
     },
 )
-_TARGET = checked.record(Target, {"kind": checked.one_of(LABEL, VALUES), "shape": _shape(0)})
+_TARGET = checked.record(
+    Target,
+    {
+        "kind": checked.one_of(*KINDS),
+        "shape": _shape(0),
+        "ignored": checked.optional(checked.integer(-(1 << 31), (1 << 31) - 1)),
+    },
+)
 _WORD = checked.multiple_of(4, MOST_BYTES)  # an offset
 _STATE = checked.record(
     StateTensor,
@@ -183,6 +190,7 @@ _MANIFEST = checked.record(
         "scheme": checked.text,
         "board": checked.one_of(*(row.name for row in boards())),
         "loss": checked.text,
+        "loss_parameters": checked.named(lambda value, _key: value),
         "classes": checked.optional(checked.integer(1, MOST_BYTES)),
         "input": _INPUT,
         "output_shape": _shape(1),

@@ -117,7 +117,7 @@ def run_project(
         **{f"{key}_after": after.get(key) for key in ("accuracy", "error")},
         "evaluations": run.evaluations,
         "saturation": saturation(learned),
-        "warnings": warnings(run.losses, run.evaluations, run.values, manifest.classes),
+        "warnings": warnings(run.losses, run.evaluations, run.values, guess=manifest.guess),
         **_costs(stats, device.counts, program),
         "stack_bound_bytes": bound,
         "wall_seconds": time.monotonic() - started,
