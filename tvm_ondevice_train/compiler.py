@@ -26,6 +26,7 @@ from .dump_ir import IRDump
 from .errors import BudgetError, OdtError
 from .export.onnx_writer import onnx_or_reason
 from .float_head import AS_FLOAT, TOO_LARGE, ModelWithHead, model_with_head
+from .fresh_head import check_imprintable, imprint_module, replace_head
 from .frontend import load
 from .losses import LABEL, Loss
 from .manifest import MadeFrom, Manifest
@@ -38,7 +39,7 @@ from .scheme.left_out import left_out
 from .scheme.sliced_model import SlicedModel, slice_model
 from .scheme.update_scheme import UpdateScheme, errors_naming, resolve
 from .trainable import check_operators
-from .training_graph import LOGITS, OUTPUT, before_loss, loss_module, replace_head
+from .training_graph import LOGITS, OUTPUT, before_loss, loss_module
 from .tuning import tuning_for
 
 _ROUNDS = {"memory": ROUNDS, "speed": 1}  # of scheduling, by preference
@@ -178,6 +179,7 @@ def _compiled(
     check_operators(model, resolved.trained)
     with errors_naming(options.scheme):
         sliced = slice_model(before_loss(model, options.loss), resolved)
+        check_imprintable(sliced.source, sliced.model, sliced.slices)
     output = LOGITS if sliced.source is not model else OUTPUT
     train, evaluate = build_steps(
         sliced.model,
@@ -190,7 +192,8 @@ def _compiled(
         chooser=tuned.chooser,
         rounds=_ROUNDS[options.prefer],
     )
-    planned = _plan(sliced, train, evaluate, options, output)
+    imprint = build_imprint(sliced.model, train, options, tuned.chooser)
+    planned = _plan(sliced, train, evaluate, imprint, options, output)
     manifest = make_manifest(sliced, planned, target, options, made_from)
     report = {
         **make_report(manifest, planned, target, options),
@@ -200,6 +203,7 @@ def _compiled(
     check_budget(report, planned)
     tuned.check()
     initial = {name: model.parameters[name] for name in sliced.slices}
+    initial |= {slot.name: slot.value for slot in planned.slots if slot.kind == "class"}
     return CompiledModel(
         generate(planned, options.prefix), report, manifest, planned, target, initial, model
     )
@@ -234,12 +238,33 @@ def build_steps(
     return train, lowering.evaluation(evaluation, free_bytes=train.peak_bytes or 0)
 
 
+def build_imprint(
+    model: Model, train: Step, options: Options, chooser: Chooser | None
+) -> Step | None:
+    """The step that makes a sample part of its class's row; None without a cosine head.
+
+    train : as `build_steps` gave it: there is an arena of its size.
+    """
+    if model.head is None or model.head.counts is None:
+        return None
+    dump = None if options.dump_ir is None else IRDump(options.dump_ir)
+    lowering = Lowering(True, chooser, _ROUNDS[options.prefer], dump)
+    return lowering.evaluation(imprint_module(model), train.peak_bytes or 0, part="imprinting")
+
+
 def _plan(
-    sliced: SlicedModel, train: Step, evaluate: Step, options: Options, output: str
+    sliced: SlicedModel,
+    train: Step,
+    evaluate: Step,
+    imprint: Step | None,
+    options: Options,
+    output: str,
 ) -> PlannedModel:
     model = sliced.model
+    of_classes = _class_tensors(model)
     trained = [name for name in model.parameters if name in sliced.slices]
-    frozen = {name: v for name, v in model.parameters.items() if name not in trained}
+    kept = {*trained, *of_classes}
+    frozen = {name: v for name, v in model.parameters.items() if name not in kept}
     inputs = inputs_of(options.optimizer, trained, model.parameters)
     starts = {
         name: np.full(model.parameters[parameter].shape, inputs.starts[name], np.float32)
@@ -247,18 +272,21 @@ def _plan(
         for name in states.values()
     }
     hyper = {name: np.full(1, inputs.starts[name], np.float32) for name in inputs.hyper.values()}
-    taken = {*model.parameters, *inputs.starts}
-    (train, evaluate), constants = merge_constants(train, evaluate, taken=taken)
+    taken = {*model.parameters, *inputs.starts, *of_classes}
+    steps = (train, evaluate) if imprint is None else (train, evaluate, imprint)
+    steps, constants = merge_constants(*steps, taken=taken)
+    planned = [plan_step(step) for step in steps]
     labels = options.loss.target == LABEL
     return PlannedModel(
         name=model.name,
         graph=tvm.ir.save_json(tvm.IRModule({"main": model.module["main"]})),
-        train=plan_step(train),
-        evaluate=plan_step(evaluate),
+        train=planned[0],
+        evaluate=planned[1],
         frozen=frozen,
         slots=parameter_slots(
             {
                 "parameter": {name: model.parameters[name] for name in trained},
+                "class": of_classes,
                 "state": starts,
                 "hyperparameter": hyper,
             }
@@ -272,4 +300,16 @@ def _plan(
         inputs=inputs,
         classes=model.output_shape[-1] if labels else None,
         output=output,
+        imprint=planned[2] if imprint is not None else None,
+        head=model.head,
     )
+
+
+def _class_tensors(model: Model) -> dict[str, np.ndarray]:
+    """What of a fresh head changes besides training, by name, as it is at the start."""
+    head, found = model.head, {}
+    if head is not None and head.unused is not None:
+        found[head.unused] = model.parameters[head.unused]
+    if head is not None and head.counts is not None:
+        found[head.counts] = np.zeros(model.output_shape[-1], np.float32)
+    return found

@@ -66,6 +66,7 @@ def make_report(
         "trained_parameters": {
             name: {"shape": list(entry.shape), "dtype": entry.dtype}
             for name, entry in manifest.trained_parameters.items()
+            if name not in (manifest.unused, manifest.imprinted)
         },
         "plain_loops": _plain_loops(step),
         "ops": _ops(planned.train),
@@ -102,7 +103,7 @@ def with_zephyr(report: dict[str, Any], board: Board) -> dict[str, Any]:
 def _constant_bytes(planned: PlannedModel) -> int:
     """Of flash; the code is known where it is compiled (see `CompiledModel.save`)."""
     constants = [*planned.frozen.values(), *planned.constants.values()]
-    return sum(v.nbytes for v in (*constants, *(slot.value for slot in planned.trained)))
+    return sum(v.nbytes for v in (*constants, *(slot.value for slot in planned.learned)))
 
 
 def _integer_macs(step: Step) -> int:
@@ -180,7 +181,7 @@ def _backup_bytes(planned: PlannedModel) -> int:
 
 def _peak(planned: PlannedModel) -> str:
     """The op at which most bytes are live, and the largest tensors there."""
-    larger = max((planned.train, planned.evaluate), key=lambda p: p.plan.total_bytes)
+    larger = max(planned.steps, key=lambda p: p.plan.total_bytes)
     index, step = larger.plan.peak_op, larger.step
     assert index is not None, "a step has a loss, which lies in the arena"
     task = step.tasks[index]

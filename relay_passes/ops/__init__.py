@@ -8,6 +8,7 @@ from . import (  # noqa: F401 - importing them registers their operators
     channels,
     codes,
     convolution,
+    cosine,
     elementwise,
     integer_gradient,
     layers,

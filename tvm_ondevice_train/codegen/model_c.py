@@ -23,6 +23,7 @@ from .planned_model import STACK_BYTES, ParameterSlot, PlannedModel
 from .planned_step import PlannedStep
 from .prefix import with_prefix
 
+_ACTIVITIES = ("training", "evaluating", "imprinting")  # of the steps of a model
 _MARGIN = 3  # what stands before a line of the map
 _NAME_WIDTH = 80  # of a model, or of a task in the comment before its call
 
@@ -82,7 +83,7 @@ class _Generator:
             "setters": self._setters(),
             "arena_maps": [
                 (title, arena_map(planned))
-                for title, planned in (("training", model.train), ("evaluating", model.evaluate))
+                for title, planned in zip(_ACTIVITIES, model.steps, strict=False)
             ],
             "headers": ["odt_check.h", *HEADERS],
             "kernels": [definition for _, definition in self.functions.values()],
@@ -94,12 +95,32 @@ class _Generator:
             "backups": [(self.fields[t.name], offset) for _, t, offset in model.train.backups],
             "seeded": any(t.role == "seed" for task in model.train.step.tasks for t in task.inputs),
             "rollback": model.train.step.rollback,
+            **self._classes(),
             **calls,
         }
         return {
             "model.h": fitted(render(__package__, "model.h", facts)),
             "model.c": fitted(render(__package__, "model.c", facts)),
             "model_data.h": fitted(data),
+        }
+
+    def _classes(self) -> dict:
+        """How the classes of a fresh head are added and imprinted, where they can be."""
+        head, imprint = self.model.head, self.model.imprint
+        unused = None if head is None or head.unused is None else self.fields[head.unused]
+        facts = {"unused": unused, "imprint": imprint is not None}
+        if imprint is None:
+            return facts
+        calls = self._calls(imprint)
+        updating = min(index for index, _ in imprint.step.updates)
+        features = imprint.step.results[0]
+        return {
+            **facts,
+            "imprint_input": imprint.input_offset,
+            "feature_calls": calls[:updating],
+            "imprint_calls": calls[updating:],
+            "features_offset": imprint.offset(features),
+            "features_elements": int(np.prod(features.shape)),
         }
 
     def _setters(self) -> list[dict]:
@@ -120,7 +141,8 @@ class _Generator:
     def _functions(self) -> dict[str, tuple[str, str]]:
         uses: dict[str, list[Use]] = defaultdict(list)  # by the text of their kernel
         printed: dict[str, CKernel] = {}
-        for planned in (self.model.evaluate, self.model.train):
+        further = () if self.model.imprint is None else (self.model.imprint,)
+        for planned in (self.model.evaluate, self.model.train, *further):
             for task, use in zip(planned.step.tasks, uses_in(planned.step), strict=True):
                 kernel = planned.kernels[task.kernel]
                 uses[kernel.text].append(use)
@@ -179,7 +201,7 @@ class _Generator:
         model = self.model
         used = {
             tensor.name
-            for planned in (model.train, model.evaluate)
+            for planned in model.steps
             for task in planned.step.tasks
             for tensor in task.inputs
         }
@@ -188,7 +210,7 @@ class _Generator:
             for name, value in (*model.frozen.items(), *model.constants.items())
             if name in used
         ]
-        initial = [_array(f"initial_{slot.field}", slot.value) for slot in model.trained]
+        initial = [_array(f"initial_{slot.field}", slot.value) for slot in model.learned]
         return render(__package__, "model_data.h", {"model": model, "arrays": arrays + initial})
 
 

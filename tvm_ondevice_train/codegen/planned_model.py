@@ -14,10 +14,12 @@ from relay_passes.graph import aligned_bytes
 from relay_passes.memory.step import Step, Tensor
 from relay_passes.optimizers import Inputs, Optimizer
 
+from ..model import FreshHead
 from ..tensor_spec import TensorSpec
 from .names import identifier
 from .planned_step import PlannedStep
 
+_LEARNED = ("parameter", "class")  # kinds of slots whose start is the model's own
 STACK_BYTES = 2048  # reserved for a step, the protocol and the store; `run` measures what is used
 
 
@@ -25,8 +27,8 @@ STACK_BYTES = 2048  # reserved for a step, the protocol and the store; `run` mea
 class ParameterSlot:
     """A tensor in ``odt_params_t``: byte offset, C field, value at the start.
 
-    kind : "parameter", one that trains; "state", of the optimizer, and "hyperparameter": these two
-        start from one number.
+    kind : "parameter", one that trains; "class", which classes are in use, or how often each was
+        imprinted; "state", of the optimizer, and "hyperparameter": these two start from one number.
     """
 
     name: str
@@ -60,6 +62,8 @@ class PlannedModel:
     input, layout : of a sample, and its axes in letters ("NHWC") where they are known.
     inputs : which of the slots are states and hyper-parameters of `optimizer`.
     output : what a prediction is, in words.
+    imprint : makes a sample part of its class's row; its first result are the sample's features.
+    head : which of the slots are those of a fresh head's classes.
     """
 
     name: str
@@ -77,6 +81,19 @@ class PlannedModel:
     inputs: Inputs
     classes: int | None
     output: str
+    imprint: PlannedStep | None = None
+    head: FreshHead | None = None
+
+    @property
+    def steps(self) -> tuple[PlannedStep, ...]:
+        """All that share the arena."""
+        further = () if self.imprint is None else (self.imprint,)
+        return (self.train, self.evaluate, *further)
+
+    @property
+    def learned(self) -> tuple[ParameterSlot, ...]:
+        """The slots that say what the device learned, and how many classes it has."""
+        return tuple(slot for slot in self.slots if slot.kind in _LEARNED)
 
     @property
     def trained(self) -> tuple[ParameterSlot, ...]:
@@ -85,12 +102,12 @@ class PlannedModel:
 
     @property
     def arena_bytes(self) -> int:
-        return aligned_bytes(max(p.plan.total_bytes for p in (self.train, self.evaluate)))
+        return aligned_bytes(max(p.plan.total_bytes for p in self.steps))
 
     @property
     def arena_lower_bound_bytes(self) -> int:
         """The most bytes that are live at once."""
-        return max(p.plan.lower_bound_bytes for p in (self.train, self.evaluate))
+        return max(p.plan.lower_bound_bytes for p in self.steps)
 
     @cached_property
     def model_hash(self) -> int:
@@ -102,7 +119,7 @@ class PlannedModel:
         """
         check = zlib.crc32(self.graph.encode())
         trained = [
-            (slot.name, slot.value if slot.kind == "parameter" else np.zeros_like(slot.value))
+            (slot.name, slot.value if slot.kind in _LEARNED else np.zeros_like(slot.value))
             for slot in self.slots
         ]
         for kind, values in (("trained", trained), ("frozen", self.frozen.items())):

@@ -45,6 +45,7 @@ _MODEL_ERRORS = {
     -4: "a value is not finite; use a smaller learning rate or check the sample",
     -5: "the learning rate is negative or not finite",
     DIVERGED: "an output, the loss or a gradient is not finite; use a smaller learning rate",
+    -9: "all classes that there is room for are in use",
 }
 _PROTOCOL_ERRORS = {
     -16: "bytes without a frame around them",
@@ -83,6 +84,8 @@ class Frame(IntEnum):
     SAVE = 11
     LOAD = 12
     RESET = 13
+    ADD_CLASS = 17
+    IMPRINT = 18
 
 
 class DeviceError(OdtError):

@@ -11,6 +11,7 @@ from ..codegen.planned_model import STACK_BYTES, ParameterSlot, PlannedModel
 from ..options import Options
 from ..scheme import UpdateScheme
 from ..scheme.sliced_model import SlicedModel
+from ..scheme.slices import Slice
 from .value import MadeFrom, Manifest, StateTensor, Target, TrainedParameter
 
 
@@ -33,7 +34,7 @@ def make_manifest(
         input=sliced.model.input,
         output_shape=planned.output_shape,
         target=Target(options.loss.target, planned.target.shape),
-        trained_parameters={slot.name: _trained(slot, sliced) for slot in planned.trained},
+        trained_parameters={slot.name: _trained(slot, sliced) for slot in planned.learned},
         stack_bytes=STACK_BYTES,
         optimizer=options.optimizer.name,
         optimizer_states={
@@ -43,11 +44,15 @@ def make_manifest(
         },
         hyperparameters={name: offsets[one] for name, one in planned.inputs.hyper.items()},
         made_from=made_from,
+        active_classes=None if options.max_classes is None else options.classes,
+        unused=None if planned.head is None else planned.head.unused,
+        imprinted=None if planned.head is None else planned.head.counts,
     )
 
 
 def _trained(slot: ParameterSlot, sliced: SlicedModel) -> TrainedParameter:
-    held, scale = sliced.slices[slot.name], sliced.source.scales.get(slot.name)
+    held = sliced.slices.get(slot.name, Slice(slot.value.shape))
+    scale = sliced.source.scales.get(slot.name)
     if scale is not None:
         scale = np.atleast_1d(scale)
         if scale.size > 1 and held.rows is not None:
