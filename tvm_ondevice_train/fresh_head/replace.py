@@ -36,10 +36,10 @@ def replace_head(model: Model, options: Options) -> Model:
     """Replace the classifier by a fresh float32 layer of as many outputs as `options` say.
 
     Its weight is ``head.weight`` (classes, features, 1, 1), drawn from N(0, 0.01) where it does not
-    start from the file's own. A linear head adds ``head.bias`` (zeros); a cosine head gives
-    ``temperature * cos(features, row)``. With ``max_classes`` there are so many rows, and
-    ``head.unused`` (1, rows) is added to the logits: 0 for a class in use, else `UNUSED`. A float
-    head is worth 2.3 points over an int8 one (Lin et al. 2022).
+    start from the file's own. A linear head adds ``head.bias`` (zeros); a cosine head, whose rows
+    are drawn about as long as 1, gives ``temperature * cos(features, row)``. With ``max_classes``
+    there are so many rows, and ``head.unused`` (1, rows) is added to the logits: 0 for a class in
+    use, else `UNUSED`. A float head is worth 2.3 points over an int8 one (Lin et al. 2022).
     """
     assert options.classes is not None, "no fresh head is asked for"
     model = without_end(model, SOFTMAX, LOG_SOFTMAX)

@@ -38,7 +38,9 @@ def start_of(
     """Weight and bias at the start, and what that is in words; None where it is the usual."""
     outputs, features = shape_of(classifier.value.args[1])[0], shape_of(classifier.value.args[0])[1]
     generator = np.random.default_rng(options.seed)
-    weight = generator.normal(0, 0.01, (rows, features, 1, 1)).astype(np.float32)
+    # a row's length decides how far a step turns it: as long as the features' directions are
+    deviation = features**-0.5 if options.head == "cosine" else 0.01
+    weight = generator.normal(0, deviation, (rows, features, 1, 1)).astype(np.float32)
     bias = np.zeros(rows, np.float32)
     pairs = _pairs(model, outputs, options)
     if not pairs:
