@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from tvm import relax, te
 
 from ..graph import shape_of
@@ -47,6 +49,7 @@ def _inverse_norm_gradient(
     "inverse_norm",
     lambda expr: relax.TensorType(shape_of(expr.args[0])[:1], "float32"),
     gradient=_inverse_norm_gradient,
+    macs=lambda expr: math.prod(shape_of(expr.args[0])),
     cheap=False,
 )
 def _inverse_norm(_attrs: Attributes, rows: te.Tensor) -> te.Tensor:

@@ -114,4 +114,4 @@ def test_room_for_classes_is_in_the_account():
     assert sizes[1] - sizes[0] == 4 * 3  # which classes are in use
     assert sizes[2] - sizes[1] == 4 * 17 * (4 + 1 + 1)
     _, values = head(classes=3, max_classes=20)
-    np.testing.assert_array_equal(values["head.unused"], [[0] * 3 + [UNUSED] * 17])
+    np.testing.assert_array_equal(values["head.unused"], [0] * 3 + [UNUSED] * 17)

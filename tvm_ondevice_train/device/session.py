@@ -128,7 +128,7 @@ class Session:
         unused = self.manifest.unused
         if unused is None:
             return self.manifest.classes
-        values = self._view(self._request(Frame.GET_PARAMS), unused).reshape(-1)
+        values = self._view(self._request(Frame.GET_PARAMS), unused)
         return int(np.argmax(np.append(values < 0, True)))
 
     def add_class(self) -> int:

@@ -60,7 +60,9 @@ def merge(directory: str | Path, parameters: Mapping[str, np.ndarray]) -> onnx.M
 
     parameters : all of them, whole, as `learned_parameters` gives them.
     """
-    values = check_parameters(parameters, read_manifest(directory), "export: what was learned")
+    manifest = read_manifest(directory)
+    values = check_parameters(parameters, manifest, "export: what was learned")
+    values.pop(manifest.imprinted, None)  # of what samples a row is the mean: not of the network
     proto = _project_model(Path(directory))
     initializers = {initializer.name: initializer for initializer in proto.graph.initializer}
     for name, value in values.items():

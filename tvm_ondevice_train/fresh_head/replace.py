@@ -38,7 +38,7 @@ def replace_head(model: Model, options: Options) -> Model:
     Its weight is ``head.weight`` (classes, features, 1, 1), drawn from N(0, 0.01) where it does not
     start from the file's own. A linear head adds ``head.bias`` (zeros); a cosine head, whose rows
     are drawn about as long as 1, gives ``temperature * cos(features, row)``. With ``max_classes``
-    there are so many rows, and ``head.unused`` (1, rows) is added to the logits: 0 for a class in
+    there are so many rows, and ``head.unused`` (rows,) is added to the logits: 0 for a class in
     use, else `UNUSED`. A float head is worth 2.3 points over an int8 one (Lin et al. 2022).
     """
     assert options.classes is not None, "no fresh head is asked for"
@@ -56,7 +56,7 @@ def replace_head(model: Model, options: Options) -> Model:
         values[names["bias"]] = bias
     if options.max_classes is not None:
         used = np.arange(rows) < options.classes
-        values[names["unused"]] = np.where(used, np.float32(0), UNUSED)[None]
+        values[names["unused"]] = np.where(used, np.float32(0), UNUSED)
     head = {n: relax.Var(n, relax.TensorType(v.shape, "float32")) for n, v in values.items()}
 
     def body(builder: relax.BlockBuilder) -> relax.Var:
