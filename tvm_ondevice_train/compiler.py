@@ -273,9 +273,9 @@ def _plan(
     }
     hyper = {name: np.full(1, inputs.starts[name], np.float32) for name in inputs.hyper.values()}
     taken = {*model.parameters, *inputs.starts, *of_classes}
-    steps = (train, evaluate) if imprint is None else (train, evaluate, imprint)
-    steps, constants = merge_constants(*steps, taken=taken)
-    planned = [plan_step(step) for step in steps]
+    steps = [train, evaluate, *([] if imprint is None else [imprint])]
+    merged, constants = merge_constants(*steps, taken=taken)
+    planned = [plan_step(step) for step in merged]
     labels = options.loss.target == LABEL
     return PlannedModel(
         name=model.name,

@@ -62,7 +62,8 @@ def merge(directory: str | Path, parameters: Mapping[str, np.ndarray]) -> onnx.M
     """
     manifest = read_manifest(directory)
     values = check_parameters(parameters, manifest, "export: what was learned")
-    values.pop(manifest.imprinted, None)  # of what samples a row is the mean: not of the network
+    if manifest.imprinted is not None:
+        del values[manifest.imprinted]  # of how many samples a row is the mean: not of the network
     proto = _project_model(Path(directory))
     initializers = {initializer.name: initializer for initializer in proto.graph.initializer}
     for name, value in values.items():
