@@ -18,8 +18,8 @@ def test_names_of_a_file(tmp_path):
 
 
 def test_a_file_that_cannot_be_read(tmp_path):
-    with pytest.raises(OdtError, match="names: cannot read .*none.txt: No such file"):
+    with pytest.raises(OdtError, match=r"names: cannot read .*none.txt: No such file"):
         name_list(tmp_path / "none.txt")
     (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(OdtError, match="names: cannot read .*binary: "):
+    with pytest.raises(OdtError, match=r"names: cannot read .*binary: "):
         name_list(str(tmp_path / "binary"))

@@ -13,7 +13,7 @@ OPTIONS = {"classes": 3, "max_classes": 5, "head": "cosine", "learning_rate": 0.
 
 
 def learned(board, directory, prefix=None):
-    """What a device holds that imprinted, trained, saved and loaded; its SRAM beside the account."""
+    """What a device holds that imprinted, trained, saved and loaded; its SRAM, and the account."""
     made = compiled("cnn_int8", "last:1", board=board, prefix=prefix, **OPTIONS)
     x, y = images(8)
     with Session(made.save(directory)) as device:
