@@ -102,13 +102,14 @@ class Lowering:
             found = self._ordered(found, found.scratch, rollback=True)
         return self._dumped("update" if isinstance(optimizer, ApplyMean) else "training", found)
 
-    def evaluation(self, loss: tvm.IRModule, free_bytes: int = 0) -> Step:
-        """``main(input, target, parameters...) -> (output, loss)`` to the step without updates.
+    def evaluation(self, loss: tvm.IRModule, free_bytes: int = 0, part: str = "evaluation") -> Step:
+        """``main(input, target, parameters...) -> (output, loss)`` to the step without gradients.
 
         free_bytes : of arena that there will be in any case.
+        part : what it is called in dumps.
         """
         found = self._lowered(loss, EVALUATION_ROLES)
-        return self._dumped("evaluation", self._fitted(found, free_bytes=free_bytes))
+        return self._dumped(part, self._fitted(found, free_bytes=free_bytes))
 
     def _lowered(
         self,

@@ -29,6 +29,7 @@ from .dump_ir import IRDump
 from .errors import BudgetError, OdtError
 from .export.onnx_writer import onnx_or_reason
 from .float_head import AS_FLOAT, TOO_LARGE, ModelWithHead, model_with_head
+from .fresh_head import check_imprintable, imprint_module, replace_head
 from .frontend import load
 from .losses import Loss, classes_of
 from .manifest import MadeFrom, Manifest
@@ -41,7 +42,7 @@ from .scheme.left_out import left_out
 from .scheme.sliced_model import SlicedModel, slice_model
 from .scheme.update_scheme import UpdateScheme, errors_naming, resolve
 from .trainable import check_operators
-from .training_graph import OUTPUT, before_loss, logits, loss_module, replace_head
+from .training_graph import OUTPUT, before_loss, logits, loss_module
 from .tuning import tuning_for
 
 _ROUNDS = {"memory": ROUNDS, "speed": 1}  # of scheduling, by preference
@@ -191,6 +192,7 @@ def _compiled(
     check_operators(model, resolved.trained)
     with errors_naming(options.scheme):
         sliced = slice_model(before_loss(model, options.loss), resolved)
+        check_imprintable(sliced.source, sliced.model, sliced.slices)
     output = logits(options.loss) if sliced.source is not model else OUTPUT
     batches = _batches(options)
     train, evaluate = build_steps(
@@ -205,7 +207,8 @@ def _compiled(
         rounds=_ROUNDS[options.prefer],
     )
     update = build_update(sliced, batches, options) if batches else None
-    planned = _plan(sliced, train, update, evaluate, options, output)
+    imprint = build_imprint(sliced.model, train, options, tuned.chooser)
+    planned = _plan(sliced, train, update, evaluate, imprint, options, output)
     manifest = make_manifest(sliced, planned, target, options, made_from)
     report = {
         **make_report(manifest, planned, target, options),
@@ -215,6 +218,7 @@ def _compiled(
     check_budget(report, planned)
     tuned.check()
     initial = {name: model.parameters[name] for name in sliced.slices}
+    initial |= {slot.name: slot.value for slot in planned.slots if slot.kind == "class"}
     return CompiledModel(
         generate(planned, options.prefix), report, manifest, planned, target, initial, model
     )
@@ -257,17 +261,34 @@ def build_update(sliced: SlicedModel, batches: Accumulation, options: Options) -
     return lowering.training(loss, sliced.slices, "float32", options.rollback, ending)
 
 
+def build_imprint(
+    model: Model, train: Step, options: Options, chooser: Chooser | None
+) -> Step | None:
+    """The step that makes a sample part of its class's row; None without a cosine head.
+
+    train : as `build_steps` gave it: there is an arena of its size.
+    """
+    if model.head is None or model.head.counts is None:
+        return None
+    dump = None if options.dump_ir is None else IRDump(options.dump_ir)
+    lowering = Lowering(True, chooser, _ROUNDS[options.prefer], dump)
+    return lowering.evaluation(imprint_module(model), train.peak_bytes or 0, part="imprinting")
+
+
 def _plan(
     sliced: SlicedModel,
     train: Step,
     update: Step | None,
     evaluate: Step,
+    imprint: Step | None,
     options: Options,
     output: str,
 ) -> PlannedModel:
     model = sliced.model
+    of_classes = _class_tensors(model)
     trained = [name for name in model.parameters if name in sliced.slices]
-    frozen = {name: v for name, v in model.parameters.items() if name not in trained}
+    changing = {*trained, *of_classes}
+    frozen = {name: v for name, v in model.parameters.items() if name not in changing}
     inputs = inputs_of(options.optimizer, trained, model.parameters)
     starts = {
         name: np.full((), inputs.starts[name], np.float32) for name in inputs.scalars.values()
@@ -280,24 +301,26 @@ def _plan(
     }
     hyper = {name: np.full(1, inputs.starts[name], np.float32) for name in inputs.hyper.values()}
     batches = _batches(options)
-    kept = None if batches is None else kept_of(batches, trained, model.parameters)
+    sums = None if batches is None else kept_of(batches, trained, model.parameters)
     slots = parameter_slots(
         {
             "parameter": {name: model.parameters[name] for name in trained},
+            "class": of_classes,
             "state": starts,
             "hyperparameter": hyper,
-            **({} if kept is None else _slots_of_batches(model, kept, options)),
+            **({} if sums is None else _slots_of_batches(model, sums, options)),
         }
     )
-    steps = [step for step in (train, evaluate, update) if step is not None]
     taken = {*model.parameters, *(slot.name for slot in slots)}
-    (train, evaluate, *updates), constants = merge_constants(*steps, taken=taken)
+    steps = {"train": train, "evaluate": evaluate, "update": update, "imprint": imprint}
+    present = {name: step for name, step in steps.items() if step is not None}
+    merged, constants = merge_constants(*present.values(), taken=taken)
+    planned = dict(zip(present, map(plan_step, merged), strict=True))
     kind = options.loss.kind_of(model.output_shape)
     return PlannedModel(
         name=model.name,
         graph=tvm.ir.save_json(tvm.IRModule({"main": model.module["main"]})),
-        train=plan_step(train),
-        evaluate=plan_step(evaluate),
+        **planned,
         frozen=frozen,
         slots=slots,
         constants=constants,
@@ -311,8 +334,8 @@ def _plan(
         ignored=options.loss.ignored,
         classes=classes_of(kind, model.output_shape),
         output=output,
-        update=plan_step(updates[0]) if updates else None,
-        kept=kept,
+        kept=sums,
+        head=model.head,
     )
 
 
@@ -334,3 +357,13 @@ def _slots_of_batches(model: Model, kept: BatchTensors, options: Options) -> dic
         "accumulated": {kept.count: np.zeros(1, np.uint32)},
         "batch": {kept.size: np.full(1, options.batch, np.uint32)},
     }
+
+
+def _class_tensors(model: Model) -> dict[str, np.ndarray]:
+    """What of a fresh head changes besides training, by name, as it is at the start."""
+    head, found = model.head, {}
+    if head is not None and head.unused is not None:
+        found[head.unused] = model.parameters[head.unused]
+    if head is not None and head.counts is not None:
+        found[head.counts] = np.zeros(model.output_shape[-1], np.float32)
+    return found

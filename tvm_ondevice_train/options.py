@@ -23,12 +23,15 @@ from .boards import DEFAULT_BOARD
 from .codegen.prefix import wrong_prefix
 from .errors import OdtError
 from .files.checked_json import shown
+from .files.name_list import name_list
+from .head_options import wrong_head, wrong_names, wrong_temperature
 from .losses import CROSS_ENTROPY, LABEL, LOSSES, Loss, loss_of
 from .scheme import UpdateScheme
 from .tuning import Tuning
 
 BACKWARDS = ("auto", "float32", "int16", *FORMATS)
-HEADS = ("auto", "float", "int8")
+HEADS = ("auto", "float", "int8", "cosine")
+HEAD_STARTS = ("auto", "file", "random")
 PREFERENCES = ("memory", "speed")
 SETTINGS = ("state_dtype", "lr_scale")  # of an optimizer, beside its hyper-parameters
 MOST_CLASSES = 1 << 16  # a classifier of more has more parameters than any board memory
@@ -119,10 +122,55 @@ class Options:
         "auto",
         "How the model's own last layer is computed: int8, as quantized; float, as a float32 layer "
         "of its values, whose output is not quantized, which learns better; auto, float where "
-        "it is int8, trains and fits the board.",
+        "it is int8, trains and fits the board. With --classes: cosine, a fresh layer that "
+        "compares directions; a few samples make a class of it, without a backward.",
         flag="--head",
         choices=HEADS,
         check=_is_text,
+    )
+    temperature: float = _option(
+        10.0,
+        "What a cosine head multiplies cosines by.",
+        flag="--temperature",
+        metavar="F",
+        check=wrong_temperature,
+    )
+    max_classes: int | None = _option(
+        None,
+        "Room for M classes, of which --classes are in use at the start: odt_add_class() adds one "
+        "on the device.",
+        flag="--max-classes",
+        metavar="N",
+        check=_classes,
+        without="as many as --classes",
+    )
+    head_start: str = _option(
+        "auto",
+        "Where a fresh head starts: file, from the file's own classifier, which must have as many "
+        "outputs, or with the names of both from its rows of equal names; random; auto, by the "
+        "names where they are given, else random.",
+        flag="--head-start",
+        choices=HEAD_STARTS,
+        check=_is_text,
+        tunes=False,
+    )
+    class_names: tuple[str, ...] | None = _option(
+        None,
+        "Names of the classes, separated by commas, or a FILE with one a line.",
+        flag="--class-names",
+        metavar="NAMES",
+        check=wrong_names,
+        tunes=False,
+        without="numbers",
+    )
+    file_class_names: tuple[str, ...] | None = _option(
+        None,
+        "The same of the file's own classifier.",
+        flag="--file-class-names",
+        metavar="NAMES",
+        check=wrong_names,
+        tunes=False,
+        without="numbers",
     )
     scheme: str | os.PathLike | UpdateScheme = _option(
         "head",
@@ -249,10 +297,9 @@ class Options:
             )
         if self.classes == 1 and self.loss.target == LABEL:
             raise OdtError(f"classes is 1; {_CLASSIFIER}, but for one logit, with loss bce, say")
-        if self.head == "int8" and self.classes is not None:
-            raise OdtError(
-                "head is int8, but classes make a fresh float32 head; give one of the two"
-            )
+        wrong = wrong_head(self)
+        if wrong:
+            raise OdtError(wrong)
 
     @classmethod
     def of(cls, **keywords: Any) -> Options:
@@ -271,6 +318,9 @@ class Options:
         except ValueError as error:
             raise OdtError(str(error)) from None
         keywords["loss"] = loss_of(keywords.get("loss", CROSS_ENTROPY), parameters)
+        for name in ("class_names", "file_class_names"):
+            if keywords.get(name) is not None:
+                keywords[name] = name_list(keywords[name])
         return cls(**keywords)
 
     @classmethod

@@ -69,6 +69,7 @@ def make_report(
         "trained_parameters": {
             name: {"shape": list(entry.shape), "dtype": entry.dtype}
             for name, entry in manifest.trained_parameters.items()
+            if name not in (manifest.unused, manifest.imprinted)
         },
         "plain_loops": _plain_loops(step),
         "ops": _ops(planned.train),
@@ -112,7 +113,7 @@ def _accumulator_bytes(planned: PlannedModel) -> int:
 def _constant_bytes(planned: PlannedModel) -> int:
     """Of flash; the code is known where it is compiled (see `CompiledModel.save`)."""
     constants = [*planned.frozen.values(), *planned.constants.values()]
-    return sum(v.nbytes for v in (*constants, *(slot.value for slot in planned.trained)))
+    return sum(v.nbytes for v in (*constants, *(slot.value for slot in planned.learned)))
 
 
 def _integer_macs(step: Step) -> int:

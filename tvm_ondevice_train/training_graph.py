@@ -1,4 +1,4 @@
-"""What training changes of a model: a new head where one is asked for, its end, and the loss."""
+"""What training changes of a model: its end, and the loss."""
 
 from __future__ import annotations
 
@@ -6,111 +6,19 @@ from collections.abc import Collection
 from dataclasses import replace
 from math import prod
 
-import numpy as np
 import tvm
 from tvm import relax
 
-from relay_passes.graph import bindings_of, consumers_of, function_of, is_call_of, op_name, shape_of
+from relay_passes.graph import bindings_of, function_of, is_call_of, op_name, shape_of
 from relay_passes.ops.registry import operator_of
 
-from .boards import board as find_board
-from .errors import BudgetError, OdtError
+from .errors import OdtError
 from .losses import LABEL_MAP, Loss, loss_of
 from .model import Model
-from .options import Options
 
 OUTPUT = "logits or values"  # what a prediction is, for whoever reads it
 SOFTMAX, LOG_SOFTMAX = "relax.nn.softmax", "relax.nn.log_softmax"
 SIGMOID = "relax.sigmoid"
-_LARGEST_HEAD = 1 << 26  # bytes, where a board has no limit: C holds its start as text
-
-
-def replace_head(model: Model, options: Options) -> Model:
-    """Replace the classifier by a fresh float32 layer of as many outputs as `options` say.
-
-    Its parameters are ``head.weight`` (classes, features, 1, 1), drawn from N(0, 0.01), and
-    ``head.bias`` (zeros). A float head is worth 2.3 points over an int8 one (Lin et al. 2022).
-    """
-    classes = options.classes
-    assert classes is not None, "no fresh head is asked for"
-    model = without_end(model, SOFTMAX, LOG_SOFTMAX, SIGMOID)
-    function = model.module["main"]
-    classifier = _classifier(model, function)
-    features = shape_of(classifier.value.args[0])[1]
-    _check_size(model, classes, features, options)
-    names = [_free_name(model, name) for name in ("head.weight", "head.bias")]
-    generator = np.random.default_rng(options.seed)
-    values = {
-        names[0]: generator.normal(0, 0.01, (classes, features, 1, 1)).astype(np.float32),
-        names[1]: np.zeros(classes, np.float32),
-    }
-    head = [relax.Var(n, relax.TensorType(v.shape, "float32")) for n, v in values.items()]
-
-    def body(builder: relax.BlockBuilder) -> relax.Var:
-        for binding in bindings_of(function):
-            if binding.var.same_as(classifier.var):
-                break
-            builder.emit_normalized(binding)
-        column = builder.emit(relax.op.nn.conv2d(classifier.value.args[0], head[0]))
-        bias = builder.emit(relax.op.reshape(head[1], (1, classes, 1, 1)))
-        total = builder.emit(relax.op.add(column, bias))
-        return builder.emit_output(relax.op.reshape(total, (1, classes)))
-
-    module = tvm.IRModule({"main": function_of([*function.params, *head], body)})
-    return _without_unused(replace(model, module=module, parameters={**model.parameters, **values}))
-
-
-def _check_size(model: Model, classes: int, features: int, options: Options) -> None:
-    """Refuse, before it is made, a head that cannot lie in the board's SRAM."""
-    board = find_board(options.board, options.sram_bytes, options.flash_bytes)
-    size_bytes = 4 * classes * (features + 1)
-    limit = _LARGEST_HEAD if board.sram_bytes is None else board.sram_bytes
-    if size_bytes > limit:
-        raise BudgetError(
-            f"{model.name}: a head of {classes:,} classes and {features:,} features has "
-            f"{size_bytes:,} bytes, more than the {limit:,} of {board.name}"
-        )
-
-
-def _classifier(model: Model, function: relax.Function) -> relax.VarBinding:
-    """The last linear layer, if only bias, quantization and reshapes follow it."""
-    layers = [b for b in bindings_of(function) if is_call_of(b.value, "relax.nn.conv2d")]
-    if not layers:
-        raise OdtError(f"{model.name}: there is no classifier layer that classes could replace")
-    last = layers[-1]
-    if shape_of(last.var)[2:] != (1, 1) or shape_of(last.value.args[0])[2:] != (1, 1):
-        raise OdtError(
-            f"{model.name}: the last layer gives a map of shape {shape_of(last.var)}, no vector; "
-            "classes can only replace a classifier. Train the model's own output instead."
-        )
-    consumers, frontier = consumers_of(function), [last.var]
-    while frontier:
-        for reader in consumers.get(frontier.pop(), []):
-            restated = operator_of(reader.value).restates or isinstance(reader.value, relax.Var)
-            if not restated and not is_call_of(reader.value, "relax.add"):
-                raise OdtError(
-                    f"{model.name}: {op_name(reader.value)} follows the last layer; classes can "
-                    "only replace a classifier that ends the network."
-                )
-            frontier.append(reader.var)
-    return last
-
-
-def _free_name(model: Model, name: str) -> str:
-    while name in model.parameters:
-        name = "new_" + name
-    return name
-
-
-def _without_unused(model: Model) -> Model:
-    """Drop parameters that nothing reads any more."""
-    module = relax.transform.DeadCodeElimination()(model.module)
-    function = module["main"]
-    used = consumers_of(function)
-    params = [function.params[0], *(p for p in function.params[1:] if p in used)]
-    function = relax.Function(params, function.body, function.ret_ty, attrs=function.attrs)
-    values = {p.name: model.parameters[p.name] for p in params[1:]}
-    return replace(model, module=tvm.IRModule({"main": function}), parameters=values)
 
 
 def before_loss(model: Model, loss: Loss) -> Model:

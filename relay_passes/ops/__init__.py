@@ -10,6 +10,7 @@ from . import (  # noqa: F401 - importing them registers their operators
     clipping,
     codes,
     convolution,
+    cosine,
     elementwise,
     integer_gradient,
     layers,

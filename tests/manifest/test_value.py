@@ -107,6 +107,11 @@ def test_the_loss_of_a_guess(change, expected):
             {"trained_parameters": {"a": WEIGHT, "b": replace(WEIGHT, offset=13)}},
             r'"b".* with .*"a"',
         ),
+        ({"active_classes": 4}, "only one of active_classes and unused is given"),
+        ({"unused": "bias"}, "only one of active_classes and unused is given"),
+        ({"active_classes": 11, "unused": "bias"}, "active_classes is 11; classes is 10"),
+        ({"active_classes": 4, "unused": "weight"}, 'unused is "weight"; it must be 10 float32'),
+        ({"imprinted": "counts"}, 'imprinted is "counts"; it must be 10 float32 numbers'),
     ],
 )
 def test_what_contradicts_itself_cannot_be_made(change, message):

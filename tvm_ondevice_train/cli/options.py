@@ -140,6 +140,8 @@ def _flag(entry: Field[Any]) -> Decorator:
         kind = Size()
     elif facts["metavar"] == "N":
         kind = Checked("integer", int, facts["check"])
+    elif facts["metavar"] == "F":
+        kind = Checked("number", float, facts["check"])
     return click.option(
         *names,
         type=kind,

@@ -14,10 +14,12 @@ from relay_passes.graph import aligned_bytes
 from relay_passes.memory.step import Step, Tensor
 from relay_passes.optimizers import BatchTensors, Inputs, Optimizer
 
+from ..model import FreshHead
 from ..tensor_spec import TensorSpec
 from .names import identifier
 from .planned_step import PlannedStep
 
+_LEARNED = ("parameter", "class")  # kinds of slots whose start is the model's own
 STACK_BYTES = 2048  # reserved for a step, the protocol and the store; `run` measures what is used
 
 
@@ -25,9 +27,10 @@ STACK_BYTES = 2048  # reserved for a step, the protocol and the store; `run` mea
 class ParameterSlot:
     """A tensor in ``odt_params_t``: byte offset, C field, value at the start.
 
-    kind : "parameter", one that trains; "state", of the optimizer; "hyperparameter";
-        "accumulator", a sum over a batch, "accumulated", how many samples it holds, and "batch",
-        how many make one. All but the first start from one number.
+    kind : "parameter", one that trains; "class", which classes are in use, or how often each was
+        imprinted; "state", of the optimizer; "hyperparameter"; "accumulator", a sum over a batch,
+        "accumulated", how many samples it holds, and "batch", how many make one. All but the first
+        two start from one number.
     """
 
     name: str
@@ -65,6 +68,8 @@ class PlannedModel:
     inputs : which of the slots are states and hyper-parameters of `optimizer`.
     kept : which of them are of a batch; None with `update`.
     output : what a prediction is, in words.
+    imprint : makes a sample part of its class's row; its first result are the sample's features.
+    head : which of the slots are those of a fresh head's classes.
     """
 
     name: str
@@ -86,11 +91,29 @@ class PlannedModel:
     output: str
     update: PlannedStep | None = None
     kept: BatchTensors | None = None
+    imprint: PlannedStep | None = None
+    head: FreshHead | None = None
 
     @property
     def steps(self) -> tuple[PlannedStep, ...]:
         """All that share the arena."""
-        return (self.train, *([self.update] if self.update else []), self.evaluate)
+        return tuple(self.activities.values())
+
+    @property
+    def activities(self) -> dict[str, PlannedStep]:
+        """What the device does in each of the steps that there are."""
+        steps = {
+            "training": self.train,
+            "updating": self.update,
+            "evaluating": self.evaluate,
+            "imprinting": self.imprint,
+        }
+        return {name: step for name, step in steps.items() if step is not None}
+
+    @property
+    def learned(self) -> tuple[ParameterSlot, ...]:
+        """The slots that say what the device learned, and how many classes it has."""
+        return tuple(slot for slot in self.slots if slot.kind in _LEARNED)
 
     @property
     def trained(self) -> tuple[ParameterSlot, ...]:
@@ -116,7 +139,7 @@ class PlannedModel:
         """
         check = zlib.crc32(self.graph.encode())
         trained = [
-            (slot.name, slot.value if slot.kind == "parameter" else np.zeros_like(slot.value))
+            (slot.name, slot.value if slot.kind in _LEARNED else np.zeros_like(slot.value))
             for slot in self.slots
         ]
         for kind, values in (("trained", trained), ("frozen", self.frozen.items())):

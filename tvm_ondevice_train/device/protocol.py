@@ -46,6 +46,7 @@ _MODEL_ERRORS = {
     -5: "the learning rate is negative or not finite",
     -7: "a hyper-parameter is out of its range",
     DIVERGED: "an output, the loss or a gradient is not finite; use a smaller learning rate",
+    -9: "all classes that there is room for are in use",
 }
 _PROTOCOL_ERRORS = {
     -16: "bytes without a frame around them",
@@ -84,6 +85,8 @@ class Frame(IntEnum):
     SAVE = 11
     LOAD = 12
     RESET = 13
+    ADD_CLASS = 17
+    IMPRINT = 18
     APPLY = 19
 
 

@@ -123,8 +123,34 @@ class Session:
         loss, *_ = struct.unpack_from("<f", reply)
         return loss, np.frombuffer(reply, np.float32, offset=4).reshape(self._output_shape)
 
+    def classes(self) -> int | None:
+        """How many classes are in use; None where no labels are learned."""
+        unused = self.manifest.unused
+        if unused is None:
+            return self.manifest.classes
+        values = self._view(self._request(Frame.GET_PARAMS), unused)
+        return int(np.argmax(np.append(values < 0, True)))
+
+    def add_class(self) -> int:
+        """Put one more class into use; its label. OdtError where all are."""
+        if self.manifest.unused is None:
+            raise OdtError("device: no class can be added; compile it with --max-classes")
+        return struct.unpack("<i", self._request(Frame.ADD_CLASS))[0]
+
+    def imprint(self, x: np.ndarray, label: ArrayLike) -> None:
+        """Make one sample (no batch axis) part of its class, without a backward.
+
+        The class's row of a cosine head becomes the mean of the features, of length 1, of all
+        samples that it was imprinted from.
+        """
+        if self.manifest.imprinted is None:
+            raise OdtError("device: no class can be imprinted; compile it with --head cosine")
+        sample = encode_inputs(np.asarray(x)[None], self.manifest)
+        target = encode_targets(np.asarray(label)[None], self.manifest)
+        self._request(Frame.IMPRINT, sample[0].tobytes() + target[0].tobytes())
+
     def parameters(self) -> dict[str, np.ndarray]:
-        """A copy of every trained tensor, by name."""
+        """A copy of every trained tensor, by name, and of what says how its classes are."""
         raw = self._request(Frame.GET_PARAMS)
         return {name: self._view(raw, name).copy() for name in self._tensors}
 
@@ -328,6 +354,7 @@ class Session:
             Frame.HELLO: 4 * len(HELLO_FIELDS),
             Frame.STATS: 4 * len(STATS_FIELDS),
             Frame.TRAIN: 4,
+            Frame.ADD_CLASS: 4,
             Frame.PREDICT: output,
             Frame.EVALUATE: 4 + output,
             **dict.fromkeys((Frame.SAVE, Frame.LOAD), 12),

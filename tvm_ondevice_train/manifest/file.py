@@ -205,5 +205,8 @@ _MANIFEST = checked.record(
         "platform": checked.one_of(*PLATFORMS),
         "transport": checked.one_of(*_TRANSPORTS),
         "not_in_onnx": checked.optional(checked.text),
+        "active_classes": checked.optional(checked.integer(1, MOST_BYTES)),
+        "unused": checked.optional(checked.text),
+        "imprinted": checked.optional(checked.text),
     },
 )

@@ -159,6 +159,9 @@ class Manifest:
     made_from : None for what was compiled from values, not from files alone.
     platform, transport : how it runs and talks; None until a project is generated.
     not_in_onnx : why the project has no model.onnx, or None.
+    active_classes : how many of the classes are in use at the start, where the device can add some.
+    unused : which of the trained parameters says, with a 0, that a class is in use; None: all are.
+    imprinted : which of them counts the samples that each class was imprinted from, if one does.
     """
 
     model: str
@@ -181,10 +184,14 @@ class Manifest:
     platform: str | None = None
     transport: str | None = None
     not_in_onnx: str | None = None
+    active_classes: int | None = None
+    unused: str | None = None
+    imprinted: str | None = None
 
     def __post_init__(self) -> None:
         _check_input(self.input)
         _check_output(self)
+        _check_classes(self)
         _check_places(self)
         if self.stack_bytes < 1024 or self.stack_bytes % 32:
             raise OdtError(
@@ -308,6 +315,22 @@ def _places(manifest: Manifest) -> list[tuple[int, int, str]]:
         ),
         *((offset, offset + 4, where) for where, offset in numbers.items()),
     ]
+
+
+def _check_classes(manifest: Manifest) -> None:
+    """Classes that are not in use yet, and the tensors that say how they are."""
+    active, classes = manifest.active_classes, manifest.classes
+    if (active is None) != (manifest.unused is None):
+        raise OdtError("only one of active_classes and unused is given")
+    if active is not None and (classes is None or not 1 <= active <= classes):
+        raise OdtError(f"active_classes is {active}; classes is {shown(classes)}")
+    for key in ("unused", "imprinted"):
+        name = getattr(manifest, key)
+        entry = manifest.trained_parameters.get(name)
+        if name is None:
+            continue
+        if entry is None or entry.dtype != "float32" or math.prod(entry.shape) != classes:
+            raise OdtError(f"{key} is {shown(name)}; it must be {shown(classes)} float32 numbers")
 
 
 def _check_places(manifest: Manifest) -> None:

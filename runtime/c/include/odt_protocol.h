@@ -31,6 +31,8 @@
  *     ODT_SAVE        -                         odt_store_info_t, see odt_store.h
  *     ODT_LOAD        -                         odt_store_info_t
  *     ODT_RESET       -                         -; all is as odt_init() leaves it
+ *     ODT_ADD_CLASS   -                         int32 label; of a model with ODT_ADDS_CLASSES
+ *     ODT_IMPRINT     sample, label             -; of a model with ODT_IMPRINTS
  *     ODT_APPLY       -                         -; odt_apply(), where the model has batches
  *
  * Whatever bytes come, each request is answered by its reply, by one error frame or,
@@ -73,6 +75,8 @@ enum odt_frame_type {
     ODT_SAVE = 11,
     ODT_LOAD = 12,
     ODT_RESET = 13,
+    ODT_ADD_CLASS = 17,
+    ODT_IMPRINT = 18,
     ODT_APPLY = 19,
     ODT_REPLY = 0x80, /* set in the type of every reply */
     ODT_ERROR = 0xff  /* the reply to a request that failed */

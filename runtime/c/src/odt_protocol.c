@@ -126,6 +126,12 @@ static int check_length(const connection_t *c)
     case ODT_TRAIN:
     case ODT_EVALUATE: expected = SAMPLE_BYTES + (uint32_t)sizeof c->message->target; break;
     case ODT_PREDICT: expected = SAMPLE_BYTES; break;
+#ifdef ODT_ADDS_CLASSES
+    case ODT_ADD_CLASS: expected = 0; break;
+#endif
+#ifdef ODT_IMPRINTS
+    case ODT_IMPRINT: expected = SAMPLE_BYTES + (uint32_t)sizeof c->message->target; break;
+#endif
     case ODT_SET_LR: expected = sizeof(float); break;
     case ODT_SET_SEED: expected = sizeof(uint32_t); break;
     case ODT_HELLO:
@@ -211,6 +217,25 @@ static int serve_evaluate(connection_t *c)
                           &evaluation->loss);
     return status < 0 ? status : reply(c, evaluation, sizeof *evaluation);
 }
+
+#ifdef ODT_ADDS_CLASSES
+static int serve_add_class(connection_t *c)
+{
+    int32_t label = 0;
+    int status = finish(c);
+    if (status == ODT_OK) status = label = odt_add_class(c->odt);
+    return status < 0 ? status : reply(c, &label, sizeof label);
+}
+#endif
+
+#ifdef ODT_IMPRINTS
+static int serve_imprint(connection_t *c)
+{
+    int status = receive_sample(c, 1);
+    if (status == ODT_OK) status = odt_imprint(c->odt, odt_input(c->odt), c->message->target);
+    return status < 0 ? status : reply(c, NULL, 0);
+}
+#endif
 
 static int serve_get_params(connection_t *c)
 {
@@ -345,6 +370,12 @@ static int serve_frame(connection_t *c)
     case ODT_SAVE: return serve_save(c);
     case ODT_LOAD: return serve_load(c);
     case ODT_RESET: return serve_reset(c);
+#ifdef ODT_ADDS_CLASSES
+    case ODT_ADD_CLASS: return serve_add_class(c);
+#endif
+#ifdef ODT_IMPRINTS
+    case ODT_IMPRINT: return serve_imprint(c);
+#endif
     case ODT_APPLY: return serve_apply(c);
     default: return serve_exit(c);
     }
