@@ -27,10 +27,13 @@ from ..manifest import Manifest, read_manifest
 from .checkpoint import NAME as CHECKPOINT
 from .checkpoint import Beginning, Checkpoint, Keeper, digest, read_checkpoint
 from .costs import checked_stack_bound, costs_of
+from .curves import check_plot, write_curves
 from .interrupt import held_back
 from .options import RunOptions
 from .rate import rate_for
 from .result import result_of
+from .tables import write_tables
+from .tensorboard import write_events
 
 
 def run_project(
@@ -41,6 +44,8 @@ def run_project(
     start: str | Path | None = None,
     resume: bool = False,
     continued: bool = False,
+    plot: str | Path | None = None,
+    tensorboard: str | Path | None = None,
     on_progress: Callable[[int, int, float], None] | None = None,
     **options: Any,
 ) -> dict:
@@ -54,6 +59,9 @@ def run_project(
     The trained parameters are left in `learned.npz` by name: whole and in the model's own order,
     also where only some channels trained. `progress.jsonl` grows meanwhile; `monitor` reads it.
     docs/learning.md says what is in `run.json`, and what a run does by itself.
+
+    At the end `losses.csv` and `evaluations.csv` are written beside them, with `plot` a PNG of the
+    curves, with `tensorboard` an event file into that folder.
 
     The program is built and started here, as a process or in the emulator; with `port`, a serial
     device or socket://HOST:PORT, it runs on a board already, and starts anew.
@@ -69,6 +77,8 @@ def run_project(
     """
     directory = Path(directory)
     manifest = read_manifest(directory)
+    if plot is not None:
+        check_plot(plot)
     asked = RunOptions.of(**options)
     begun = _begun(directory, manifest, start, resume) if continued else None
     if begun is not None:
@@ -113,6 +123,11 @@ def run_project(
     }
     (_, learned) = run.values[-1]
     _write(directory, manifest, learned, result)
+    write_tables(directory, result)
+    if plot is not None:
+        write_curves(plot, result)
+    if tensorboard is not None:
+        write_events(tensorboard, result)
     if run.stopped is not None:
         kept = f"run: {run.stopped}; {directory} keeps run.json and learned.npz of the steps before"
         if interrupted():
