@@ -20,6 +20,18 @@ def without_layers(emit, x):
     return emit(relax.op.nn.relu(x))
 
 
+def softmax_last(emit, x):
+    return emit(relax.op.nn.softmax(x))
+
+
+def channels_last(emit, x, w):
+    y = emit(relax.op.nn.conv2d(emit(relax.op.permute_dims(x, [0, 3, 1, 2])), w))
+    return emit(relax.op.permute_dims(y, [0, 2, 3, 1]))
+
+
+WEIGHT = np.ones((2, 1, 1, 1), np.float32)
+
+
 @pytest.mark.parametrize(
     "model, loss, message",
     [

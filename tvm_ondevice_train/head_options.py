@@ -43,7 +43,7 @@ def wrong_head(options: Options) -> str | None:
         return None
     if options.max_classes < options.classes:
         return f"max_classes is {options.max_classes:,}, less than the {options.classes:,} classes"
-    if not options.loss.brings_softmax:
+    if options.loss.target != LABEL:
         return f"max_classes needs a softmax over classes; loss {options.loss.name} has none"
     if options.loss.parameters.get("label_smoothing"):
         return "label_smoothing would expect classes that are not in use; give no max_classes"

@@ -50,6 +50,8 @@ static const struct {
     [ODT_SAVE] = {0, sizeof(odt_store_info_t)},
     [ODT_LOAD] = {0, sizeof(odt_store_info_t)},
     [ODT_RESET] = {0, 0},
+    [ODT_GET_STATE] = {0, sizeof(odt_state_t)},
+    [ODT_PUT_STATE] = {sizeof(odt_state_t), 0},
 };
 #define TYPES (sizeof lengths / sizeof lengths[0])
 
@@ -88,11 +90,18 @@ static int is_whole(const uint8_t *at, size_t bytes)
            fuzz_get32(at + MAGIC_BYTES + 1) <= bytes - HEADER_BYTES - CRC_BYTES;
 }
 
+/* There are gaps between the types, and two of them carry nothing either way. */
+static int is_known(unsigned type)
+{
+    return type == ODT_EXIT || type == ODT_RESET ||
+           (type < TYPES && lengths[type].request + lengths[type].reply > 0);
+}
+
 /* Whether such a payload of a frame that is whole makes it a request. */
 static int is_valid(const uint8_t *frame, size_t payload_bytes)
 {
     const unsigned type = frame[MAGIC_BYTES];
-    return type > 0 && type < TYPES &&
+    return is_known(type) &&
            (type == ODT_PUT_PARAMS ? payload_bytes >= lengths[type].request
                                    : payload_bytes == lengths[type].request) &&
            fuzz_get32(frame + HEADER_BYTES + payload_bytes) ==
@@ -140,6 +149,11 @@ static void check_model(unsigned type, const uint8_t *payload)
     }
     case ODT_SET_LR: memcpy(&expected.learning_rate, payload, sizeof(float)); break;
     case ODT_SET_SEED: expected.seed = fuzz_get32(payload); break;
+    case ODT_PUT_STATE:
+        memcpy(&expected.learning_rate, payload, sizeof(float));
+        expected.seed = fuzz_get32(payload + 4);
+        expected.steps = fuzz_get32(payload + 8);
+        break;
     case ODT_SAVE: line.saved = odt; break;
     case ODT_LOAD: expected = line.saved; break;
     case ODT_RESET: CHECK(odt_init(&expected, arena, sizeof arena) == ODT_OK); break;

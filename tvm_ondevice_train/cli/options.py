@@ -25,6 +25,7 @@ from tvm_ondevice_train.options import Options
 Command: TypeAlias = Callable[..., Any]
 Decorator: TypeAlias = Callable[[Command], Command]
 PROGRAM = "ondevice-train"
+_AUTO, _AUTO_RATE = "auto", "that of the project, or with --resume of the device"
 _MOST_SHOWN = 40  # characters of a value
 _UNITS = {"": 1, "k": 1024, "m": 1024**2}
 
@@ -182,8 +183,17 @@ def _refused_by(check: Callable[[Any], Any]) -> Callable[[Any], str | None]:
     return refusal
 
 
-def hyperparameter_flag(one: HyperParameter, default: str | None = None) -> Decorator:
-    """``--momentum F``, say; `default` says what holds without it."""
+def hyperparameter_flag(
+    one: HyperParameter, default: str | None = None, absent: str | None = None
+) -> Decorator:
+    """``--momentum F``, say; `default` says what holds without it, and with the word `absent`."""
+
+    def parse(text: str) -> float | None:
+        return None if text == absent else float(text)
+
+    def check(value: float | None) -> None:
+        if value is not None:
+            one.check(value)
 
     name = "--lr" if one.name == "learning_rate" else f"--{one.name.replace('_', '-')}"
     shown = _defaults(one) if default is None else default
@@ -192,7 +202,7 @@ def hyperparameter_flag(one: HyperParameter, default: str | None = None) -> Deco
     return click.option(
         name,
         one.name,
-        type=Checked("number", float, _refused_by(one.check)),
+        type=Checked("number", parse, _refused_by(check)),
         metavar="F",
         help=f"{one.help}{whose}  [default: {shown}]",
     )
@@ -207,5 +217,9 @@ def _defaults(one: HyperParameter) -> str:
 def hyperparameters(command: Command) -> Command:
     """A flag for each hyper-parameter of any optimizer, where a project has its own."""
     for one in reversed(HYPERPARAMETERS.values()):
-        command = hyperparameter_flag(one, default="that of the project")(command)
+        if one.name == "learning_rate":
+            flag = hyperparameter_flag(one, f"{_AUTO}: {_AUTO_RATE}", _AUTO)
+        else:
+            flag = hyperparameter_flag(one, "that of the project")
+        command = flag(command)
     return command

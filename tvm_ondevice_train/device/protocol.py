@@ -14,6 +14,7 @@ MAGIC = b"ODT1"
 VERSION = 2
 HEADER = struct.Struct("<4sBI")  # magic, type, payload length
 CRC = struct.Struct("<I")
+STATE = struct.Struct("<fII")  # odt_state_t: learning rate, seed, steps
 REPLY = 0x80
 _LONGEST_PAYLOAD = 1 << 28  # no device has more parameters; a damaged length may say so
 ERROR = 0xFF
@@ -87,7 +88,9 @@ class Frame(IntEnum):
     RESET = 13
     ADD_CLASS = 17
     IMPRINT = 18
-    APPLY = 19
+    GET_STATE = 19
+    PUT_STATE = 20
+    APPLY = 21
 
 
 class DeviceError(OdtError):

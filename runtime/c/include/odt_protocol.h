@@ -33,6 +33,8 @@
  *     ODT_RESET       -                         -; all is as odt_init() leaves it
  *     ODT_ADD_CLASS   -                         int32 label; of a model with ODT_ADDS_CLASSES
  *     ODT_IMPRINT     sample, label             -; of a model with ODT_IMPRINTS
+ *     ODT_GET_STATE   -                         odt_state_t
+ *     ODT_PUT_STATE   odt_state_t               -
  *     ODT_APPLY       -                         -; odt_apply(), where the model has batches
  *
  * Whatever bytes come, each request is answered by its reply, by one error frame or,
@@ -77,7 +79,9 @@ enum odt_frame_type {
     ODT_RESET = 13,
     ODT_ADD_CLASS = 17,
     ODT_IMPRINT = 18,
-    ODT_APPLY = 19,
+    ODT_GET_STATE = 19,
+    ODT_PUT_STATE = 20,
+    ODT_APPLY = 21,
     ODT_REPLY = 0x80, /* set in the type of every reply */
     ODT_ERROR = 0xff  /* the reply to a request that failed */
 };
@@ -116,6 +120,13 @@ typedef struct odt_stats {
     uint32_t train_cycles;   /* of the last training step; 0: none yet, or this port cannot tell */
     uint32_t predict_cycles; /* of the last prediction, likewise */
 } odt_stats_t;
+
+/* What the next step depends on besides its sample and odt_params_t. */
+typedef struct odt_state {
+    float learning_rate;
+    uint32_t seed;
+    uint32_t steps;
+} odt_state_t;
 
 /* How long odt_io_t.read may wait. */
 enum odt_patience {
