@@ -189,6 +189,7 @@ def _compiled(
         dump_ir=options.dump_ir,
         chooser=tuned.chooser,
         rounds=_ROUNDS[options.prefer],
+        split=options.split,
     )
     planned = _plan(sliced, train, evaluate, options, output)
     manifest = make_manifest(sliced, planned, target, options, made_from)
@@ -221,14 +222,16 @@ def build_steps(
     dump_ir: str | os.PathLike | None = None,
     chooser: Chooser | None = None,
     rounds: int = ROUNDS,
+    split: bool = False,
 ) -> tuple[Step, Step]:
     """The training step and the evaluation as kernel calls, before memory is planned.
 
     trained : names of the parameters that train, in whole (see `slice_model`).
     fuse, chooser, rounds : see `Lowering`.
+    split : whether what needs none of `trained` runs first (see `Step.prefix`).
     """
     dump = None if dump_ir is None else IRDump(dump_ir)
-    lowering = Lowering(fuse, chooser, rounds, dump)
+    lowering = Lowering(fuse, chooser, rounds, dump, trained if split else None)
     train = lowering.training(loss_module(model, loss), trained, backward, rollback, optimizer)
     evaluation = loss_module(model, loss, with_output=True)
     return train, lowering.evaluation(evaluation, free_bytes=train.peak_bytes or 0)
