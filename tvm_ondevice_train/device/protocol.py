@@ -14,6 +14,7 @@ MAGIC = b"ODT1"
 VERSION = 2
 HEADER = struct.Struct("<4sBI")  # magic, type, payload length
 CRC = struct.Struct("<I")
+STATE = struct.Struct("<fII")  # odt_state_t: learning rate, seed, steps
 REPLY = 0x80
 _LONGEST_PAYLOAD = 1 << 28  # no device has more parameters; a damaged length may say so
 ERROR = 0xFF
@@ -83,6 +84,8 @@ class Frame(IntEnum):
     SAVE = 11
     LOAD = 12
     RESET = 13
+    GET_STATE = 19
+    PUT_STATE = 20
 
 
 class DeviceError(OdtError):

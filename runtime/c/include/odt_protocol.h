@@ -31,6 +31,8 @@
  *     ODT_SAVE        -                         odt_store_info_t, see odt_store.h
  *     ODT_LOAD        -                         odt_store_info_t
  *     ODT_RESET       -                         -; all is as odt_init() leaves it
+ *     ODT_GET_STATE   -                         odt_state_t
+ *     ODT_PUT_STATE   odt_state_t               -
  *
  * Whatever bytes come, each request is answered by its reply, by one error frame or,
  * where no frame could be made out, by silence. The rest of a frame that does not come
@@ -72,6 +74,8 @@ enum odt_frame_type {
     ODT_SAVE = 11,
     ODT_LOAD = 12,
     ODT_RESET = 13,
+    ODT_GET_STATE = 19,
+    ODT_PUT_STATE = 20,
     ODT_REPLY = 0x80, /* set in the type of every reply */
     ODT_ERROR = 0xff  /* the reply to a request that failed */
 };
@@ -110,6 +114,13 @@ typedef struct odt_stats {
     uint32_t train_cycles;   /* of the last training step; 0: none yet, or this port cannot tell */
     uint32_t predict_cycles; /* of the last prediction, likewise */
 } odt_stats_t;
+
+/* What the next step depends on besides its sample and odt_params_t. */
+typedef struct odt_state {
+    float learning_rate;
+    uint32_t seed;
+    uint32_t steps;
+} odt_state_t;
 
 /* How long odt_io_t.read may wait. */
 enum odt_patience {

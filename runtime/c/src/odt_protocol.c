@@ -128,12 +128,14 @@ static int check_length(const connection_t *c)
     case ODT_PREDICT: expected = SAMPLE_BYTES; break;
     case ODT_SET_LR: expected = sizeof(float); break;
     case ODT_SET_SEED: expected = sizeof(uint32_t); break;
+    case ODT_PUT_STATE: expected = sizeof(odt_state_t); break;
     case ODT_HELLO:
     case ODT_GET_PARAMS:
     case ODT_STATS:
     case ODT_SAVE:
     case ODT_LOAD:
     case ODT_RESET:
+    case ODT_GET_STATE:
     case ODT_EXIT: expected = 0; break;
     case ODT_PUT_PARAMS:
         return c->length > 4 && c->length - 4 <= ODT_ARENA_BYTES ? ODT_OK : ODT_ERR_LENGTH;
@@ -310,6 +312,29 @@ static int serve_reset(connection_t *c)
     return status < 0 ? status : reply(c, NULL, 0);
 }
 
+static int serve_get_state(connection_t *c)
+{
+    const odt_state_t state = {
+        .learning_rate = c->odt->learning_rate,
+        .seed = c->odt->seed,
+        .steps = c->odt->steps,
+    };
+    const int status = finish(c);
+    return status == ODT_OK ? reply(c, &state, sizeof state) : status;
+}
+
+static int serve_put_state(connection_t *c)
+{
+    odt_state_t state;
+    int status = receive(c, &state, sizeof state);
+    if (status == ODT_OK) status = finish(c);
+    if (status == ODT_OK) status = odt_set_learning_rate(c->odt, state.learning_rate);
+    if (status < 0) return status;
+    c->odt->seed = state.seed;
+    c->odt->steps = state.steps;
+    return reply(c, NULL, 0);
+}
+
 static int serve_exit(connection_t *c)
 {
     const int status = finish(c);
@@ -334,6 +359,8 @@ static int serve_frame(connection_t *c)
     case ODT_SAVE: return serve_save(c);
     case ODT_LOAD: return serve_load(c);
     case ODT_RESET: return serve_reset(c);
+    case ODT_GET_STATE: return serve_get_state(c);
+    case ODT_PUT_STATE: return serve_put_state(c);
     default: return serve_exit(c);
     }
 }
