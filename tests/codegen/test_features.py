@@ -23,14 +23,14 @@ class Model:
     """The library of a compiled model, with an odt_t of its own."""
 
     def __init__(self, compiled, cache):
-        self.library = library_of(compiled.files, cache)
-        facts = (ctypes.c_uint32 * 8)()
+        self.library = ctypes.CDLL(str(library_of(compiled.files, cache)))
+        facts = (ctypes.c_uint32 * 9)()
         self.library.odt_library_facts(facts)
-        self.train_bytes, self.evaluation_bytes, self.params_bytes = facts[5], facts[6], facts[1]
+        self.train_bytes, self.evaluation_bytes, self.params_bytes = facts[7], facts[8], facts[1]
         self.state = np.zeros(facts[0] + 64, np.uint8)
-        arena = np.zeros(facts[3] + facts[4], np.uint8)
-        start = -arena.ctypes.data % facts[4]
-        self.arena = arena[start : start + facts[3]]
+        arena = np.zeros(facts[5] + facts[6], np.uint8)
+        start = -arena.ctypes.data % facts[6]
+        self.arena = arena[start : start + facts[5]]
         status = self.library.odt_init(self.of(self.state), self.of(self.arena), self.arena.nbytes)
         assert status == 0
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import hashlib
 import os
 import tempfile
@@ -28,7 +27,7 @@ def cache_directory() -> Path:
         return Path(tempfile.mkdtemp(prefix="ondevice-train-"))
 
 
-def library_of(files: Mapping[str, str], cache: Path) -> ctypes.CDLL:
+def library_of(files: Mapping[str, str], cache: Path) -> Path:
     """model.c, model.h and model_data.h compiled for this CPU, with the bits of every board.
 
     files : name -> text. cache : a folder; the same files are not compiled twice for it.
@@ -41,7 +40,7 @@ def library_of(files: Mapping[str, str], cache: Path) -> ctypes.CDLL:
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         _build(files, path)
-    return ctypes.CDLL(str(path))
+    return path
 
 
 @lru_cache(maxsize=1)

@@ -8,16 +8,25 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Bytes, but for the last: of odt_t, of its parameters, from its beginning to its count of steps,
- * of the arena and its alignment, of the features; and the model's hash. */
-void odt_library_facts(uint32_t facts[8]);
+enum { FACTS = 9 };
 
-void odt_library_facts(uint32_t facts[8]) {
-    const uint32_t known[8] = {
-        sizeof(odt_t),   sizeof(odt_params_t), offsetof(odt_t, steps),        ODT_ARENA_BYTES,
-        ODT_ARENA_ALIGN, ODT_FEATURE_BYTES,    ODT_EVALUATION_FEATURE_BYTES, ODT_MODEL_HASH,
+/* Bytes: of odt_t and of its parameters, from its beginning to learning rate, seed and count of
+ * steps, of the arena and its alignment, of a sample's features, trained and evaluated. */
+void odt_library_facts(uint32_t facts[FACTS]);
+
+void odt_library_facts(uint32_t facts[FACTS]) {
+    const uint32_t known[FACTS] = {
+        sizeof(odt_t),
+        sizeof(odt_params_t),
+        offsetof(odt_t, learning_rate),
+        offsetof(odt_t, seed),
+        offsetof(odt_t, steps),
+        ODT_ARENA_BYTES,
+        ODT_ARENA_ALIGN,
+        ODT_FEATURE_BYTES,
+        ODT_EVALUATION_FEATURE_BYTES,
     };
-    for (int i = 0; i < 8; ++i) {
+    for (int i = 0; i < FACTS; ++i) {
         facts[i] = known[i];
     }
 }
