@@ -50,6 +50,8 @@ static const struct {
     [ODT_SAVE] = {0, sizeof(odt_store_info_t)},
     [ODT_LOAD] = {0, sizeof(odt_store_info_t)},
     [ODT_RESET] = {0, 0},
+    [ODT_GET_STATE] = {0, sizeof(odt_state_t)},
+    [ODT_PUT_STATE] = {sizeof(odt_state_t), 0},
 };
 #define TYPES (sizeof lengths / sizeof lengths[0])
 
@@ -140,6 +142,11 @@ static void check_model(unsigned type, const uint8_t *payload)
     }
     case ODT_SET_LR: memcpy(&expected.learning_rate, payload, sizeof(float)); break;
     case ODT_SET_SEED: expected.seed = fuzz_get32(payload); break;
+    case ODT_PUT_STATE:
+        memcpy(&expected.learning_rate, payload, sizeof(float));
+        expected.seed = fuzz_get32(payload + 4);
+        expected.steps = fuzz_get32(payload + 8);
+        break;
     case ODT_SAVE: line.saved = odt; break;
     case ODT_LOAD: expected = line.saved; break;
     case ODT_RESET: CHECK(odt_init(&expected, arena, sizeof arena) == ODT_OK); break;
