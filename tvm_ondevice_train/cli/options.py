@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import Field, fields
 from typing import Any, TypeAlias
 
@@ -63,15 +63,20 @@ port_option = click.option(
 )
 
 
-def compile_options(only_tune: bool = False) -> Decorator:
+def compile_options(only_tune: bool = False, but: Collection[str] = ()) -> Decorator:
     """Flags for the fields of `Options`; with `only_tune` for those that `tune` needs, too.
 
-    The command gets them all by the names of the fields, and hyper-parameters by theirs.
+    The command gets them all by the names of the fields, and hyper-parameters by theirs; but not
+    those named in `but`.
     """
     chosen = [e for e in fields(Options) if e.metadata["tunes"] or not only_tune]
-    flags = [_flag(entry) for entry in chosen if entry.metadata["flag"]]
-    place = 1 + next(i for i, e in enumerate(chosen) if e.name == "optimizer")
-    flags[place:place] = [hyperparameter_flag(one) for one in HYPERPARAMETERS.values()]
+    flags: list[Decorator] = []
+    for entry in chosen:
+        if entry.metadata["flag"] and entry.name not in but:
+            flags.append(_flag(entry))
+        if entry.name == "optimizer":
+            others = (one for one in HYPERPARAMETERS.values() if one.name not in but)
+            flags += map(hyperparameter_flag, others)
 
     def decorate(command: Command) -> Command:
         for flag in reversed(flags):

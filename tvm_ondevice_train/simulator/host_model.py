@@ -27,12 +27,16 @@ class HostModel:
     library : of the step, for this computer.
     manifest : of the model, as a program of this computer.
     train_prefix, evaluate_prefix : how many kernels compute a sample's features.
+    prefix_macs, train_macs : multiply-accumulates of a training step before its features are there,
+        and behind that.
     """
 
     library: Path
     manifest: Manifest
     train_prefix: int
     evaluate_prefix: int
+    prefix_macs: int
+    train_macs: int
 
 
 def host_model(source: CompiledModel | str | os.PathLike[str]) -> HostModel:
@@ -57,7 +61,9 @@ def host_model(source: CompiledModel | str | os.PathLike[str]) -> HostModel:
         )
     train, evaluate = compiled.planned.train.step, compiled.planned.evaluate.step
     path = library_of(compiled.files, cache_directory())
-    return HostModel(path, compiled.manifest, train.prefix, evaluate.prefix)
+    before = sum(task.kernel.macs for task in train.tasks[: train.prefix])
+    prefixes = train.prefix, evaluate.prefix
+    return HostModel(path, compiled.manifest, *prefixes, before, train.macs - before)
 
 
 def host_options(options: Options, report: Mapping[str, Any]) -> Options:
