@@ -232,6 +232,13 @@ class Options:
         flag="--rollback/--no-rollback",
         check=_is_flag,
     )
+    split: bool = _option(
+        False,
+        "Run first what needs the sample and nothing that trains, and give the C functions that go "
+        "on from its results, the features of the sample: odt_features, odt_train_features.",
+        check=_is_flag,
+        tunes=False,
+    )
     board: str = _option(
         DEFAULT_BOARD,
         "The board, from `ondevice-train boards`.",

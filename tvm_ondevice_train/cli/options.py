@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import Field, fields
 from typing import Any, TypeAlias
 
@@ -72,19 +72,19 @@ port_option = click.option(
 )
 
 
-def compile_options(only_tune: bool = False) -> Decorator:
+def compile_options(only_tune: bool = False, but: Collection[str] = ()) -> Decorator:
     """Flags for the fields of `Options`; with `only_tune` for those that `tune` needs, too.
 
     The command gets them all by the names of the fields, and parameters of losses and optimizers
-    by theirs.
+    by theirs; but not those named in `but`.
     """
     chosen = [e for e in fields(Options) if e.metadata["tunes"] or not only_tune]
-    hyper = [hyperparameter_flag(one) for one in HYPERPARAMETERS.values()]
+    hyper = [hyperparameter_flag(one) for n, one in HYPERPARAMETERS.items() if n not in but]
     behind = {
         "loss": [_loss_flag(one) for one in PARAMETERS.values()],
         "optimizer": [*hyper, *_SETTINGS],
     }
-    shown = [entry for entry in chosen if entry.metadata["flag"]]
+    shown = [entry for entry in chosen if entry.metadata["flag"] and entry.name not in but]
     flags = [flag for e in shown for flag in (_flag(e), *behind.get(e.name, []))]
 
     def decorate(command: Command) -> Command:

@@ -18,6 +18,7 @@ from .c_expressions import C_TYPES
 from .c_lines import WIDTH, fitted
 from .c_printer import HEADERS, CKernel
 from .c_text import float_literal
+from .features import features_in
 from .function_names import Use, function_name, uses_in
 from .names import identifier
 from .planned_model import STACK_BYTES, ParameterSlot, PlannedModel
@@ -102,6 +103,8 @@ class _Generator:
             "batch": self.fields[model.kept.size] if model.kept else None,
             "rollback": model.train.step.rollback,
             **self._classes(),
+            "train_features": features_in(model.train),
+            "evaluate_features": features_in(model.evaluate),
             **calls,
         }
         return {

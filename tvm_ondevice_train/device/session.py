@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from relay_passes.optimizers import HYPERPARAMETERS, MOST_SAMPLES, HyperParameter
 
 from ..errors import OdtError
-from ..manifest import StateTensor, TrainedParameter, check_values, read_manifest
+from ..manifest import StateTensor, TrainedParameter, read_manifest
 from .build import build
 from .launch import Running, launch
 from .line import Line
@@ -28,7 +28,7 @@ from .protocol import (
     read_frame,
 )
 from .samples import encode_inputs, encode_targets
-from .snapshot import Snapshot, tensor_in
+from .snapshot import Snapshot, put_tensors, tensor_in
 
 _GREETINGS, _GREETING_SECONDS = 5, 3.0  # tries on a line, where old frames may still be under way
 
@@ -158,18 +158,7 @@ class Session:
     def set_parameters(self, values: Mapping[str, np.ndarray]) -> None:
         """Replace the trained tensors named in `values`; the others stay."""
         raw = bytearray(self._request(Frame.GET_PARAMS))
-        for name, value in values.items():
-            if name not in self._tensors:
-                known = ", ".join(self._tensors)
-                raise OdtError(f"device: no trained parameter {name!r}; there are {known}")
-            view, value = self._view(raw, name), np.asarray(value)
-            if value.shape != view.shape or value.dtype != view.dtype:
-                raise OdtError(
-                    f"device: {name} is {view.dtype} of shape {view.shape}, "
-                    f"not {value.dtype} of shape {value.shape}"
-                )
-            check_values(value, f"device: the new {name}")
-            view[...] = value
+        put_tensors(raw, values, self._tensors)
         self._put_params(raw)
 
     def snapshot(self) -> Snapshot:
