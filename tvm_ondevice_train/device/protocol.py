@@ -11,7 +11,7 @@ from typing import Protocol
 from ..errors import OdtError
 
 MAGIC = b"ODT1"
-VERSION = 2
+VERSION = 3
 HEADER = struct.Struct("<4sBI")  # magic, type, payload length
 CRC = struct.Struct("<I")
 REPLY = 0x80

@@ -124,7 +124,12 @@ static int check_length(const connection_t *c)
     uint32_t expected;
     switch (c->type) {
     case ODT_TRAIN:
-    case ODT_EVALUATE: expected = SAMPLE_BYTES + (uint32_t)sizeof c->message->target; break;
+    case ODT_EVALUATE:
+#ifdef ODT_REPLAY_SLOTS
+    case ODT_REMEMBER:
+#endif
+        expected = SAMPLE_BYTES + (uint32_t)sizeof c->message->target;
+        break;
     case ODT_PREDICT: expected = SAMPLE_BYTES; break;
     case ODT_SET_LR: expected = sizeof(float); break;
     case ODT_SET_SEED: expected = sizeof(uint32_t); break;
@@ -134,6 +139,10 @@ static int check_length(const connection_t *c)
     case ODT_SAVE:
     case ODT_LOAD:
     case ODT_RESET:
+#ifdef ODT_REPLAY_SLOTS
+    case ODT_REHEARSE:
+#endif
+    case ODT_FORGET:
     case ODT_EXIT: expected = 0; break;
     case ODT_PUT_PARAMS:
         return c->length > 4 && c->length - 4 <= ODT_ARENA_BYTES ? ODT_OK : ODT_ERR_LENGTH;
@@ -302,13 +311,69 @@ static int serve_load(connection_t *c)
     return status < 0 ? status : reply(c, &info, sizeof info);
 }
 
+/* Of the ring of samples what is lost with RAM. */
+static int reset_replay(connection_t *c)
+{
+#if defined(ODT_REPLAY_SLOTS) && !ODT_REPLAY_IN_FLASH
+    return odt_replay_init(c->io->replay, NULL);
+#else
+    (void)c;
+    return ODT_OK;
+#endif
+}
+
 static int serve_reset(connection_t *c)
 {
     int status = finish(c);
     if (status == ODT_OK) status = odt_init(c->odt, c->odt->arena, ODT_ARENA_BYTES);
+    if (status == ODT_OK) status = reset_replay(c);
     if (status == ODT_OK) memset(c->message, 0, sizeof *c->message);
     return status < 0 ? status : reply(c, NULL, 0);
 }
+
+static int serve_forget(connection_t *c)
+{
+    int status = finish(c);
+    if (status != ODT_OK) return status;
+    memset(c->message, 0, sizeof *c->message);
+    status = odt_forget(c->io->flash, c->odt);
+#ifdef ODT_REPLAY_SLOTS
+    (void)odt_replay_init(c->io->replay, c->io->flash); /* what failed in it fails each call */
+#endif
+    return status < 0 ? status : reply(c, NULL, 0);
+}
+
+#ifdef ODT_REPLAY_SLOTS
+/* Whether there is flash where the ring needs it. */
+static int check_replay(const connection_t *c)
+{
+    return ODT_REPLAY_IN_FLASH && c->io->flash == NULL ? ODT_ERR_NO_FLASH : ODT_OK;
+}
+
+static int serve_remember(connection_t *c)
+{
+    odt_replay_t *replay = c->io->replay;
+    int status = receive_sample(c, 1);
+    if (status == ODT_OK) status = check_replay(c);
+    if (status == ODT_OK)
+        status = odt_replay_add(replay, c->odt, odt_input(c->odt), c->message->target);
+    if (status < 0) return status;
+    const odt_remembered_t remembered = {.kept = (uint32_t)status,
+                                         .held = odt_replay_held(replay),
+                                         .seen = replay->seen,
+                                         .erases = replay->erases};
+    return reply(c, &remembered, sizeof remembered);
+}
+
+static int serve_rehearse(connection_t *c)
+{
+    float loss = 0.0f;
+    int status = finish(c);
+    if (status == ODT_OK) status = check_replay(c);
+    if (status == ODT_OK) status = odt_train_replay(c->odt, c->io->replay, &loss);
+    return status < 0 ? status : reply(c, &loss, sizeof loss);
+}
+#endif
 
 static int serve_exit(connection_t *c)
 {
@@ -334,6 +399,11 @@ static int serve_frame(connection_t *c)
     case ODT_SAVE: return serve_save(c);
     case ODT_LOAD: return serve_load(c);
     case ODT_RESET: return serve_reset(c);
+    case ODT_FORGET: return serve_forget(c);
+#ifdef ODT_REPLAY_SLOTS
+    case ODT_REMEMBER: return serve_remember(c);
+    case ODT_REHEARSE: return serve_rehearse(c);
+#endif
     default: return serve_exit(c);
     }
 }
