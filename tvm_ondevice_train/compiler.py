@@ -176,6 +176,8 @@ def _compiled(
     """The model with one form of its head; BudgetError where that does not fit `target`."""
     model, tuned = own.model, tuning_for(options.tuning, target)
     check_operators(model, resolved.trained)
+    if options.kept is not None:
+        options.kept.check_classes(_classes(model, options))
     with errors_naming(options.scheme):
         sliced = slice_model(before_loss(model, options.loss), resolved)
     output = LOGITS if sliced.source is not model else OUTPUT
@@ -203,6 +205,11 @@ def _compiled(
     return CompiledModel(
         generate(planned, options.prefix), report, manifest, planned, target, initial, model
     )
+
+
+def _classes(model: Model, options: Options) -> int | None:
+    """How many there are where the target is a label."""
+    return model.output_shape[-1] if options.loss.target == LABEL else None
 
 
 def _made_from(model: str | os.PathLike, options: Options) -> MadeFrom | None:
@@ -249,7 +256,6 @@ def _plan(
     hyper = {name: np.full(1, inputs.starts[name], np.float32) for name in inputs.hyper.values()}
     taken = {*model.parameters, *inputs.starts}
     (train, evaluate), constants = merge_constants(train, evaluate, taken=taken)
-    labels = options.loss.target == LABEL
     return PlannedModel(
         name=model.name,
         graph=tvm.ir.save_json(tvm.IRModule({"main": model.module["main"]})),
@@ -270,6 +276,7 @@ def _plan(
         target=next(t for task in train.tasks for t in task.inputs if t.role == "target"),
         optimizer=options.optimizer,
         inputs=inputs,
-        classes=model.output_shape[-1] if labels else None,
+        classes=_classes(model, options),
         output=output,
+        replay=options.kept,
     )

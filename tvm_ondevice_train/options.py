@@ -14,7 +14,8 @@ from .boards import DEFAULT_BOARD
 from .codegen.prefix import wrong_prefix
 from .errors import OdtError
 from .files.checked_json import shown
-from .losses import CROSS_ENTROPY, LOSSES, Loss, loss_of
+from .losses import CROSS_ENTROPY, LABEL, LOSSES, Loss, loss_of
+from .replay import BALANCED, MEMORIES, MOST_SLOTS, POLICIES, RAM, RESERVOIR, Replay
 from .scheme import UpdateScheme
 from .tuning import Tuning
 
@@ -60,6 +61,12 @@ def _classes(value: Any) -> str | None:
 
 def _bytes(value: Any) -> str | None:
     return None if value is None or _is_count(value, 1) else "it must be a number of bytes above 0"
+
+
+def _slots(value: Any) -> str | None:
+    if value is None or (_is_count(value, 1) and value <= MOST_SLOTS):
+        return None
+    return f"it must be a number of samples from 1 to {MOST_SLOTS:,}"
 
 
 def _scheme(value: Any) -> str | None:
@@ -151,6 +158,32 @@ class Options:
         flag="--rollback/--no-rollback",
         check=_is_flag,
     )
+    replay: int | None = _option(
+        None,
+        "Keep N old samples on the device, to be learned again between new ones.",
+        flag="--replay",
+        metavar="N",
+        check=_slots,
+        tunes=False,
+        without="none",
+    )
+    replay_in: str = _option(
+        RAM,
+        "Where they are kept: ram, or flash, where they outlast a loss of power.",
+        flag="--replay-in",
+        choices=MEMORIES,
+        check=_is_text,
+        tunes=False,
+    )
+    replay_policy: str | None = _option(
+        None,
+        "Which are kept: ring, the newest; reservoir, each that came with the same chance; "
+        "balanced, as many of each class as can be.",
+        flag="--replay-policy",
+        choices=POLICIES,
+        tunes=False,
+        without="balanced for labels, reservoir for values",
+    )
     board: str = _option(
         DEFAULT_BOARD,
         "The board, from `ondevice-train boards`.",
@@ -214,10 +247,20 @@ class Options:
                 f"seed is {self.seed}, but it only draws the fresh head that classes make; "
                 "give classes, or no seed"
             )
+        if self.replay is None and (self.replay_policy is not None or self.replay_in != RAM):
+            raise OdtError("replay_in and replay_policy say how samples are kept; give replay, too")
         if self.head == "int8" and self.classes is not None:
             raise OdtError(
                 "head is int8, but classes make a fresh float32 head; give one of the two"
             )
+
+    @property
+    def kept(self) -> Replay | None:
+        """Which samples the device keeps; None for none."""
+        if self.replay is None:
+            return None
+        usual = BALANCED if self.loss.target == LABEL else RESERVOIR
+        return Replay(self.replay, self.replay_policy or usual, self.replay_in)
 
     @classmethod
     def of(cls, **keywords: Any) -> Options:

@@ -13,6 +13,7 @@ from relay_passes.memory.step import Task, Tensor, prediction
 
 from ..files.plain_text import plain, shortened
 from ..files.render import render
+from ..replay import POLICIES
 from .c_expressions import C_TYPES
 from .c_lines import WIDTH, fitted
 from .c_printer import HEADERS, CKernel
@@ -94,6 +95,7 @@ class _Generator:
             "backups": [(self.fields[t.name], offset) for _, t, offset in model.train.backups],
             "seeded": any(t.role == "seed" for task in model.train.step.tasks for t in task.inputs),
             "rollback": model.train.step.rollback,
+            "replay_policy": model.replay and POLICIES.index(model.replay.policy),
             **calls,
         }
         return {

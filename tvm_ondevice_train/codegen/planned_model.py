@@ -14,6 +14,7 @@ from relay_passes.graph import aligned_bytes
 from relay_passes.memory.step import Step, Tensor
 from relay_passes.optimizers import Inputs, Optimizer
 
+from ..replay import Replay
 from ..tensor_spec import TensorSpec
 from .names import identifier
 from .planned_step import PlannedStep
@@ -60,6 +61,7 @@ class PlannedModel:
     input, layout : of a sample, and its axes in letters ("NHWC") where they are known.
     inputs : which of the slots are states and hyper-parameters of `optimizer`.
     output : what a prediction is, in words.
+    replay : which samples the device keeps, or None.
     """
 
     name: str
@@ -77,11 +79,28 @@ class PlannedModel:
     inputs: Inputs
     classes: int | None
     output: str
+    replay: Replay | None = None
 
     @property
     def trained(self) -> tuple[ParameterSlot, ...]:
         """The slots of parameters, without what the optimizer keeps beside them."""
         return tuple(slot for slot in self.slots if slot.kind == "parameter")
+
+    @property
+    def replay_bytes(self) -> int:
+        """SRAM for the samples that the device keeps, or for the account of those in flash."""
+        outputs, sizes = int(np.prod(self.output_shape)), self._kept_bytes
+        return self.replay.ram_bytes(*sizes, outputs) if self.replay else 0
+
+    def replay_flash_bytes(self, unit: int, block: int) -> int:
+        """Flash for them, where it is programmed in such units and erased in such blocks."""
+        return self.replay.flash_bytes(*self._kept_bytes, unit, block) if self.replay else 0
+
+    @property
+    def _kept_bytes(self) -> tuple[int, int]:
+        """Of a sample, and of its target."""
+        sample = np.dtype(self.input.dtype).itemsize * int(np.prod(self.input.shape))
+        return sample, self.target.size_bytes
 
     @property
     def arena_bytes(self) -> int:

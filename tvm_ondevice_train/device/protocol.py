@@ -38,6 +38,7 @@ STATS_FIELDS = (
 )
 DIVERGED = -6  # ODT_ERR_DIVERGED
 NO_FLASH = -23  # ODT_ERR_NO_FLASH
+NO_SAMPLES = -40  # ODT_ERR_NO_SAMPLES
 _MODEL_ERRORS = {
     -1: "a null pointer was passed",
     -2: "the arena is too small",
@@ -63,7 +64,8 @@ _STORE_ERRORS = {
     -35: "what was saved belongs to another model",
     -36: "what was saved is damaged",
 }
-_ERRORS = {**_MODEL_ERRORS, **_PROTOCOL_ERRORS, **_STORE_ERRORS}
+_REPLAY_ERRORS = {NO_SAMPLES: "no sample was kept yet"}
+_ERRORS = {**_MODEL_ERRORS, **_PROTOCOL_ERRORS, **_STORE_ERRORS, **_REPLAY_ERRORS}
 _LAST_WORDS = b"odt: "  # how a line of text begins that comes instead of a frame
 
 
@@ -83,6 +85,9 @@ class Frame(IntEnum):
     SAVE = 11
     LOAD = 12
     RESET = 13
+    REMEMBER = 14
+    REHEARSE = 15
+    FORGET = 16
 
 
 class DeviceError(OdtError):

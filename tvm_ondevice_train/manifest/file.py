@@ -18,6 +18,7 @@ from ..files.generated import is_half_written
 from ..files.limited_text import limited_text
 from ..losses import LABEL, VALUES
 from ..options import Options
+from ..replay import KINDS, MEMORIES, MOST_SLOTS, POLICIES, Replay
 from ..tensor_spec import TensorSpec
 from .value import MOST_BYTES, PLATFORMS, MadeFrom, Manifest, StateTensor, Target, TrainedParameter
 
@@ -148,6 +149,17 @@ _STATE = checked.record(
 )
 
 
+_REPLAY = checked.record(
+    Replay,
+    {
+        "slots": checked.integer(1, MOST_SLOTS),
+        "policy": checked.one_of(*POLICIES),
+        "memory": checked.one_of(*MEMORIES),
+        "of": checked.one_of(*KINDS),
+    },
+)
+
+
 def _options(value: Any, key: str) -> Options:
     """Options as `Options.to_json` has them, which know themselves what they may be."""
     plain = checked.named(lambda entry, _key: entry)(value, key)
@@ -175,6 +187,7 @@ _MANIFEST = checked.record(
         "optimizer": checked.text,
         "optimizer_states": checked.named(_STATE),
         "hyperparameters": checked.named(checked.multiple_of(4, MOST_BYTES)),
+        "replay": checked.optional(_REPLAY),
         "made_from": checked.optional(_MADE_FROM),
         "platform": checked.one_of(*PLATFORMS),
         "transport": checked.one_of(*_TRANSPORTS),

@@ -42,6 +42,7 @@ def make_manifest(
             if slot.kind == "state"
         },
         hyperparameters={name: offsets[one] for name, one in planned.inputs.hyper.items()},
+        replay=planned.replay,
         made_from=made_from,
     )
 

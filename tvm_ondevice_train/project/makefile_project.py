@@ -10,6 +10,7 @@ from ..c_runtime import runtime_files
 from ..files.plain_text import plain
 from ..files.render import render
 from ..manifest import Manifest
+from ..replay import STORE_UNIT_BYTES
 
 _COMMON_CFLAGS = "-std=c99 -O3 -ffp-contract=off -ffunction-sections -fdata-sections"
 # No start files and no system calls: they are ours.
@@ -63,15 +64,19 @@ def _flash(board: Board, transport: str) -> str:
 
 
 def _divided_flash(manifest: Manifest, board: Board) -> dict[str, int]:
-    """Flash for the program, and whole pages behind it for two images of odt_store.h."""
+    """Flash for the program, and behind it whole pages: for two images of odt_store.h, and for the
+    samples of odt_replay.h that are kept there."""
     image = _HEADER_BYTES + sum(
         entry.nbytes + _PADDING_BYTES for entry in manifest.trained_parameters.values()
     )
     assert board.store is not None and board.flash_bytes is not None, "see _flash"
     page = board.store["page_bytes"]
-    pages = -(-image // page)
-    step = 1 << max(0, pages.bit_length() - 3)  # a guard by powers of two needs three at most
-    store_bytes = 2 * -(-pages // step) * step * page
+    pages = 2 * -(-image // page)
+    if manifest.replay is not None:
+        sample, target = manifest.input_bytes, manifest.target.nbytes
+        pages += manifest.replay.flash_bytes(sample, target, STORE_UNIT_BYTES, page) // page
+    step = 2 << max(0, pages.bit_length() - 4)  # a guard by powers of two needs three at most
+    store_bytes = -(-pages // step) * step * page
     whole_bytes = board.flash_bytes // page * page
     return {"image_bytes": whole_bytes - store_bytes, "store_bytes": store_bytes}
 
