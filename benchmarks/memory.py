@@ -218,7 +218,7 @@ def measured(compiled: CompiledModel) -> dict:
         project, samples = Path(scratch, "project"), Path(scratch, "samples.npz")
         compiled.save(project)
         np.savez(samples, x=x, y=generator.integers(0, CLASSES, STEPS))
-        run = odt.run_project(project, samples, steps=STEPS)
+        run = odt.run_project(project, samples, steps=STEPS, schedule="constant")
         linked = sizes(build(project))
     before_arena = linked.state_bytes + linked.other_bytes
     alignment = -before_arena % ALIGN

@@ -61,6 +61,8 @@ class Lowering:
         every kernel what it wants.
     dump : called with "training" or "evaluation", a pass and the module that it made, for those
         passes that make the step; None for no such call.
+    split : names of the parameters that train, if what needs none of them shall run first (see
+        `Step.prefix`); None leaves the order free.
     """
 
     def __init__(
@@ -69,8 +71,10 @@ class Lowering:
         chooser: Chooser | None = None,
         rounds: int = ROUNDS,
         dump: Callable[[str, str, tvm.IRModule], None] | None = None,
+        split: Collection[str] | None = None,
     ) -> None:
         self.fuse, self.chooser, self.rounds, self.dump = fuse, chooser, rounds, dump
+        self.split = split
         self.scheduled: dict[tuple[StructuralKey, int | None], tirx.PrimFunc] = {}
 
     def training(
@@ -133,10 +137,17 @@ class Lowering:
     def _ordered(
         self, start: _Lowered, scratch: Mapping[str, int], rollback: bool = False
     ) -> _Lowered:
-        order = ordering(start.roles, rollback) if self.fuse else []
+        order = ordering(start.roles, rollback, self._changing(start)) if self.fuse else []
         module = run(order, self._schedule(start.kernels, scratch), start.trained)
         step = read_step(module, start.roles)
         return replace(start, scratch=scratch, order=order, step=step)
+
+    def _changing(self, start: _Lowered) -> set[str] | None:
+        """What trains, and what only the step reads: states and numbers of the optimizer."""
+        if self.split is None:
+            return None
+        step, loss = ({v.name for v in m["main"].params} for m in (start.kernels, start.loss))
+        return {*self.split, *(step - loss)}
 
     def _schedule(self, module: tvm.IRModule, scratch: Mapping[str, int]) -> tvm.IRModule:
         """`module` with its kernels scheduled, those that are known from earlier calls as then."""

@@ -51,7 +51,8 @@ class CompiledModel:
     ``report`` is the account of memory and work; its flash is that of the constants, to which
     `save` adds the code in the project's report.json. ``manifest`` is what host and device agree
     on. ``initial`` holds the parameters that train, whole and as the model had them; ``model`` is
-    the one that they train in, with its new head where one was asked for.
+    the one that they train in, with its new head where one was asked for. ``given`` is the model
+    before that, ``options`` what it was compiled for.
     """
 
     files: dict[str, str]
@@ -61,6 +62,8 @@ class CompiledModel:
     board: Board
     initial: Mapping[str, np.ndarray]
     model: Model
+    given: Model
+    options: Options
 
     @property
     def source(self) -> PlannedModel:
@@ -151,22 +154,21 @@ def compile(
         raise TypeError("compile() takes options, or keywords, not both")
     target = find_board(options.board, options.sram_bytes, options.flash_bytes)
     made_from = _made_from(model, options) if isinstance(model, (str, os.PathLike)) else None
-    model = model if isinstance(model, Model) else load(model)
-    if options.classes is not None:
-        model = replace_head(model, options)
+    given = model if isinstance(model, Model) else load(model)
+    model = given if options.classes is None else replace_head(given, options)
     resolved = resolve(options.scheme, model.layers)
     own = model_with_head(model, resolved.trained, options, target)
     try:
-        return _compiled(own, resolved, target, options, made_from)
+        return _compiled(given, own, resolved, target, options, made_from)
     except BudgetError:
         if own.head != AS_FLOAT or options.head != "auto":
             raise
-    return _compiled(
-        replace(own, model=model, head=TOO_LARGE), resolved, target, options, made_from
-    )
+    own = replace(own, model=model, head=TOO_LARGE)
+    return _compiled(given, own, resolved, target, options, made_from)
 
 
 def _compiled(
+    given: Model,
     own: ModelWithHead,
     resolved: UpdateScheme,
     target: Board,
@@ -191,6 +193,7 @@ def _compiled(
         dump_ir=options.dump_ir,
         chooser=tuned.chooser,
         rounds=_ROUNDS[options.prefer],
+        split=options.splits,
     )
     planned = _plan(sliced, train, evaluate, options, output)
     manifest = make_manifest(sliced, planned, target, options, made_from)
@@ -202,9 +205,8 @@ def _compiled(
     check_budget(report, planned)
     tuned.check()
     initial = {name: model.parameters[name] for name in sliced.slices}
-    return CompiledModel(
-        generate(planned, options.prefix), report, manifest, planned, target, initial, model
-    )
+    files = generate(planned, options.prefix)
+    return CompiledModel(files, report, manifest, planned, target, initial, model, given, options)
 
 
 def _classes(model: Model, options: Options) -> int | None:
@@ -228,14 +230,16 @@ def build_steps(
     dump_ir: str | os.PathLike | None = None,
     chooser: Chooser | None = None,
     rounds: int = ROUNDS,
+    split: bool = False,
 ) -> tuple[Step, Step]:
     """The training step and the evaluation as kernel calls, before memory is planned.
 
     trained : names of the parameters that train, in whole (see `slice_model`).
     fuse, chooser, rounds : see `Lowering`.
+    split : whether what needs none of `trained` runs first (see `Step.prefix`).
     """
     dump = None if dump_ir is None else IRDump(dump_ir)
-    lowering = Lowering(fuse, chooser, rounds, dump)
+    lowering = Lowering(fuse, chooser, rounds, dump, trained if split else None)
     train = lowering.training(loss_module(model, loss), trained, backward, rollback, optimizer)
     evaluation = loss_module(model, loss, with_output=True)
     return train, lowering.evaluation(evaluation, free_bytes=train.peak_bytes or 0)

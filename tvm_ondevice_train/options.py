@@ -15,7 +15,18 @@ from .codegen.prefix import wrong_prefix
 from .errors import OdtError
 from .files.checked_json import shown
 from .losses import CROSS_ENTROPY, LABEL, LOSSES, Loss, loss_of
-from .replay import BALANCED, MEMORIES, MOST_SLOTS, POLICIES, RAM, RESERVOIR, Replay
+from .replay import (
+    BALANCED,
+    FEATURES,
+    KINDS,
+    MEMORIES,
+    MOST_SLOTS,
+    POLICIES,
+    RAM,
+    RESERVOIR,
+    SAMPLE,
+    Replay,
+)
 from .scheme import UpdateScheme
 from .tuning import Tuning
 
@@ -184,6 +195,22 @@ class Options:
         tunes=False,
         without="balanced for labels, reservoir for values",
     )
+    replay_of: str = _option(
+        SAMPLE,
+        "What of them is kept: the sample, or its features, what the layers make of it that do not "
+        "train; learning them again takes less time, and gives the same bits.",
+        flag="--replay-of",
+        choices=KINDS,
+        check=_is_text,
+        tunes=False,
+    )
+    split: bool = _option(
+        False,
+        "Run first what needs the sample and nothing that trains, and give the C functions that go "
+        "on from its results, the features of the sample: odt_features, odt_train_features.",
+        check=_is_flag,
+        tunes=False,
+    )
     board: str = _option(
         DEFAULT_BOARD,
         "The board, from `ondevice-train boards`.",
@@ -247,8 +274,11 @@ class Options:
                 f"seed is {self.seed}, but it only draws the fresh head that classes make; "
                 "give classes, or no seed"
             )
-        if self.replay is None and (self.replay_policy is not None or self.replay_in != RAM):
-            raise OdtError("replay_in and replay_policy say how samples are kept; give replay, too")
+        how = (self.replay_in, self.replay_policy, self.replay_of)
+        if self.replay is None and how != (RAM, None, SAMPLE):
+            raise OdtError(
+                "replay_in, replay_policy and replay_of say how samples are kept; give replay, too"
+            )
         if self.head == "int8" and self.classes is not None:
             raise OdtError(
                 "head is int8, but classes make a fresh float32 head; give one of the two"
@@ -260,7 +290,12 @@ class Options:
         if self.replay is None:
             return None
         usual = BALANCED if self.loss.target == LABEL else RESERVOIR
-        return Replay(self.replay, self.replay_policy or usual, self.replay_in)
+        return Replay(self.replay, self.replay_policy or usual, self.replay_in, self.replay_of)
+
+    @property
+    def splits(self) -> bool:
+        """Whether the C has functions for the features of a sample."""
+        return self.split or self.replay_of == FEATURES
 
     @classmethod
     def of(cls, **keywords: Any) -> Options:

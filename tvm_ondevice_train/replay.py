@@ -11,7 +11,7 @@ from .errors import OdtError
 
 POLICIES = RING, RESERVOIR, BALANCED = "ring", "reservoir", "balanced"  # in the order of the C
 MEMORIES = RAM, FLASH = "ram", "flash"
-KINDS = (SAMPLE,) = ("sample",)
+KINDS = SAMPLE, FEATURES = "sample", "features"
 MOST_SLOTS = 65_534  # labels and places are 16 bits, and one of them is none
 FILE_UNIT_BYTES, FILE_BLOCK_BYTES = 8, 4096  # of the file that is an emulated board's flash
 STORE_UNIT_BYTES = 4  # of the flash that a board's "store" describes
@@ -29,7 +29,7 @@ class Replay:
     policy : RING, the newest; RESERVOIR, each that came with the same chance; BALANCED, as many of
         each class as can be.
     memory : RAM, or FLASH, which power that fails leaves as it is.
-    of : SAMPLE, as the model reads it.
+    of : SAMPLE, as the model reads it; FEATURES, what its layers make of it that do not train.
     """
 
     slots: int
@@ -59,14 +59,16 @@ class Replay:
     def ram_bytes(self, data_bytes: int, target_bytes: int, outputs: int) -> int:
         """Of odt_replay_t where pointers have 32 bits, and of the pointer to it.
 
-        data_bytes, target_bytes : of one sample, and of its target. outputs : of the model.
+        data_bytes, target_bytes : of what is kept of one sample, and of its target.
+        outputs : of the model.
         """
         words = _WORDS + (outputs if self.policy == BALANCED else 0)
-        size = _WORD * words + target_bytes
+        size = _WORD * words + target_bytes + (data_bytes if self.of == FEATURES else 0)
         if self.memory == FLASH:
-            size += 2 * 2 * self.slots + 2 * _WORD  # labels, places; sequence, pointer to the flash
+            labels_and_places = 2 * 2 * self.slots
+            size = _whole(size, 2) + labels_and_places + 2 * _WORD  # sequence, pointer to the flash
         else:
-            size = _whole(size + 2 * self.slots, _WORD) + self.slots * (target_bytes + data_bytes)
+            size = _whole(_whole(size, 2) + 2 * self.slots, _WORD) + self.slots * (target_bytes + data_bytes)
         return _whole(size, _WORD) + _WORD
 
     def flash_bytes(self, data_bytes: int, target_bytes: int, unit: int, block: int) -> int:

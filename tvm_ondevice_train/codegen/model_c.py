@@ -18,6 +18,7 @@ from .c_expressions import C_TYPES
 from .c_lines import WIDTH, fitted
 from .c_printer import HEADERS, CKernel
 from .c_text import float_literal
+from .features import features_in
 from .function_names import Use, function_name, uses_in
 from .names import identifier
 from .planned_model import STACK_BYTES, ParameterSlot, PlannedModel
@@ -96,6 +97,8 @@ class _Generator:
             "seeded": any(t.role == "seed" for task in model.train.step.tasks for t in task.inputs),
             "rollback": model.train.step.rollback,
             "replay_policy": model.replay and POLICIES.index(model.replay.policy),
+            "train_features": features_in(model.train),
+            "evaluate_features": features_in(model.evaluate),
             **calls,
         }
         return {

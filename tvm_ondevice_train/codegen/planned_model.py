@@ -14,8 +14,9 @@ from relay_passes.graph import aligned_bytes
 from relay_passes.memory.step import Step, Tensor
 from relay_passes.optimizers import Inputs, Optimizer
 
-from ..replay import Replay
+from ..replay import FEATURES, Replay
 from ..tensor_spec import TensorSpec
+from .features import features_in
 from .names import identifier
 from .planned_step import PlannedStep
 
@@ -98,9 +99,13 @@ class PlannedModel:
 
     @property
     def _kept_bytes(self) -> tuple[int, int]:
-        """Of a sample, and of its target."""
-        sample = np.dtype(self.input.dtype).itemsize * int(np.prod(self.input.shape))
-        return sample, self.target.size_bytes
+        """Of a sample or its features, and of its target."""
+        data = np.dtype(self.input.dtype).itemsize * int(np.prod(self.input.shape))
+        if self.replay is not None and self.replay.of == FEATURES:
+            features = features_in(self.train)
+            assert features is not None, "a step is split where features are kept"
+            data = features.size_bytes
+        return data, self.target.size_bytes
 
     @property
     def arena_bytes(self) -> int:

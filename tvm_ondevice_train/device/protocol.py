@@ -14,6 +14,7 @@ MAGIC = b"ODT1"
 VERSION = 3
 HEADER = struct.Struct("<4sBI")  # magic, type, payload length
 CRC = struct.Struct("<I")
+STATE = struct.Struct("<fII")  # odt_state_t: learning rate, seed, steps
 REPLY = 0x80
 _LONGEST_PAYLOAD = 1 << 28  # no device has more parameters; a damaged length may say so
 ERROR = 0xFF
@@ -55,7 +56,8 @@ _PROTOCOL_ERRORS = {
     -20: "parameters beyond the end",
     -21: "the stream broke",
     -22: "the rest of a frame did not arrive",
-    NO_FLASH: "this board keeps nothing: it has no flash that the program may write",
+    NO_FLASH: "this board keeps nothing: it has no flash that the program may write, or flash.bin "
+    "beside it is another program's",
 }
 _STORE_ERRORS = {
     -32: "the flash cannot be read or written",
@@ -88,6 +90,8 @@ class Frame(IntEnum):
     REMEMBER = 14
     REHEARSE = 15
     FORGET = 16
+    GET_STATE = 19
+    PUT_STATE = 20
 
 
 class DeviceError(OdtError):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import struct
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -14,12 +13,13 @@ from numpy.typing import ArrayLike
 from relay_passes.optimizers import HYPERPARAMETERS, HyperParameter
 
 from ..errors import OdtError
-from ..manifest import StateTensor, TrainedParameter, check_values, read_manifest
+from ..manifest import TrainedParameter, read_manifest
 from .build import build
 from .launch import Running, launch
 from .line import Line
 from .protocol import (
     HELLO_FIELDS,
+    STATE,
     STATS_FIELDS,
     VERSION,
     Frame,
@@ -28,6 +28,7 @@ from .protocol import (
     read_frame,
 )
 from .samples import encode_inputs, encode_targets
+from .snapshot import Snapshot, put_tensors, tensor_in
 
 _GREETINGS, _GREETING_SECONDS = 5, 3.0  # tries on a line, where old frames may still be under way
 
@@ -145,22 +146,27 @@ class Session:
     def set_parameters(self, values: Mapping[str, np.ndarray]) -> None:
         """Replace the trained tensors named in `values`; the others stay."""
         raw = bytearray(self._request(Frame.GET_PARAMS))
-        for name, value in values.items():
-            if name not in self._tensors:
-                known = ", ".join(self._tensors)
-                raise OdtError(f"device: no trained parameter {name!r}; there are {known}")
-            view, value = self._view(raw, name), np.asarray(value)
-            if value.shape != view.shape or value.dtype != view.dtype:
-                raise OdtError(
-                    f"device: {name} is {view.dtype} of shape {view.shape}, "
-                    f"not {value.dtype} of shape {value.shape}"
-                )
-            check_values(value, f"device: the new {name}")
-            view[...] = value
-        chunk = self._hello["chunk_bytes"]
-        for offset in range(0, len(raw), chunk):
-            payload = struct.pack("<I", offset) + raw[offset : offset + chunk]
-            self._request(Frame.PUT_PARAMS, payload)
+        put_tensors(raw, values, self._tensors)
+        self._put_params(raw)
+
+    def snapshot(self) -> Snapshot:
+        """All that training changes."""
+        return Snapshot(self._request(Frame.GET_PARAMS), *self._state())
+
+    def learning_rate(self) -> float:
+        """Of the next step."""
+        return self._state()[0]
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Be as the snapshot was: the next step gives the same bits."""
+        if len(snapshot.params) != self._hello["params_bytes"]:
+            raise OdtError(
+                f"device: a snapshot of {len(snapshot.params):,} bytes; it has "
+                f"{self._hello['params_bytes']:,}"
+            )
+        self._put_params(snapshot.params)
+        state = STATE.pack(snapshot.learning_rate, snapshot.seed, snapshot.steps)
+        self._request(Frame.PUT_STATE, state)
 
     def set_learning_rate(self, learning_rate: float) -> None:
         """Use `learning_rate` from the next step on."""
@@ -193,7 +199,7 @@ class Session:
     def optimizer_states(self) -> dict[str, np.ndarray]:
         """A copy of every float32 tensor that the optimizer keeps, by name."""
         raw, states = self._request(Frame.GET_PARAMS), self.manifest.optimizer_states
-        return {name: _tensor(raw, entry).copy() for name, entry in states.items()}
+        return {name: tensor_in(raw, entry).copy() for name, entry in states.items()}
 
     def set_seed(self, seed: int) -> None:
         """Restart the generator of stochastic rounding at `seed` (its low 32 bits)."""
@@ -253,6 +259,16 @@ class Session:
         self.counts = self._running.close() or self.counts
         self.calls = self._running.calls
 
+    def _state(self) -> tuple[float, int, int]:
+        """Learning rate, seed, steps."""
+        return STATE.unpack(self._request(Frame.GET_STATE))
+
+    def _put_params(self, raw: bytes | bytearray) -> None:
+        chunk = self._hello["chunk_bytes"]
+        for offset in range(0, len(raw), chunk):
+            payload = struct.pack("<I", offset) + raw[offset : offset + chunk]
+            self._request(Frame.PUT_PARAMS, payload)
+
     @property
     def _tensors(self) -> Mapping[str, TrainedParameter]:
         return self.manifest.trained_parameters
@@ -262,7 +278,7 @@ class Session:
             raise OdtError("device: the project keeps no samples; compile it with --replay N")
 
     def _view(self, raw: bytes | bytearray, name: str) -> np.ndarray:
-        return _tensor(raw, self._tensors[name])
+        return tensor_in(raw, self._tensors[name])
 
     @property
     def _output_shape(self) -> tuple[int, ...]:
@@ -348,6 +364,7 @@ class Session:
             Frame.HELLO: 4 * len(HELLO_FIELDS),
             Frame.STATS: 4 * len(STATS_FIELDS),
             Frame.TRAIN: 4,
+            Frame.GET_STATE: STATE.size,
             Frame.PREDICT: output,
             Frame.EVALUATE: 4 + output,
             **dict.fromkeys((Frame.SAVE, Frame.LOAD), 12),
@@ -355,8 +372,3 @@ class Session:
             Frame.REHEARSE: 4,
         }
         return self._hello["params_bytes"] if kind == Frame.GET_PARAMS else sizes.get(kind, 0)
-
-
-def _tensor(raw: bytes | bytearray, spec: TrainedParameter | StateTensor) -> np.ndarray:
-    """The tensor that `spec` says lies in ``odt_params_t``."""
-    return np.frombuffer(raw, spec.dtype, math.prod(spec.shape), spec.offset).reshape(spec.shape)

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from itertools import islice
 
 import numpy as np
 
 from ..data import Data
 from ..device.protocol import DIVERGED, DeviceError
-from ..errors import OdtError
-from ..losses import LABEL
-from ..manifest import Manifest
 from .health import Values
 from .learner import Learner
+from .metrics import metrics_of
+from .order import order
+from .plan import LOWER, STOP, Plan
 from .progress import ProgressLog
 
-STOP, SKIP, LOWER = "stop", "skip", "lower"
-ON_DIVERGENCE = (STOP, SKIP, LOWER)
 _LOWERED = 0.5  # the learning rate, by a step that diverged
 _LATE = 10  # the last of so many parts of a run is watched for standing still
 
@@ -24,134 +23,150 @@ _LATE = 10  # the last of so many parts of a run is watched for standing still
 class Training:
     """A run, as far as it came.
 
-    losses : of the steps that were done. diverged : the numbers of those that diverged, and
-    changed nothing. evaluations : their step and values. values : (steps of this run before it,
-    trained tensors). stopped : why the run ended early, or None.
+    losses, rates : of the steps that were done, and the learning rate of each. diverged : the
+    numbers of those that diverged, and changed nothing. evaluations : their step and values.
+    values : (steps of this run before it, trained tensors). stopped : why the run ended early, or
+    None. learning_rate : at the full height of the schedule; what the learner has when it ends.
 
-    on_divergence : of `ON_DIVERGENCE`, what a step does whose loss or gradient is not finite: the
-        run ends, or goes on with the next sample; `LOWER` also halves the `learning_rate`.
+    log, on_progress : told of every step, where there are any.
     interrupted : whether the user wants the run to end.
     """
 
     def __init__(
         self,
-        device: Learner,
+        learner: Learner,
         data: Data,
-        log: ProgressLog,
-        on_progress: Callable[[int, int, float], None] | None,
-        on_divergence: str,
-        learning_rate: float | None,
-        interrupted: Callable[[], bool],
+        plan: Plan,
+        *,
+        log: ProgressLog | None = None,
+        on_progress: Callable[[int, int, float], None] | None = None,
+        interrupted: Callable[[], bool] = lambda: False,
     ):
-        self.device, self.data = device, data
-        self.log, self.on_progress = log, on_progress
-        self.on_divergence, self.learning_rate = on_divergence, learning_rate
-        self.interrupted = interrupted
+        self.learner, self.data, self.plan = learner, data, plan
+        self.log, self.on_progress, self.interrupted = log, on_progress, interrupted
+        self.learning_rate = plan.learning_rate
         self.losses: list[float] = []
+        self.rates: list[float] = []
         self.diverged: list[int] = []
         self.evaluations: list[dict[str, float]] = []
-        self.values: list[tuple[int, Values]] = [(0, device.parameters())]
+        self.values: list[tuple[int, Values]] = [(0, learner.parameters())]
         self.stopped: str | None = None
+        self._rate: np.float32 | None = None  # which the learner has
 
     @property
     def steps(self) -> int:
         """Steps that were done or diverged."""
         return len(self.losses) + len(self.diverged)
 
-    def train(
-        self,
-        order: Iterator[int],
-        first: int,
-        total: int,
-        eval_every: int | None,
-        save_every: int | None,
-    ) -> None:
-        """`total` steps on the samples that `order` names, or as many as are possible."""
-        for done, index in zip(range(1, total + 1), order, strict=False):
-            try:
-                self._step(first, done, total, index)
-            except DeviceError as error:
-                self.stopped = f"step {done} of {total}, sample {index}: {error}"
-                return
-            if self.interrupted():
-                self.stopped = f"interrupted after step {done} of {total}"
-                return
-            if save_every and done % save_every == 0 and done < total:
-                self.device.save()
-            if eval_every and done % eval_every == 0 and done < total:
-                self.evaluate(first + done)
-            if done == total - total // _LATE and done < total:
-                self.watch()
+    def run(self) -> None:
+        """Train as planned, and measure; the learner has the full learning rate in the end.
+
+        So what it saves, or learns later by itself, does not depend on where the schedule was.
+        """
+        plan = self.plan
+        if plan.evaluate and not self.evaluations:
+            self.evaluate()
+        self._train()
+        self._use_rate(1.0)
+        self.watch()
+        if plan.evaluate and not self.interrupted():
+            self.evaluate()
+        if self.stopped is None and (plan.save or plan.save_every):
+            self.learner.save()
 
     def watch(self) -> None:
         """Remember the trained values as they are now."""
-        self.values.append((self.steps, self.device.parameters()))
+        self.values.append((self.steps, self.learner.parameters()))
 
-    def evaluate(self, step: int) -> dict[str, float]:
-        """Accuracy or squared error, and loss, after `step` steps.
+    def evaluate(self) -> dict[str, float]:
+        """Accuracy or squared error, and loss, as they are now.
 
         A sample without a finite prediction is not right; it is left out of the other means, and
         counted as "not_finite".
         """
         x, y = self.data.samples_to_evaluate
         found = [self._evaluated(*pair) for pair in zip(x, y, strict=True)]
-        losses, outputs = zip(*found, strict=True)
+        losses, outputs = (np.stack(column) for column in zip(*found, strict=True))
         finite = np.isfinite(losses)
-        outputs = np.stack([output.reshape(-1) for output in outputs])
-        values: dict[str, float] = {}
-        if self.device.manifest.target.kind == LABEL:
-            values["accuracy"] = float(np.mean(finite & (outputs.argmax(axis=1) == y)))
-        elif finite.any():
-            values["error"] = float(np.mean((outputs - y.reshape(outputs.shape))[finite] ** 2))
+        values = {"accuracy": 0.0} if self.learner.manifest.classes is not None else {}
         if finite.any():
-            values["loss"] = float(np.mean(np.array(losses)[finite]))
+            values = metrics_of(self.learner.manifest, outputs[finite], y[finite])
+            values["loss"] = float(np.mean(losses[finite]))
+        if "accuracy" in values:
+            values["accuracy"] *= float(np.mean(finite))
         if not finite.all():
             values["not_finite"] = int(np.sum(~finite))
+        step = self.plan.first + self.steps
         self.evaluations.append({"step": step, **values})
-        self.log.evaluation(step, values)
+        if self.log is not None:
+            self.log.evaluation(step, values)
         return values
+
+    def _train(self) -> None:
+        """The steps of the plan, or as many of them as are possible."""
+        plan = self.plan
+        indices = order(len(self.data.x), plan.seed)
+        for index in islice(indices, plan.first + self.steps, plan.schedule.steps):
+            self._use_rate(plan.schedule.share(plan.first + self.steps))
+            try:
+                self._step(index)
+            except DeviceError as error:
+                done = f"step {self.steps + 1} of {plan.steps}"
+                self.stopped = f"{done}, sample {index}: {error}"
+                return
+            if self.interrupted():
+                self.stopped = f"interrupted after step {self.steps} of {plan.steps}"
+                return
+            if self.steps < plan.steps:
+                self._in_between()
+
+    def _in_between(self) -> None:
+        """What is due between two steps."""
+        plan, done = self.plan, self.steps
+        if plan.save_every and done % plan.save_every == 0:
+            self._save()
+        if plan.eval_every and done % plan.eval_every == 0:
+            self.evaluate()
+        if done == plan.steps - plan.steps // _LATE:
+            self.watch()
+
+    def _save(self) -> None:
+        """With the full learning rate; the next step has its own again."""
+        self._use_rate(1.0)
+        self.learner.save()
+
+    def _use_rate(self, share: float) -> None:
+        rate = np.float32(self.learning_rate * share)
+        if rate != self._rate:
+            self.learner.set_learning_rate(float(rate))
+            self._rate = rate
 
     def _evaluated(self, sample: np.ndarray, target: np.ndarray) -> tuple[float, np.ndarray]:
         try:
-            return self.device.evaluate_encoded(sample, target)
+            loss, output = self.learner.evaluate_encoded(sample, target)
+            return loss, output.reshape(-1)
         except DeviceError as error:
             if error.code != DIVERGED:
                 raise
-            return np.nan, np.full(self.device.manifest.output_shape, np.nan, np.float32)
+            shape = self.learner.manifest.output_shape
+            return np.nan, np.full(shape, np.nan, np.float32).reshape(-1)
 
-    def _step(self, first: int, done: int, total: int, index: int) -> None:
+    def _step(self, index: int) -> None:
+        assert self._rate is not None, "see _train"
         try:
-            loss = self.device.train_encoded(self.data.x[index], self.data.y[index])
+            loss = self.learner.train_encoded(self.data.x[index], self.data.y[index])
         except DeviceError as error:
-            if error.code != DIVERGED or self.on_divergence == STOP:
+            if error.code != DIVERGED or self.plan.on_divergence == STOP:
                 raise
-            self.diverged.append(first + done)
-            self.log.diverged(first + done)
-            if self.learning_rate is not None:
+            self.diverged.append(self.plan.first + self.steps + 1)
+            if self.log is not None:
+                self.log.diverged(self.diverged[-1])
+            if self.plan.on_divergence == LOWER:
                 self.learning_rate *= _LOWERED
-                self.device.set_learning_rate(self.learning_rate)
             return
         self.losses.append(loss)
-        self.log.step(first + done, loss)
+        self.rates.append(float(self._rate))
+        if self.log is not None:
+            self.log.step(self.plan.first + self.steps, loss)
         if self.on_progress is not None:
-            self.on_progress(done, total, loss)
-
-
-def rate_to_lower(
-    on_divergence: str, given: float | None, manifest: Manifest, resume: bool
-) -> float | None:
-    """The learning rate that `LOWER` begins with, None for the other ways; OdtError for no way.
-
-    given : what the run was told. A device that goes on has its own, which may be another than that
-        of the project.
-    """
-    if on_divergence not in ON_DIVERGENCE:
-        allowed = ", ".join(ON_DIVERGENCE)
-        raise OdtError(f"run: on_divergence is {on_divergence!r}; allowed are {allowed}")
-    if on_divergence != LOWER or given is not None:
-        return given if on_divergence == LOWER else None
-    if resume or manifest.made_from is None:
-        raise OdtError(
-            "run: which learning rate is to be lowered is not known here; give it (--lr)"
-        )
-    return manifest.made_from.options.optimizer.learning_rate
+            self.on_progress(self.steps, self.plan.steps, loss)

@@ -4,29 +4,31 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
-from itertools import islice
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from ..data import Source, load_data
-from ..device.build import build, flash_bytes
+from ..device.build import build
 from ..device.protocol import DIVERGED, DeviceError
 from ..device.session import Session
-from ..device.stack_bound import stack_bound
 from ..errors import OdtError
 from ..export.exchange import start_with
 from ..export.trained_parameters import whole_parameters
 from ..files.npz import npz_bytes
 from ..files.whole_file import write_whole
 from ..learning.health import saturation, warnings
+from ..learning.plan import STOP, Plan
 from ..learning.progress import ProgressLog
-from ..learning.training import STOP, Training, rate_to_lower
+from ..learning.schedule import COSINE
+from ..learning.training import Training
 from ..manifest import Manifest, read_manifest
+from .costs import checked_stack_bound, costs_of
 from .interrupt import held_back
-
-MOST_STEPS = (1 << 32) - 1  # of odt_t
+from .length import count_steps, interval, schedule_of
+from .rate import rate_for
 
 
 def run_project(
@@ -35,8 +37,10 @@ def run_project(
     *,
     steps: int | None = None,
     epochs: int | None = None,
+    schedule: str = COSINE,
+    warmup: float | None = None,
     evaluate: bool = False,
-    eval_every: int | None = None,
+    eval_every: int | str | None = None,
     seed: int = 0,
     port: str | None = None,
     start: str | Path | None = None,
@@ -83,27 +87,42 @@ def run_project(
     """
     manifest = read_manifest(directory)
     loaded = load_data(data, manifest)
-    total = _count_steps(len(loaded.x), steps, epochs)
-    _check_intervals(eval_every=eval_every, save_every=save_every)
+    samples = len(loaded.x)
+    total = count_steps(samples, steps, epochs)
+    rate = hyper.get("learning_rate")
+    plan = Plan(
+        schedule_of(schedule, warmup, 0, total, samples),
+        learning_rate=rate or 0.0,
+        seed=seed,
+        evaluate=evaluate,
+        eval_every=interval(eval_every, samples, "eval_every"),
+        save=save,
+        save_every=save_every,
+        on_divergence=on_divergence,
+    )
     program = build(directory) if port is None else None
-    bound = _stack_bound(directory, manifest, program)
-    rate = rate_to_lower(on_divergence, hyper.get("learning_rate"), manifest, resume)
+    bound = checked_stack_bound(directory, manifest, program)
     started = time.monotonic()
     with held_back() as interrupted, Session(directory, port=port) as device:
         first = _prepare(device, directory, start, resume, seed, hyper)
+        if first:
+            whole = schedule_of(schedule, warmup, first, total, samples)
+            plan = replace(plan, schedule=whole, first=first)
+        if rate is None and not resume:
+            rate = rate_for(directory, manifest, loaded, plan.schedule, seed)
+        if rate is None:
+            rate = device.learning_rate()
+        plan = replace(plan, learning_rate=rate)
         with ProgressLog(directory, manifest, first, first + total) as log:
-            run = Training(device, loaded, log, on_progress, on_divergence, rate, interrupted)
-            before = run.evaluate(first) if evaluate else {}
-            order = islice(_order(len(loaded.x), seed), first, None)
-            run.train(order, first, total, eval_every, save_every)
+            run = Training(
+                device, loaded, plan, log=log, on_progress=on_progress, interrupted=interrupted
+            )
+            run.run()
             log.stopped = run.stopped
-            run.watch()
-            after = run.evaluate(first + run.steps) if evaluate and not interrupted() else {}
-        if run.stopped is None and (save or save_every):
-            device.save()
         _predict_once(device, loaded.x[0])
         stats = device.stats()
     (_, learned) = run.values[-1]
+    before, after = (run.evaluations[at] if evaluate else {} for at in (0, -1))
     result = {
         "model_hash": manifest.model_hash,
         "losses": run.losses,
@@ -116,7 +135,7 @@ def run_project(
         "evaluations": run.evaluations,
         "saturation": saturation(learned),
         "warnings": warnings(run.losses, run.evaluations, run.values, manifest.classes),
-        **_costs(stats, device.counts, program),
+        **costs_of(stats, device.counts, program),
         "stack_bound_bytes": bound,
         "wall_seconds": time.monotonic() - started,
     }
@@ -129,19 +148,6 @@ def run_project(
             raise KeyboardInterrupt(kept)
         raise OdtError(f"{kept}, and --on-divergence skip or lower goes on")
     return result
-
-
-def _stack_bound(directory: str | Path, manifest: Manifest, program: Path | None) -> int | None:
-    """What the stack of a bare-metal program takes at most; None where that is not ours to say."""
-    if program is None or manifest.platform != "baremetal":
-        return None
-    bound = stack_bound(directory).size_bytes
-    if bound > manifest.stack_bytes:
-        raise OdtError(
-            f"run: the stack may take {bound:,} bytes and {manifest.stack_bytes:,} are reserved; "
-            f"train fewer layers (--scheme)"
-        )
-    return bound
 
 
 def _prepare(
@@ -179,59 +185,3 @@ def _predict_once(device: Session, sample: np.ndarray) -> None:
 def _write_learned(directory: Path, manifest: Manifest, learned: Mapping[str, np.ndarray]) -> None:
     whole = whole_parameters(learned, manifest, directory)
     write_whole(directory / "learned.npz", npz_bytes(whole), "run")
-
-
-def _count_steps(samples: int, steps: int | None, epochs: int | None) -> int:
-    if steps is not None and epochs is not None:
-        raise OdtError("run: give steps or epochs, not both")
-    for name, value in (("steps", steps), ("epochs", epochs)):
-        if value is not None and value < 1:
-            raise OdtError(f"run: {name} must be at least 1, not {value}")
-    total = steps if steps is not None else samples * (epochs or 1)
-    if total > MOST_STEPS:
-        raise OdtError(f"run: {total:,} steps are more than a device counts, {MOST_STEPS:,}")
-    return total
-
-
-def _check_intervals(**intervals: int | None) -> None:
-    for name, value in intervals.items():
-        if value is not None and value < 1:
-            raise OdtError(f"run: {name} must be at least 1, not {value}")
-
-
-def _order(samples: int, seed: int) -> Iterator[int]:
-    """Sample indices without end, each epoch in a new order."""
-    generator = np.random.default_rng(seed)
-    while True:
-        yield from generator.permutation(samples)
-
-
-def _costs(stats: dict[str, int], counts: dict[str, tuple[int, int]], program: Path | None) -> dict:
-    """Memory, and instructions or cycles; None where the platform cannot tell.
-
-    program : what was built and started here; None for a board at a line.
-    """
-    costs: dict[str, int | None] = dict.fromkeys(
-        (
-            *("peak_sram_bytes", "stack_bytes", "stack_reserved_bytes", "flash_bytes"),
-            *("instructions_per_step", "instructions_forward"),
-            *("cycles_per_step", "cycles_forward"),
-        )
-    )
-    if not stats["stack_used"]:  # a process of a computer
-        return costs
-    parts = ("arena_bytes", "state_bytes", "static_bytes", "stack_used")
-    costs["peak_sram_bytes"] = sum(stats[part] for part in parts)
-    costs["stack_bytes"] = stats["stack_used"]
-    costs["stack_reserved_bytes"] = stats["stack_reserved"]
-    if program is None:
-        pair, measured = "cycles", [stats["train_cycles"], stats["predict_cycles"]]
-    else:
-        costs["flash_bytes"] = flash_bytes(program)
-        pair, measured = "instructions", _means(counts["train"], counts["predict"])
-    costs[f"{pair}_per_step"], costs[f"{pair}_forward"] = (value or None for value in measured)
-    return costs
-
-
-def _means(*counts: tuple[int, int]) -> list[int]:
-    return [round(total / regions) for regions, total in counts]

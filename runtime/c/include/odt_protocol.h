@@ -34,6 +34,8 @@
  *     ODT_REMEMBER    sample, target            odt_remembered_t, see odt_replay.h
  *     ODT_REHEARSE    -                         float loss of an old sample that was drawn
  *     ODT_FORGET      -                         -; see odt_forget(); slots of replay, too
+ *     ODT_GET_STATE   -                         odt_state_t
+ *     ODT_PUT_STATE   odt_state_t               -
  *
  * ODT_REMEMBER and ODT_REHEARSE are there where the model was compiled with --replay; there
  * ODT_RESET empties slots that lie in RAM.
@@ -82,6 +84,8 @@ enum odt_frame_type {
     ODT_REMEMBER = 14,
     ODT_REHEARSE = 15,
     ODT_FORGET = 16,
+    ODT_GET_STATE = 19,
+    ODT_PUT_STATE = 20,
     ODT_REPLY = 0x80, /* set in the type of every reply */
     ODT_ERROR = 0xff  /* the reply to a request that failed */
 };
@@ -120,6 +124,13 @@ typedef struct odt_stats {
     uint32_t train_cycles;   /* of the last training step; 0: none yet, or this port cannot tell */
     uint32_t predict_cycles; /* of the last prediction, likewise */
 } odt_stats_t;
+
+/* What the next step depends on besides its sample and odt_params_t. */
+typedef struct odt_state {
+    float learning_rate;
+    uint32_t seed;
+    uint32_t steps;
+} odt_state_t;
 
 /* How long odt_io_t.read may wait. */
 enum odt_patience {

@@ -20,6 +20,9 @@
  * Which sample is kept and which is drawn follows from the seed in odt_t and the numbers of those
  * that came before: the same on every device, and whether the slots lie in RAM or in flash.
  *
+ * Kept is the sample, or with --replay-of features what the layers make of it that training does not
+ * change: often fewer bytes, less time a step, and the same bits.
+ *
  * In flash the slots lie behind those of odt_store.h. A slot is written once, and one that is full
  * by writing its group anew, in free blocks, before the old group is given up: where power is lost,
  * the sample that was being added is lost and no other. Groups take turns in all blocks, so wear is
@@ -63,6 +66,9 @@ typedef struct odt_replay {
     uint32_t seen_of[ODT_OUTPUT_ELEMENTS]; /* samples that came, by class */
 #endif
     odt_target_t target[ODT_TARGET_ELEMENTS]; /* of the sample that was read last */
+#ifdef ODT_REPLAY_OF_FEATURES
+    uint8_t features[ODT_FEATURE_BYTES]; /* on their way to a slot, or from one */
+#endif
     uint16_t labels[ODT_REPLAY_SLOTS];        /* 0 where a target is no label */
 #if ODT_REPLAY_IN_FLASH
     uint16_t places[ODT_REPLAY_SLOTS]; /* by group: where in the area it lies */

@@ -14,7 +14,11 @@
 
 #ifdef ODT_REPLAY_SLOTS
 #define ODT_REPLAY_TARGET_BYTES ((uint32_t)(ODT_TARGET_ELEMENTS * sizeof(odt_target_t)))
+#ifdef ODT_REPLAY_OF_FEATURES
+#define ODT_REPLAY_DATA_BYTES ODT_FEATURE_BYTES
+#else
 #define ODT_REPLAY_DATA_BYTES ((uint32_t)(ODT_INPUT_ELEMENTS * sizeof(odt_input_t)))
+#endif
 #endif
 
 #if defined(ODT_REPLAY_SLOTS) && ODT_REPLAY_IN_FLASH

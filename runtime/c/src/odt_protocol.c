@@ -133,6 +133,7 @@ static int check_length(const connection_t *c)
     case ODT_PREDICT: expected = SAMPLE_BYTES; break;
     case ODT_SET_LR: expected = sizeof(float); break;
     case ODT_SET_SEED: expected = sizeof(uint32_t); break;
+    case ODT_PUT_STATE: expected = sizeof(odt_state_t); break;
     case ODT_HELLO:
     case ODT_GET_PARAMS:
     case ODT_STATS:
@@ -143,6 +144,7 @@ static int check_length(const connection_t *c)
     case ODT_REHEARSE:
 #endif
     case ODT_FORGET:
+    case ODT_GET_STATE:
     case ODT_EXIT: expected = 0; break;
     case ODT_PUT_PARAMS:
         return c->length > 4 && c->length - 4 <= ODT_ARENA_BYTES ? ODT_OK : ODT_ERR_LENGTH;
@@ -375,6 +377,29 @@ static int serve_rehearse(connection_t *c)
 }
 #endif
 
+static int serve_get_state(connection_t *c)
+{
+    const odt_state_t state = {
+        .learning_rate = c->odt->learning_rate,
+        .seed = c->odt->seed,
+        .steps = c->odt->steps,
+    };
+    const int status = finish(c);
+    return status == ODT_OK ? reply(c, &state, sizeof state) : status;
+}
+
+static int serve_put_state(connection_t *c)
+{
+    odt_state_t state;
+    int status = receive(c, &state, sizeof state);
+    if (status == ODT_OK) status = finish(c);
+    if (status == ODT_OK) status = odt_set_learning_rate(c->odt, state.learning_rate);
+    if (status < 0) return status;
+    c->odt->seed = state.seed;
+    c->odt->steps = state.steps;
+    return reply(c, NULL, 0);
+}
+
 static int serve_exit(connection_t *c)
 {
     const int status = finish(c);
@@ -404,6 +429,8 @@ static int serve_frame(connection_t *c)
     case ODT_REMEMBER: return serve_remember(c);
     case ODT_REHEARSE: return serve_rehearse(c);
 #endif
+    case ODT_GET_STATE: return serve_get_state(c);
+    case ODT_PUT_STATE: return serve_put_state(c);
     default: return serve_exit(c);
     }
 }

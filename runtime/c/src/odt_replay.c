@@ -135,6 +135,20 @@ int odt_replay_init(odt_replay_t *replay, const odt_flash_t *flash)
     return status;
 }
 
+/* Puts a sample into a slot, or its features. */
+static int write(odt_replay_t *replay, odt_t *odt, uint32_t slot, uint32_t seen, uint32_t seen_of,
+                 const odt_target_t *target, const odt_input_t *input)
+{
+#ifdef ODT_REPLAY_OF_FEATURES
+    const int status = odt_features(odt, input, replay->features);
+    if (status != ODT_OK) return status;
+    return odt_ring_write(replay, slot, seen, seen_of, target, replay->features);
+#else
+    (void)odt;
+    return odt_ring_write(replay, slot, seen, seen_of, target, input);
+#endif
+}
+
 int odt_replay_add(odt_replay_t *replay, odt_t *odt, const odt_input_t *input,
                    const odt_target_t *target)
 {
@@ -151,7 +165,7 @@ int odt_replay_add(odt_replay_t *replay, odt_t *odt, const odt_input_t *input,
     seen_of = replay->seen_of[label] + 1;
 #endif
     slot = choose(replay, odt, seen, label);
-    if (slot < SLOTS) status = odt_ring_write(replay, slot, seen, seen_of, target, input);
+    if (slot < SLOTS) status = write(replay, odt, slot, seen, seen_of, target, input);
     if (status != ODT_OK) return status;
     replay->seen = seen;
 #if ODT_REPLAY_POLICY == ODT_REPLAY_BALANCED
@@ -189,8 +203,15 @@ int odt_train_replay(odt_t *odt, odt_replay_t *replay, float *loss)
 {
     uint32_t slot = 0;
     int status = odt_replay_draw(replay, odt, &slot);
-    if (status == ODT_OK) status = odt_replay_read(replay, slot, odt_input(odt));
+    if (status != ODT_OK) return status;
+#ifdef ODT_REPLAY_OF_FEATURES
+    status = odt_replay_read(replay, slot, replay->features);
+    return status == ODT_OK ? odt_train_features(odt, replay->features, replay->target, loss)
+                            : status;
+#else
+    status = odt_replay_read(replay, slot, odt_input(odt));
     return status == ODT_OK ? odt_train_step(odt, odt_input(odt), replay->target, loss) : status;
+#endif
 }
 
 #endif
