@@ -78,8 +78,8 @@ def test_a_model_of_values_learns_to_reproduce_its_input(tmp_path):
 
 def test_accuracy_is_measured_on_the_test_set_where_there_is_one():
     alone, both = Data(X, Y), Data(X, Y, X[:2], Y[:2])
-    assert [len(array) for array in alone.samples_to_evaluate] == [4, 4]
-    assert [len(array) for array in both.samples_to_evaluate] == [2, 2]
+    assert alone.samples("validation", "test")[0] == "training"
+    assert [len(array) for array in both.samples("test")[1:]] == [2, 2]
 
 
 @pytest.mark.parametrize(

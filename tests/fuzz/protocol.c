@@ -56,6 +56,8 @@ static const struct {
     [ODT_REHEARSE] = {0, sizeof(float)},
 #endif
     [ODT_FORGET] = {0, 0},
+    [ODT_GET_STATE] = {0, sizeof(odt_state_t)},
+    [ODT_PUT_STATE] = {sizeof(odt_state_t), 0},
 };
 #define TYPES (sizeof lengths / sizeof lengths[0])
 
@@ -155,6 +157,11 @@ static void check_model(unsigned type, const uint8_t *payload)
     }
     case ODT_SET_LR: memcpy(&expected.learning_rate, payload, sizeof(float)); break;
     case ODT_SET_SEED: expected.seed = fuzz_get32(payload); break;
+    case ODT_PUT_STATE:
+        memcpy(&expected.learning_rate, payload, sizeof(float));
+        expected.seed = fuzz_get32(payload + 4);
+        expected.steps = fuzz_get32(payload + 8);
+        break;
     case ODT_SAVE: line.saved = odt; break;
     case ODT_LOAD: expected = line.saved; break;
     case ODT_FORGET: check_forgotten(); /* fall through */

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from math import prod
 from typing import TYPE_CHECKING
 
+from tvm_ondevice_train.cli.class_table import class_table
 from tvm_ondevice_train.files.plain_text import printable
 
 if TYPE_CHECKING:
@@ -125,6 +126,8 @@ def print_run(result: Mapping) -> None:
         facts["of them diverged"] = _number(len(result["diverged"]))
     if losses:
         facts["loss, first and last step"] = f"{losses[0]:.4f}, {losses[-1]:.4f}"
+    if result.get("plan"):
+        facts |= _plan(result)
     for name, key, form in (
         ("accuracy before", "accuracy_before", "{:.1%}"),
         ("accuracy after", "accuracy_after", "{:.1%}"),
@@ -143,8 +146,34 @@ def print_run(result: Mapping) -> None:
         if result.get(key) is not None:
             facts[name] = form.format(result[key])
     _print_facts(facts)
+    table = class_table(result)
+    if table is not None:
+        _console().print("", table, "")
+    for lowered in result.get("lowered", ()):
+        _console().print(
+            "learning rate lowered to {learning_rate:.4g} at step {step:,}: {why}".format(
+                **lowered
+            ),
+            soft_wrap=True,
+        )
+    if result.get("ended"):
+        _console().print(result["ended"], soft_wrap=True)
     for warning in result["warnings"]:
         _console().print(f"warning: {warning}", soft_wrap=True)
+
+
+def _plan(result: Mapping) -> dict[str, str]:
+    """How the learning rate went, the mean loss of the epochs, and which step was kept."""
+    plan, epochs = result["plan"], result["epochs"]
+    schedule = plan["schedule"]
+    warmup = f", warm-up {_number(schedule['warmup'])} steps" if schedule["warmup"] else ""
+    facts = {"learning rate": f"{plan['learning_rate']:.4g}, {schedule['kind']}{warmup}"}
+    if len(epochs) > 1:
+        first, last = epochs[0]["loss"], epochs[-1]["loss"]
+        facts["loss, means of first and last epoch"] = f"{first:.4f}, {last:.4f}"
+    if result["best_step"] is not None:
+        facts["kept, as the best"] = f"step {_number(result['best_step'])}"
+    return facts
 
 
 def print_boards(boards: Iterable[Board]) -> None:

@@ -16,6 +16,7 @@ from tvm_ondevice_train.options import Options
 Command: TypeAlias = Callable[..., Any]
 Decorator: TypeAlias = Callable[[Command], Command]
 PROGRAM = "ondevice-train"
+_AUTO, _AUTO_RATE = "auto", "that of the project, or with --resume of the device"
 _MOST_SHOWN = 40  # characters of a value
 _UNITS = {"": 1, "k": 1024, "m": 1024**2}
 
@@ -100,12 +101,18 @@ def _flag(entry: Field[Any]) -> Decorator:
     )
 
 
-def hyperparameter_flag(one: HyperParameter, default: str | None = None) -> Decorator:
-    """``--momentum F``, say; `default` says what holds without it."""
+def hyperparameter_flag(
+    one: HyperParameter, default: str | None = None, absent: str | None = None
+) -> Decorator:
+    """``--momentum F``, say; `default` says what holds without it, and with the word `absent`."""
 
-    def check(value: float) -> str | None:
+    def parse(text: str) -> float | None:
+        return None if text == absent else float(text)
+
+    def check(value: float | None) -> str | None:
         try:
-            one.check(value)
+            if value is not None:
+                one.check(value)
         except ValueError as error:
             return str(error)
         return None
@@ -117,7 +124,7 @@ def hyperparameter_flag(one: HyperParameter, default: str | None = None) -> Deco
     return click.option(
         name,
         one.name,
-        type=Checked("number", float, check),
+        type=Checked("number", parse, check),
         metavar="F",
         help=f"{one.help}{whose}  [default: {shown}]",
     )
@@ -126,5 +133,9 @@ def hyperparameter_flag(one: HyperParameter, default: str | None = None) -> Deco
 def hyperparameters(command: Command) -> Command:
     """A flag for each hyper-parameter of any optimizer, where a project has its own."""
     for one in reversed(HYPERPARAMETERS.values()):
-        command = hyperparameter_flag(one, default="that of the project")(command)
+        if one.name == "learning_rate":
+            flag = hyperparameter_flag(one, f"{_AUTO}: {_AUTO_RATE}", _AUTO)
+        else:
+            flag = hyperparameter_flag(one, "that of the project")
+        command = flag(command)
     return command

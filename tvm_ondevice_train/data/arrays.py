@@ -22,24 +22,33 @@ Source: TypeAlias = str | os.PathLike[str] | Mapping[str, ArrayLike] | tuple[Arr
 
 @dataclass(frozen=True)
 class Data:
-    """Samples and targets as the device reads them; the test set is None where there is none."""
+    """Samples and targets as the device reads them; None for a set that is not there.
+
+    x_val, y_val : what a run is judged by on its way. x_test, y_test : and what it is in the end.
+    """
 
     x: np.ndarray
     y: np.ndarray
     x_test: np.ndarray | None = None
     y_test: np.ndarray | None = None
+    x_val: np.ndarray | None = None
+    y_val: np.ndarray | None = None
 
-    @property
-    def samples_to_evaluate(self) -> tuple[np.ndarray, np.ndarray]:
-        """Samples and targets that accuracy is measured on: the test set where there is one."""
-        if self.x_test is None:
-            return self.x, self.y
-        assert self.y_test is not None, "no samples without targets"
-        return self.x_test, self.y_test
+    def samples(self, *wanted: str) -> tuple[str, np.ndarray, np.ndarray]:
+        """Name, samples, targets of the first set that is there of those wanted; else "training".
+
+        wanted : "validation", "test".
+        """
+        sets = {"validation": (self.x_val, self.y_val), "test": (self.x_test, self.y_test)}
+        for name in wanted:
+            x, y = sets[name]
+            if x is not None and y is not None:
+                return name, x, y
+        return "training", self.x, self.y
 
 
 def load_data(data: Source, manifest: Manifest) -> Data:
-    """Check the arrays `x`, `y`, optional `x_test`, `y_test`.
+    """Check the arrays `x`, `y`, optional `x_test`, `y_test` and `x_val`, `y_val`.
 
     data : the path of an .npz file, the arrays by name, or the pair (x, y).
 
@@ -52,12 +61,14 @@ def load_data(data: Source, manifest: Manifest) -> Data:
     if missing:
         found = ", ".join(sorted(arrays)) or "nothing"
         raise OdtError(f"data: {where} has no array {missing[0]}; it holds {found}")
-    if "y_test" in arrays and "x_test" not in arrays:
-        raise OdtError(f"data: {where} has y_test but no x_test")
-    x, y = _encode_pair(arrays, manifest, "x", "y")
-    if "x_test" not in arrays:
-        return Data(x, y)
-    return Data(x, y, *_encode_pair(arrays, manifest, "x_test", "y_test"))
+    sets: dict[str, np.ndarray] = {}
+    for end in ("", "_test", "_val"):
+        x_name, y_name = f"x{end}", f"y{end}"
+        if x_name in arrays:
+            sets[x_name], sets[y_name] = _encode_pair(arrays, manifest, x_name, y_name)
+        elif y_name in arrays:
+            raise OdtError(f"data: {where} has {y_name} but no {x_name}")
+    return Data(**sets)
 
 
 def _named(data: Source) -> tuple[str, dict[str, np.ndarray]]:

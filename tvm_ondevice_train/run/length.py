@@ -29,7 +29,7 @@ def interval(value: int | str | None, samples: int, name: str) -> int | None:
     if value is None or isinstance(value, int):
         return value
     found = re.fullmatch(r"(\d+|(\d*\.?\d+)e)", value.strip(), re.A)
-    if found is None:
+    if found is None or float(found[2] or found[1]) == 0:
         raise OdtError(
             f"run: {name} is {value!r}; it is a number of steps, or of epochs, as in 500 or 0.5e"
         )
