@@ -91,6 +91,13 @@ def _facts(report: Mapping) -> dict[str, str]:
     }
 
 
+def _kept(replay: Mapping) -> str:
+    text = f"{_number(replay['held'])} kept of {_number(replay['seen'])}, "
+    text += f"{replay['rehearsals']} learned again after each new one"
+    erases = replay["erases"]
+    return text + (f"; {_number(erases)} blocks of flash erased" if erases else "")
+
+
 def _replay(replay: Mapping | None) -> str:
     return "" if not replay else "{slots:,} {of}s in {memory}, {policy}".format(**replay)
 
@@ -145,6 +152,8 @@ def print_run(result: Mapping) -> None:
     ):
         if result.get(key) is not None:
             facts[name] = form.format(result[key])
+    if result.get("replay"):
+        facts["old samples"] = _kept(result["replay"])
     _print_facts(facts)
     table = class_table(result)
     if table is not None:
