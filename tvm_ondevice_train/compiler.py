@@ -31,7 +31,7 @@ from .export.onnx_writer import onnx_or_reason
 from .float_head import AS_FLOAT, TOO_LARGE, ModelWithHead, model_with_head
 from .fresh_head import check_imprintable, imprint_module, replace_head
 from .frontend import load
-from .losses import Loss, classes_of
+from .losses import LABEL, Loss, classes_of
 from .manifest import MadeFrom, Manifest
 from .manifest.making import make_manifest
 from .model import Model
@@ -192,6 +192,8 @@ def _compiled(
     """The model with one form of its head; BudgetError where that does not fit `target`."""
     model, tuned = own.model, tuning_for(options.tuning, target)
     check_operators(model, resolved.trained)
+    if options.kept is not None:
+        options.kept.check_classes(_classes(model, options))
     with errors_naming(options.scheme):
         sliced = slice_model(before_loss(model, options.loss), resolved)
         check_imprintable(sliced.source, sliced.model, sliced.slices)
@@ -207,7 +209,7 @@ def _compiled(
         dump_ir=options.dump_ir,
         chooser=tuned.chooser,
         rounds=_ROUNDS[options.prefer],
-        split=options.split,
+        split=options.splits,
     )
     update = build_update(sliced, batches, options) if batches else None
     imprint = build_imprint(sliced.model, train, options, tuned.chooser)
@@ -224,6 +226,12 @@ def _compiled(
     initial |= {slot.name: slot.value for slot in planned.slots if slot.kind == "class"}
     files = generate(planned, options.prefix)
     return CompiledModel(files, report, manifest, planned, target, initial, model, given, options)
+
+
+def _classes(model: Model, options: Options) -> int | None:
+    """How many there are where a sample has one label."""
+    shape = model.output_shape
+    return shape[-1] if options.loss.kind_of(shape) == LABEL else None
 
 
 def _made_from(model: str | os.PathLike, options: Options) -> MadeFrom | None:
@@ -341,6 +349,7 @@ def _plan(
         output=output,
         kept=sums,
         head=model.head,
+        replay=options.kept,
     )
 
 

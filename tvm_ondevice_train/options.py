@@ -26,6 +26,18 @@ from .files.checked_json import shown
 from .files.name_list import name_list
 from .head_options import wrong_head, wrong_names, wrong_temperature
 from .losses import CROSS_ENTROPY, LABEL, LOSSES, Loss, loss_of
+from .replay import (
+    BALANCED,
+    FEATURES,
+    KINDS,
+    MEMORIES,
+    MOST_SLOTS,
+    POLICIES,
+    RAM,
+    RESERVOIR,
+    SAMPLE,
+    Replay,
+)
 from .scheme import UpdateScheme
 from .tuning import Tuning
 
@@ -80,6 +92,12 @@ def _classes(value: Any) -> str | None:
 
 def _bytes(value: Any) -> str | None:
     return None if value is None or _is_count(value, 1) else "it must be a number of bytes above 0"
+
+
+def _slots(value: Any) -> str | None:
+    if value is None or (_is_count(value, 1) and value <= MOST_SLOTS):
+        return None
+    return f"it must be a number of samples from 1 to {MOST_SLOTS:,}"
 
 
 def _scheme(value: Any) -> str | None:
@@ -232,6 +250,41 @@ class Options:
         flag="--rollback/--no-rollback",
         check=_is_flag,
     )
+    replay: int | None = _option(
+        None,
+        "Keep N old samples on the device, to be learned again between new ones.",
+        flag="--replay",
+        metavar="N",
+        check=_slots,
+        tunes=False,
+        without="none",
+    )
+    replay_in: str = _option(
+        RAM,
+        "Where they are kept: ram, or flash, where they outlast a loss of power.",
+        flag="--replay-in",
+        choices=MEMORIES,
+        check=_is_text,
+        tunes=False,
+    )
+    replay_policy: str | None = _option(
+        None,
+        "Which are kept: ring, the newest; reservoir, each that came with the same chance; "
+        "balanced, as many of each class as can be.",
+        flag="--replay-policy",
+        choices=POLICIES,
+        tunes=False,
+        without="balanced for labels, reservoir for values",
+    )
+    replay_of: str = _option(
+        SAMPLE,
+        "What of them is kept: the sample, or its features, what the layers make of it that do not "
+        "train; learning them again takes less time, and gives the same bits.",
+        flag="--replay-of",
+        choices=KINDS,
+        check=_is_text,
+        tunes=False,
+    )
     split: bool = _option(
         False,
         "Run first what needs the sample and nothing that trains, and give the C functions that go "
@@ -307,6 +360,24 @@ class Options:
         wrong = wrong_head(self)
         if wrong:
             raise OdtError(wrong)
+        how = (self.replay_in, self.replay_policy, self.replay_of)
+        if self.replay is None and how != (RAM, None, SAMPLE):
+            raise OdtError(
+                "replay_in, replay_policy and replay_of say how samples are kept; give replay, too"
+            )
+
+    @property
+    def kept(self) -> Replay | None:
+        """Which samples the device keeps; None for none."""
+        if self.replay is None:
+            return None
+        usual = BALANCED if self.loss.target == LABEL else RESERVOIR
+        return Replay(self.replay, self.replay_policy or usual, self.replay_in, self.replay_of)
+
+    @property
+    def splits(self) -> bool:
+        """Whether the C has functions for the features of a sample."""
+        return self.split or self.replay_of == FEATURES
 
     @classmethod
     def of(cls, **keywords: Any) -> Options:

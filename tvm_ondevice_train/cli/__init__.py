@@ -22,6 +22,7 @@ from .boards import boards_command
 from .check import check_command
 from .compile import compile_command
 from .export import export_command, import_command
+from .forget import forget_command
 from .lr_find import lr_find_command
 from .monitor import monitor_command
 from .options import PROGRAM
@@ -58,6 +59,7 @@ for _command in (
     monitor_command,
     export_command,
     import_command,
+    forget_command,
     tune_command,
     boards_command,
 ):

@@ -44,6 +44,8 @@ def _memory(report: Mapping, board: Board) -> Table:
     if "zephyr_sram_bytes" in report:
         itself = "Zephyr itself" if report["zephyr_is_measured"] else "Zephyr itself, estimated"
         parts[itself] = report["zephyr_sram_bytes"]
+    if report.get("replay_bytes"):
+        parts["replay"] = report["replay_bytes"]
     parts["static data"] = report["peak_sram_bytes"] - sum(parts.values())
     table = _table(f"{printable(report['model'])} on {board.name}", "bytes", "budget", "used")
     for name, size_bytes in parts.items():
@@ -51,8 +53,11 @@ def _memory(report: Mapping, board: Board) -> Table:
     table.add_row("SRAM", *_share(report["peak_sram_bytes"], report["sram_budget_bytes"]))
     if "zephyr_flash_bytes" in report:
         table.add_row(f"  {itself}", _number(report["zephyr_flash_bytes"]))
+    kept = report.get("replay_flash_bytes", 0)
+    if kept:
+        table.add_row("  replay", _number(kept))
     flash = "flash" if report["flash_holds_code"] else "flash, without code"
-    table.add_row(flash, *_share(report["flash_bytes"], report["flash_budget_bytes"]))
+    table.add_row(flash, *_share(report["flash_bytes"] + kept, report["flash_budget_bytes"]))
     return table
 
 
@@ -86,8 +91,20 @@ def _facts(report: Mapping) -> dict[str, str]:
         ),
         # the compiler is there, and refused
         **_said("without code, since", "not_built" in report, report.get("not_built")),
+        **_said("replay", report.get("replay"), _replay(report.get("replay"))),
         **_said("in plain loops", report["plain_loops"], _in_plain_loops(report["plain_loops"])),
     }
+
+
+def _kept(replay: Mapping) -> str:
+    text = f"{_number(replay['held'])} kept of {_number(replay['seen'])}, "
+    text += f"{replay['rehearsals']} learned again after each new one"
+    erases = replay["erases"]
+    return text + (f"; {_number(erases)} blocks of flash erased" if erases else "")
+
+
+def _replay(replay: Mapping | None) -> str:
+    return "" if not replay else "{slots:,} {of}s in {memory}, {policy}".format(**replay)
 
 
 def _said(what: str, holds: object, text: str | None) -> dict[str, str]:
@@ -140,6 +157,8 @@ def print_run(result: Mapping) -> None:
     ):
         if result.get(key) is not None:
             facts[name] = form.format(result[key])
+    if result.get("replay"):
+        facts["old samples"] = _kept(result["replay"])
     _print_facts(facts)
     table = class_table(result)
     if table is not None:

@@ -79,6 +79,13 @@ def _interval(text: str) -> int | str:
     help="Keep the parameters of the best of these evaluations, instead of the last ones.",
 )
 @click.option(
+    "--replay",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Learn N old samples again after each new one, of those that the project keeps (compile "
+    "--replay).  [default: 1 where it keeps any]",
+)
+@click.option(
     "--early-stop",
     type=click.IntRange(min=1),
     metavar="N",

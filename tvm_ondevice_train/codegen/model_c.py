@@ -14,6 +14,7 @@ from relay_passes.optimizers import MOST_SAMPLES
 
 from ..files.plain_text import plain, shortened
 from ..files.render import render
+from ..replay import POLICIES
 from .c_expressions import C_TYPES
 from .c_lines import WIDTH, fitted
 from .c_printer import HEADERS, CKernel
@@ -103,6 +104,7 @@ class _Generator:
             "batch": self.fields[model.kept.size] if model.kept else None,
             "rollback": model.train.step.rollback,
             **self._classes(),
+            "replay_policy": model.replay and POLICIES.index(model.replay.policy),
             "train_features": features_in(model.train),
             "evaluate_features": features_in(model.evaluate),
             **calls,

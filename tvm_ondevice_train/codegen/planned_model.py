@@ -15,7 +15,9 @@ from relay_passes.memory.step import Step, Tensor
 from relay_passes.optimizers import BatchTensors, Inputs, Optimizer
 
 from ..model import FreshHead
+from ..replay import FEATURES, Replay
 from ..tensor_spec import TensorSpec
+from .features import features_in
 from .names import identifier
 from .planned_step import PlannedStep
 
@@ -70,6 +72,7 @@ class PlannedModel:
     output : what a prediction is, in words.
     imprint : makes a sample part of its class's row; its first result are the sample's features.
     head : which of the slots are those of a fresh head's classes.
+    replay : which samples the device keeps, or None.
     """
 
     name: str
@@ -93,6 +96,7 @@ class PlannedModel:
     kept: BatchTensors | None = None
     imprint: PlannedStep | None = None
     head: FreshHead | None = None
+    replay: Replay | None = None
 
     @property
     def steps(self) -> tuple[PlannedStep, ...]:
@@ -119,6 +123,26 @@ class PlannedModel:
     def trained(self) -> tuple[ParameterSlot, ...]:
         """The slots of parameters, without what the optimizer keeps beside them."""
         return tuple(slot for slot in self.slots if slot.kind == "parameter")
+
+    @property
+    def replay_bytes(self) -> int:
+        """SRAM for the samples that the device keeps, or for the account of those in flash."""
+        outputs, sizes = int(np.prod(self.output_shape)), self._kept_bytes
+        return self.replay.ram_bytes(*sizes, outputs) if self.replay else 0
+
+    def replay_flash_bytes(self, unit: int, block: int) -> int:
+        """Flash for them, where it is programmed in such units and erased in such blocks."""
+        return self.replay.flash_bytes(*self._kept_bytes, unit, block) if self.replay else 0
+
+    @property
+    def _kept_bytes(self) -> tuple[int, int]:
+        """Of a sample or its features, and of its target."""
+        data = np.dtype(self.input.dtype).itemsize * int(np.prod(self.input.shape))
+        if self.replay is not None and self.replay.of == FEATURES:
+            features = features_in(self.train)
+            assert features is not None, "a step is split where features are kept"
+            data = features.size_bytes
+        return data, self.target.size_bytes
 
     @property
     def arena_bytes(self) -> int:

@@ -36,6 +36,20 @@ _WORD = 4  # of bytes: odt_params_t may end with padding to whole words, and is 
 
 
 @dataclass(frozen=True)
+class Remembered:
+    """What became of a sample that was to be kept: odt_remembered_t.
+
+    kept : whether it was. held : samples that are kept now. seen : that came.
+    erases : blocks of flash that were erased for them, ever; 0 where they lie in RAM.
+    """
+
+    kept: bool
+    held: int
+    seen: int
+    erases: int
+
+
+@dataclass(frozen=True)
 class Saved:
     """What lies in the device's flash: odt_store_info_t.
 
@@ -250,8 +264,34 @@ class Session:
         """Go on from what was saved last; the device refuses what is damaged or another model's."""
         return self._saved(Frame.LOAD)
 
+    def remember(self, x: np.ndarray, y: ArrayLike) -> Remembered:
+        """Have one sample and its label or target kept, as the project's policy of replay has it."""
+        sample = encode_inputs(np.asarray(x)[None], self.manifest)
+        target = encode_targets(np.asarray(y)[None], self.manifest)
+        return self.remember_encoded(sample[0], target[0])
+
+    def remember_encoded(self, sample: np.ndarray, target: np.ndarray) -> Remembered:
+        """As `remember`, for what `encode_inputs` and `encode_targets` return."""
+        self._check_replay()
+        reply = self._request(Frame.REMEMBER, sample.tobytes() + target.tobytes())
+        kept, *counts = struct.unpack("<4I", reply)
+        return Remembered(bool(kept), *counts)
+
+    def rehearse(self) -> float:
+        """One training step on a kept sample that the device draws; the loss before its update.
+
+        DeviceError with `NO_SAMPLES` where none is kept yet.
+        """
+        self._check_replay()
+        return struct.unpack("<f", self._request(Frame.REHEARSE))[0]
+
+    def forget(self) -> None:
+        """Erase all that was learned and kept: in flash, which is read back, and in RAM."""
+        self._request(Frame.FORGET)
+
     def reset(self) -> None:
-        """Start anew, from the compiled parameters; what was saved stays."""
+        """Start anew, from the compiled parameters; what was saved stays, and so do samples that are
+        kept in flash."""
         self._request(Frame.RESET)
 
     def cut_power(self) -> None:
@@ -282,6 +322,10 @@ class Session:
     @property
     def _tensors(self) -> Mapping[str, TrainedParameter]:
         return self.manifest.trained_parameters
+
+    def _check_replay(self) -> None:
+        if self.manifest.replay is None:
+            raise OdtError("device: the project keeps no samples; compile it with --replay N")
 
     def _view(self, raw: bytes | bytearray, name: str) -> np.ndarray:
         return tensor_in(raw, self._tensors[name])
@@ -375,5 +419,7 @@ class Session:
             Frame.PREDICT: output,
             Frame.EVALUATE: 4 + output,
             **dict.fromkeys((Frame.SAVE, Frame.LOAD), 12),
+            Frame.REMEMBER: 16,
+            Frame.REHEARSE: 4,
         }
         return self._hello["params_bytes"] if kind == Frame.GET_PARAMS else sizes.get(kind, 0)

@@ -18,6 +18,7 @@ from ..files.generated import is_half_written
 from ..files.limited_text import limited_text
 from ..losses import KINDS
 from ..options import Options
+from ..replay import KINDS, MEMORIES, MOST_SLOTS, POLICIES, Replay
 from ..tensor_spec import TensorSpec
 from .value import (
     MOST_BYTES,
@@ -172,6 +173,17 @@ _STATE = checked.record(
 _BATCHES = checked.record(Batches, {"size": _WORD, "count": _WORD, "sums": checked.named(_STATE)})
 
 
+_REPLAY = checked.record(
+    Replay,
+    {
+        "slots": checked.integer(1, MOST_SLOTS),
+        "policy": checked.one_of(*POLICIES),
+        "memory": checked.one_of(*MEMORIES),
+        "of": checked.one_of(*KINDS),
+    },
+)
+
+
 def _options(value: Any, key: str) -> Options:
     """Options as `Options.to_json` has them, which know themselves what they may be."""
     plain = checked.named(lambda entry, _key: entry)(value, key)
@@ -201,6 +213,7 @@ _MANIFEST = checked.record(
         "optimizer_states": checked.named(_STATE),
         "hyperparameters": checked.named(_WORD),
         "batches": checked.optional(_BATCHES),
+        "replay": checked.optional(_REPLAY),
         "made_from": checked.optional(_MADE_FROM),
         "platform": checked.one_of(*PLATFORMS),
         "transport": checked.one_of(*_TRANSPORTS),

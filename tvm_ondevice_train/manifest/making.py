@@ -47,6 +47,7 @@ def make_manifest(
             offsets[planned.kept.count],
             _tensors(planned, "accumulator"),
         ),
+        replay=planned.replay,
         made_from=made_from,
         active_classes=None if options.max_classes is None else options.classes,
         unused=None if planned.head is None else planned.head.unused,

@@ -17,6 +17,7 @@ from ..errors import OdtError
 from ..files.checked_json import shown
 from ..losses import LABEL, LABEL_MAP, LOSSES, Loss, classes_of, loss_of
 from ..options import Options
+from ..replay import Replay
 from ..scheme.slices import Slice
 from ..tensor_spec import TensorSpec
 
@@ -156,6 +157,7 @@ class Manifest:
     hyperparameters : offset in ``odt_params_t`` of each that a device can be told, besides the
         learning rate; float32.
     batches : None where each sample updates what trains.
+    replay : which samples the device keeps, or None.
     made_from : None for what was compiled from values, not from files alone.
     platform, transport : how it runs and talks; None until a project is generated.
     not_in_onnx : why the project has no model.onnx, or None.
@@ -180,6 +182,7 @@ class Manifest:
     optimizer_states: Mapping[str, StateTensor] = field(default_factory=dict)
     hyperparameters: Mapping[str, int] = field(default_factory=dict)
     batches: Batches | None = None
+    replay: Replay | None = None
     made_from: MadeFrom | None = None
     platform: str | None = None
     transport: str | None = None
@@ -193,6 +196,8 @@ class Manifest:
         _check_output(self)
         _check_classes(self)
         _check_places(self)
+        if self.replay is not None:
+            self.replay.check_classes(self.classes)
         if self.stack_bytes < 1024 or self.stack_bytes % 32:
             raise OdtError(
                 f"stack_bytes is {self.stack_bytes}; it must be a multiple of 32 from 1024 up"

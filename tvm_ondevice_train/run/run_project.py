@@ -31,6 +31,7 @@ from .curves import check_plot, write_curves
 from .interrupt import held_back
 from .options import RunOptions
 from .rate import rate_for
+from .rehearsing import RehearsingSession, rehearsals_for
 from .result import result_of
 from .tables import write_tables
 from .tensorboard import write_events
@@ -87,10 +88,11 @@ def run_project(
     asked.plan(len(loaded.x))  # refused, if at all, before anything is built
     if begun is not None and begun.beginning.data != digest(loaded):
         raise OdtError("run: the data are not those of the run that is to be continued")
+    rehearsals = rehearsals_for(manifest, asked.replay)
     program = build(directory) if port is None else None
     bound = checked_stack_bound(directory, manifest, program)
     started = time.monotonic()
-    with held_back() as interrupted, Session(directory, port=port) as device:
+    with held_back() as interrupted, RehearsingSession(directory, rehearsals, port) as device:
         plan = _prepare(device, directory, start, resume, asked, loaded, begun)
         beginning = Beginning(
             manifest.model_hash, digest(loaded), asked, plan.first, plan.learning_rate
@@ -117,6 +119,7 @@ def run_project(
         stats = device.stats()
     result = {
         **result_of(run),
+        "replay": device.account(),
         **costs_of(stats, device.counts, program),
         "stack_bound_bytes": bound,
         "wall_seconds": time.monotonic() - started,
@@ -155,7 +158,7 @@ def _begun(
 
 
 def _prepare(
-    device: Session,
+    device: RehearsingSession,
     directory: Path,
     start: str | Path | None,
     resume: bool,
@@ -180,7 +183,7 @@ def _prepare(
     if not resume:
         device.set_seed(options.seed)
     device.set_hyperparameters(**options.hyper)
-    first = device.stats()["steps"]
+    first = device.samples_trained()
     plan = options.plan(samples, first)
     rate = options.hyper.get("learning_rate")
     if rate is None and not resume:

@@ -124,7 +124,12 @@ static int check_length(const connection_t *c)
     uint32_t expected;
     switch (c->type) {
     case ODT_TRAIN:
-    case ODT_EVALUATE: expected = SAMPLE_BYTES + (uint32_t)sizeof c->message->target; break;
+    case ODT_EVALUATE:
+#ifdef ODT_REPLAY_SLOTS
+    case ODT_REMEMBER:
+#endif
+        expected = SAMPLE_BYTES + (uint32_t)sizeof c->message->target;
+        break;
     case ODT_PREDICT: expected = SAMPLE_BYTES; break;
 #ifdef ODT_ADDS_CLASSES
     case ODT_ADD_CLASS: expected = 0; break;
@@ -142,6 +147,10 @@ static int check_length(const connection_t *c)
     case ODT_LOAD:
     case ODT_RESET:
     case ODT_APPLY:
+#ifdef ODT_REPLAY_SLOTS
+    case ODT_REHEARSE:
+#endif
+    case ODT_FORGET:
     case ODT_GET_STATE:
     case ODT_EXIT: expected = 0; break;
     case ODT_PUT_PARAMS:
@@ -330,10 +339,22 @@ static int serve_load(connection_t *c)
     return status < 0 ? status : reply(c, &info, sizeof info);
 }
 
+/* Of the ring of samples what is lost with RAM. */
+static int reset_replay(connection_t *c)
+{
+#if defined(ODT_REPLAY_SLOTS) && !ODT_REPLAY_IN_FLASH
+    return odt_replay_init(c->io->replay, NULL);
+#else
+    (void)c;
+    return ODT_OK;
+#endif
+}
+
 static int serve_reset(connection_t *c)
 {
     int status = finish(c);
     if (status == ODT_OK) status = odt_init(c->odt, c->odt->arena, ODT_ARENA_BYTES);
+    if (status == ODT_OK) status = reset_replay(c);
     if (status == ODT_OK) memset(c->message, 0, sizeof *c->message);
     return status < 0 ? status : reply(c, NULL, 0);
 }
@@ -347,6 +368,50 @@ static int serve_apply(connection_t *c)
 #endif
     return status < 0 ? status : reply(c, NULL, 0);
 }
+
+static int serve_forget(connection_t *c)
+{
+    int status = finish(c);
+    if (status != ODT_OK) return status;
+    memset(c->message, 0, sizeof *c->message);
+    status = odt_forget(c->io->flash, c->odt);
+#ifdef ODT_REPLAY_SLOTS
+    (void)odt_replay_init(c->io->replay, c->io->flash); /* what failed in it fails each call */
+#endif
+    return status < 0 ? status : reply(c, NULL, 0);
+}
+
+#ifdef ODT_REPLAY_SLOTS
+/* Whether there is flash where the ring needs it. */
+static int check_replay(const connection_t *c)
+{
+    return ODT_REPLAY_IN_FLASH && c->io->flash == NULL ? ODT_ERR_NO_FLASH : ODT_OK;
+}
+
+static int serve_remember(connection_t *c)
+{
+    odt_replay_t *replay = c->io->replay;
+    int status = receive_sample(c, 1);
+    if (status == ODT_OK) status = check_replay(c);
+    if (status == ODT_OK)
+        status = odt_replay_add(replay, c->odt, odt_input(c->odt), c->message->target);
+    if (status < 0) return status;
+    const odt_remembered_t remembered = {.kept = (uint32_t)status,
+                                         .held = odt_replay_held(replay),
+                                         .seen = replay->seen,
+                                         .erases = replay->erases};
+    return reply(c, &remembered, sizeof remembered);
+}
+
+static int serve_rehearse(connection_t *c)
+{
+    float loss = 0.0f;
+    int status = finish(c);
+    if (status == ODT_OK) status = check_replay(c);
+    if (status == ODT_OK) status = odt_train_replay(c->odt, c->io->replay, &loss);
+    return status < 0 ? status : reply(c, &loss, sizeof loss);
+}
+#endif
 
 static int serve_get_state(connection_t *c)
 {
@@ -402,6 +467,11 @@ static int serve_frame(connection_t *c)
     case ODT_IMPRINT: return serve_imprint(c);
 #endif
     case ODT_APPLY: return serve_apply(c);
+    case ODT_FORGET: return serve_forget(c);
+#ifdef ODT_REPLAY_SLOTS
+    case ODT_REMEMBER: return serve_remember(c);
+    case ODT_REHEARSE: return serve_rehearse(c);
+#endif
     case ODT_GET_STATE: return serve_get_state(c);
     case ODT_PUT_STATE: return serve_put_state(c);
     default: return serve_exit(c);
