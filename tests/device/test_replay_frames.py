@@ -101,9 +101,7 @@ def test_a_device_that_keeps_no_samples_forgets_too(tmp_path):
 def test_a_project_without_replay_says_how_to_have_it(call, tmp_path):
     with Session(fake_project(tmp_path / "project")) as device, pytest.raises(OdtError) as error:
         device.rehearse() if call == "rehearse" else device.remember(X[0], Y[0])
-    assert str(error.value) == (
-        "device: the project keeps no samples; compile it with --replay N"
-    )
+    assert str(error.value) == ("device: the project keeps no samples; compile it with --replay N")
 
 
 def test_a_sample_that_cannot_be_trained_is_not_kept(tmp_path):
