@@ -68,9 +68,8 @@ class Replay:
             labels_and_places = 2 * 2 * self.slots
             size = _whole(size, 2) + labels_and_places + 2 * _WORD  # sequence, pointer to the flash
         else:
-            size = _whole(_whole(size, 2) + 2 * self.slots, _WORD) + self.slots * (
-                target_bytes + data_bytes
-            )
+            size = _whole(_whole(size, 2) + 2 * self.slots, _WORD)  # labels
+            size += self.slots * (target_bytes + data_bytes)
         return _whole(size, _WORD) + _WORD
 
     def flash_bytes(self, data_bytes: int, target_bytes: int, unit: int, block: int) -> int:

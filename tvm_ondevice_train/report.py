@@ -171,7 +171,8 @@ def check_budget(report: dict, planned: PlannedModel) -> None:
     if budget is not None and peak > budget:
         excess, spared = peak - budget, report["backup_bytes"]
         kept = report["replay_bytes"]
-        instead = f"use --no-rollback (spares {spared:,} bytes), " if spared >= excess else ""
+        instead = "keep fewer samples (--replay), " if kept else ""
+        instead += f"use --no-rollback (spares {spared:,} bytes), " if spared >= excess else ""
         raise BudgetError(
             f"{report['model']}: needs {peak:,} bytes of SRAM, "
             f"{excess:,} more than the {budget:,} of {where}: arena "
@@ -180,7 +181,7 @@ def check_budget(report: dict, planned: PlannedModel) -> None:
             f"{report['stack_bytes'] + report['static_bytes']:,}"
             f"{f' (samples that are kept {kept:,})' if kept else ''}"
             f"{f', Zephyr itself {zephyr:,}' if zephyr else ''}. Train less (--scheme), "
-            f"{'keep fewer samples (--replay), ' if kept else ''}{instead}or use a board with more SRAM (--board, --sram)."
+            f"{instead}or use a board with more SRAM (--board, --sram)."
         )
     replay = report["replay_flash_bytes"]
     budget, flash = report["flash_budget_bytes"], report["flash_bytes"] + replay

@@ -16,14 +16,8 @@ from tvm_ondevice_train.project.zephyr import (
     ZEPHYR_SRAM_BYTES,
 )
 
-MODEL = {
-    "model.c",
-    "odt_crc.c",
-    "odt_replay.c",
-    "odt_ring_flash.c",
-    "odt_ring_ram.c",
-    "odt_store.c",
-}
+REPLAY = {"odt_replay.c", "odt_ring_flash.c", "odt_ring_ram.c"}
+MODEL = {"model.c", "odt_crc.c", "odt_store.c"} | REPLAY
 SERVER = MODEL | {"odt_marks.c", "odt_protocol.c", "zephyr_server.c"}
 
 

@@ -96,7 +96,9 @@ def _facts(report: Mapping) -> dict[str, str]:
     }
 
 
-def _kept(replay: Mapping) -> str:
+def _kept(replay: Mapping | None) -> str:
+    if replay is None:
+        return ""
     text = f"{_number(replay['held'])} kept of {_number(replay['seen'])}, "
     text += f"{replay['rehearsals']} learned again after each new one"
     erases = replay["erases"]
@@ -157,8 +159,7 @@ def print_run(result: Mapping) -> None:
     ):
         if result.get(key) is not None:
             facts[name] = form.format(result[key])
-    if result.get("replay"):
-        facts["old samples"] = _kept(result["replay"])
+    facts |= _said("old samples", result.get("replay"), _kept(result.get("replay")))
     _print_facts(facts)
     table = class_table(result)
     if table is not None:

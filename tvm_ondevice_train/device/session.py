@@ -265,7 +265,7 @@ class Session:
         return self._saved(Frame.LOAD)
 
     def remember(self, x: np.ndarray, y: ArrayLike) -> Remembered:
-        """Have one sample and its label or target kept, as the project's policy of replay has it."""
+        """Have one sample and its label or target kept, as the project's policy has it."""
         sample = encode_inputs(np.asarray(x)[None], self.manifest)
         target = encode_targets(np.asarray(y)[None], self.manifest)
         return self.remember_encoded(sample[0], target[0])
@@ -290,8 +290,7 @@ class Session:
         self._request(Frame.FORGET)
 
     def reset(self) -> None:
-        """Start anew, from the compiled parameters; what was saved stays, and so do samples that are
-        kept in flash."""
+        """Start anew, from the compiled parameters; what is in flash stays, samples too."""
         self._request(Frame.RESET)
 
     def cut_power(self) -> None:

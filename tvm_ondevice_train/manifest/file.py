@@ -18,7 +18,8 @@ from ..files.generated import is_half_written
 from ..files.limited_text import limited_text
 from ..losses import KINDS
 from ..options import Options
-from ..replay import KINDS, MEMORIES, MOST_SLOTS, POLICIES, Replay
+from ..replay import KINDS as REPLAY_KINDS
+from ..replay import MEMORIES, MOST_SLOTS, POLICIES, Replay
 from ..tensor_spec import TensorSpec
 from .value import (
     MOST_BYTES,
@@ -179,7 +180,7 @@ _REPLAY = checked.record(
         "slots": checked.integer(1, MOST_SLOTS),
         "policy": checked.one_of(*POLICIES),
         "memory": checked.one_of(*MEMORIES),
-        "of": checked.one_of(*KINDS),
+        "of": checked.one_of(*REPLAY_KINDS),
     },
 )
 

@@ -37,6 +37,9 @@ class RehearsingSession(Session):
         self._offered: set[bytes] = set()  # digests of samples and targets
         self._remembered: Remembered | None = None
 
+    def __enter__(self) -> RehearsingSession:
+        return self
+
     def train_encoded(self, sample: np.ndarray, target: np.ndarray) -> float:
         loss = super().train_encoded(sample, target)
         if self.rehearsals:
