@@ -121,7 +121,8 @@ class Training:
 
     def _step(self, first: int, done: int, total: int, index: int) -> None:
         try:
-            loss = self.device.train_encoded(self.data.x[index], self.data.y[index])
+            sample = self.data.training_sample(index, first + done - 1)
+            loss = self.device.train_encoded(*sample)
         except DeviceError as error:
             if error.code != DIVERGED or self.on_divergence == STOP:
                 raise

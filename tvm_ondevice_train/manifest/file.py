@@ -179,5 +179,7 @@ _MANIFEST = checked.record(
         "platform": checked.one_of(*PLATFORMS),
         "transport": checked.one_of(*_TRANSPORTS),
         "not_in_onnx": checked.optional(checked.text),
+        "input_layout": checked.optional(checked.one_of("NCHW", "NHWC")),
     },
+    may_miss={"input_layout"},  # projects of earlier releases have none
 )

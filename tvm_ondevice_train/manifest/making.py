@@ -43,6 +43,7 @@ def make_manifest(
         },
         hyperparameters={name: offsets[one] for name, one in planned.inputs.hyper.items()},
         made_from=made_from,
+        input_layout=planned.layout,
     )
 
 

@@ -136,6 +136,8 @@ class Manifest:
     made_from : None for what was compiled from values, not from files alone.
     platform, transport : how it runs and talks; None until a project is generated.
     not_in_onnx : why the project has no model.onnx, or None.
+    input_layout : the axes of a sample with two spatial ones, "NCHW" or "NHWC"; None where the
+        network does not tell.
     """
 
     model: str
@@ -156,6 +158,7 @@ class Manifest:
     platform: str | None = None
     transport: str | None = None
     not_in_onnx: str | None = None
+    input_layout: str | None = None
 
     def __post_init__(self) -> None:
         _check_input(self.input)

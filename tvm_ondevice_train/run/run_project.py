@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..data import Source, load_data
+from ..data import Reading, Source, load_data
 from ..device.build import build, flash_bytes
 from ..device.protocol import DIVERGED, DeviceError
 from ..device.session import Session
@@ -33,6 +33,8 @@ def run_project(
     directory: str | Path,
     data: Source,
     *,
+    reading: Reading | None = None,
+    say: Callable[[str], None] = lambda line: None,
     steps: int | None = None,
     epochs: int | None = None,
     evaluate: bool = False,
@@ -49,7 +51,8 @@ def run_project(
 ) -> dict:
     """Start the project's program, stream `data` to it, write `run.json` and return its content.
 
-    `data` is an .npz file, {"x": x, "y": y} with optional "x_test" and "y_test", or (x, y).
+    `data` is what `load_data` takes: a file, a folder, arrays, or an iterable of samples; `reading`
+    says how they are read, and `say` is told what was assumed.
 
     The trained parameters are left in `learned.npz` by name: whole and in the model's own order,
     also where only some channels trained. `progress.jsonl` grows meanwhile; `monitor` reads it.
@@ -82,7 +85,7 @@ def run_project(
     device's. So is `peak_sram_bytes`, which holds the stack. Cycles are those of a board.
     """
     manifest = read_manifest(directory)
-    loaded = load_data(data, manifest)
+    loaded = load_data(data, manifest, reading, seed=seed, say=say)
     total = _count_steps(len(loaded.x), steps, epochs)
     _check_intervals(eval_every=eval_every, save_every=save_every)
     program = build(directory) if port is None else None

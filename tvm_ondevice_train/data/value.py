@@ -1,0 +1,43 @@
+"""Samples and targets of a run, as a value."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+TRAIN, VALIDATION, TEST = "train", "validation", "test"
+SPLITS = (TRAIN, VALIDATION, TEST)
+
+
+@dataclass(frozen=True)
+class Data:
+    """Samples and targets as the device reads them; what a data set lacks is None.
+
+    class_names : in the order of the labels; empty where the data has no names for them.
+    augment : (encoded sample, step) -> the encoded sample that this step trains on; None where
+        every step trains on the sample as it is.
+    """
+
+    x: np.ndarray
+    y: np.ndarray
+    x_test: np.ndarray | None = None
+    y_test: np.ndarray | None = None
+    x_validation: np.ndarray | None = None
+    y_validation: np.ndarray | None = None
+    class_names: tuple[str, ...] = ()
+    augment: Callable[[np.ndarray, int], np.ndarray] | None = None
+
+    @property
+    def samples_to_evaluate(self) -> tuple[np.ndarray, np.ndarray]:
+        """Samples and targets that accuracy is measured on: the test set where there is one."""
+        if self.x_test is None:
+            return self.x, self.y
+        assert self.y_test is not None, "no samples without targets"
+        return self.x_test, self.y_test
+
+    def training_sample(self, index: int, step: int) -> tuple[np.ndarray, np.ndarray]:
+        """Sample and target number `index`, as step number `step` of the whole run has them."""
+        x = self.x[index]
+        return (x if self.augment is None else self.augment(x, step)), self.y[index]
