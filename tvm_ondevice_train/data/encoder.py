@@ -42,24 +42,27 @@ class Encoder:
         x, layout = arranged(x, self.manifest.sample_shape, self.manifest.input_layout)
         if layout is not None:
             self._once(f"data: samples are {layout} and become the model's own layout")
+        if x.shape[1:] != self.manifest.sample_shape:
+            return encode_inputs(x, self.manifest, name)  # which refuses it
         if x.dtype == np.uint8:
             return self._pixels(x, name)
+        floats = np.issubdtype(x.dtype, np.floating)
         if self.normalization in (None, NONE):
-            return self._in_parts(x, name, lambda part: part)
-        if not np.issubdtype(x.dtype, np.floating):
+            if floats and self.manifest.input.dtype == "int8":
+                return self._in_parts(x, name, lambda part: part)
+            return encode_inputs(x, self.manifest, name)
+        if not floats:
             raise OdtError(f"data: {name} is {x.dtype}; {FLAG} takes uint8 or floats")
         return self._in_parts(x, name, self._normalized)
 
     def _pixels(self, x: np.ndarray, name: str) -> np.ndarray:
-        if x.shape[1:] != self.manifest.sample_shape:
-            return encode_inputs(x, self.manifest, name)  # which refuses it
         spec, chosen = self.manifest.input, self.normalization
         if chosen is None:
             low, high = _range_of_codes(spec, name)
             self._once(f"data: a pixel p becomes the code p - 128: 0 to 255 are {low} to {high}")
         elif not _has_same_range(spec, chosen, _HALF_A_CODE):
             return self._in_parts(x, name, self._normalized)
-        return (x ^ np.uint8(0x80)).view(np.int8)
+        return np.ascontiguousarray(x ^ np.uint8(0x80)).view(np.int8)
 
     def _normalized(self, x: np.ndarray) -> np.ndarray:
         axis = None if self.channel_axis is None else self.channel_axis + 1
@@ -70,12 +73,10 @@ class Encoder:
     def _in_parts(
         self, x: np.ndarray, name: str, reals: Callable[[np.ndarray], np.ndarray]
     ) -> np.ndarray:
-        """Encoded `reals` of `x`, a part at a time where that saves memory."""
+        """Encoded `reals` of `x`."""
         manifest = self.manifest
-        if str(x.dtype) == manifest.input.dtype and self.normalization is None:
-            return encode_inputs(x, manifest, name)
-        count = max(1, _PART_ELEMENTS // max(1, math.prod(manifest.sample_shape)))
-        if len(np.shape(x)) == 0 or len(x) <= count:
+        count = max(1, _PART_ELEMENTS // math.prod(manifest.sample_shape))
+        if len(x) <= count:
             return encode_inputs(reals(x), manifest, name)
         encoded = np.empty((len(x), *manifest.sample_shape), manifest.input.dtype)
         for first in range(0, len(x), count):

@@ -73,6 +73,9 @@ def _read(data: Any, name: str, manifest: Manifest, encode: Encoder, limit: int 
         )
     if without and (targets or manifest.target.kind == LABEL):
         raise OdtError(f"data: {name} has samples without targets; give pairs (x, y)")
+    shapes = {target.shape for target in targets}
+    if len(shapes) > 1:
+        raise OdtError(f"data: targets of {name} have several shapes: {sorted(shapes)}")
     return Split(x, np.stack(targets) if targets else None, name, f"targets of {name}")
 
 

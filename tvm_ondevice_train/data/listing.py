@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 from ..errors import OdtError, one_line
@@ -25,7 +25,9 @@ _SPLIT_NAMES = {
     **{name: VALIDATION for name in ("validation", "valid", "val")},
     **{name: TEST for name in ("test", "testing")},
 }
-_PATH, _CLASS, _SPLIT = ("path", "file", "filename"), ("class", "label"), ("split",)
+_PATH, _CLASS, _SPLIT = "path", "class", "split"
+_SYNONYMS = {"file": _PATH, "filename": _PATH, "label": _CLASS}
+_ORDERS = {2: (_PATH, _CLASS), 3: (_PATH, _SPLIT, _CLASS)}  # of columns without names
 
 Files = list[tuple[Path, str | None]]  # each with the name of its class, where that is known
 
@@ -33,9 +35,9 @@ Files = list[tuple[Path, str | None]]  # each with the name of its class, where 
 def listed(root: Path) -> tuple[str, dict[str, Files]]:
     """The kind of files in `root`, and split -> files, in the order of their names.
 
-    `root` is a table; or a folder with labels.csv (columns path, class and, if there are several,
-    split); or with a folder for each class; or with train/ and, if there are, validation/ and test/
-    that hold these. Files of a folder that has neither have no class.
+    `root` is a table; or a folder with labels.csv (path, split, class; or the columns that its
+    first line names); or with a folder for each class; or with train/ and, if there are,
+    validation/ and test/ that hold these. Files of a folder that has neither have no class.
 
     Raises OdtError where there are no samples, of several kinds, or of no split to train on.
     """
@@ -98,46 +100,50 @@ def _samples(paths: Iterator[Path]) -> list[Path]:
 
 def _by_table(table: Path) -> dict[str, Files]:
     try:
-        rows = csv.DictReader(limited_text(table).lstrip("\ufeff").splitlines())
-        columns = {name.strip().lower(): name for name in rows.fieldnames or ()}
-        path_column, class_column = (_column(columns, n, table) for n in (_PATH, _CLASS))
-        split_column = next((columns[name] for name in _SPLIT if name in columns), None)
-        found: dict[str, Files] = {}
-        for row in rows:
-            where = f"{table}, line {rows.line_num}"
-            path = _checked_path(table.parent, row[path_column], where)
-            name = (row[class_column] or "").strip()
-            if not name:
-                raise OdtError(f"data: {where}: {path.name} has no class")
-            found.setdefault(_split(row, split_column, where), []).append((path, name))
+        rows = list(csv.reader(limited_text(table).lstrip("\ufeff").splitlines()))
     except (csv.Error, ValueError) as error:
-        if isinstance(error, OdtError):
-            raise
         raise OdtError(f"data: {table} cannot be read: {one_line(error)}") from None
+    columns, first = _columns(rows[0] if rows else [], table)
+    found: dict[str, Files] = {}
+    for number, row in enumerate(rows[first:], first + 1):
+        if not row:
+            continue
+        where = f"{table}, line {number}"
+        if len(row) <= max(columns.values()):
+            raise OdtError(f"data: {where} has {len(row)} columns: {', '.join(row)!r}")
+        path = _checked_path(table.parent, row[columns[_PATH]].strip(), where)
+        name = row[columns[_CLASS]].strip()
+        if not name:
+            raise OdtError(f"data: {where}: {path.name} has no class")
+        split = _split(row[columns[_SPLIT]], where) if _SPLIT in columns else TRAIN
+        found.setdefault(split, []).append((path, name))
     return found
 
 
-def _column(columns: Mapping[str, str], names: tuple[str, ...], table: Path) -> str:
-    for name in names:
-        if name in columns:
-            return columns[name]
-    found = ", ".join(columns) or "none"
-    raise OdtError(f"data: {table} has no column {names[0]}; its columns are {found}")
+def _columns(first: list[str], table: Path) -> tuple[dict[str, int], int]:
+    """Place of each column, and how many lines name them; without names their order is fixed."""
+    names = [name.strip().lower() for name in first]
+    if Path(names[0] if names else "").suffix in _KINDS and len(names) in _ORDERS:
+        return {name: at for at, name in enumerate(_ORDERS[len(names)])}, 0
+    places = {_SYNONYMS.get(name, name): at for at, name in enumerate(names)}
+    for name in (_PATH, _CLASS):
+        if name not in places:
+            found = ", ".join(names) or "none"
+            raise OdtError(f"data: {table} has no column {name}; its columns are {found}")
+    return {name: places[name] for name in (_PATH, _CLASS, _SPLIT) if name in places}, 1
 
 
-def _split(row: Mapping[str, str | None], column: str | None, where: str) -> str:
-    if column is None:
-        return TRAIN
-    name = (row[column] or "").strip().lower()
+def _split(text: str, where: str) -> str:
+    name = text.strip().lower()
     if name not in _SPLIT_NAMES:
         allowed = ", ".join(_SPLIT_NAMES)
         raise OdtError(f"data: {where}: the split is {name!r}; allowed are {allowed}")
     return _SPLIT_NAMES[name]
 
 
-def _checked_path(root: Path, text: str | None, where: str) -> Path:
+def _checked_path(root: Path, text: str, where: str) -> Path:
     """A sample's file; a table of a stranger's leads to none outside of its folder."""
-    path = root / (text or "").strip()
+    path = root / text
     if not path.resolve().is_relative_to(root.resolve()):
         raise OdtError(f"data: {where}: {text} lies outside of {root}")
     if path.suffix.lower() not in _KINDS:

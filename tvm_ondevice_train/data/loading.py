@@ -50,6 +50,8 @@ def load_data(
     """
     reading = reading or Reading()
     found = _read(data, manifest, reading, say, with_targets=True)
+    for split in found.splits.values():
+        _some(split)
     names = _class_names(found, manifest, reading, say)
     targets = {split: _targets(one, names, manifest) for split, one in found.splits.items()}
     pairs = [(found.splits[s].x, targets[s]) if s in targets else (None, None) for s in SPLITS]
@@ -146,7 +148,7 @@ def _class_names(found: _Found, manifest: Manifest, reading: Reading, say: Say) 
 
 
 def _targets(split: Split, names: tuple[str, ...], manifest: Manifest) -> np.ndarray:
-    """Encoded, one for each sample, of which there is at least one."""
+    """Encoded, one for each sample."""
     y = split.y
     if isinstance(y, list):
         y = _labels(y, names) if manifest.target.kind == LABEL else None
@@ -158,7 +160,6 @@ def _targets(split: Split, names: tuple[str, ...], manifest: Manifest) -> np.nda
         raise OdtError(
             f"data: {split.x_name} has {len(split.x)} samples and {split.y_name} {len(y)}"
         )
-    _some(split)
     return y
 
 

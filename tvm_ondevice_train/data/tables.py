@@ -32,7 +32,7 @@ class TableReader:
     def __init__(self, shape: tuple[int, ...], window: int | None, stride: int | None) -> None:
         self.shape, self.window, self.stride = shape, window, stride
         self._long = [axis for axis, length in enumerate(shape) if length > 1]
-        if len(self._long) > 2:
+        if len(self._long) not in (1, 2):
             raise OdtError(f"data: tables are windows of channels; the model takes {shape}")
         if window is not None and window not in shape:
             raise OdtError(f"data: --window is {window}; the model takes {shape}")
@@ -73,33 +73,28 @@ class TableReader:
         if not columns or _is_number(header[columns[0]]):
             raise OdtError(f"data: {path} has no names of columns in its first line")
         without_time = [at for at in columns if header[at] not in _TIME]
-        return columns if len(columns) in self._lengths() else without_time
-
-    def _lengths(self) -> set[int]:
-        """How many channels the model may have."""
-        return {self.shape[axis] for axis in self._long} or {1}
+        lengths = {self.shape[axis] for axis in self._long} | {1}
+        return columns if len(without_time) not in lengths else without_time
 
     def _axes(self, path: Path, header: list[str], channels: list[int]) -> tuple[int, bool]:
-        """Rows of a window, and whether channels are the first axis."""
-        lengths = [self.shape[axis] for axis in self._long]
-        count = len(channels)
-        if count == 1 and len(lengths) == 1:
-            first, window = True, lengths[0]
-        elif len(lengths) == 2 and count in lengths:
-            first = count == lengths[0] and self.window != lengths[0]
-            window = lengths[1] if first else lengths[0]
-        else:
+        """Rows of a window, and whether channels are the first axis; which they are if both fit."""
+        count, long = len(channels), self._long
+        axes = [(0, 1), (1, 0)] if len(long) == 2 else [(-1, 0)]  # of channels and time, in `long`
+        lengths = [*(self.shape[axis] for axis in long), 1]
+        fitting = [(c, t) for c, t in axes if lengths[c] == count]
+        if not fitting:
             names = ", ".join(header[at] for at in channels)
             raise OdtError(
                 f"data: {path} has {count} channels ({names}); the model takes {self.shape}"
             )
-        if self.window not in (None, window):
-            raise OdtError(
-                f"data: --window is {self.window}; with {count} channels the model takes {window}"
-            )
-        time = self._long[-1 if first else 0]
-        self.axes = Axes((time,), image=False)
-        return window, first
+        for channel, time in fitting:
+            if self.window in (None, lengths[time]):
+                self.axes = Axes((long[time],), image=False)
+                return lengths[time], channel < time
+        window = lengths[fitting[0][1]]
+        raise OdtError(
+            f"data: --window is {self.window}; with {count} channels the model takes {window}"
+        )
 
 
 def _runs(
