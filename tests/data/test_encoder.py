@@ -159,9 +159,9 @@ def test_a_normalization_that_is_none_is_one_line(text, message):
 
 def test_a_validation_set_and_names_of_labels_are_kept():
     x, y = RANDOM.normal(size=(4, 6)), np.arange(4) % 3
-    arrays = {"x": x, "y": y, "x_validation": x[:2], "y_validation": y[:2]}
+    arrays = {"x": x, "y": y, "x_val": x[:2], "y_val": y[:2]}
     found = load_data(arrays, taking(6), Reading.of(class_names="a, b,c", limit=3))
-    assert len(found.x) == len(found.y) == 3 and len(found.x_validation) == 2
+    assert len(found.x) == len(found.y) == 3 and len(found.x_val) == 2
     assert found.class_names == ("a", "b", "c") and found.x_test is None
     with pytest.raises(OdtError, match="class_names has 4 names; the model has 3 classes"):
         load_data(arrays, taking(6), Reading.of(class_names="a,b,c,d"))

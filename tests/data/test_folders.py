@@ -1,6 +1,7 @@
 """Folders of images: which file has which label, and what becomes of its pixels."""
 
 import csv
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from shared import shared_path
 
 from tvm_ondevice_train.data import Reading, load_data, load_inputs
 from tvm_ondevice_train.errors import OdtError
+from tvm_ondevice_train.manifest import Target
 
 GREY = taking(1, 4, 6, codes=CODES, layout="NCHW")
 
@@ -49,7 +51,7 @@ def test_splits_share_their_labels(tmp_path):
     found = load_data(root, GREY)
     assert found.class_names == ("a", "b")
     assert greys(found.x) == [2, 3, 1] and found.y.tolist() == [0, 0, 1]
-    assert greys(found.x_validation) == [4] and found.y_validation.tolist() == [0]
+    assert greys(found.x_val) == [4] and found.y_val.tolist() == [0]
     assert greys(found.x_test) == [5] and found.y_test.tolist() == [1]
 
 
@@ -121,6 +123,20 @@ def test_a_photo_is_turned_as_its_camera_says(tmp_path):
     picture.save(tmp_path / "a" / "0.png", exif=exif)
     x = load_data(tmp_path, GREY).x[0, 0]
     assert x[0, 5] == 127 and np.sum(x == 127) == 1
+
+
+@pytest.mark.parametrize(
+    ("outputs", "expected"), [(1, [[0], [1]]), (3, [[1, 0, 0], [0, 1, 0]])], ids=["one", "each"]
+)
+def test_classes_are_probabilities_where_those_are_learned(outputs, expected, tmp_path):
+    target = Target("probabilities", (1, outputs))
+    shape = (1, outputs)
+    manifest = replace(GREY, loss="own", classes=None, output_shape=shape, target=target)
+    found = load_data(folder(tmp_path, no=[1], yes=[2]), manifest)
+    assert found.y.tolist() == expected and found.class_names == ("no", "yes")
+    if outputs == 1:
+        with pytest.raises(OdtError, match="3 classes: maybe, no, yes; the model has 2"):
+            load_data(folder(tmp_path, maybe=[3]), manifest)
 
 
 def test_an_autoencoder_needs_no_classes(tmp_path):
@@ -203,7 +219,7 @@ def test_photos_of_clothes(tmp_path):
         image(tmp_path / line.split(",")[0], size=(1, 1))
     manifest = taking(1, 1, 1, codes=CODES, layout="NCHW", classes=10)
     found = load_data(tmp_path, manifest)
-    sizes = [len(y) for y in (found.y, found.y_validation, found.y_test)]
+    sizes = [len(y) for y in (found.y, found.y_val, found.y_test)]
     splits = [line.split(",")[1] for line in lines]
     assert sizes == [splits.count(name) for name in ("train", "validation", "test")]
     assert found.class_names[0] == "dress" and len(found.class_names) == 10

@@ -61,7 +61,7 @@ def test_pairs_and_batches_are_samples(data):
 
 def test_splits_are_sets_by_their_names():
     found = load_data({"train": PAIRS, "test": PAIRS[:2], "validation": iter(PAIRS[2:5])}, TAKING)
-    assert [len(y) for y in (found.y, found.y_test, found.y_validation)] == [7, 2, 3]
+    assert [len(y) for y in (found.y, found.y_test, found.y_val)] == [7, 2, 3]
 
 
 def test_what_has_no_end_is_taken_as_far_as_asked(monkeypatch):

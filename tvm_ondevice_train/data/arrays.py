@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from ..errors import OdtError
 from ..files.npz import read_npz
-from ..losses import LABEL
+from ..losses import VALUES
 from ..manifest import Manifest
 from .encoder import Encoder
 from .split import Split
@@ -19,7 +19,7 @@ from .value import TEST, TRAIN, VALIDATION
 
 NAMES = {
     TRAIN: ("x", "y"),
-    VALIDATION: ("x_validation", "y_validation"),
+    VALIDATION: ("x_val", "y_val"),
     TEST: ("x_test", "y_test"),
 }
 
@@ -53,15 +53,15 @@ def splits_of_arrays(
     Without `with_targets`, labels may be missing. A model that learns values, not labels, may leave
     them out: it then learns to reproduce its samples.
     """
-    labels = with_targets and manifest.target.kind == LABEL
-    missing = [name for name in ("x", "y")[: 1 + labels] if name not in arrays]
+    needed = with_targets and manifest.target.kind != VALUES
+    missing = [name for name in ("x", "y")[: 1 + needed] if name not in arrays]
     if missing:
         found = ", ".join(sorted(arrays)) or "nothing"
         raise OdtError(f"data: {where} has no array {missing[0]}; it holds {found}")
     splits = {}
     for split, (x_name, y_name) in NAMES.items():
         if x_name in arrays:
-            if labels and y_name not in arrays:
+            if needed and y_name not in arrays:
                 raise OdtError(f"data: {x_name} has no labels {y_name}")
             x, y = _first(arrays[x_name], limit), arrays.get(y_name)
             y = None if y is None else _first(y, limit)

@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from ..errors import OdtError
-from ..losses import LABEL
+from ..losses import VALUES
 from ..manifest import Manifest
 from .axes import Axes
 from .encoder import Encoder
@@ -56,7 +56,7 @@ def read_files(
     kind, files = listed(root)
     reader = _reader(kind, files[TRAIN][0][0], manifest, reading)
     say(f"data: {root}: {reader.described}")
-    labels = with_targets and manifest.target.kind == LABEL
+    labels = with_targets and manifest.target.kind != VALUES
     splits = {
         split: _read(_spread(paths, reading.limit), reader, encode, labels, reading.limit)
         for split, paths in files.items()

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import OdtError, first_line
-from ..losses import LABEL
+from ..losses import LABEL, VALUES
 from ..manifest import Manifest
 from .encoder import Encoder
 from .layout import fits
@@ -71,7 +71,7 @@ def _read(data: Any, name: str, manifest: Manifest, encode: Encoder, limit: int 
             f"data: {name} has no length, and more than {len(x):,} samples; say how many to take: "
             "limit"
         )
-    if without and (targets or manifest.target.kind == LABEL):
+    if without and (targets or manifest.target.kind != VALUES):
         raise OdtError(f"data: {name} has samples without targets; give pairs (x, y)")
     shapes = {target.shape for target in targets}
     if len(shapes) > 1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -40,7 +41,7 @@ def load_data(
     """Samples and targets for the model of `manifest`.
 
     data : a path of an .npz file with arrays `x`, `y`, optional `x_test`, `y_test`,
-        `x_validation`, `y_validation`; of a folder of images, recordings or tables; of a .csv
+        `x_val`, `y_val`; of a folder of images, recordings or tables; of a .csv
         table. In Python also the arrays by name, the pair (x, y), an iterable of pairs or batches,
         or iterables by the names of `SPLITS`. See docs/data.md.
     seed : of augmentation. say : is told what was assumed, a line each.
@@ -55,13 +56,13 @@ def load_data(
     names = _class_names(found, manifest, reading, say)
     targets = {split: _targets(one, names, manifest) for split, one in found.splits.items()}
     pairs = [(found.splits[s].x, targets[s]) if s in targets else (None, None) for s in SPLITS]
-    (x, y), (x_validation, y_validation), (x_test, y_test) = pairs
+    (x, y), (x_val, y_val), (x_test, y_test) = pairs
     assert x is not None and y is not None, "every source has a training split"
     augment = None
     if reading.augmentation is not None:
         axes = found.axes
         augment = augmenter(reading.augmentation, manifest, axes.moving, axes.image, seed)
-    return Data(x, y, x_test, y_test, x_validation, y_validation, names, augment)
+    return Data(x, y, x_test, y_test, x_val, y_val, names, augment)
 
 
 def load_inputs(
@@ -125,13 +126,12 @@ def _by_name(data: Any) -> Mapping[str, Any]:
 
 def _class_names(found: _Found, manifest: Manifest, reading: Reading, say: Say) -> tuple[str, ...]:
     """Of the labels; `reading`'s own where data has numbers."""
-    given, classes = reading.class_names, manifest.classes
-    if given and classes is not None and len(given) > classes:
+    given, classes = reading.class_names, _most_classes(manifest)
+    if len(given) > classes:
         raise OdtError(f"data: class_names has {len(given)} names; the model has {classes} classes")
     named = {s: one.y for s, one in found.splits.items() if isinstance(one.y, list)}
-    if not named or manifest.target.kind != LABEL:
+    if not named:
         return given
-    assert classes is not None, "a manifest has them where the target is a label"
     present = {name for names in named.values() for name in names}
     names = class_names(present, given, classes, found.where)
     learned = set(named.get(TRAIN, present))
@@ -151,7 +151,7 @@ def _targets(split: Split, names: tuple[str, ...], manifest: Manifest) -> np.nda
     """Encoded, one for each sample."""
     y = split.y
     if isinstance(y, list):
-        y = _labels(y, names) if manifest.target.kind == LABEL else None
+        y = _of_classes(y, names, manifest)
     if y is None:
         y = encode_targets(decode_inputs(split.x, manifest), manifest, split.x_name)
     else:
@@ -163,9 +163,22 @@ def _targets(split: Split, names: tuple[str, ...], manifest: Manifest) -> np.nda
     return y
 
 
-def _labels(found: list[str], names: tuple[str, ...]) -> np.ndarray:
+def _most_classes(manifest: Manifest) -> int:
+    """How many a model can tell apart: one output alone says yes or no."""
+    return manifest.classes or max(2, math.prod(manifest.target.shape))
+
+
+def _of_classes(found: list[str], names: tuple[str, ...], manifest: Manifest) -> np.ndarray:
+    """Labels (N,); where the model learns probabilities those, 1 for the class, of each output."""
     numbers = {name: label for label, name in enumerate(names)}
-    return np.array([numbers[name] for name in found], np.int32)
+    labels = np.array([numbers[name] for name in found], np.int32)
+    if manifest.target.kind == LABEL:
+        return labels
+    if manifest.classes is not None:
+        raise OdtError("data: the model learns a label for each pixel; files have one each")
+    outputs = math.prod(manifest.target.shape)
+    first = 1 if outputs == 1 else 0  # one output alone is the probability of the second class
+    return (labels[:, None] == np.arange(first, first + outputs)).astype(np.float32)
 
 
 def _some(split: Split) -> np.ndarray:

@@ -15,6 +15,7 @@ SPLITS = (TRAIN, VALIDATION, TEST)
 class Data:
     """Samples and targets as the device reads them; what a data set lacks is None.
 
+    x_val, y_val : what a run is judged by on its way. x_test, y_test : and what it is in the end.
     class_names : in the order of the labels; empty where the data has no names for them.
     augment : (encoded sample, step) -> the encoded sample that this step trains on; None where
         every step trains on the sample as it is.
@@ -24,8 +25,8 @@ class Data:
     y: np.ndarray
     x_test: np.ndarray | None = None
     y_test: np.ndarray | None = None
-    x_validation: np.ndarray | None = None
-    y_validation: np.ndarray | None = None
+    x_val: np.ndarray | None = None
+    y_val: np.ndarray | None = None
     class_names: tuple[str, ...] = ()
     augment: Callable[[np.ndarray, int], np.ndarray] | None = None
 
