@@ -125,12 +125,15 @@ static inline void odt_audio_frame(const odt_audio_t *audio, const int16_t *samp
         work[i] = within ? (float)samples[i] * (1.0f / 32768.0f) * audio->shape[i] : 0.0f;
     }
     odt_audio_power(audio, work);
+    if (audio->magnitude) {
+        for (int32_t i = 0; i < audio->fft; i += 2) work[i] = odt_sqrtf(work[i]);
+        work[1] = odt_sqrtf(work[1]);
+    }
     for (int32_t band = 0; band < audio->bands; band++) {
         float sum = 0.0f;
         for (int32_t i = 0; i < audio->count[band]; i++) {
             const int32_t bin = audio->first[band] + i;
-            const float power = bin < half ? work[2 * bin] : work[1];
-            sum += *weight++ * (audio->magnitude ? odt_sqrtf(power) : power);
+            sum += *weight++ * (bin < half ? work[2 * bin] : work[1]);
         }
         logs[band] = odt_logf(sum + audio->offset);
     }
