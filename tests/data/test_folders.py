@@ -174,6 +174,7 @@ def break_file(path):
         (lambda root: labels(root, "a/0.png,train,"), "line 1: 0.png has no class"),
         (lambda root: labels(root, "a/0.png,dev,a"), "the split is 'dev'; allowed are train"),
         (lambda root: labels(root, "../0.png,train,a"), "../0.png lies outside of"),
+        (lambda root: labels(root, "a/0\0.png,train,a"), "lies outside of"),
         (lambda root: labels(root, "a/0.png,test,a"), "has no samples to train on"),
         (lambda root: labels(root, "a/0.png,train,a\na/0.png"), "line 2 has 1 columns"),
         (lambda root: (root / "a" / "0.png").unlink(), "a is a class without files"),

@@ -80,13 +80,19 @@ def test_every_width_is_16_bits_and_channels_are_mixed(tmp_path):
         np.testing.assert_array_equal(x, exact / np.float32(32768))
 
 
+def without_rate(path):
+    record(path)
+    path.write_bytes(path.read_bytes()[:24] + bytes(4) + path.read_bytes()[28:])
+
+
 @pytest.mark.parametrize(
     ("audio", "shape", "change", "message"),
     [
         (TEXT, (9, 12), lambda p: record(p, rate=16000), "16,000 samples a second, and 8,000 are"),
         (TEXT, (9, 12), lambda p: record(p, SOUND[:0]), "bad.wav is empty"),
         (TEXT, (9, 12), lambda p: p.write_bytes(b"RIFF"), "bad.wav is no readable .wav file"),
-        (TEXT, (9, 12), lambda p: p.write_bytes(b""), "it ends too early"),
+        (TEXT, (9, 12), lambda p: p.write_bytes(b""), "a part of it is missing"),
+        (TEXT, (9, 12), lambda p: without_rate(p), "it has no samples a second"),
         (TEXT, (9, 13), lambda p: None, r"takes \(9, 13\), and a frame has 12 features: give"),
         (TEXT, (3, 9, 12), lambda p: None, "a frame has 12 features"),
         (None, (9, 12), lambda p: None, "a frame has 40 features"),

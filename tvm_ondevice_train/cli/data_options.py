@@ -48,8 +48,8 @@ _FLAGS = {
     "augment": click.option(
         "--augment",
         metavar="HOW",
-        help="Change each training sample: flip,shift=N,scale=F,brightness=F,cutout=N,noise=F, in "
-        "pixels and in the units of the model's input.",
+        help="Change each training sample, by commas: flip, shift=N, scale=F, brightness=F, "
+        "cutout=N, noise=F; in pixels and in the units of the model's input.",
     ),
 }
 

@@ -144,7 +144,7 @@ def _split(text: str, where: str) -> str:
 def _checked_path(root: Path, text: str, where: str) -> Path:
     """A sample's file; a table of a stranger's leads to none outside of its folder."""
     path = root / text
-    if not path.resolve().is_relative_to(root.resolve()):
+    if "\0" in text or not path.resolve().is_relative_to(root.resolve()):
         raise OdtError(f"data: {where}: {text} lies outside of {root}")
     if path.suffix.lower() not in _KINDS:
         raise OdtError(f"data: {where}: {text!r} is none of {' '.join(_KINDS)}")

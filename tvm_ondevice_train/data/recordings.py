@@ -88,8 +88,10 @@ def _read(path: Path) -> tuple[int, np.ndarray]:
         with wave.open(str(path), "rb") as file:
             rate, channels, width = file.getframerate(), file.getnchannels(), file.getsampwidth()
             content = file.readframes(file.getnframes())
-    except (wave.Error, EOFError) as error:
-        reason = one_line(error) if str(error) else "it ends too early"
+            if not rate:
+                raise wave.Error("it has no samples a second")
+    except (wave.Error, EOFError, RuntimeError) as error:
+        reason = one_line(error) if str(error) else "a part of it is missing"
         raise OdtError(f"data: {path} is no readable .wav file: {reason}") from None
     content = content[: len(content) // (channels * width) * channels * width]
     sound = _as_int16(content, width).reshape(-1, channels)

@@ -30,13 +30,23 @@ class Data:
     class_names: tuple[str, ...] = ()
     augment: Callable[[np.ndarray, int], np.ndarray] | None = None
 
+    def samples(self, *wanted: str) -> tuple[str, np.ndarray, np.ndarray]:
+        """Name, samples, targets of the first set that is there of those wanted; else "training".
+
+        wanted : "validation", "test".
+        """
+        sets = {VALIDATION: (self.x_val, self.y_val), TEST: (self.x_test, self.y_test)}
+        for name in wanted:
+            x, y = sets[name]
+            if x is not None and y is not None:
+                return name, x, y
+        return "training", self.x, self.y
+
     @property
     def samples_to_evaluate(self) -> tuple[np.ndarray, np.ndarray]:
         """Samples and targets that accuracy is measured on: the test set where there is one."""
-        if self.x_test is None:
-            return self.x, self.y
-        assert self.y_test is not None, "no samples without targets"
-        return self.x_test, self.y_test
+        _, x, y = self.samples(TEST)
+        return x, y
 
     def training_sample(self, index: int, step: int) -> tuple[np.ndarray, np.ndarray]:
         """Sample and target number `index`, as step number `step` of the whole run has them."""
