@@ -16,13 +16,13 @@ NCHW = taking(2, 6, 8, layout="NCHW")
 
 def steps(augment, x=IMAGES, manifest=NCHW, count=40, seed=0):
     """The first sample, as so many steps train on it."""
-    data = load_data((x, LABELS), manifest, Reading.of(augment=augment), seed=seed)
-    return [data.training_sample(0, step)[0] for step in range(count)]
+    data = load_data((x, LABELS), manifest, Reading.of(augment=augment))
+    return [data.training_sample(0, seed, step)[0] for step in range(count)]
 
 
 def test_without_it_a_step_trains_on_the_sample_as_it_is():
     data = load_data((IMAGES, LABELS), NCHW)
-    x, y = data.training_sample(2, 17)
+    x, y = data.training_sample(2, 0, 17)
     assert np.shares_memory(x, data.x) and y == 2
 
 
@@ -32,7 +32,7 @@ def test_a_step_is_a_function_of_seed_and_step():
     np.testing.assert_array_equal(first, again)
     data = load_data((IMAGES, LABELS), NCHW, Reading.of(augment=augment))
     for step in (39, 3, 17):  # in any order, as a run that is resumed has them
-        np.testing.assert_array_equal(data.training_sample(0, step)[0], first[step])
+        np.testing.assert_array_equal(data.training_sample(0, 0, step)[0], first[step])
     assert not np.array_equal(first[0], first[1])
     assert not np.array_equal(first, steps(augment, seed=1))
     np.testing.assert_array_equal(data.x, IMAGES)
@@ -92,7 +92,7 @@ def test_codes_are_changed_as_the_reals_that_they_stand_for():
     real = (data.x[0].astype(np.float32) + 3) * np.float32(0.05)
     offsets = set()
     for step in range(30):
-        x, _ = data.training_sample(0, step)
+        x, _ = data.training_sample(0, 0, step)
         assert x.dtype == np.int8
         inside = np.abs(x.astype(int)) < 127
         apart = ((x.astype(np.float32) + 3) * np.float32(0.05) - real)[inside]

@@ -79,9 +79,8 @@ def augmenter(
     manifest: Manifest,
     axes: tuple[int, ...],
     image: bool,
-    seed: int,
-) -> Callable[[np.ndarray, int], np.ndarray]:
-    """(encoded sample, step) -> encoded sample; the same for the same seed and step.
+) -> Callable[[np.ndarray, int, int], np.ndarray]:
+    """(encoded sample, seed, step) -> encoded sample; the same for the same seed and step.
 
     axes : of a sample that lie in space or time. image : whether they are those of an image.
 
@@ -100,7 +99,7 @@ def augmenter(
                 value = getattr(augmentation, name)
                 raise OdtError(f"{FLAG}: {name} is {value}; a sample has {length} along that axis")
 
-    def augment(sample: np.ndarray, step: int) -> np.ndarray:
+    def augment(sample: np.ndarray, seed: int, step: int) -> np.ndarray:
         random = np.random.default_rng((seed, step))
         real = augmentation.of(decode_inputs(sample, manifest), axes, image, random)
         return encode_inputs(real[None], manifest)[0]

@@ -35,7 +35,6 @@ def load_data(
     manifest: Manifest,
     reading: Reading | None = None,
     *,
-    seed: int = 0,
     say: Say = lambda line: None,
 ) -> Data:
     """Samples and targets for the model of `manifest`.
@@ -44,7 +43,7 @@ def load_data(
         `x_val`, `y_val`; of a folder of images, recordings or tables; of a .csv
         table. In Python also the arrays by name, the pair (x, y), an iterable of pairs or batches,
         or iterables by the names of `SPLITS`. See docs/data.md.
-    seed : of augmentation. say : is told what was assumed, a line each.
+    say : is told what was assumed, a line each.
 
     A model that learns values, not labels, may leave out `y`: it then learns to reproduce `x`.
     Raises OdtError for a file, shape, dtype, label or value that the model cannot use.
@@ -61,7 +60,7 @@ def load_data(
     augment = None
     if reading.augmentation is not None:
         axes = found.axes
-        augment = augmenter(reading.augmentation, manifest, axes.moving, axes.image, seed)
+        augment = augmenter(reading.augmentation, manifest, axes.moving, axes.image)
     return Data(x, y, x_test, y_test, x_val, y_val, names, augment)
 
 

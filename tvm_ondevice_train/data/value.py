@@ -17,8 +17,8 @@ class Data:
 
     x_val, y_val : what a run is judged by on its way. x_test, y_test : and what it is in the end.
     class_names : in the order of the labels; empty where the data has no names for them.
-    augment : (encoded sample, step) -> the encoded sample that this step trains on; None where
-        every step trains on the sample as it is.
+    augment : (encoded sample, seed and step of the run) -> the encoded sample that the step trains
+        on; None where every step trains on the sample as it is.
     """
 
     x: np.ndarray
@@ -28,7 +28,7 @@ class Data:
     x_val: np.ndarray | None = None
     y_val: np.ndarray | None = None
     class_names: tuple[str, ...] = ()
-    augment: Callable[[np.ndarray, int], np.ndarray] | None = None
+    augment: Callable[[np.ndarray, int, int], np.ndarray] | None = None
 
     def samples(self, *wanted: str) -> tuple[str, np.ndarray, np.ndarray]:
         """Name, samples, targets of the first set that is there of those wanted; else "training".
@@ -48,7 +48,7 @@ class Data:
         _, x, y = self.samples(TEST)
         return x, y
 
-    def training_sample(self, index: int, step: int) -> tuple[np.ndarray, np.ndarray]:
-        """Sample and target number `index`, as step number `step` of the whole run has them."""
+    def training_sample(self, index: int, seed: int, step: int) -> tuple[np.ndarray, np.ndarray]:
+        """Sample and target number `index`, as step `step` of a run with `seed` has them."""
         x = self.x[index]
-        return (x if self.augment is None else self.augment(x, step)), self.y[index]
+        return (x if self.augment is None else self.augment(x, seed, step)), self.y[index]

@@ -30,7 +30,7 @@ class Training:
 
     on_divergence : of `ON_DIVERGENCE`, what a step does whose loss or gradient is not finite: the
         run ends, or goes on with the next sample; `LOWER` also halves the `learning_rate`.
-    interrupted : whether the user wants the run to end.
+    interrupted : whether the user wants the run to end. seed : of augmentation.
     """
 
     def __init__(
@@ -42,11 +42,12 @@ class Training:
         on_divergence: str,
         learning_rate: float | None,
         interrupted: Callable[[], bool],
+        seed: int = 0,
     ):
         self.device, self.data = device, data
         self.log, self.on_progress = log, on_progress
         self.on_divergence, self.learning_rate = on_divergence, learning_rate
-        self.interrupted = interrupted
+        self.interrupted, self.seed = interrupted, seed
         self.losses: list[float] = []
         self.diverged: list[int] = []
         self.evaluations: list[dict[str, float]] = []
@@ -121,7 +122,7 @@ class Training:
 
     def _step(self, first: int, done: int, total: int, index: int) -> None:
         try:
-            sample = self.data.training_sample(index, first + done - 1)
+            sample = self.data.training_sample(index, self.seed, first + done - 1)
             loss = self.device.train_encoded(*sample)
         except DeviceError as error:
             if error.code != DIVERGED or self.on_divergence == STOP:

@@ -85,7 +85,7 @@ def run_project(
     device's. So is `peak_sram_bytes`, which holds the stack. Cycles are those of a board.
     """
     manifest = read_manifest(directory)
-    loaded = load_data(data, manifest, reading, seed=seed, say=say)
+    loaded = load_data(data, manifest, reading, say=say)
     total = _count_steps(len(loaded.x), steps, epochs)
     _check_intervals(eval_every=eval_every, save_every=save_every)
     program = build(directory) if port is None else None
@@ -95,7 +95,7 @@ def run_project(
     with held_back() as interrupted, Session(directory, port=port) as device:
         first = _prepare(device, directory, start, resume, seed, hyper)
         with ProgressLog(directory, manifest, first, first + total) as log:
-            run = Training(device, loaded, log, on_progress, on_divergence, rate, interrupted)
+            run = Training(device, loaded, log, on_progress, on_divergence, rate, interrupted, seed)
             before = run.evaluate(first) if evaluate else {}
             order = islice(_order(len(loaded.x), seed), first, None)
             run.train(order, first, total, eval_every, save_every)
