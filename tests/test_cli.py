@@ -14,6 +14,7 @@ from fake_project import MANIFEST, fake_project
 import tvm_ondevice_train
 from relay_passes.optimizers import HYPERPARAMETERS, Momentum
 from tvm_ondevice_train.cli import main
+from tvm_ondevice_train.data import Reading
 from tvm_ondevice_train.errors import OdtError
 from tvm_ondevice_train.learning.progress import ProgressLog
 from tvm_ondevice_train.losses import LOSSES
@@ -108,7 +109,7 @@ def runner(monkeypatch):
     """Replaces `run_project`, reports three steps; the list holds its arguments."""
     calls = []
 
-    def run_project(directory, data, *, on_progress, **options):
+    def run_project(directory, data, *, on_progress, say, **options):
         calls.append((directory, data, options))
         for step, loss in enumerate(RESULT["losses"], 1):
             on_progress(step, 3, loss)
@@ -198,6 +199,7 @@ def test_run_passes_every_option_on(runner, tmp_path):
     options += " --on-rising-loss lower --continue --plot run.png --tensorboard events"
     assert main(["run", str(tmp_path), "--data", str(data), *options.split()]) == 0
     expected = {
+        "reading": Reading(),
         "steps": 3,
         "epochs": None,
         "evaluate": True,

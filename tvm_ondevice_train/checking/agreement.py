@@ -12,10 +12,9 @@ import numpy as np
 from relay_passes.graph import bindings_of, op_name
 
 from ..compiler import CompiledModel
-from ..device.samples import encode_inputs
+from ..data import Reading, Source, load_inputs
 from ..device.session import Session
 from ..errors import OdtError
-from ..files.npz import read_npz
 from ..losses import Loss
 from ..manifest import Manifest
 from ..model import Model
@@ -31,9 +30,13 @@ _STEPS_BOUND = 2  # codes of the output
 
 
 def agreements(
-    compiled: CompiledModel, reference: Reference, loss: Loss, data: str | Path | None
+    compiled: CompiledModel,
+    reference: Reference,
+    loss: Loss,
+    data: Source | None = None,
+    reading: Reading | None = None,
 ) -> tuple[Agreement, ...]:
-    """On random samples, and on `x` of the .npz file `data`.
+    """On random samples, and on those of `data`, which `load_data` takes.
 
     `compiled` was made with `loss`, and has the file's own layers.
 
@@ -44,7 +47,7 @@ def agreements(
     is_left = before_loss(compiled.model, loss) is not compiled.model
     activation = _ACTIVATIONS[loss.activation if is_left else None]
     if data is not None:
-        sets["given"] = _given_samples(data, manifest)
+        sets["given"] = load_inputs(data, manifest, reading, most=GIVEN_SAMPLES)
     with _on_the_host(compiled) as device:
         return tuple(
             _agreement(n, x, device, compiled, reference, activation) for n, x in sets.items()
@@ -69,13 +72,6 @@ def _random_samples(manifest: Manifest) -> np.ndarray:
     if manifest.input.dtype == "int8":
         return generator.integers(-128, 128, shape, dtype=np.int8)
     return generator.normal(size=shape).astype(np.float32)
-
-
-def _given_samples(data: str | Path, manifest: Manifest) -> np.ndarray:
-    arrays = read_npz(Path(data), "data")
-    if "x" not in arrays or not arrays["x"].ndim or not len(arrays["x"]):
-        raise OdtError(f"data: {data} has no samples x")
-    return encode_inputs(arrays["x"][:GIVEN_SAMPLES], manifest)
 
 
 def _agreement(

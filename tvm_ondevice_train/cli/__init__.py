@@ -18,6 +18,7 @@ import click
 from tvm_ondevice_train.errors import OdtError
 from tvm_ondevice_train.files.plain_text import printable
 
+from .audio_frontend import audio_frontend_command
 from .boards import boards_command
 from .check import check_command
 from .compile import compile_command
@@ -61,6 +62,7 @@ for _command in (
     import_command,
     forget_command,
     tune_command,
+    audio_frontend_command,
     boards_command,
 ):
     cli.add_command(_command)

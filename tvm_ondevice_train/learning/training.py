@@ -209,7 +209,8 @@ class Training:
 
     def _step(self, index: int) -> None:
         try:
-            loss = self.learner.train_encoded(self.data.x[index], self.data.y[index])
+            sample = self.data.training_sample(index, self.plan.seed, self.step)
+            loss = self.learner.train_encoded(*sample)
         except DeviceError as error:
             if error.code != DIVERGED or self.plan.on_divergence == STOP:
                 raise

@@ -222,5 +222,7 @@ _MANIFEST = checked.record(
         "active_classes": checked.optional(checked.integer(1, MOST_BYTES)),
         "unused": checked.optional(checked.text),
         "imprinted": checked.optional(checked.text),
+        "input_layout": checked.optional(checked.one_of("NCHW", "NHWC")),
     },
+    may_miss={"input_layout"},  # projects of earlier releases have none
 )

@@ -52,6 +52,7 @@ def make_manifest(
         active_classes=None if options.max_classes is None else options.classes,
         unused=None if planned.head is None else planned.head.unused,
         imprinted=None if planned.head is None else planned.head.counts,
+        input_layout=planned.layout,
     )
 
 

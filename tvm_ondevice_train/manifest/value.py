@@ -164,6 +164,8 @@ class Manifest:
     active_classes : how many of the classes are in use at the start, where the device can add some.
     unused : which of the trained parameters says, with a 0, that a class is in use; None: all are.
     imprinted : which of them counts the samples that each class was imprinted from, if one does.
+    input_layout : the axes of a sample with two spatial ones, "NCHW" or "NHWC"; None where the
+        network does not tell.
     """
 
     model: str
@@ -190,6 +192,7 @@ class Manifest:
     active_classes: int | None = None
     unused: str | None = None
     imprinted: str | None = None
+    input_layout: str | None = None
 
     def __post_init__(self) -> None:
         _check_input(self.input)
