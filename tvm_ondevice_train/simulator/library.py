@@ -13,7 +13,7 @@ from ..c_runtime import runtime_dir, runtime_files
 from ..device.toolchain import run_tool
 from ..errors import OdtError
 
-_FLAGS = "-std=c99 -O3 -march=native -ffp-contract=off -fPIC -shared".split()
+_FLAGS = "-std=c99 -O3 -march=native -funroll-loops -ffp-contract=off -fPIC -shared".split()
 _PORT = "shared_library.c"
 
 

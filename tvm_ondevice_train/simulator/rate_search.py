@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..data import Data
+from ..errors import OdtError
 from ..learning.held_out import with_validation
 from ..learning.plan import Plan
 from ..learning.schedule import Schedule
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 _FIRST, _FACTOR, _LEAST, _MOST = 2.0**-8, 2.0, 2.0**-20, 4.0  # rates that are tried
 _BESIDE = 2  # so many on each side of the best are tried, too
+_DOWN = 4  # by so many the rate is lowered where a run diverges
 _MACS = 2.5e10  # of one short run, and of the features of its samples: seconds on a computer
 _STEPS = 200, 4000  # of a short run, at least and at most
 _HELD_OUT, _MOST_HELD_OUT = 0.2, 250  # of the samples
@@ -74,7 +76,7 @@ def search_rate(
     """Train for a short time at several rates, and choose by samples that are not trained on.
 
     The short runs are as `schedule`, with fewer steps; the best of their rates is lowered as the
-    whole run is longer. The same arguments give the same rate.
+    whole run is longer. The same arguments give the same rate. OdtError where all of them diverge.
 
     source : what a `Simulation` is made of. data : test samples are not looked at; validation
     samples where there are some, else some of the training samples, are held out.
@@ -93,14 +95,20 @@ def search_rate(
         return trials[rate]
 
     best = tried(_FIRST)
-    while True:
+    while math.isinf(best.loss):
+        if best.learning_rate <= _LEAST:
+            raise OdtError(
+                f"lr-find: no run has a finite loss, at rates from {_LEAST:.1g} to {_FIRST:.1g}; "
+                "look at the samples and targets"
+            )
+        best = tried(best.learning_rate / _FACTOR**_DOWN)
+    found = None
+    while found is not best:
+        best = found or best
         near = [best.learning_rate * _FACTOR**n for n in range(-_BESIDE, _BESIDE + 1)]
         found = min(
             (tried(rate) for rate in near if _LEAST <= rate <= _MOST), key=lambda one: one.loss
         )
-        if found is best or math.isinf(found.loss):
-            break
-        best = found
     chosen = best.learning_rate * (steps / schedule.steps) ** _LENGTH
     return RateSearch(tuple(trials[rate] for rate in sorted(trials)), steps, _rounded(chosen))
 
