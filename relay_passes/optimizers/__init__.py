@@ -3,7 +3,14 @@
 No TVM is loaded here, so that the command line can list them at once.
 """
 
-from .accumulation import ACCUMULATORS, MOST_SAMPLES, Accumulation, Kept, kept_of
+from .accumulation import (
+    ACCUMULATORS,
+    MOST_SAMPLES,
+    Accumulation,
+    BatchTensors,
+    GradientSum,
+    batch_tensors,
+)
 from .adam import Adam, AdamW
 from .inputs import Inputs, inputs_of
 from .momentum import Momentum
@@ -30,15 +37,16 @@ __all__ = [
     "Accumulation",
     "Adam",
     "AdamW",
+    "BatchTensors",
+    "GradientSum",
     "HyperParameter",
     "Inputs",
-    "Kept",
     "Momentum",
     "Optimizer",
     "State",
+    "batch_tensors",
     "defaults_of",
     "inputs_of",
-    "kept_of",
     "optimizer_of",
     "owners_of",
 ]

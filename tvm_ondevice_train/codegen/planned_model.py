@@ -12,7 +12,7 @@ import numpy as np
 
 from relay_passes.graph import aligned_bytes
 from relay_passes.memory.step import Step, Tensor
-from relay_passes.optimizers import Inputs, Kept, Optimizer
+from relay_passes.optimizers import BatchTensors, Inputs, Optimizer
 
 from ..tensor_spec import TensorSpec
 from .names import identifier
@@ -81,7 +81,7 @@ class PlannedModel:
     classes: int | None
     output: str
     update: PlannedStep | None = None
-    kept: Kept | None = None
+    kept: BatchTensors | None = None
 
     @property
     def steps(self) -> tuple[PlannedStep, ...]:

@@ -153,7 +153,15 @@ _INPUT = checked.record(
 )
 _TARGET = checked.record(Target, {"kind": checked.one_of(LABEL, VALUES), "shape": _shape(0)})
 _WORD = checked.multiple_of(4, MOST_BYTES)  # an offset
-_STATE = checked.record(StateTensor, {"shape": _shape(0), "offset": _WORD})
+_STATE = checked.record(
+    StateTensor,
+    {
+        "shape": _shape(0),
+        "offset": checked.integer(0, MOST_BYTES),
+        "dtype": checked.one_of("float32", "int16", "int8"),
+    },
+    may_miss=("dtype",),
+)
 _BATCHES = checked.record(Batches, {"size": _WORD, "count": _WORD, "sums": checked.named(_STATE)})
 
 

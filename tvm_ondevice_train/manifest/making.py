@@ -52,7 +52,10 @@ def make_manifest(
 def _tensors(planned: PlannedModel, kind: str) -> dict[str, StateTensor]:
     """What is kept beside what trains, of one kind of slots."""
     slots = [slot for slot in planned.slots if slot.kind == kind]
-    return {slot.name: StateTensor(slot.value.shape, slot.offset) for slot in slots}
+    return {
+        slot.name: StateTensor(slot.value.shape, slot.offset, str(slot.value.dtype))
+        for slot in slots
+    }
 
 
 def _trained(slot: ParameterSlot, sliced: SlicedModel) -> TrainedParameter:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar
 
 import numpy as np
 
@@ -96,19 +95,23 @@ class TrainedParameter:
 
 @dataclass(frozen=True)
 class StateTensor:
-    """A float32 tensor in ``odt_params_t`` that the optimizer keeps: beside a trained one, or 0-d.
+    """A tensor in ``odt_params_t`` that the optimizer keeps: beside a trained one, or 0-d.
 
     offset : bytes from the beginning of ``odt_params_t``.
     """
 
     shape: tuple[int, ...]
     offset: int
-    dtype: ClassVar[str] = "float32"
+    dtype: str = "float32"
+
+    def __post_init__(self) -> None:
+        if self.offset % np.dtype(self.dtype).itemsize:
+            raise OdtError(f"offset is {self.offset}, where no {self.dtype} can lie")
 
     @property
     def end(self) -> int:
         """The first byte behind it."""
-        return self.offset + 4 * math.prod(self.shape)
+        return self.offset + math.prod(self.shape) * np.dtype(self.dtype).itemsize
 
 
 @dataclass(frozen=True)
