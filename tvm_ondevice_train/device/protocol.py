@@ -41,7 +41,7 @@ NO_FLASH = -23  # ODT_ERR_NO_FLASH
 _MODEL_ERRORS = {
     -1: "a null pointer was passed",
     -2: "the arena is too small",
-    -3: "the label is out of range, or of a class that is not in use",
+    -3: "the label is out of range",
     -4: "a value is not finite; use a smaller learning rate or check the sample",
     -5: "the learning rate is negative or not finite",
     DIVERGED: "an output, the loss or a gradient is not finite; use a smaller learning rate",
