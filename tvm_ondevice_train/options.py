@@ -151,8 +151,9 @@ class Options:
         without="each sample updates what trains, and nothing is summed",
     )
     accumulator: str = _option(
-        "float32",
-        "Format of the sums of --batch.",
+        "auto",
+        "Format of the sums of --batch: float32; int16, codes with a scale for each row; auto, "
+        "int16 for quantized parameters, float32 for others.",
         flag="--accumulator",
         choices=ACCUMULATORS,
         check=_is_text,
@@ -243,6 +244,10 @@ class Options:
             raise OdtError(
                 f"seed is {self.seed}, but it only draws the fresh head that classes make; "
                 "give classes, or no seed"
+            )
+        if self.batch is None and self.accumulator != "auto":
+            raise OdtError(
+                f"accumulator is {self.accumulator}, but only a batch has sums; give batch"
             )
         if self.head == "int8" and self.classes is not None:
             raise OdtError(
