@@ -314,8 +314,8 @@ def _plan(
     }
     hyper = {name: np.full(1, inputs.starts[name], np.float32) for name in inputs.hyper.values()}
     batches = _batches(options)
-    shapes = {name: value.shape for name, value in model.parameters.items()}
-    sums = None if batches is None else batch_tensors(batches, trained, shapes)
+    types = {name: (value.shape, str(value.dtype)) for name, value in model.parameters.items()}
+    sums = None if batches is None else batch_tensors(batches, trained, types)
     slots = parameter_slots(
         {
             "parameter": {name: model.parameters[name] for name in trained},

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from tvm import relax
 
-from ..graph import shape_of
+from ..graph import dtype_of, shape_of
 from ..layer_words import Layer
 from ..ops.accumulation import (
     accumulate,
@@ -130,8 +130,8 @@ def _rate_and_seed() -> list[relax.Var]:
 def _tensors(
     accumulation: Accumulation, arguments: Arguments, leaves: Sequence[Leaf]
 ) -> BatchTensors:
-    shapes = {p.name: shape_of(p) for p in arguments.parameters}
-    return batch_tensors(accumulation, [leaf.parameter.name for leaf in leaves], shapes)
+    parameters = {p.name: (shape_of(p), dtype_of(p)) for p in arguments.parameters}
+    return batch_tensors(accumulation, [leaf.parameter.name for leaf in leaves], parameters)
 
 
 def _sums(tensors: BatchTensors) -> list[_Sum]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from .inputs import inputs_of
 from .optimizer import Optimizer
 
-ACCUMULATORS = ("float32", "int16")
+ACCUMULATORS = ("auto", "float32", "int16")
 LEAST_OF_ROW = 4  # elements; of shorter rows sums stay float32, which takes less than peaks
 MOST_SAMPLES = (1 << 24) - 1  # of a batch: a float32 counts no further
 
@@ -20,11 +20,17 @@ class Accumulation:
 
     accumulator : the format of the sums, of `ACCUMULATORS`. int16 has a peak for each row of axis
         0, the largest magnitude that was in it since the sums were cleared, and codes of ``peak /
-        32767``: each sample rounds an element by half of that at most.
+        32767``: each sample rounds an element by half of that at most. auto is int16 for parameters
+        of codes and float32 for those of float32: codes learned as well from either sum.
     """
 
     optimizer: Optimizer
-    accumulator: str = "float32"
+    accumulator: str = "auto"
+
+    def is_coded(self, shape: Sequence[int], dtype: str) -> bool:
+        """Whether the sum for a parameter of that `shape` and `dtype` is int16."""
+        wanted = self.accumulator == "int16" or (self.accumulator == "auto" and dtype != "float32")
+        return wanted and math.prod(shape[1:]) >= LEAST_OF_ROW
 
 
 @dataclass(frozen=True)
@@ -59,10 +65,12 @@ class BatchTensors:
 
 
 def batch_tensors(
-    accumulation: Accumulation, trained: Collection[str], shapes: Mapping[str, Sequence[int]]
+    accumulation: Accumulation,
+    trained: Collection[str],
+    parameters: Mapping[str, tuple[Sequence[int], str]],
 ) -> BatchTensors:
-    """What `accumulation` keeps beside parameters of `shapes`, of which `trained` train."""
-    taken = {*shapes, *inputs_of(accumulation.optimizer, trained, shapes).starts}
+    """What `accumulation` keeps beside `parameters` (shape, dtype), of which `trained` train."""
+    taken = {*parameters, *inputs_of(accumulation.optimizer, trained, parameters).starts}
 
     def named(wanted: str) -> str:
         while wanted in taken:
@@ -71,9 +79,10 @@ def batch_tensors(
         return wanted
 
     def sum_of(name: str) -> GradientSum:
-        shape, called = tuple(map(int, shapes[name])), named(f"{name}.accumulator")
-        coded = accumulation.accumulator == "int16" and math.prod(shape[1:]) >= LEAST_OF_ROW
-        return GradientSum(called, shape, named(f"{name}.accumulator_peak") if coded else None)
+        (shape, dtype), called = parameters[name], named(f"{name}.accumulator")
+        coded = accumulation.is_coded(shape, dtype)
+        peaks = named(f"{name}.accumulator_peak") if coded else None
+        return GradientSum(called, tuple(shape), peaks)
 
-    sums = {name: sum_of(name) for name in shapes if name in trained}
+    sums = {name: sum_of(name) for name in parameters if name in trained}
     return BatchTensors(sums, named("accumulated"), named("batch"))
