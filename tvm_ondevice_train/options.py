@@ -368,7 +368,6 @@ class Options:
         how = (self.replay_in, self.replay_policy, self.replay_of)
         if self.replay is None and how != (RAM, None, SAMPLE):
             raise OdtError(
-            raise OdtError(
                 "replay_in, replay_policy and replay_of say how samples are kept; give replay, too"
             )
 
