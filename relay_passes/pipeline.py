@@ -23,7 +23,7 @@ from .memory.in_place import InPlace
 from .memory.reorder_for_memory import ReorderForMemory
 from .microkernels.plain_loops import PlainLoops
 from .microkernels.select import SelectMicrokernels
-from .optimizers import SGD, Optimizer
+from .optimizers import SGD
 from .schedule.default_schedule import Chooser, DefaultSchedule
 from .schedule.lower_to_loops import LowerToLoops
 from .tvm_pass import sequence
@@ -36,7 +36,7 @@ EVALUATION_ROLES = STEP_ROLES[:2]
 def differentiation(
     trained: WhatTrains = None,
     backward: str = "int16",
-    optimizer: Optimizer = SGD(),  # noqa: B008 - a frozen value
+    optimizer: AnyOptimizer = SGD(),  # noqa: B008 - a frozen value
 ) -> list[tvm.transform.Pass]:
     """From a loss function to a training step.
 

@@ -9,10 +9,12 @@ from functools import partial
 import tvm
 from tvm_ffi import StructuralKey
 
+from .backward.accumulation import Accumulate, ApplyMean
+from .backward.sparse_backward import AnyOptimizer
 from .graph import aligned_bytes
 from .memory.read_step import read_step
 from .memory.step import Step
-from .optimizers import SGD, Optimizer
+from .optimizers import SGD
 from .pipeline import (
     EVALUATION_ROLES,
     STEP_ROLES,
@@ -59,8 +61,8 @@ class Lowering:
     chooser : what takes the decisions of schedules (see `DefaultSchedule`).
     rounds : how often kernels are scheduled, at most, until no scratch raises the peak; 1 leaves
         every kernel what it wants.
-    dump : called with "training" or "evaluation", a pass and the module that it made, for those
-        passes that make the step; None for no such call.
+    dump : called with "training", "update" or "evaluation", a pass and the module that it made, for
+        those passes that make the step; None for no such call.
     split : names of the parameters that train, if what needs none of them shall run first (see
         `Step.prefix`); None leaves the order free.
     """
@@ -83,7 +85,7 @@ class Lowering:
         trained: Collection[str],
         backward: str,
         rollback: bool,
-        optimizer: Optimizer = SGD(),  # noqa: B008 - a frozen value
+        optimizer: AnyOptimizer = SGD(),  # noqa: B008 - a frozen value
     ) -> Step:
         """``main(input, target, parameters...) -> loss`` to the step that trains `trained`.
 
@@ -94,22 +96,24 @@ class Lowering:
 
         def lowered(format: str) -> _Lowered:
             passes = differentiation(list(trained), format, optimizer)
-            return self._fitted(self._lowered(loss, STEP_ROLES, passes, trained))
+            updated = () if isinstance(optimizer, Accumulate) else trained
+            return self._fitted(self._lowered(loss, STEP_ROLES, passes, updated))
 
         found = lowered("int16" if backward == AUTO else backward)
         if backward == AUTO and self.rounds > 1 and raised_by_scratch(found.step):
             found = min(found, lowered("float32"), key=lambda one: one.peak_bytes)
         if rollback:
             found = self._ordered(found, found.scratch, rollback=True)
-        return self._dumped("training", found)
+        return self._dumped("update" if isinstance(optimizer, ApplyMean) else "training", found)
 
-    def evaluation(self, loss: tvm.IRModule, free_bytes: int = 0) -> Step:
-        """``main(input, target, parameters...) -> (output, loss)`` to the step without updates.
+    def evaluation(self, loss: tvm.IRModule, free_bytes: int = 0, part: str = "evaluation") -> Step:
+        """``main(input, target, parameters...) -> (output, loss)`` to the step without gradients.
 
         free_bytes : of arena that there will be in any case.
+        part : what it is called in dumps.
         """
         found = self._lowered(loss, EVALUATION_ROLES)
-        return self._dumped("evaluation", self._fitted(found, free_bytes=free_bytes))
+        return self._dumped(part, self._fitted(found, free_bytes=free_bytes))
 
     def _lowered(
         self,

@@ -9,6 +9,8 @@ import relay_passes  # noqa: F401 - registers its operators where TVM is loaded
 
 if TYPE_CHECKING:
     from relay_passes.optimizers import SGD as SGD
+    from relay_passes.optimizers import Adam as Adam
+    from relay_passes.optimizers import AdamW as AdamW
     from relay_passes.optimizers import Momentum as Momentum
     from relay_passes.optimizers import Optimizer as Optimizer
 
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
     from .export.exchange import export_project as export_project
     from .export.exchange import import_project as import_project
     from .frontend import load as load
+    from .losses import BinaryCrossEntropy as BinaryCrossEntropy
+    from .losses import CrossEntropy as CrossEntropy
+    from .losses import Huber as Huber
     from .losses import Loss as Loss
     from .model import Model as Model
     from .options import Options as Options
@@ -29,9 +34,14 @@ if TYPE_CHECKING:
     from .scheme import UpdateScheme as UpdateScheme
 
 _HOMES = {
+    "Adam": "relay_passes.optimizers",
+    "AdamW": "relay_passes.optimizers",
+    "BinaryCrossEntropy": ".losses",
     "Channels": ".scheme",
     "CheckReport": ".checking.report",
     "CompiledModel": ".compiler",
+    "CrossEntropy": ".losses",
+    "Huber": ".losses",
     "Loss": ".losses",
     "Model": ".model",
     "Momentum": "relay_passes.optimizers",

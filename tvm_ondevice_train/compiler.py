@@ -11,8 +11,11 @@ from typing import Any
 import numpy as np
 import tvm
 
+from relay_passes.backward.accumulation import Accumulate, ApplyMean
+from relay_passes.backward.sparse_backward import AnyOptimizer
+from relay_passes.layer_words import rates_of
 from relay_passes.memory.step import Step
-from relay_passes.optimizers import SGD, Optimizer, inputs_of
+from relay_passes.optimizers import SGD, Accumulation, BatchTensors, inputs_of, kept_of
 from relay_passes.schedule.default_schedule import Chooser
 from relay_passes.within_memory import AUTO, ROUNDS, Lowering
 
@@ -26,8 +29,9 @@ from .dump_ir import IRDump
 from .errors import BudgetError, OdtError
 from .export.onnx_writer import onnx_or_reason
 from .float_head import AS_FLOAT, TOO_LARGE, ModelWithHead, model_with_head
+from .fresh_head import check_imprintable, imprint_module, replace_head
 from .frontend import load
-from .losses import LABEL, Loss
+from .losses import LABEL, Loss, classes_of
 from .manifest import MadeFrom, Manifest
 from .manifest.making import make_manifest
 from .model import Model
@@ -38,7 +42,7 @@ from .scheme.left_out import left_out
 from .scheme.sliced_model import SlicedModel, slice_model
 from .scheme.update_scheme import UpdateScheme, errors_naming, resolve
 from .trainable import check_operators
-from .training_graph import LOGITS, OUTPUT, before_loss, loss_module, replace_head
+from .training_graph import OUTPUT, before_loss, logits, loss_module
 from .tuning import tuning_for
 
 _ROUNDS = {"memory": ROUNDS, "speed": 1}  # of scheduling, by preference
@@ -157,6 +161,7 @@ def compile(
     given = model if isinstance(model, Model) else load(model)
     model = given if options.classes is None else replace_head(given, options)
     resolved = resolve(options.scheme, model.layers)
+    options = _with_rates_by_name(options, model, resolved)
     own = model_with_head(model, resolved.trained, options, target)
     try:
         return _compiled(given, own, resolved, target, options, made_from)
@@ -165,6 +170,15 @@ def compile(
             raise
     own = replace(own, model=model, head=TOO_LARGE)
     return _compiled(given, own, resolved, target, options, made_from)
+
+
+def _with_rates_by_name(options: Options, model: Model, scheme: UpdateScheme) -> Options:
+    """`options` whose `Optimizer.lr_scale` names parameters; OdtError for what names none."""
+    try:
+        rates = rates_of(options.optimizer.lr_scale, model.layers, scheme.trained)
+    except ValueError as error:
+        raise OdtError(str(error)) from None
+    return replace(options, optimizer=replace(options.optimizer, lr_scale=rates))
 
 
 def _compiled(
@@ -178,22 +192,28 @@ def _compiled(
     """The model with one form of its head; BudgetError where that does not fit `target`."""
     model, tuned = own.model, tuning_for(options.tuning, target)
     check_operators(model, resolved.trained)
+    if options.kept is not None:
+        options.kept.check_classes(_classes(model, options))
     with errors_naming(options.scheme):
         sliced = slice_model(before_loss(model, options.loss), resolved)
-    output = LOGITS if sliced.source is not model else OUTPUT
+        check_imprintable(sliced.source, sliced.model, sliced.slices)
+    output = logits(options.loss) if sliced.source is not model else OUTPUT
+    batches = _batches(options)
     train, evaluate = build_steps(
         sliced.model,
         sliced.slices,
         options.loss,
-        optimizer=options.optimizer,
+        optimizer=Accumulate(batches) if batches else options.optimizer,
         backward=options.backward,
         rollback=options.rollback,
         dump_ir=options.dump_ir,
         chooser=tuned.chooser,
         rounds=_ROUNDS[options.prefer],
-        split=options.split,
+        split=options.splits,
     )
-    planned = _plan(sliced, train, evaluate, options, output)
+    update = build_update(sliced, batches, options) if batches else None
+    imprint = build_imprint(sliced.model, train, options, tuned.chooser)
+    planned = _plan(sliced, train, update, evaluate, imprint, options, output)
     manifest = make_manifest(sliced, planned, target, options, made_from)
     report = {
         **make_report(manifest, planned, target, options),
@@ -203,8 +223,15 @@ def _compiled(
     check_budget(report, planned)
     tuned.check()
     initial = {name: model.parameters[name] for name in sliced.slices}
+    initial |= {slot.name: slot.value for slot in planned.slots if slot.kind == "class"}
     files = generate(planned, options.prefix)
     return CompiledModel(files, report, manifest, planned, target, initial, model, given, options)
+
+
+def _classes(model: Model, options: Options) -> int | None:
+    """How many there are where a sample has one label."""
+    shape = model.output_shape
+    return shape[-1] if options.loss.kind_of(shape) == LABEL else None
 
 
 def _made_from(model: str | os.PathLike, options: Options) -> MadeFrom | None:
@@ -217,7 +244,7 @@ def build_steps(
     trained: Collection[str],
     loss: str | Loss,
     fuse: bool = True,
-    optimizer: Optimizer = SGD(),  # noqa: B008 - a frozen value
+    optimizer: AnyOptimizer = SGD(),  # noqa: B008 - a frozen value
     backward: str = AUTO,
     rollback: bool = False,
     dump_ir: str | os.PathLike | None = None,
@@ -229,44 +256,86 @@ def build_steps(
 
     trained : names of the parameters that train, in whole (see `slice_model`).
     fuse, chooser, rounds : see `Lowering`.
-    split : whether what needs none of `trained` runs first (see `Step.prefix`).
+    split : whether what needs nothing that changes runs first (see `Step.prefix`).
     """
     dump = None if dump_ir is None else IRDump(dump_ir)
-    lowering = Lowering(fuse, chooser, rounds, dump, trained if split else None)
+    changing = {*trained, *_class_tensors(model)}
+    lowering = Lowering(fuse, chooser, rounds, dump, changing if split else None)
     train = lowering.training(loss_module(model, loss), trained, backward, rollback, optimizer)
     evaluation = loss_module(model, loss, with_output=True)
     return train, lowering.evaluation(evaluation, free_bytes=train.peak_bytes or 0)
 
 
+def build_update(sliced: SlicedModel, batches: Accumulation, options: Options) -> Step:
+    """The update of a batch as kernel calls, where the training step accumulates."""
+    lowering = Lowering(dump=None if options.dump_ir is None else IRDump(options.dump_ir))
+    loss = loss_module(sliced.model, options.loss)
+    ending = ApplyMean(batches)
+    return lowering.training(loss, sliced.slices, "float32", options.rollback, ending)
+
+
+def build_imprint(
+    model: Model, train: Step, options: Options, chooser: Chooser | None
+) -> Step | None:
+    """The step that makes a sample part of its class's row; None without a cosine head.
+
+    train : as `build_steps` gave it: there is an arena of its size.
+    """
+    if model.head is None or model.head.counts is None:
+        return None
+    dump = None if options.dump_ir is None else IRDump(options.dump_ir)
+    lowering = Lowering(True, chooser, _ROUNDS[options.prefer], dump)
+    return lowering.evaluation(imprint_module(model), train.peak_bytes or 0, part="imprinting")
+
+
 def _plan(
-    sliced: SlicedModel, train: Step, evaluate: Step, options: Options, output: str
+    sliced: SlicedModel,
+    train: Step,
+    update: Step | None,
+    evaluate: Step,
+    imprint: Step | None,
+    options: Options,
+    output: str,
 ) -> PlannedModel:
     model = sliced.model
+    of_classes = _class_tensors(model)
     trained = [name for name in model.parameters if name in sliced.slices]
-    frozen = {name: v for name, v in model.parameters.items() if name not in trained}
+    changing = {*trained, *of_classes}
+    frozen = {name: v for name, v in model.parameters.items() if name not in changing}
     inputs = inputs_of(options.optimizer, trained, model.parameters)
     starts = {
-        name: np.full(model.parameters[parameter].shape, inputs.starts[name], np.float32)
-        for parameter, states in inputs.states.items()
-        for name in states.values()
+        name: np.full((), inputs.starts[name], np.float32) for name in inputs.scalars.values()
+    }
+    starts |= {
+        tensor.name: np.full(tensor.shape, inputs.starts[tensor.name], tensor.dtype)
+        for parameter in inputs.states
+        for kept in inputs.kept(parameter, model.parameters[parameter].shape).values()
+        for tensor in kept
     }
     hyper = {name: np.full(1, inputs.starts[name], np.float32) for name in inputs.hyper.values()}
-    taken = {*model.parameters, *inputs.starts}
-    (train, evaluate), constants = merge_constants(train, evaluate, taken=taken)
-    labels = options.loss.target == LABEL
+    batches = _batches(options)
+    sums = None if batches is None else kept_of(batches, trained, model.parameters)
+    slots = parameter_slots(
+        {
+            "parameter": {name: model.parameters[name] for name in trained},
+            "class": of_classes,
+            "state": starts,
+            "hyperparameter": hyper,
+            **({} if sums is None else _slots_of_batches(model, sums, options)),
+        }
+    )
+    taken = {*model.parameters, *(slot.name for slot in slots)}
+    steps = {"train": train, "evaluate": evaluate, "update": update, "imprint": imprint}
+    present = {name: step for name, step in steps.items() if step is not None}
+    merged, constants = merge_constants(*present.values(), taken=taken)
+    planned = dict(zip(present, map(plan_step, merged), strict=True))
+    kind = options.loss.kind_of(model.output_shape)
     return PlannedModel(
         name=model.name,
         graph=tvm.ir.save_json(tvm.IRModule({"main": model.module["main"]})),
-        train=plan_step(train),
-        evaluate=plan_step(evaluate),
+        **planned,
         frozen=frozen,
-        slots=parameter_slots(
-            {
-                "parameter": {name: model.parameters[name] for name in trained},
-                "state": starts,
-                "hyperparameter": hyper,
-            }
-        ),
+        slots=slots,
         constants=constants,
         input=model.input,
         layout=model.input_layout,
@@ -274,6 +343,41 @@ def _plan(
         target=next(t for task in train.tasks for t in task.inputs if t.role == "target"),
         optimizer=options.optimizer,
         inputs=inputs,
-        classes=model.output_shape[-1] if labels else None,
+        target_kind=kind,
+        ignored=options.loss.ignored,
+        classes=classes_of(kind, model.output_shape),
         output=output,
+        kept=sums,
+        head=model.head,
+        replay=options.kept,
     )
+
+
+def _batches(options: Options) -> Accumulation | None:
+    """How batches accumulate; None where every sample updates what trains."""
+    if options.batch is None:
+        return None
+    return Accumulation(options.optimizer, options.accumulator)
+
+
+def _slots_of_batches(model: Model, kept: BatchTensors, options: Options) -> dict[str, dict]:
+    """What lies in ``odt_params_t`` besides: kind -> name -> start."""
+    sums = {
+        name: np.zeros(model.parameters[parameter].shape, options.accumulator)
+        for parameter, name in kept.sums.items()
+    }
+    return {
+        "accumulator": sums,
+        "accumulated": {kept.count: np.zeros(1, np.uint32)},
+        "batch": {kept.size: np.full(1, options.batch, np.uint32)},
+    }
+
+
+def _class_tensors(model: Model) -> dict[str, np.ndarray]:
+    """What of a fresh head changes besides training, by name, as it is at the start."""
+    head, found = model.head, {}
+    if head is not None and head.unused is not None:
+        found[head.unused] = model.parameters[head.unused]
+    if head is not None and head.counts is not None:
+        found[head.counts] = np.zeros(model.output_shape[-1], np.float32)
+    return found

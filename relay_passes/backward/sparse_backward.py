@@ -21,10 +21,13 @@ from ..graph import (
     with_function,
     without_dead_code,
 )
+from ..layer_words import Layer
+from ..layers import layers_of
 from ..ops.channels import take_channels
 from ..ops.registry import attributes
 from ..optimizers import SGD, Optimizer
 from ..tvm_pass import Pass, module_pass
+from .accumulation import Accumulate, ApplyMean, MeanUpdates, Sums
 from .arguments import Arguments, arguments_of, with_num_input
 from .cancel_transposes import cancel_transposes
 from .differentiate import WITH_GRADIENT, differentiate, without_te_gradient
@@ -37,7 +40,8 @@ from .trim_gradients import trim_gradients
 from .updates import Updates
 from .what_trains import WhatTrains, checked, parts_of
 
-AnyOptimizer: TypeAlias = Optimizer | RelaxOptimizer | None
+AnyOptimizer: TypeAlias = Optimizer | Accumulate | ApplyMean | RelaxOptimizer | None
+_OWN = Optimizer, Accumulate, ApplyMean
 _FLOATS = ("float32",)  # what our optimizers update
 _ALL_FLOATS = ("float32", "float16", "bfloat16", "float64")
 
@@ -66,8 +70,9 @@ class SparseBackward(Pass):
     After: ``main(input, target, learning_rate, seed, p0, ...) -> (loss, updated..., more...)``; the
     updated parameters follow the order of the parameters and the attribute ``trained_parameters``
     names them. Further hyper-parameters and states of the optimizer are arguments behind the
-    parameters; the new states are results behind the updated parameters, in the order of
-    ``optimizer_states``. Other functions, blocks, variables and attributes stay what they are.
+    parameters, numbers that it keeps before tensors; the new states are results behind the updated
+    parameters, in the order of ``optimizer_states``. Other functions, blocks, variables and
+    attributes stay what they are.
 
     Nothing is differentiated that no update needs: operators that do not depend on a trained
     parameter need no gradient rule. Rules are ours (`ops`) where there is one, else TVM's; TVM's
@@ -88,8 +93,9 @@ class SparseBackward(Pass):
         as TVM's `AppendLoss` leaves it, -1. Arguments before it are inputs, see `arguments_of`.
     optimizer : how parameters follow their gradients: one of `optimizers`, or of TVM's
         `relax.training.optimizer`, whose states are then one tuple behind the parameters (see
-        `RelaxUpdates`). None: ``main`` keeps its arguments and returns ``(what it returned,
-        (gradients...))``, as TVM's `Gradient` has it.
+        `RelaxUpdates`). `Accumulate` and `ApplyMean` make the two steps of training in batches
+        (see `Sums` and `MeanUpdates`). None: ``main`` keeps its arguments and returns ``(what it
+        returned, (gradients...))``, as TVM's `Gradient` has it.
 
     Raises
     ------
@@ -139,19 +145,20 @@ class SparseBackward(Pass):
             _check_uncalled(module, self.func_name)
             arguments = arguments_of(function, self.target_index)
             parts = parts_of(self.scheme, function, arguments)
+            layers = layers_of(function)
             subsets = {p: channels for p, channels in parts.items() if channels is not None}
             function, pairs = split(function, subsets)
             expanded = [q for p in arguments.parameters for q in pairs.get(p, (p,))]
             arguments = replace(arguments, parameters=tuple(expanded))
             forward = forward_of(function)
             leaves = self._leaves(module, forward, [pairs.get(p, (p,))[0] for p in parts])
-            ending = _ending(self.optimizer, function, arguments, leaves)
+            ending = _ending(self.optimizer, function, arguments, leaves, layers)
             return _with_step(module, self.func_name, forward, leaves, ending)
 
     def _leaves(
         self, module: tvm.IRModule, forward: Forward, trained: Sequence[relax.Var]
     ) -> list[Leaf]:
-        floats = _FLOATS if isinstance(self.optimizer, Optimizer) else _ALL_FLOATS
+        floats = _FLOATS if isinstance(self.optimizer, _OWN) else _ALL_FLOATS
         consumers = consumers_of(forward.function)
         leaves = [leaf_of(consumers, p, floats) for p in trained]
         if self.scheme is not None:
@@ -173,7 +180,7 @@ def _errors_of_this_pass() -> Iterator[None]:
 
 
 def _check_optimizer(optimizer: object) -> None:
-    if not isinstance(optimizer, (Optimizer, RelaxOptimizer, type(None))):
+    if not isinstance(optimizer, (*_OWN, RelaxOptimizer, type(None))):
         raise ValueError(
             f"optimizer is {optimizer!r}; allowed are None, one of relay.transform, such "
             "as SGD(), and one of relax.training.optimizer."
@@ -198,11 +205,16 @@ def _ending(
     function: relax.Function,
     arguments: Arguments,
     leaves: Sequence[Leaf],
+    layers: Sequence[Layer],
 ) -> Ending:
     if optimizer is None:
         return Gradients(function, leaves)
     if isinstance(optimizer, Optimizer):
-        return Updates(optimizer, arguments, leaves)
+        return Updates(optimizer, arguments, leaves, layers)
+    if isinstance(optimizer, Accumulate):
+        return Sums(optimizer.batches, arguments, leaves)
+    if isinstance(optimizer, ApplyMean):
+        return MeanUpdates(optimizer.batches, arguments, leaves, layers)
     return RelaxUpdates(optimizer, arguments, leaves)
 
 

@@ -72,7 +72,8 @@ class _Reader:
         self.constants: dict[str, np.ndarray] = {}
         self.constant_names: dict[tuple[str, bytes], str] = {}
         self.layers: dict[Tensor, str] = {}  # the layer that each temporary belongs to
-        self.states = {str(name) for name in self.attrs.get("optimizer_states", ())}
+        kept = "optimizer_states", "gradient_sums"  # named after what trains
+        self.states = {str(name) for kind in kept for name in self.attrs.get(kind, ())}
         self.before_loss = ancestors_of(self.function, loss_of(self.function))
         self.forward: set[Tensor] = set()  # temporaries of the forward
         self.count = 0
@@ -182,12 +183,13 @@ class _Reader:
         Of these, what the forward saved for the backward says more than an adjoint.
         """
         suits = sorted(operands, key=lambda t: (t.role != "parameter", t not in self.forward))
-        layer = next(filter(None, map(self._layer, suits)), "input")
+        otherwise = "optimizer" if outputs[0].name in self.states else "input"
+        layer = next(filter(None, map(self._layer, suits)), otherwise)
         self.layers.update(dict.fromkeys(outputs, layer))
         return f"{layer}:{kind}"
 
     def _layer(self, tensor: Tensor) -> str | None:
-        if tensor.name in self.states:
+        if tensor.name in self.states and tensor.shape:
             return layer_name(tensor.name.rpartition(".")[0])
         if tensor.role == "parameter" and tensor.shape:  # without a shape: a hyper-parameter
             return layer_name(tensor.name)

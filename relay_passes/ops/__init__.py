@@ -5,9 +5,12 @@ of TVM's own the records say what TVM does not. Importing this package enters th
 """
 
 from . import (  # noqa: F401 - importing them registers their operators
+    accumulation,
     channels,
+    clipping,
     codes,
     convolution,
+    cosine,
     elementwise,
     integer_gradient,
     layers,
@@ -23,4 +26,5 @@ from . import (  # noqa: F401 - importing them registers their operators
     script,
     spatial,
     update,
+    weighted_likelihood,
 )

@@ -206,7 +206,7 @@ def _weight_grad(attrs: Attributes, adjoint: te.Tensor, data: te.Tensor) -> te.T
     return te.compute(attrs["shape"], real, name="weight_grad")
 
 
-_largest = te.comm_reducer(
+largest_magnitude = te.comm_reducer(
     lambda peak, x: odt_peak(peak, x),
     lambda dtype: tirx.const(0, dtype),
     name="largest",
@@ -220,7 +220,7 @@ def _axes(extents: Sequence[int], names: str) -> list[tirx.IterVar]:
 def _peak(
     shape: Sequence[int], element: Callable[..., Scalar], axes: list[tirx.IterVar]
 ) -> te.Tensor:
-    return te.compute(shape, lambda *at: _largest(element(*at), axis=axes), name=PEAK)
+    return te.compute(shape, lambda *at: largest_magnitude(element(*at), axis=axes), name=PEAK)
 
 
 def _factor(peak: te.Tensor, limit: int) -> te.Tensor:

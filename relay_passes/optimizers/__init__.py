@@ -3,13 +3,17 @@
 No TVM is loaded here, so that the command line can list them at once.
 """
 
-from .inputs import Inputs, inputs_of
+from .accumulation import ACCUMULATORS, MOST_SAMPLES, Accumulation, BatchTensors, kept_of
+from .adam import Adam, AdamW
+from .blocks import STATE_DTYPES, blocks_of
+from .inputs import Inputs, Kept, inputs_of
 from .momentum import Momentum
 from .optimizer import (
     OPTIMIZERS,
     HyperParameter,
     Optimizer,
     State,
+    defaults_of,
     hyperparameters,
     optimizer_of,
     owners_of,
@@ -19,15 +23,26 @@ from .sgd import SGD
 HYPERPARAMETERS = hyperparameters(OPTIMIZERS.values())
 
 __all__ = [
+    "ACCUMULATORS",
     "HYPERPARAMETERS",
+    "MOST_SAMPLES",
     "OPTIMIZERS",
     "SGD",
+    "STATE_DTYPES",
+    "Accumulation",
+    "Adam",
+    "AdamW",
+    "BatchTensors",
     "HyperParameter",
     "Inputs",
+    "Kept",
     "Momentum",
     "Optimizer",
     "State",
+    "blocks_of",
+    "defaults_of",
     "inputs_of",
+    "kept_of",
     "optimizer_of",
     "owners_of",
 ]

@@ -8,6 +8,8 @@ from typing import Any
 
 from .optimizer import Optimizer, hyperparameter
 
+WEIGHT_DECAY = "How much of each value its gradient (with adamw its step) gets added, L2 penalty."
+
 
 @dataclass(frozen=True)
 class SGD(Optimizer):
@@ -15,9 +17,7 @@ class SGD(Optimizer):
 
     name = "sgd"
 
-    weight_decay: float = hyperparameter(
-        0.0, "How much of each value its gradient gets added (L2 penalty).", optional=True
-    )
+    weight_decay: float = hyperparameter(0.0, WEIGHT_DECAY, optional=True)
 
     def direction(self, gradient: Any, value: Any, states: Mapping, hyper: Mapping) -> Any:
         return decayed(gradient, value, hyper)

@@ -1,5 +1,6 @@
 """Optimizers against PyTorch, where values are float32, and against NumPy, where they are codes."""
 
+import re
 import subprocess
 import zlib
 
@@ -11,7 +12,7 @@ from stochastic_rounding import STEP_STRIDE, updated_codes
 from torch.nn import functional
 
 import tvm_ondevice_train as odt
-from relay_passes.optimizers import SGD, Momentum
+from relay_passes.optimizers import SGD, Adam, AdamW, Momentum
 from tvm_ondevice_train.c_runtime import runtime_dir
 from tvm_ondevice_train.device import Session
 
@@ -21,6 +22,12 @@ OPTIMIZERS = [
     SGD(0.05, weight_decay=0.04),
     Momentum(0.05),
     Momentum(0.02, momentum=0.5, weight_decay=0.04),
+    Adam(0.01),
+    Adam(0.01, weight_decay=0.04, beta1=0.8, beta2=0.99, epsilon=1e-6),
+    AdamW(0.01),
+    AdamW(0.01, weight_decay=0.0),
+    SGD(0.05, lr_scale={"bias": 0.5, "head": 0.25}),
+    AdamW(0.01, lr_scale={"head.*": 3, "conv.weight": 0.5, "*.bias": 2}),
 ]
 
 
@@ -47,12 +54,11 @@ class Network:
         self.values = {
             name: torch.tensor(v, dtype=dtype, requires_grad=True) for name, v in values.items()
         }
-        self.optimizer = torch.optim.SGD(
-            self.values.values(),
-            lr=optimizer.learning_rate,
-            momentum=getattr(optimizer, "momentum", 0.0),
-            weight_decay=optimizer.weight_decay,
-        )
+        groups = [
+            {"params": [value], "lr": optimizer.learning_rate * SCALES[optimizer.lr_scale][at]}
+            for at, value in enumerate(self.values.values())
+        ]
+        self.optimizer = torch_optimizer(optimizer, groups)
 
     def train(self, x, y) -> float:
         hidden = functional.conv2d(
@@ -72,8 +78,28 @@ class Network:
     def numbers(self):
         return {name: value.detach().numpy() for name, value in self.values.items()}
 
-    def velocity(self, name):
-        return self.optimizer.state[self.values[name]]["momentum_buffer"].numpy()
+    def state(self, name):
+        """What the optimizer keeps, by the name of our tensor."""
+        parameter, _, state = name.rpartition(".")
+        return self.optimizer.state[self.values[parameter]][TORCH_STATES[state]].numpy()
+
+
+SCALES = {  # of conv.weight, conv.bias, head.weight, head.bias
+    (): (1, 1, 1, 1),
+    (("bias", 0.5), ("head", 0.25)): (1, 0.5, 0.25, 0.25),
+    (("head.*", 3.0), ("conv.weight", 0.5), ("*.bias", 2.0)): (0.5, 2, 3, 2),
+}
+TORCH_STATES = {"velocity": "momentum_buffer", "mean": "exp_avg", "square": "exp_avg_sq"}
+
+
+def torch_optimizer(ours, parameters):
+    """The same of PyTorch."""
+    common = {"lr": ours.learning_rate, "weight_decay": ours.weight_decay}
+    if not isinstance(ours, Adam):
+        momentum = getattr(ours, "momentum", 0.0)
+        return torch.optim.SGD(parameters, momentum=momentum, **common)
+    kind = torch.optim.AdamW if isinstance(ours, AdamW) else torch.optim.Adam
+    return kind(parameters, betas=(ours.beta1, ours.beta2), eps=ours.epsilon, **common)
 
 
 def assert_near(found, expected, relative=1e-6):
@@ -83,20 +109,28 @@ def assert_near(found, expected, relative=1e-6):
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=str)
 def test_float_parameters_are_those_of_pytorch(optimizer, tmp_path):
-    """All together to 1e-6; a bias that mostly cancels is as near to float64 as PyTorch's own."""
+    """All together to 1e-6; a bias that mostly cancels is as near to float64 as PyTorch's own.
+
+    ``1 - beta2``, of a float32, is 1e-5 away from that of a float64.
+    """
     network, exact = Network(optimizer), Network(optimizer, torch.float64)
     with Session(project(tmp_path / "p", optimizer)[1]) as device:
         for x, y in zip(*samples(STEPS), strict=True):
             exact.train(x, y)
             assert device.train(x, y) == pytest.approx(network.train(x, y), rel=1e-5)
-        ours, velocities = stored(device)
+        ours, states = device.parameters(), device.optimizer_states()
     reference = network.numbers()
     assert_near(*(np.concatenate([v[n].ravel() for n in ours]) for v in (ours, reference)))
     for name, value in exact.numbers().items():
         own = np.abs(reference[name] - value).max()
         assert np.abs(ours[name] - value).max() <= 3 * own + 1e-8
-    for name, velocity in velocities.items():
-        assert_near(velocity, network.velocity(name), 1e-5)  # sums of gradients that cancel
+    for name, state in states.items():
+        if name.endswith("_correction"):
+            beta = {"mean": optimizer.beta1, "square": optimizer.beta2}[name.partition("_")[0]]
+            assert state.shape == () and state == pytest.approx(1 - beta**STEPS, rel=2e-5)
+        else:
+            near = 1e-5 if name.endswith("velocity") else 3e-5
+            assert_near(state, network.state(name), near)  # sums of gradients that cancel
 
 
 def stored(device):
@@ -139,11 +173,84 @@ def test_codes_follow_a_float_velocity(weight_decay, tmp_path):
                     continue
                 inverse = (1 / scale).astype(np.float32)
                 change = moved[name] * (np.float32(rate) * inverse)
-                with np.errstate(over="ignore"):
-                    salted = np.uint32(seed) + np.uint32(step) * STEP_STRIDE
-                    salted = salted + np.uint32(zlib.crc32(name.encode()))
+                salted = salt_of(seed, step, name)
                 limit = 127 if codes.dtype == np.int8 else 2**30 - 1
                 assert np.array_equal(after[name], updated_codes(codes, change, limit, salted))
+
+
+@pytest.mark.parametrize("optimizer", [Adam(0.02, weight_decay=0.04), AdamW(0.02)], ids=str)
+def test_codes_follow_the_averages_of_adam(optimizer, tmp_path):
+    """In float32, from the definition; gradients are what a second device gets, as above."""
+    _, directory = project(tmp_path / "p", optimizer, quantized=True)
+    _, other = project(tmp_path / "q", Momentum(), quantized=True)
+    decay = np.float32(optimizer.weight_decay)
+    decoupled = isinstance(optimizer, AdamW)
+    kept = {"mean": np.float32(optimizer.beta1), "square": np.float32(optimizer.beta2)}
+    corrections = dict.fromkeys(kept, np.float32(0))
+    x, y = samples(8, np.int8)
+    with Session(directory) as device, Session(other) as gradients:
+        gradients.set_hyperparameters(momentum=0.0)
+        device.set_seed(5)
+        for step in range(len(x)):
+            before, old = device.parameters(), device.optimizer_states()
+            gradients.set_parameters(before)
+            gradients.train(x[step], y[step])
+            device.train(x[step], y[step])
+            after, new = device.parameters(), device.optimizer_states()
+            for name, beta in kept.items():
+                corrections[name] = beta * corrections[name] + (1 - beta)
+                assert new[f"{name}_correction"] == corrections[name]
+            for name, gradient in stored(gradients)[1].items():
+                codes, scale = before[name], scale_of(device, name, before[name].shape)
+                value = codes * np.float32(1 if scale is None else scale)
+                seen = gradient if decoupled else gradient + decay * value
+                for state, term in {"mean": seen, "square": seen * seen}.items():
+                    average = kept[state] * old[f"{name}.{state}"] + (1 - kept[state]) * term
+                    assert_near(new[f"{name}.{state}"], average)
+                mean, square = (new[f"{name}.{s}"] / corrections[s] for s in kept)
+                direction = mean / (np.sqrt(square) + np.float32(optimizer.epsilon))
+                if decoupled:
+                    direction = direction + decay * value
+                if scale is None:
+                    assert_near(after[name], value - np.float32(0.02) * direction)
+                    continue
+                change = direction * (np.float32(0.02) * (1 / scale).astype(np.float32))
+                limit = 127 if codes.dtype == np.int8 else 2**30 - 1
+                salted = salt_of(5, step, name)
+                assert np.array_equal(after[name], updated_codes(codes, change, limit, salted))
+
+
+def salt_of(seed, step, name):
+    """What the rounding of a parameter begins from."""
+    with np.errstate(over="ignore"):
+        salted = np.uint32(seed) + np.uint32(step) * STEP_STRIDE
+        return salted + np.uint32(zlib.crc32(name.encode()))
+
+
+def test_codes_move_by_their_own_rate(tmp_path):
+    """As those of a project whose rate is so many times higher; biases keep the common one."""
+    scheme = odt.UpdateScheme({"conv.weight": odt.Channels(indices=(1,)), "head.bias": "all"})
+    optimizers = SGD(0.05, lr_scale={"weight": 4}), SGD(0.2), SGD(0.05)
+    scaled, faster, plain = (
+        after_a_step(tmp_path / str(at), optimizer, scheme)
+        for at, optimizer in enumerate(optimizers)
+    )
+    assert not np.array_equal(faster["conv.weight"], plain["conv.weight"])
+    assert np.array_equal(scaled["conv.weight"], faster["conv.weight"])
+    assert np.array_equal(scaled["head.bias"], plain["head.bias"])
+
+
+def after_a_step(directory, optimizer, scheme):
+    with Session(project(directory, optimizer, quantized=True, scheme=scheme)[1]) as device:
+        device.train(*(v[0] for v in samples(1, np.int8)))
+        return device.parameters()
+
+
+def test_a_rate_of_nothing_is_refused():
+    said = 'lr_scale: "conv.*" means nothing that trains; allowed are head, weight, bias, and names'
+    with pytest.raises(odt.OdtError, match=re.escape(said)) as caught:
+        odt.compile(tiny.network(), board="host", lr_scale={"conv.*": 2})
+    assert "there are head.weight, head.bias" in str(caught.value)
 
 
 def test_codes_move_without_bias(tmp_path):

@@ -11,11 +11,12 @@ from tvm_ondevice_train.learning.health import of_labels, saturation, warnings
 CODES = np.arange(-50, 50, dtype=np.int8)
 START = {"weight": CODES, "bias": np.zeros(4, np.int32), "head": np.ones(4, np.float32)}
 MOVED = {**START, "head": np.zeros(4, np.float32)}
+GUESS = math.log(10)
 NOISE = np.random.default_rng(0).normal(0, 0.3, 100)
 
 
-def told(losses=(), evaluations=(), values=None, classes=10):
-    return warnings(losses, evaluations, values or [(0, START), (100, MOVED)], classes)
+def told(losses=(), evaluations=(), values=None, guess=GUESS):
+    return warnings(losses, evaluations, values or [(0, START), (100, MOVED)], guess=guess)
 
 
 @pytest.mark.parametrize(
@@ -34,25 +35,24 @@ def test_losses_that_say_nothing_bad(losses):
 
 
 @pytest.mark.parametrize(
-    ("losses", "classes", "expected"),
+    ("losses", "guess", "expected"),
     [
         (
             np.linspace(0.5, 2.0, 100),
-            10,
+            math.log(10),
             r"the loss rose from 0\.5682 \(mean of the first 10 steps\) to 1\.932 \(of the last\); "
             "use a smaller learning rate",
         ),
         (
             np.full(100, 8.0),
-            10,
-            r"the loss does not fall and is 8 in the last 10 steps; guessing one of 10 classes has "
-            r"2\.303",
+            math.log(10),
+            r"the loss does not fall and is 8 in the last 10 steps; guessing has 2\.303",
         ),
         (np.linspace(0.5, 2.0, 100), None, r"the loss rose from .*"),
     ],
 )
-def test_losses_that_are_warned_of(losses, classes, expected):
-    (warning,) = told(list(losses), classes=classes)
+def test_losses_that_are_warned_of(losses, guess, expected):
+    (warning,) = told(list(losses), guess=guess)
     assert re.fullmatch(expected, warning)
 
 

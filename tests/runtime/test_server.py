@@ -53,7 +53,7 @@ EXITED = (Frame.EXIT | REPLY, b"")
 def test_hello_says_what_the_model_is(server):
     (kind, payload), exited = talk(server, pack_frame(Frame.HELLO) + EXIT)
     assert kind == Frame.HELLO | REPLY
-    assert struct.unpack("<7I", payload) == (2, 0x1234ABCD, 64, 4, 40, 2600, 4096)
+    assert struct.unpack("<7I", payload) == (3, 0x1234ABCD, 64, 4, 40, 2600, 4096)
     assert exited == EXITED
 
 

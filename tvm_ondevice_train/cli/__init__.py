@@ -18,10 +18,12 @@ import click
 from tvm_ondevice_train.errors import OdtError
 from tvm_ondevice_train.files.plain_text import printable
 
+from .audio_frontend import audio_frontend_command
 from .boards import boards_command
 from .check import check_command
 from .compile import compile_command
 from .export import export_command, import_command
+from .forget import forget_command
 from .lr_find import lr_find_command
 from .monitor import monitor_command
 from .options import PROGRAM
@@ -58,7 +60,9 @@ for _command in (
     monitor_command,
     export_command,
     import_command,
+    forget_command,
     tune_command,
+    audio_frontend_command,
     boards_command,
 ):
     cli.add_command(_command)

@@ -44,6 +44,8 @@ def _memory(report: Mapping, board: Board) -> Table:
     if "zephyr_sram_bytes" in report:
         itself = "Zephyr itself" if report["zephyr_is_measured"] else "Zephyr itself, estimated"
         parts[itself] = report["zephyr_sram_bytes"]
+    if report.get("replay_bytes"):
+        parts["replay"] = report["replay_bytes"]
     parts["static data"] = report["peak_sram_bytes"] - sum(parts.values())
     table = _table(f"{printable(report['model'])} on {board.name}", "bytes", "budget", "used")
     for name, size_bytes in parts.items():
@@ -51,8 +53,11 @@ def _memory(report: Mapping, board: Board) -> Table:
     table.add_row("SRAM", *_share(report["peak_sram_bytes"], report["sram_budget_bytes"]))
     if "zephyr_flash_bytes" in report:
         table.add_row(f"  {itself}", _number(report["zephyr_flash_bytes"]))
+    kept = report.get("replay_flash_bytes", 0)
+    if kept:
+        table.add_row("  replay", _number(kept))
     flash = "flash" if report["flash_holds_code"] else "flash, without code"
-    table.add_row(flash, *_share(report["flash_bytes"], report["flash_budget_bytes"]))
+    table.add_row(flash, *_share(report["flash_bytes"] + kept, report["flash_budget_bytes"]))
     return table
 
 
@@ -79,10 +84,29 @@ def _facts(report: Mapping) -> dict[str, str]:
             report["backup_bytes"],
             f"{_number(report['backup_bytes'])} bytes",
         ),
+        **_said(
+            f"batches of {report['batch']}",
+            report["batch"],
+            f"{_number(report['accumulator_bytes'])} bytes of the state, {report['accumulator']}",
+        ),
         # the compiler is there, and refused
         **_said("without code, since", "not_built" in report, report.get("not_built")),
+        **_said("replay", report.get("replay"), _replay(report.get("replay"))),
         **_said("in plain loops", report["plain_loops"], _in_plain_loops(report["plain_loops"])),
     }
+
+
+def _kept(replay: Mapping | None) -> str:
+    if replay is None:
+        return ""
+    text = f"{_number(replay['held'])} kept of {_number(replay['seen'])}, "
+    text += f"{replay['rehearsals']} learned again after each new one"
+    erases = replay["erases"]
+    return text + (f"; {_number(erases)} blocks of flash erased" if erases else "")
+
+
+def _replay(replay: Mapping | None) -> str:
+    return "" if not replay else "{slots:,} {of}s in {memory}, {policy}".format(**replay)
 
 
 def _said(what: str, holds: object, text: str | None) -> dict[str, str]:
@@ -135,6 +159,7 @@ def print_run(result: Mapping) -> None:
     ):
         if result.get(key) is not None:
             facts[name] = form.format(result[key])
+    facts |= _said("old samples", result.get("replay"), _kept(result.get("replay")))
     _print_facts(facts)
     table = class_table(result)
     if table is not None:

@@ -9,8 +9,17 @@ from typing import Any, TypeAlias
 
 import click
 
-from relay_passes.optimizers import HYPERPARAMETERS, OPTIMIZERS, HyperParameter, owners_of
+from relay_passes.loss_parameters import INTEGER, NUMBERS, PARAMETERS, LossParameter
+from relay_passes.optimizers import (
+    HYPERPARAMETERS,
+    OPTIMIZERS,
+    STATE_DTYPES,
+    HyperParameter,
+    defaults_of,
+    owners_of,
+)
 from tvm_ondevice_train.files.plain_text import shortened
+from tvm_ondevice_train.losses import owners_of as losses_with
 from tvm_ondevice_train.options import Options
 
 Command: TypeAlias = Callable[..., Any]
@@ -66,17 +75,17 @@ port_option = click.option(
 def compile_options(only_tune: bool = False, but: Collection[str] = ()) -> Decorator:
     """Flags for the fields of `Options`; with `only_tune` for those that `tune` needs, too.
 
-    The command gets them all by the names of the fields, and hyper-parameters by theirs; but not
-    those named in `but`.
+    The command gets them all by the names of the fields, and parameters of losses and optimizers
+    by theirs; but not those named in `but`.
     """
     chosen = [e for e in fields(Options) if e.metadata["tunes"] or not only_tune]
-    flags: list[Decorator] = []
-    for entry in chosen:
-        if entry.metadata["flag"] and entry.name not in but:
-            flags.append(_flag(entry))
-        if entry.name == "optimizer":
-            others = (one for one in HYPERPARAMETERS.values() if one.name not in but)
-            flags += map(hyperparameter_flag, others)
+    hyper = [hyperparameter_flag(one) for n, one in HYPERPARAMETERS.items() if n not in but]
+    behind = {
+        "loss": [_loss_flag(one) for one in PARAMETERS.values()],
+        "optimizer": [*hyper, *_SETTINGS],
+    }
+    shown = [entry for entry in chosen if entry.metadata["flag"] and entry.name not in but]
+    flags = [flag for e in shown for flag in (_flag(e), *behind.get(e.name, []))]
 
     def decorate(command: Command) -> Command:
         for flag in reversed(flags):
@@ -84,6 +93,42 @@ def compile_options(only_tune: bool = False, but: Collection[str] = ()) -> Decor
         return command
 
     return decorate
+
+
+class Factor(click.ParamType):
+    """``NAME=F``, as the pair."""
+
+    name = "factor"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        name, _, factor = value.rpartition("=")
+        try:
+            return name, float(factor)
+        except ValueError:
+            self.fail(
+                f"{shortened(value, _MOST_SHOWN)!r} is not NAME=F, such as head=2", param, ctx
+            )
+
+
+_SETTINGS = (
+    click.option(
+        "--optimizer-state",
+        "state_dtype",
+        type=click.Choice(STATE_DTYPES),
+        default="float32",
+        show_default=True,
+        help="How an optimizer keeps its tensors: int8, codes in blocks with a scale each, take "
+        "about a quarter of the bytes.",
+    ),
+    click.option(
+        "--lr-scale",
+        type=Factor(),
+        multiple=True,
+        metavar="NAME=F",
+        help="The learning rate of some parameters is F times that of the others: head, weight, "
+        "bias, or names, with * and ? (repeatable; the last that fits holds).",
+    ),
+)
 
 
 def _flag(entry: Field[Any]) -> Decorator:
@@ -96,6 +141,8 @@ def _flag(entry: Field[Any]) -> Decorator:
         kind = Size()
     elif facts["metavar"] == "N":
         kind = Checked("integer", int, facts["check"])
+    elif facts["metavar"] == "F":
+        kind = Checked("number", float, facts["check"])
     return click.option(
         *names,
         type=kind,
@@ -106,6 +153,36 @@ def _flag(entry: Field[Any]) -> Decorator:
     )
 
 
+def _loss_flag(one: LossParameter) -> Decorator:
+    """``--delta F``, say."""
+    kind: click.ParamType = Checked("number", float, _refused_by(one.check))
+    if one.kind == INTEGER:
+        kind = Checked("integer", int, _refused_by(one.check))
+    elif one.kind == NUMBERS:
+        kind = click.STRING  # read by `loss_of`, which also knows files
+    default = "" if one.default is None else f"  [default: {one.default:g}]"
+    return click.option(
+        f"--{one.name.replace('_', '-')}",
+        one.name,
+        type=kind,
+        metavar={INTEGER: "N", NUMBERS: "W,W,...|FILE"}.get(one.kind, "F"),
+        help=f"{one.help} (--loss {' or '.join(losses_with(one.name))}){default}",
+    )
+
+
+def _refused_by(check: Callable[[Any], Any]) -> Callable[[Any], str | None]:
+    """What the ValueError of `check` says of a value, or None."""
+
+    def refusal(value: Any) -> str | None:
+        try:
+            check(value)
+        except ValueError as error:
+            return str(error)
+        return None
+
+    return refusal
+
+
 def hyperparameter_flag(
     one: HyperParameter, default: str | None = None, absent: str | None = None
 ) -> Decorator:
@@ -114,25 +191,27 @@ def hyperparameter_flag(
     def parse(text: str) -> float | None:
         return None if text == absent else float(text)
 
-    def check(value: float | None) -> str | None:
-        try:
-            if value is not None:
-                one.check(value)
-        except ValueError as error:
-            return str(error)
-        return None
+    def check(value: float | None) -> None:
+        if value is not None:
+            one.check(value)
 
     name = "--lr" if one.name == "learning_rate" else f"--{one.name.replace('_', '-')}"
-    shown = f"{one.default:g}" if default is None else default
+    shown = _defaults(one) if default is None else default
     owners = owners_of(one.name)
     whose = "" if len(owners) == len(OPTIMIZERS) else f" (--optimizer {' or '.join(owners)})"
     return click.option(
         name,
         one.name,
-        type=Checked("number", parse, check),
+        type=Checked("number", parse, _refused_by(check)),
         metavar="F",
         help=f"{one.help}{whose}  [default: {shown}]",
     )
+
+
+def _defaults(one: HyperParameter) -> str:
+    """Its default, and those of optimizers that begin elsewhere."""
+    own = [f"{name} {at:g}" for name, at in defaults_of(one.name).items() if at != one.default]
+    return "; ".join([f"{one.default:g}", *own])
 
 
 def hyperparameters(command: Command) -> Command:

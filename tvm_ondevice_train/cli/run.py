@@ -12,6 +12,7 @@ from tvm_ondevice_train.learning.plan import ON_DIVERGENCE, ON_RISING_LOSS, STOP
 from tvm_ondevice_train.learning.schedule import COSINE, KINDS
 from tvm_ondevice_train.run.length import interval
 
+from .data_options import data_options
 from .options import Checked, hyperparameters, port_option
 
 
@@ -23,14 +24,7 @@ def _interval(text: str) -> int | str:
 
 @click.command("run", short_help="Build a project, start it and train it on samples.")
 @click.argument("directory", metavar="DIR", type=click.Path(exists=True, file_okay=False))
-@click.option(
-    "--data",
-    required=True,
-    type=click.Path(exists=True, dir_okay=False),
-    metavar="FILE.npz",
-    help="Arrays x (float32 or int8, in the model's layout) and y (integer labels; float32 values "
-    "with the loss mse); x_test and y_test where accuracy is wanted on other samples.",
-)
+@data_options(required=True)
 @click.option(
     "--steps",
     type=click.IntRange(min=1),
@@ -77,6 +71,13 @@ def _interval(text: str) -> int | str:
     "--save-best",
     is_flag=True,
     help="Keep the parameters of the best of these evaluations, instead of the last ones.",
+)
+@click.option(
+    "--replay",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Learn N old samples again after each new one, of those that the project keeps (compile "
+    "--replay).  [default: 1 where it keeps any]",
 )
 @click.option(
     "--early-stop",
@@ -149,7 +150,7 @@ def _interval(text: str) -> int | str:
     help="Write an event file for TensorBoard there.",
 )
 def run_command(directory: str, data: str, **options: Any) -> None:
-    """Build the project in DIR, start it and train it on the samples of FILE.npz.
+    """Build the project in DIR, start it and train it on the samples of --data.
 
     A project for an emulated board runs in QEMU, one for the host as a process; a board on the desk
     is named with --port. What was measured goes to DIR/run.json, losses.csv and evaluations.csv,
@@ -164,6 +165,6 @@ def run_command(directory: str, data: str, **options: Any) -> None:
     from tvm_ondevice_train.run.run_project import run_project
 
     with display.losses() as show:
-        result = run_project(directory, data, **options, on_progress=show)
+        result = run_project(directory, data, **options, on_progress=show, say=click.echo)
     display.print_run(result)
     click.echo(f"\nAll losses and figures are in {Path(directory, 'run.json')}")

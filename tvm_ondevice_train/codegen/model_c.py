@@ -10,9 +10,11 @@ import numpy as np
 
 from relay_passes.graph import ALIGN
 from relay_passes.memory.step import Task, Tensor, prediction
+from relay_passes.optimizers import MOST_SAMPLES
 
 from ..files.plain_text import plain, shortened
 from ..files.render import render
+from ..replay import POLICIES
 from .c_expressions import C_TYPES
 from .c_lines import WIDTH, fitted
 from .c_printer import HEADERS, CKernel
@@ -55,11 +57,12 @@ class _Generator:
         output, loss = model.evaluate.step.results
         evaluation = self._calls(model.evaluate)
         forward = len(prediction(model.evaluate.step).tasks)
-        training = self._training_calls()
+        training = self._updating_calls(model.train)
         updating = min(index for index, _ in model.train.step.updates)
         calls = {
             "loss_first_calls": training[:updating],
             "update_calls": training[updating:],
+            "batch_calls": self._updating_calls(model.update) if model.update else [],
             "forward_calls": evaluation[:forward],
             "loss_calls": evaluation[forward:],
         }
@@ -82,8 +85,7 @@ class _Generator:
             "learning_rate": float_literal(model.optimizer.learning_rate),
             "setters": self._setters(),
             "arena_maps": [
-                (title, arena_map(planned))
-                for title, planned in (("training", model.train), ("evaluating", model.evaluate))
+                (title, arena_map(planned)) for title, planned in model.activities.items()
             ],
             "headers": ["odt_check.h", *HEADERS],
             "kernels": [definition for _, definition in self.functions.values()],
@@ -92,9 +94,17 @@ class _Generator:
             "train_loss": model.train.offset(model.train.step.results[0]),
             "evaluate_loss": model.evaluate.offset(loss),
             "output_offset": model.evaluate.offset(output),
-            "backups": [(self.fields[t.name], offset) for _, t, offset in model.train.backups],
-            "seeded": any(t.role == "seed" for task in model.train.step.tasks for t in task.inputs),
+            "backups": self._backups(model.train),
+            "batch_backups": self._backups(model.update) if model.update else [],
+            "seeded": _is_seeded(model.train),
+            "batch_seeded": model.update is not None and _is_seeded(model.update),
+            "accumulators": [slot for slot in model.slots if slot.kind == "accumulator"],
+            "accumulated": self.fields[model.kept.count] if model.kept else None,
+            "most_samples": MOST_SAMPLES,
+            "batch": self.fields[model.kept.size] if model.kept else None,
             "rollback": model.train.step.rollback,
+            **self._classes(),
+            "replay_policy": model.replay and POLICIES.index(model.replay.policy),
             "train_features": features_in(model.train),
             "evaluate_features": features_in(model.evaluate),
             **calls,
@@ -105,6 +115,25 @@ class _Generator:
             "model_data.h": fitted(data),
         }
 
+    def _classes(self) -> dict:
+        """How the classes of a fresh head are added and imprinted, where they can be."""
+        head, imprint = self.model.head, self.model.imprint
+        unused = None if head is None or head.unused is None else self.fields[head.unused]
+        facts = {"unused": unused, "imprint": imprint is not None}
+        if imprint is None:
+            return facts
+        calls = self._calls(imprint)
+        updating = min(index for index, _ in imprint.step.updates)
+        features = imprint.step.results[0]
+        return {
+            **facts,
+            "imprint_input": imprint.input_offset,
+            "feature_calls": calls[:updating],
+            "imprint_calls": calls[updating:],
+            "features_offset": imprint.offset(features),
+            "features_elements": int(np.prod(features.shape)),
+        }
+
     def _setters(self) -> list[dict]:
         """What a device can be told of the optimizer besides the learning rate."""
         optimizer, inputs = self.model.optimizer, self.model.inputs
@@ -113,6 +142,7 @@ class _Generator:
                 "name": one.name,
                 "field": self.fields[inputs.hyper[one.name]],
                 "below": None if one.below == math.inf else float_literal(one.below),
+                "positive": one.positive,
             }
             for one in optimizer.described()
             if one.name in inputs.hyper
@@ -123,7 +153,10 @@ class _Generator:
     def _functions(self) -> dict[str, tuple[str, str]]:
         uses: dict[str, list[Use]] = defaultdict(list)  # by the text of their kernel
         printed: dict[str, CKernel] = {}
-        for planned in (self.model.evaluate, self.model.train):
+        model = self.model
+        for planned in (model.evaluate, model.update, model.train, model.imprint):
+            if planned is None:
+                continue
             for task, use in zip(planned.step.tasks, uses_in(planned.step), strict=True):
                 kernel = planned.kernels[task.kernel]
                 uses[kernel.text].append(use)
@@ -137,14 +170,18 @@ class _Generator:
     def _calls(self, planned: PlannedStep) -> list[str]:
         return [self._call(planned, index, task) for index, task in enumerate(planned.step.tasks)]
 
-    def _training_calls(self) -> list[str]:
-        """Calls of the step, each update behind the backup of what it writes over."""
-        calls = self._calls(self.model.train)
-        for index, tensor, offset in self.model.train.backups:
+    def _updating_calls(self, planned: PlannedStep) -> list[str]:
+        """Calls of a step, each update behind the backup of what it writes over."""
+        calls = self._calls(planned)
+        for index, tensor, offset in planned.backups:
             field = f"odt->params.{self.fields[tensor.name]}"
             backup = f"memcpy(arena + {offset}, {field}, sizeof {field});"
             calls[index] = f"{backup}\n  {calls[index]}"
         return calls
+
+    def _backups(self, planned: PlannedStep) -> list[tuple[str, int]]:
+        """The fields that a step can put back, and where in the arena their backups lie."""
+        return [(self.fields[tensor.name], offset) for _, tensor, offset in planned.backups]
 
     def _call(self, planned: PlannedStep, index: int, task: Task) -> str:
         kernel = planned.kernels[task.kernel]
@@ -182,7 +219,7 @@ class _Generator:
         model = self.model
         used = {
             tensor.name
-            for planned in (model.train, model.evaluate)
+            for planned in model.steps
             for task in planned.step.tasks
             for tensor in task.inputs
         }
@@ -191,12 +228,24 @@ class _Generator:
             for name, value in (*model.frozen.items(), *model.constants.items())
             if name in used
         ]
-        initial = [_array(f"initial_{slot.field}", slot.value) for slot in model.trained]
+        initial = [_array(f"initial_{slot.field}", slot.value) for slot in model.learned]
         return render(__package__, "model_data.h", {"model": model, "arrays": arrays + initial})
 
 
 def _literal_or_none(value: float | None) -> str | None:
     return None if value is None else float_literal(value)
+
+
+def _is_seeded(planned: PlannedStep) -> bool:
+    return any(t.role == "seed" for task in planned.step.tasks for t in task.inputs)
+
+
+def _start(slot: ParameterSlot) -> str | None:
+    """The number that all of a slot starts from; None for a parameter."""
+    if slot.kind == "parameter":
+        return None
+    number = slot.value.flat[0]
+    return float_literal(float(number)) if slot.value.dtype == np.float32 else str(int(number))
 
 
 def _slot(slot: ParameterSlot) -> dict:
@@ -207,7 +256,7 @@ def _slot(slot: ParameterSlot) -> dict:
         "name": plain(shortened(slot.name, _NAME_WIDTH)),
         "shape": "x".join(str(n) for n in slot.value.shape),
         "kind": slot.kind,
-        "start": None if slot.kind == "parameter" else float_literal(float(slot.value.flat[0])),
+        "start": _start(slot),
     }
 
 

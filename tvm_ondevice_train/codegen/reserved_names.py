@@ -13,7 +13,8 @@ typeof_unqual union unsigned using virtual void volatile wchar_t while xor xor_e
 """
 _GENERATED = """
 arena arena_bytes destination evaluate_prefix evaluate_rest forward input learning_rate loss main
-not_finite odt output params place_input predict_rest seed target train_prefix train_rest
+not_finite odt output params place_input predict_rest seed seed_behind target train_prefix
+train_rest update_batch
 """
 # what compilers define in their GNU modes, and headers of firmware in lower case
 _MACROS = """

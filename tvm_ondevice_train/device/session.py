@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike
 
-from relay_passes.optimizers import HYPERPARAMETERS, HyperParameter
+from relay_passes.optimizers import HYPERPARAMETERS, MOST_SAMPLES, HyperParameter
 
 from ..errors import OdtError
-from ..manifest import TrainedParameter, read_manifest
+from ..manifest import StateTensor, TrainedParameter, read_manifest
 from .build import build
 from .launch import Running, launch
 from .line import Line
@@ -33,6 +33,20 @@ from .snapshot import Snapshot, put_tensors, tensor_in
 _GREETINGS, _GREETING_SECONDS = 5, 3.0  # tries on a line, where old frames may still be under way
 
 _WORD = 4  # of bytes: odt_params_t may end with padding to whole words, and is never empty
+
+
+@dataclass(frozen=True)
+class Remembered:
+    """What became of a sample that was to be kept: odt_remembered_t.
+
+    kept : whether it was. held : samples that are kept now. seen : that came.
+    erases : blocks of flash that were erased for them, ever; 0 where they lie in RAM.
+    """
+
+    kept: bool
+    held: int
+    seen: int
+    erases: int
 
 
 @dataclass(frozen=True)
@@ -124,8 +138,34 @@ class Session:
         loss, *_ = struct.unpack_from("<f", reply)
         return loss, np.frombuffer(reply, np.float32, offset=4).reshape(self._output_shape)
 
+    def classes(self) -> int | None:
+        """How many classes are in use; None where no labels are learned."""
+        unused = self.manifest.unused
+        if unused is None:
+            return self.manifest.classes
+        values = self._view(self._request(Frame.GET_PARAMS), unused)
+        return int(np.argmax(np.append(values < 0, True)))
+
+    def add_class(self) -> int:
+        """Put one more class into use; its label. OdtError where all are."""
+        if self.manifest.unused is None:
+            raise OdtError("device: no class can be added; compile it with --max-classes")
+        return struct.unpack("<i", self._request(Frame.ADD_CLASS))[0]
+
+    def imprint(self, x: np.ndarray, label: ArrayLike) -> None:
+        """Make one sample (no batch axis) part of its class, without a backward.
+
+        The class's row of a cosine head becomes the mean of the features, of length 1, of all
+        samples that it was imprinted from.
+        """
+        if self.manifest.imprinted is None:
+            raise OdtError("device: no class can be imprinted; compile it with --head cosine")
+        sample = encode_inputs(np.asarray(x)[None], self.manifest)
+        target = encode_targets(np.asarray(label)[None], self.manifest)
+        self._request(Frame.IMPRINT, sample[0].tobytes() + target[0].tobytes())
+
     def parameters(self) -> dict[str, np.ndarray]:
-        """A copy of every trained tensor, by name."""
+        """A copy of every trained tensor, by name, and of what says how its classes are."""
         raw = self._request(Frame.GET_PARAMS)
         return {name: self._view(raw, name).copy() for name in self._tensors}
 
@@ -184,8 +224,28 @@ class Session:
 
     def optimizer_states(self) -> dict[str, np.ndarray]:
         """A copy of every float32 tensor that the optimizer keeps, by name."""
-        raw, states = self._request(Frame.GET_PARAMS), self.manifest.optimizer_states
-        return {name: tensor_in(raw, entry).copy() for name, entry in states.items()}
+        return self._states(self.manifest.optimizer_states)
+
+    def set_batch(self, samples: int) -> None:
+        """Let so many samples make a batch, of what comes and of those that wait now."""
+        if self.manifest.batches is None:
+            raise OdtError(
+                "device: the project does not learn from batches; compile it with --batch"
+            )
+        if isinstance(samples, bool) or samples not in range(1, MOST_SAMPLES + 1):
+            raise OdtError(
+                f"device: a batch of {samples!r}; it must be an integer from 1 to {MOST_SAMPLES:,}"
+            )
+        self._request(Frame.PUT_PARAMS, struct.pack("<II", self.manifest.batches.size, samples))
+
+    def apply(self) -> None:
+        """Update with the mean of a batch that is not full; where no sample waits, do nothing."""
+        self._request(Frame.APPLY)
+
+    def gradient_sums(self) -> dict[str, np.ndarray]:
+        """A copy of the sums of the gradients of the samples that wait, by name; float32."""
+        batches = self.manifest.batches
+        return self._states({} if batches is None else batches.sums)
 
     def set_seed(self, seed: int) -> None:
         """Restart the generator of stochastic rounding at `seed` (its low 32 bits)."""
@@ -204,8 +264,33 @@ class Session:
         """Go on from what was saved last; the device refuses what is damaged or another model's."""
         return self._saved(Frame.LOAD)
 
+    def remember(self, x: np.ndarray, y: ArrayLike) -> Remembered:
+        """Have one sample and its label or target kept, as the project's policy has it."""
+        sample = encode_inputs(np.asarray(x)[None], self.manifest)
+        target = encode_targets(np.asarray(y)[None], self.manifest)
+        return self.remember_encoded(sample[0], target[0])
+
+    def remember_encoded(self, sample: np.ndarray, target: np.ndarray) -> Remembered:
+        """As `remember`, for what `encode_inputs` and `encode_targets` return."""
+        self._check_replay()
+        reply = self._request(Frame.REMEMBER, sample.tobytes() + target.tobytes())
+        kept, *counts = struct.unpack("<4I", reply)
+        return Remembered(bool(kept), *counts)
+
+    def rehearse(self) -> float:
+        """One training step on a kept sample that the device draws; the loss before its update.
+
+        DeviceError with `NO_SAMPLES` where none is kept yet.
+        """
+        self._check_replay()
+        return struct.unpack("<f", self._request(Frame.REHEARSE))[0]
+
+    def forget(self) -> None:
+        """Erase all that was learned and kept: in flash, which is read back, and in RAM."""
+        self._request(Frame.FORGET)
+
     def reset(self) -> None:
-        """Start anew, from the compiled parameters; what was saved stays."""
+        """Start anew, from the compiled parameters; what is in flash stays, samples too."""
         self._request(Frame.RESET)
 
     def cut_power(self) -> None:
@@ -218,6 +303,10 @@ class Session:
         """End the device and collect `counts` and `calls`. Closing twice is harmless."""
         self.counts = self._running.close() or self.counts
         self.calls = self._running.calls
+
+    def _states(self, tensors: Mapping[str, StateTensor]) -> dict[str, np.ndarray]:
+        raw = self._request(Frame.GET_PARAMS)
+        return {name: tensor_in(raw, entry).copy() for name, entry in tensors.items()}
 
     def _state(self) -> tuple[float, int, int]:
         """Learning rate, seed, steps."""
@@ -232,6 +321,10 @@ class Session:
     @property
     def _tensors(self) -> Mapping[str, TrainedParameter]:
         return self.manifest.trained_parameters
+
+    def _check_replay(self) -> None:
+        if self.manifest.replay is None:
+            raise OdtError("device: the project keeps no samples; compile it with --replay N")
 
     def _view(self, raw: bytes | bytearray, name: str) -> np.ndarray:
         return tensor_in(raw, self._tensors[name])
@@ -320,9 +413,12 @@ class Session:
             Frame.HELLO: 4 * len(HELLO_FIELDS),
             Frame.STATS: 4 * len(STATS_FIELDS),
             Frame.TRAIN: 4,
+            Frame.ADD_CLASS: 4,
             Frame.GET_STATE: STATE.size,
             Frame.PREDICT: output,
             Frame.EVALUATE: 4 + output,
             **dict.fromkeys((Frame.SAVE, Frame.LOAD), 12),
+            Frame.REMEMBER: 16,
+            Frame.REHEARSE: 4,
         }
         return self._hello["params_bytes"] if kind == Frame.GET_PARAMS else sizes.get(kind, 0)

@@ -31,7 +31,8 @@ def warnings(
     losses: Sequence[float],
     evaluations: Sequence[Mapping[str, float]],
     values: Sequence[tuple[int, Values]],
-    classes: int | None,
+    *,
+    guess: float | None,
 ) -> list[str]:
     """A line for each sign that the network did not learn, or was destroyed.
 
@@ -39,11 +40,11 @@ def warnings(
     evaluations : as `Training.evaluate` gives them, in order.
     values : (training steps of the run before it, trained tensors), in order; the first is that of
         the beginning.
-    classes : how many the labels are; None where no labels are learned.
+    guess : see `Manifest.guess`.
     """
     filled = saturated(values[0][1], values[-1][1])
     return [
-        *_of_losses(losses, classes),
+        *_of_losses(losses, guess),
         *_of_evaluations(evaluations),
         *_still(values),
         *(f"{line}; use a smaller learning rate" for line in filled.values()),
@@ -77,23 +78,22 @@ def of_labels(classes: int, labels: np.ndarray, test_labels: np.ndarray | None) 
     return lines
 
 
-def _of_losses(losses: Sequence[float], classes: int | None) -> Iterator[str]:
+def _of_losses(losses: Sequence[float], guess: float | None) -> Iterator[str]:
     if len(losses) < _LEAST:
         return
     count = max(_LEAST // 2, len(losses) // 10)
     first, last = np.array(losses[:count], np.float64), np.array(losses[-count:], np.float64)
     before, after = float(first.mean()), float(last.mean())
     error = math.sqrt((first.var() + last.var()) / count)
-    guess = math.inf if classes is None else math.log(classes)
     if after > _HIGHER * before and after - before > _ERRORS * error:
         yield (
             f"the loss rose from {before:.4g} (mean of the first {count} steps) to {after:.4g} (of "
             "the last); use a smaller learning rate"
         )
-    elif after > _HIGHER * guess and after * _HIGHER > before:
+    elif guess is not None and after > _HIGHER * guess and after * _HIGHER > before:
         yield (
-            f"the loss does not fall and is {after:.4g} in the last {count} steps; guessing one of "
-            f"{classes} classes has {guess:.4g}"
+            f"the loss does not fall and is {after:.4g} in the last {count} steps; guessing has "
+            f"{guess:.4g}"
         )
 
 

@@ -23,6 +23,9 @@ class Learner(Protocol):
     def train_encoded(self, sample: np.ndarray, target: np.ndarray) -> float:
         """One training step; the loss before its update."""
 
+    def apply(self) -> None:
+        """Update with the samples of a batch that is not full, if some wait."""
+
     def evaluate_encoded(self, sample: np.ndarray, target: np.ndarray) -> tuple[float, np.ndarray]:
         """Loss and outputs of one sample; nothing is trained."""
 

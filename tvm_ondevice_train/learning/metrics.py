@@ -6,24 +6,19 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..losses import LABEL
-from ..manifest import Manifest
-
-
-def metrics_of(manifest: Manifest, outputs: np.ndarray, targets: np.ndarray) -> dict[str, float]:
-    """ "accuracy" where labels are learned; else "error", the mean of the squared differences.
-
-    outputs : (N, elements), finite. targets : as `device.samples.encode_targets` gives them.
-    """
-    if manifest.target.kind == LABEL:
-        return {"accuracy": float(np.mean(outputs.argmax(axis=1) == targets))}
-    return {"error": float(np.mean((outputs - targets.reshape(outputs.shape)) ** 2))}
+from ..losses.metrics import found_labels
 
 
 def confusion_of(classes: int, outputs: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """How often samples of a class (rows) were taken for one (columns); int64."""
+    """How often labels of a class (rows) were taken for one (columns); int64.
+
+    outputs (N, elements), labels : as `losses.metrics.found_labels` has them; what has no finite
+        output was taken for none.
+    """
+    taken, wanted = found_labels(outputs, labels)
+    finite = taken >= 0
     found = np.zeros((classes, classes), np.int64)
-    np.add.at(found, (labels, outputs.argmax(axis=1)), 1)
+    np.add.at(found, (wanted[finite], taken[finite]), 1)
     return found
 
 

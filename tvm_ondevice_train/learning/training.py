@@ -12,9 +12,10 @@ import numpy as np
 from ..data import Data
 from ..device.protocol import DIVERGED, DeviceError
 from ..device.snapshot import Snapshot
+from ..losses.metrics import METRICS
 from .health import Values, saturated
 from .learner import Learner
-from .metrics import confusion_of, metrics_of
+from .metrics import confusion_of
 from .order import order
 from .plan import LOWER, STOP, WARN, Plan
 from .progress import ProgressLog
@@ -115,6 +116,8 @@ class Training:
         if plan.evaluate and not self.steps:
             self.evaluate("test", "validation")
         self._train()
+        if self.stopped is None:
+            self._finish()
         if self.stopped is not None:
             self.between(self)
         gone_back = plan.save_best and self._go_back_to_the_best()
@@ -125,6 +128,20 @@ class Training:
             self.after = self.evaluations[-1] if is_known else self.evaluate("test", "validation")
         if self.stopped is None and (plan.save or plan.save_every):
             self.learner.save()
+
+    def _finish(self) -> None:
+        """Update with the last samples, where they are no whole batch.
+
+        Where the learner keeps what it learned, it goes on with that batch in the next run.
+        """
+        plan = self.plan
+        if self.learner.manifest.batches is None or plan.save or plan.save_every:
+            return
+        try:
+            self.learner.apply()
+        except DeviceError as error:
+            if error.code != DIVERGED or plan.on_divergence == STOP:
+                self.stopped = f"the last batch, after step {self.steps}: {error}"
 
     def watch(self) -> None:
         """Remember the trained values as they are now."""
@@ -141,14 +158,11 @@ class Training:
         losses, outputs = (np.stack(column) for column in zip(*found, strict=True))
         finite = np.isfinite(losses)
         manifest = self.learner.manifest
-        values = {"accuracy": 0.0} if manifest.classes is not None else {}
+        values = METRICS[manifest.target.kind](outputs, y)
         if finite.any():
-            values = metrics_of(manifest, outputs[finite], y[finite])
             values["loss"] = float(np.mean(losses[finite]))
-        if "accuracy" in values:
-            values["accuracy"] *= float(np.mean(finite))
         if manifest.classes is not None:
-            self.confusion = confusion_of(manifest.classes, outputs[finite], y[finite])
+            self.confusion = confusion_of(manifest.classes, outputs, y)
         if not finite.all():
             values["not_finite"] = int(np.sum(~finite))
         self.evaluations.append({"step": self.step, "of": of, **values})
@@ -195,7 +209,8 @@ class Training:
 
     def _step(self, index: int) -> None:
         try:
-            loss = self.learner.train_encoded(self.data.x[index], self.data.y[index])
+            sample = self.data.training_sample(index, self.plan.seed, self.step)
+            loss = self.learner.train_encoded(*sample)
         except DeviceError as error:
             if error.code != DIVERGED or self.plan.on_divergence == STOP:
                 raise

@@ -35,6 +35,8 @@ class RunOptions:
         goes on with the next sample; "lower" does, with half the learning rate.
     on_rising_loss : what follows a loss that rises, or codes at the end of their range: "warn" says
         so in the end; "stop" ends the run, with what was learned; "lower" halves the learning rate.
+    replay : how many old samples are learned again after each new one, where the project keeps
+        some; None is 1 there, and 0 elsewhere.
     hyper : values for the optimizer, by name: those that are not given stay.
     """
 
@@ -52,6 +54,7 @@ class RunOptions:
     save_every: int | None = None
     on_divergence: str = STOP
     on_rising_loss: str = WARN
+    replay: int | None = None
     hyper: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod

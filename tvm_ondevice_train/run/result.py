@@ -42,7 +42,7 @@ def result_of(run: Training) -> dict[str, Any]:
         "saturation": saturation(learned),
         "warnings": [
             *_of_data(run),
-            *warnings(run.losses, run.evaluations, run.values, manifest.classes),
+            *warnings(run.losses, run.evaluations, run.values, guess=manifest.guess),
         ],
     }
 
@@ -52,7 +52,8 @@ def _of_classes(run: Training) -> dict[str, Any]:
     if run.after is None or run.confusion is None:
         return {"classes": None, "confusion": None}
     _, _, labels = run.data.samples("test", "validation")
-    counts = np.bincount(labels.reshape(-1), minlength=len(run.confusion))
+    labels = labels[(labels >= 0) & (labels < len(run.confusion))]  # of a map, some may not count
+    counts = np.bincount(labels, minlength=len(run.confusion))
     matrix = run.confusion.tolist()
     return {
         "classes": per_class(matrix, counts.tolist()),

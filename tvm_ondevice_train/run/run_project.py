@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..data import Data, Source, load_data
+from ..data import Data, Reading, Source, load_data
 from ..device.build import build
 from ..device.protocol import DIVERGED, DeviceError
 from ..device.session import Session
@@ -31,6 +31,7 @@ from .curves import check_plot, write_curves
 from .interrupt import held_back
 from .options import RunOptions
 from .rate import rate_for
+from .rehearsing import RehearsingSession, rehearsals_for
 from .result import result_of
 from .tables import write_tables
 from .tensorboard import write_events
@@ -40,6 +41,8 @@ def run_project(
     directory: str | Path,
     data: Source,
     *,
+    reading: Reading | None = None,
+    say: Callable[[str], None] = lambda line: None,
     port: str | None = None,
     start: str | Path | None = None,
     resume: bool = False,
@@ -51,10 +54,10 @@ def run_project(
 ) -> dict:
     """Start the project's program, stream `data` to it, write `run.json` and return its content.
 
-    `data` is an .npz file, {"x": x, "y": y} with optional "x_val", "y_val", "x_test" and "y_test",
-    or (x, y). `options` are the fields of `RunOptions`, and values for the optimizer, as
-    ``learning_rate=0.1``; those that are None stay. `on_progress(step, steps, loss)` is called
-    after every step.
+    `data` is what `load_data` takes: a file, a folder, arrays, or an iterable of samples; `reading`
+    says how they are read, and `say` is told what was assumed. `options` are the fields of
+    `RunOptions`, and values for the optimizer, as ``learning_rate=0.1``; those that are None stay.
+    `on_progress(step, steps, loss)` is called after every step.
 
     The trained parameters are left in `learned.npz` by name: whole and in the model's own order,
     also where only some channels trained. `progress.jsonl` grows meanwhile; `monitor` reads it.
@@ -83,14 +86,17 @@ def run_project(
     begun = _begun(directory, manifest, start, resume) if continued else None
     if begun is not None:
         asked = asked.continuing(begun.beginning.options)
-    loaded = with_validation(load_data(data, manifest), asked.validation, asked.seed, manifest)
+    loaded = with_validation(
+        load_data(data, manifest, reading, say=say), asked.validation, asked.seed, manifest
+    )
     asked.plan(len(loaded.x))  # refused, if at all, before anything is built
     if begun is not None and begun.beginning.data != digest(loaded):
         raise OdtError("run: the data are not those of the run that is to be continued")
+    rehearsals = rehearsals_for(manifest, asked.replay)
     program = build(directory) if port is None else None
     bound = checked_stack_bound(directory, manifest, program)
     started = time.monotonic()
-    with held_back() as interrupted, Session(directory, port=port) as device:
+    with held_back() as interrupted, RehearsingSession(directory, rehearsals, port) as device:
         plan = _prepare(device, directory, start, resume, asked, loaded, begun)
         beginning = Beginning(
             manifest.model_hash, digest(loaded), asked, plan.first, plan.learning_rate
@@ -117,6 +123,7 @@ def run_project(
         stats = device.stats()
     result = {
         **result_of(run),
+        "replay": device.account(),
         **costs_of(stats, device.counts, program),
         "stack_bound_bytes": bound,
         "wall_seconds": time.monotonic() - started,
@@ -155,7 +162,7 @@ def _begun(
 
 
 def _prepare(
-    device: Session,
+    device: RehearsingSession,
     directory: Path,
     start: str | Path | None,
     resume: bool,
@@ -180,7 +187,7 @@ def _prepare(
     if not resume:
         device.set_seed(options.seed)
     device.set_hyperparameters(**options.hyper)
-    first = device.stats()["steps"]
+    first = device.samples_trained()
     plan = options.plan(samples, first)
     rate = options.hyper.get("learning_rate")
     if rate is None and not resume:

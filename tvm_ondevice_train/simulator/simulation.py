@@ -136,6 +136,10 @@ class Simulation:
         arena = ctypes.c_void_p(start + -start % align)
         self._call("odt_init", arena, ctypes.c_size_t(self._facts.arena))
 
+    def apply(self) -> None:
+        """Update with the samples of a batch that is not full, if some wait."""
+        self._call("odt_apply")
+
     def save(self) -> None:
         """There is nowhere to keep anything: `snapshot` has it."""
 

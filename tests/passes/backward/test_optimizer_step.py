@@ -12,7 +12,7 @@ from tvm import relax
 from relay_passes import SparseBackward
 from relay_passes.ops.registry import call
 from relay_passes.ops.update import real_value, sgd_update, sgd_update_codes
-from relay_passes.optimizers import SGD, Momentum
+from relay_passes.optimizers import SGD, Adam, Momentum
 
 COLUMN = ((3, 1), "float32")
 SCALAR = ((), "float32")
@@ -92,6 +92,44 @@ def test_codes_have_a_velocity_in_the_real_domain():
     names = {"trained_parameters": ["q"], "optimizer_states": ["q.velocity"]}
     wanted = expected({"q": codes, **further}, after, **names)
     tvm.ir.assert_structural_equal(step, wanted, True)
+
+
+def test_adam_reads_the_new_numbers_of_the_step():
+    step = float_step(Adam())
+
+    def after(emit, x, target, learning_rate, seed, w, beta1, beta2, epsilon, *states):
+        loss, gradient = loss_of(emit, x, target, w), gradient_of(emit, x, target)
+
+        def averaged(name, beta, *operands):
+            reads = ["gradient", name, beta.name] if len(operands) > 1 else [name, beta.name]
+            return emit(call(f"adam_{name}", *operands, beta, reads=reads))
+
+        mean_correction = averaged("mean_correction", beta1, states[0])
+        square_correction = averaged("square_correction", beta2, states[1])
+        mean = averaged("mean", beta1, gradient, states[2])
+        square = averaged("square", beta2, gradient, states[3])
+        operands = mean, square, epsilon, mean_correction, square_correction
+        reads = ["mean", "square", "epsilon", "mean_correction", "square_correction"]
+        direction = emit(call("adam_direction", *operands, reads=reads))
+        updated = emit(sgd_update(w, direction, learning_rate))
+        return [loss, updated, mean_correction, square_correction, mean, square]
+
+    numbers = "beta1", "beta2", "epsilon", "mean_correction", "square_correction"
+    parameters = {"w": COLUMN, **dict.fromkeys(numbers, SCALAR)}
+    parameters |= {"w.mean": COLUMN, "w.square": COLUMN}
+    states = [*numbers[3:], "w.mean", "w.square"]
+    wanted = expected(parameters, after, trained_parameters=["w"], optimizer_states=states)
+    tvm.ir.assert_structural_equal(step, wanted, True)
+
+
+def test_numbers_change_once_for_all_parameters():
+    def product(emit, x, target, v, w):
+        return loss_of(emit, emit(relax.op.multiply(x, v)), target, w)
+
+    source = tiny.module(dict.fromkeys(("x", "target", "v", "w"), COLUMN), product)
+    names = tiny.op_names(SparseBackward(["v", "w"], optimizer=Adam())(source))
+    counts = {name: names.count(f"odt.adam_{name}") for name in ("mean", "mean_correction")}
+    assert counts == {"mean": 2, "mean_correction": 1}
 
 
 @pytest.mark.parametrize("optimizer", [SGD(), SGD(0.3)], ids=str)

@@ -3,18 +3,23 @@
 import re
 import subprocess
 import sys
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 
 from relay_passes.optimizers import (
     HYPERPARAMETERS,
     OPTIMIZERS,
     SGD,
+    Adam,
+    AdamW,
     Momentum,
     Optimizer,
     State,
+    defaults_of,
     inputs_of,
     optimizer_of,
 )
@@ -23,7 +28,37 @@ from relay_passes.optimizers.optimizer import hyperparameter
 
 def test_the_optimizers_are_known_by_their_names():
     assert OPTIMIZERS["sgd"] is SGD and OPTIMIZERS["momentum"] is Momentum
-    assert list(HYPERPARAMETERS) == ["learning_rate", "weight_decay", "momentum"]
+    assert OPTIMIZERS["adam"] is Adam and OPTIMIZERS["adamw"] is AdamW
+    assert sorted(HYPERPARAMETERS) == [
+        *("beta1", "beta2", "clip_norm", "epsilon", "learning_rate", "momentum", "weight_decay")
+    ]
+    assert HYPERPARAMETERS["learning_rate"].default == SGD().learning_rate == 0.01
+
+
+def test_defaults_of_adam_are_pytorchs():
+    for ours, theirs in [(Adam(), torch.optim.Adam), (AdamW(), torch.optim.AdamW)]:
+        found = theirs([torch.zeros(1)]).defaults
+        assert (ours.beta1, ours.beta2) == found["betas"] and ours.epsilon == found["eps"]
+        assert (ours.learning_rate, ours.weight_decay) == (found["lr"], found["weight_decay"])
+    assert defaults_of("weight_decay") == {"sgd": 0.0, "adam": 0.0, "adamw": 0.01, "momentum": 0.0}
+
+
+@pytest.mark.parametrize("optimizer", [Adam(0.1, weight_decay=0.2), AdamW(0.1)], ids=str)
+def test_the_arithmetic_of_adam_holds_for_arrays(optimizer):
+    """In float64, where nothing else than the formula can differ from PyTorch."""
+    value = torch.tensor([1.0, -2.0, 0.5], dtype=torch.float64, requires_grad=True)
+    kind = torch.optim.AdamW if isinstance(optimizer, AdamW) else torch.optim.Adam
+    theirs = kind([value], lr=0.1, weight_decay=optimizer.weight_decay)
+    ours, hyper = value.detach().numpy().copy(), optimizer.kept
+    states = {state.name: np.zeros(3) for state in optimizer.states}
+    scalars = {scalar.name: scalar.start for scalar in optimizer.scalars}
+    for gradient in np.random.default_rng(0).normal(size=(30, 3)):
+        value.grad = torch.tensor(gradient)
+        theirs.step()
+        scalars = optimizer.next_scalars(scalars, hyper)
+        states = optimizer.next_states(gradient, ours, states, {**hyper, **scalars})
+        ours -= 0.1 * optimizer.direction(gradient, ours, states, {**hyper, **scalars})
+    np.testing.assert_allclose(ours, value.detach().numpy(), rtol=1e-10)
 
 
 @pytest.mark.parametrize(
@@ -47,13 +82,21 @@ def test_an_optimizer_of_a_name_and_numbers(name, hyper, expected):
         (lambda: SGD(learning_rate=True), "learning_rate is true"),
         (lambda: SGD(weight_decay=float("inf")), "weight_decay is Infinity"),
         (lambda: Momentum(momentum=1), "momentum is 1; it must be 0 or more, and below 1"),
-        (lambda: optimizer_of("adam", {}), 'optimizer is "adam"; allowed are momentum, sgd'),
+        (
+            lambda: optimizer_of("lion", {}),
+            'optimizer is "lion"; allowed are adam, adamw, momentum, sgd',
+        ),
+        (lambda: Adam(epsilon=0), "epsilon is 0; it must be above 0, and finite, as a float32"),
+        (lambda: Adam(beta2=1.0), "beta2 is 1.0; it must be 0 or more, and below 1"),
         (
             lambda: optimizer_of("sgd", {"momentum": 0.9}),
-            "optimizer sgd has no momentum, but learning_rate, weight_decay; "
+            "optimizer sgd has no momentum, but learning_rate, clip_norm, weight_decay; "
             "momentum would have it",
         ),
-        (lambda: optimizer_of("sgd", {"beta": 1}), "has no beta, but learning_rate, weight_decay"),
+        (
+            lambda: optimizer_of("sgd", {"beta": 1}),
+            "has no beta, but learning_rate, clip_norm, weight_decay",
+        ),
     ],
 )
 def test_what_means_nothing_is_refused(make, message):
@@ -71,6 +114,7 @@ def test_names_of_inputs_are_unlike_those_of_parameters():
     parameters = ["a", "a.velocity", "momentum", "b"]
     found = inputs_of(Momentum(weight_decay=0.5), ["a", "b"], parameters)
     assert found.hyper == {"weight_decay": "weight_decay", "momentum": "momentum_"}
+    assert found.scalars == {}
     assert found.states == {"a": {"velocity": "a.velocity_"}, "b": {"velocity": "b.velocity"}}
     assert found.starts == {
         "weight_decay": 0.5,
@@ -78,6 +122,15 @@ def test_names_of_inputs_are_unlike_those_of_parameters():
         "a.velocity_": 0.0,
         "b.velocity": 0.0,
     }
+
+
+def test_numbers_that_it_keeps_have_names_of_their_own():
+    found = inputs_of(Adam(), ["w"], ["w", "mean_correction"])
+    assert found.scalars == {
+        "mean_correction": "mean_correction_",
+        "square_correction": "square_correction",
+    }
+    assert found.states == {"w": {"mean": "w.mean", "square": "w.square"}}
 
 
 def test_a_subclass_joins_the_others():
@@ -95,7 +148,7 @@ def test_a_subclass_joins_the_others():
 
     try:
         assert optimizer_of("test_sign", {"step": 1.5}) == Sign(step=1.5)
-        assert [one.name for one in Sign.described()] == [f.name for f in fields(Sign)]
+        assert [one.name for one in Sign.described()] == ["learning_rate", "step"]
         assert inputs_of(Sign(), ["w"], ["w"]).starts == {"step": 0.5, "w.count": 3.0}
     finally:
         del OPTIMIZERS["test_sign"]
