@@ -16,7 +16,7 @@ from ..errors import OdtError
 from ..losses import LABEL
 from ..manifest import Manifest
 from .arrays import as_arrays, read_archive, splits_of_arrays
-from .augmentation import augmenter
+from .augmentation import Augmenter
 from .axes import Axes, axes_of_arrays
 from .class_names import class_names, most_classes
 from .encoder import Encoder
@@ -60,7 +60,7 @@ def load_data(
     augment = None
     if reading.augmentation is not None:
         axes = found.axes
-        augment = augmenter(reading.augmentation, manifest, axes.moving, axes.image)
+        augment = Augmenter(reading.augmentation, axes.moving, axes.image, manifest)
     return Data(x, y, x_test, y_test, x_val, y_val, names, augment)
 
 
