@@ -12,8 +12,9 @@ import pytest
 from fake_project import MANIFEST, fake_project
 
 import tvm_ondevice_train
-from relay_passes.optimizers import Momentum
+from relay_passes.optimizers import HYPERPARAMETERS, Momentum
 from tvm_ondevice_train.cli import main
+from tvm_ondevice_train.data import Reading
 from tvm_ondevice_train.errors import OdtError
 from tvm_ondevice_train.learning.progress import ProgressLog
 from tvm_ondevice_train.losses import LOSSES
@@ -43,6 +44,9 @@ REPORT = {
     "sram_budget_bytes": 262144,
     "flash_budget_bytes": 1048576,
     "backup_bytes": 4096,
+    "batch": 4,
+    "accumulator": "float32",
+    "accumulator_bytes": 1048,
     "head": "the model's own, as float32",
     "trained_parameters": {"w": {"shape": [4, 64]}, "b": {"shape": [4]}},
 }
@@ -105,7 +109,7 @@ def runner(monkeypatch):
     """Replaces `run_project`, reports three steps; the list holds its arguments."""
     calls = []
 
-    def run_project(directory, data, *, on_progress, **options):
+    def run_project(directory, data, *, on_progress, say, **options):
         calls.append((directory, data, options))
         for step, loss in enumerate(RESULT["losses"], 1):
             on_progress(step, 3, loss)
@@ -130,12 +134,13 @@ def test_compile_passes_every_option_on(compiler, model, capsys):
     budget = "--sram 128KB --flash 0.5MB --platform host --backward bfloat16 --dump-ir ir"
     budget += " --prefer speed --no-rollback --tuning t.json --prefix kws"
     budget += " --optimizer momentum --momentum 0.8 --weight-decay 1e-4"
+    budget += " --lr-scale head=2 --lr-scale *.bias=0.5"
     assert main(["compile", model, "-o", "project", *options.split(), *budget.split()]) == 0
     expected = Options(
         classes=4,
         scheme="bias:2",
         loss=LOSSES["mse"],
-        optimizer=Momentum(learning_rate=0.5, momentum=0.8, weight_decay=1e-4),
+        optimizer=Momentum(0.5, 1e-4, momentum=0.8, lr_scale={"head": 2, "*.bias": 0.5}),
         board="mps2-an386",
         sram_bytes=131072,
         flash_bytes=524288,
@@ -177,6 +182,7 @@ def test_compile_shows_the_memory_account_beside_the_budget(compiler, model, cap
         "not trained k (a single number), a (b), c (d) and 1 more",
         "output logits; the softmax is left to the loss",
         "arena, for rollback 4,096 bytes",
+        "batches of 4 1,048 bytes of the state, float32",
         "in plain loops 1.0% of the MACs, 1 kernel",
         "1.0% conv:qconv2d: odt_window has no dilation",
     ):
@@ -193,14 +199,16 @@ def test_run_passes_every_option_on(runner, tmp_path):
     options += " --on-rising-loss lower --continue --plot run.png --tensorboard events"
     assert main(["run", str(tmp_path), "--data", str(data), *options.split()]) == 0
     expected = {
+        "reading": Reading(),
         "steps": 3,
         "epochs": None,
         "evaluate": True,
         "eval_every": 2,
+        **dict.fromkeys(HYPERPARAMETERS),
         "learning_rate": 0.1,
         "momentum": 0.5,
-        "weight_decay": None,
         "seed": 7,
+        "replay": None,
         "port": "COM3",
         "start": str(data),
         "save": True,
@@ -330,8 +338,10 @@ def test_boards_lists_the_table(capsys):
         ("--lr fast", "'fast' is no number"),
         ("--optimizer momentum --momentum 1", "momentum is 1.0; it must be 0 or more, and below 1"),
         ("--weight-decay -1", "weight_decay is -1.0; it must be 0 or more, and finite"),
-        ("--momentum 0.9", "optimizer sgd has no momentum, but learning_rate, weight_decay"),
-        ("--optimizer adam", "'adam' is not one of"),
+        ("--lr-scale head", "'head' is not NAME=F, such as head=2"),
+        ("--lr-scale head=-1", "lr_scale is [["),
+        ("--momentum 0.9", "optimizer sgd has no momentum, but learning_rate, clip_norm"),
+        ("--optimizer lion", "'lion' is not one of"),
         ("--classes 1", "a classifier needs an integer from 2 to 65,536"),
         ("--classes 100000000", "a classifier needs an integer from 2 to 65,536"),
         ("--classes 2.5", "'2.5' is no integer"),
