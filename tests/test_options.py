@@ -78,8 +78,9 @@ def test_an_unknown_option_is_a_mistake_of_the_program():
     [
         Options(),
         Options(classes=4, scheme="bias:2", loss=MSE, sram_bytes=1000, rollback=False),
+        Options(optimizer=Adam(state_dtype="int8")),
         Options(optimizer=Momentum(0.1, momentum=0.5, weight_decay=0.01), backward="float8"),
-        Options(optimizer=Adam(lr_scale={"head": 2, "*.bias": 0.5}, state_dtype="int8")),
+        Options(optimizer=Adam(lr_scale={"head": 2, "*.bias": 0.5})),
     ],
 )
 def test_options_survive_json(options):
