@@ -5,7 +5,7 @@ No TVM is loaded here, so that the command line can list them at once.
 
 from .adam import Adam, AdamW
 from .blocks import STATE_DTYPES, blocks_of
-from .inputs import Inputs, Kept, inputs_of
+from .inputs import Inputs, inputs_of
 from .momentum import Momentum
 from .optimizer import (
     OPTIMIZERS,
@@ -30,7 +30,6 @@ __all__ = [
     "AdamW",
     "HyperParameter",
     "Inputs",
-    "Kept",
     "Momentum",
     "Optimizer",
     "State",

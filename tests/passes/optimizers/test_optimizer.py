@@ -16,7 +16,6 @@ from relay_passes.optimizers import (
     SGD,
     Adam,
     AdamW,
-    Kept,
     Momentum,
     Optimizer,
     State,
@@ -25,6 +24,7 @@ from relay_passes.optimizers import (
     inputs_of,
     optimizer_of,
 )
+from relay_passes.optimizers.inputs import Kept
 from relay_passes.optimizers.optimizer import hyperparameter
 
 
