@@ -134,13 +134,15 @@ def test_compile_passes_every_option_on(compiler, model, capsys):
     budget = "--sram 128KB --flash 0.5MB --platform host --backward bfloat16 --dump-ir ir"
     budget += " --prefer speed --no-rollback --tuning t.json --prefix kws"
     budget += " --optimizer momentum --momentum 0.8 --weight-decay 1e-4"
-    budget += " --lr-scale head=2 --lr-scale *.bias=0.5"
+    budget += " --lr-scale head=2 --lr-scale *.bias=0.5 --optimizer-state int8"
     assert main(["compile", model, "-o", "project", *options.split(), *budget.split()]) == 0
     expected = Options(
         classes=4,
         scheme="bias:2",
         loss=LOSSES["mse"],
-        optimizer=Momentum(0.5, 1e-4, momentum=0.8, lr_scale={"head": 2, "*.bias": 0.5}),
+        optimizer=Momentum(
+            *(0.5, 1e-4, 0.8), lr_scale={"head": 2, "*.bias": 0.5}, state_dtype="int8"
+        ),
         board="mps2-an386",
         sram_bytes=131072,
         flash_bytes=524288,

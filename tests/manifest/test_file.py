@@ -91,7 +91,7 @@ def refused(text: str) -> str:
 def test_what_was_written_is_read():
     assert from_json(TEXT) == VALID
     assert json.loads(TEXT)["format"] == "ondevice-train manifest"
-    assert max(map(len, TEXT.splitlines())) < 400  # a line each field and each parameter
+    assert max(map(len, TEXT.splitlines())) < 800  # a line each field and each parameter
     without = Manifest(**{**vars(VALID), "made_from": None, "trained_parameters": {}})
     assert from_json(to_json(without)) == without
 
@@ -218,7 +218,7 @@ def test_what_was_written_is_read():
         (("made_from", "options"), None, "made_from.options is null; it must be an object"),
         (("optimizer",), None, "optimizer is null; it must be a string"),
         (("optimizer_states",), [], "optimizer_states is []; it must be an object"),
-        (STATE, {"shape": [3], "offset": 66}, "offset is 66; it must be a multiple of 4"),
+        (STATE, {"shape": [3], "offset": 66}, "offset is 66, where no float32 can lie"),
         (STATE, {"shape": [3], "offset": 60}, "overlaps with"),
         (STATE, {"shape": [3]}, "offset is missing"),
         (("hyperparameters", "momentum"), 0, "overlaps with"),
