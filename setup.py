@@ -12,10 +12,12 @@ DEMO = ["onnxruntime", "scikit-learn"]
 LINT = ["mypy", "ruff", "types-protobuf", "types-pyserial"]
 TUNE = ["xgboost", "psutil", "cloudpickle", "tornado"]  # what TVM's MetaSchedule and RPC want
 EXACT = ["ortools"]  # proves or improves memory plans that the heuristics leave above the bound
+IMAGES = ["pillow"]  # for `run --data` of a folder of images
 PLOT = ["matplotlib"]
 TEST = [
     *DEMO,
     *EXACT,
+    *IMAGES,
     *LINT,
     *PLOT,
     *TUNE,
@@ -27,7 +29,6 @@ TEST = [
     "torch==2.13.0",  # exact: an open range takes a build with gigabytes of CUDA packages
     "onnxscript",
     "ai-edge-litert",
-    "pillow",
     "kconfiglib",
     "pyyaml",
 ]
@@ -72,6 +73,7 @@ setup(
     extras_require={
         "demo": DEMO,
         "exact": EXACT,
+        "images": IMAGES,
         "lint": LINT,
         "plot": PLOT,
         "test": TEST,

@@ -143,7 +143,7 @@ def run_case(name: str) -> dict:
         data = _noise(compiled.manifest, directory / "noise.npz")
         for kind, platform in PLATFORMS.items():
             project = compiled.save(directory / kind, platform=platform)
-            run = odt.run_project(project, data, steps=STEPS)
+            run = odt.run_project(project, data, steps=STEPS, schedule="constant")
             with np.load(project / "learned.npz") as learned:
                 values = b"".join(learned[key].tobytes() for key in sorted(learned))
             figures[kind] = {

@@ -35,10 +35,11 @@ from tvm_ondevice_train.codegen.planned_step import PlannedStep, plan_step
 from tvm_ondevice_train.compiler import CompiledModel
 from tvm_ondevice_train.device.build import build, sizes
 from tvm_ondevice_train.device.toolchain import run_tool
+from tvm_ondevice_train.fresh_head import replace_head
 from tvm_ondevice_train.model import Model
 from tvm_ondevice_train.scheme.sliced_model import slice_model
 from tvm_ondevice_train.scheme.update_scheme import resolve
-from tvm_ondevice_train.training_graph import loss_module, replace_head
+from tvm_ondevice_train.training_graph import loss_module
 
 HERE = Path(__file__).resolve().parent
 MODELS = HERE.parents[1] / "shared/models/mcunet_int8"
@@ -218,7 +219,7 @@ def measured(compiled: CompiledModel) -> dict:
         project, samples = Path(scratch, "project"), Path(scratch, "samples.npz")
         compiled.save(project)
         np.savez(samples, x=x, y=generator.integers(0, CLASSES, STEPS))
-        run = odt.run_project(project, samples, steps=STEPS)
+        run = odt.run_project(project, samples, steps=STEPS, schedule="constant")
         linked = sizes(build(project))
     before_arena = linked.state_bytes + linked.other_bytes
     alignment = -before_arena % ALIGN

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -56,6 +57,39 @@ def named_by(word: str, layers: Sequence[Layer], others: str = "") -> list[str]:
         biases = [layer.bias for layer in before if layer.bias is not None]
         return [*_last(word, counted[2], biases, "biases"), *head.parameters]
     raise ValueError(f'"{word}" is unknown; allowed are {WORDS}{others}')
+
+
+def meant_by(pattern: str, layers: Sequence[Layer], names: Sequence[str]) -> list[str]:
+    """Those of the parameters `names` that `pattern` means; ValueError, in one line, for none.
+
+    "head" means those of the last layer, "weight" and "bias" those that are it in their layer;
+    anything else is a name, or a pattern of names as `fnmatch` has it.
+    """
+    words = {
+        "head": layers[-1].parameters if layers else (),
+        "weight": [layer.weight for layer in layers],
+        "bias": [layer.bias for layer in layers],
+    }
+    if pattern in names or pattern not in words:
+        found = [name for name in names if name == pattern or fnmatchcase(name, pattern)]
+    else:
+        found = [name for name in names if name in words[pattern]]
+    if not found:
+        more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+        raise ValueError(
+            f'lr_scale: "{pattern}" means nothing that trains; allowed are {", ".join(words)}, and '
+            f"names or patterns of them, such as *.bias; there are {', '.join(names[:5])}{more}"
+        )
+    return found
+
+
+def rates_of(
+    lr_scale: Iterable[tuple[str, float]], layers: Sequence[Layer], names: Sequence[str]
+) -> dict[str, float]:
+    """The factor of each of the parameters `names` that has one (see `Optimizer`)."""
+    return {
+        name: factor for pattern, factor in lr_scale for name in meant_by(pattern, layers, names)
+    }
 
 
 def _last(word: str, count: str, items: list[T], what: str) -> list[T]:

@@ -98,9 +98,11 @@ def scheduling(
     ]
 
 
-def ordering(roles: tuple[str, ...], rollback: bool = False) -> list[tvm.transform.Pass]:
-    """The kernel calls in the order that needs the least memory."""
-    return [ReorderForMemory(roles, rollback)]
+def ordering(
+    roles: tuple[str, ...], rollback: bool = False, changing: Collection[str] | None = None
+) -> list[tvm.transform.Pass]:
+    """The kernel calls in the order that needs the least memory; see `ReorderForMemory`."""
+    return [ReorderForMemory(roles, rollback, changing=changing)]
 
 
 @sequence

@@ -63,6 +63,8 @@ class Lowering:
         every kernel what it wants.
     dump : called with "training", "update" or "evaluation", a pass and the module that it made, for
         those passes that make the step; None for no such call.
+    split : names of the parameters that train, if what needs none of them shall run first (see
+        `Step.prefix`); None leaves the order free.
     """
 
     def __init__(
@@ -71,8 +73,10 @@ class Lowering:
         chooser: Chooser | None = None,
         rounds: int = ROUNDS,
         dump: Callable[[str, str, tvm.IRModule], None] | None = None,
+        split: Collection[str] | None = None,
     ) -> None:
         self.fuse, self.chooser, self.rounds, self.dump = fuse, chooser, rounds, dump
+        self.split = split
         self.scheduled: dict[tuple[StructuralKey, int | None], tirx.PrimFunc] = {}
 
     def training(
@@ -102,13 +106,14 @@ class Lowering:
             found = self._ordered(found, found.scratch, rollback=True)
         return self._dumped("update" if isinstance(optimizer, ApplyMean) else "training", found)
 
-    def evaluation(self, loss: tvm.IRModule, free_bytes: int = 0) -> Step:
-        """``main(input, target, parameters...) -> (output, loss)`` to the step without updates.
+    def evaluation(self, loss: tvm.IRModule, free_bytes: int = 0, part: str = "evaluation") -> Step:
+        """``main(input, target, parameters...) -> (output, loss)`` to the step without gradients.
 
         free_bytes : of arena that there will be in any case.
+        part : what it is called in dumps.
         """
         found = self._lowered(loss, EVALUATION_ROLES)
-        return self._dumped("evaluation", self._fitted(found, free_bytes=free_bytes))
+        return self._dumped(part, self._fitted(found, free_bytes=free_bytes))
 
     def _lowered(
         self,
@@ -136,10 +141,17 @@ class Lowering:
     def _ordered(
         self, start: _Lowered, scratch: Mapping[str, int], rollback: bool = False
     ) -> _Lowered:
-        order = ordering(start.roles, rollback) if self.fuse else []
+        order = ordering(start.roles, rollback, self._changing(start)) if self.fuse else []
         module = run(order, self._schedule(start.kernels, scratch), start.trained)
         step = read_step(module, start.roles)
         return replace(start, scratch=scratch, order=order, step=step)
+
+    def _changing(self, start: _Lowered) -> set[str] | None:
+        """What trains, and what only the step reads: states and numbers of the optimizer."""
+        if self.split is None:
+            return None
+        step, loss = ({v.name for v in m["main"].params} for m in (start.kernels, start.loss))
+        return {*self.split, *(step - loss)}
 
     def _schedule(self, module: tvm.IRModule, scratch: Mapping[str, int]) -> tvm.IRModule:
         """`module` with its kernels scheduled, those that are known from earlier calls as then."""

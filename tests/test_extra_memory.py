@@ -12,10 +12,10 @@ from shared import shared_path
 from tvm import relax
 
 from tvm_ondevice_train import load
+from tvm_ondevice_train.fresh_head import replace_head
 from tvm_ondevice_train.model import Model, TensorSpec
 from tvm_ondevice_train.options import Options
 from tvm_ondevice_train.scheme.update_scheme import Channels, UpdateScheme, resolve
-from tvm_ondevice_train.training_graph import replace_head
 
 SCHEMES = Path(__file__).resolve().parents[1] / "benchmarks/schemes"
 

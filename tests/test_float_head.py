@@ -78,7 +78,8 @@ def test_what_each_option_makes_of_the_head(options, head, dtype):
 
 
 def test_a_fresh_head_is_what_it_was():
-    assert compiled(classes=3).report["head"] is None
+    assert compiled(classes=4).report["head"] is None
+    assert "--head-start file" in compiled(classes=3).report["head"]
 
 
 def test_a_head_that_does_not_train_stays_int8():

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from .export.exchange import export_project as export_project
     from .export.exchange import import_project as import_project
     from .frontend import load as load
+    from .losses import BinaryCrossEntropy as BinaryCrossEntropy
+    from .losses import CrossEntropy as CrossEntropy
+    from .losses import Huber as Huber
     from .losses import Loss as Loss
     from .model import Model as Model
     from .options import Options as Options
@@ -33,9 +36,12 @@ if TYPE_CHECKING:
 _HOMES = {
     "Adam": "relay_passes.optimizers",
     "AdamW": "relay_passes.optimizers",
+    "BinaryCrossEntropy": ".losses",
     "Channels": ".scheme",
     "CheckReport": ".checking.report",
     "CompiledModel": ".compiler",
+    "CrossEntropy": ".losses",
+    "Huber": ".losses",
     "Loss": ".losses",
     "Model": ".model",
     "Momentum": "relay_passes.optimizers",

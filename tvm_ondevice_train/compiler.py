@@ -13,6 +13,7 @@ import tvm
 
 from relay_passes.backward.accumulation import Accumulate, ApplyMean
 from relay_passes.backward.sparse_backward import AnyOptimizer
+from relay_passes.layer_words import rates_of
 from relay_passes.memory.step import Step
 from relay_passes.optimizers import SGD, Accumulation, BatchTensors, batch_tensors, inputs_of
 from relay_passes.schedule.default_schedule import Chooser
@@ -28,8 +29,9 @@ from .dump_ir import IRDump
 from .errors import BudgetError, OdtError
 from .export.onnx_writer import onnx_or_reason
 from .float_head import AS_FLOAT, TOO_LARGE, ModelWithHead, model_with_head
+from .fresh_head import check_imprintable, imprint_module, replace_head
 from .frontend import load
-from .losses import LABEL, Loss
+from .losses import LABEL, Loss, classes_of
 from .manifest import MadeFrom, Manifest
 from .manifest.making import make_manifest
 from .model import Model
@@ -40,7 +42,7 @@ from .scheme.left_out import left_out
 from .scheme.sliced_model import SlicedModel, slice_model
 from .scheme.update_scheme import UpdateScheme, errors_naming, resolve
 from .trainable import check_operators
-from .training_graph import LOGITS, OUTPUT, before_loss, loss_module, replace_head
+from .training_graph import OUTPUT, before_loss, logits, loss_module
 from .tuning import tuning_for
 
 _ROUNDS = {"memory": ROUNDS, "speed": 1}  # of scheduling, by preference
@@ -53,7 +55,8 @@ class CompiledModel:
     ``report`` is the account of memory and work; its flash is that of the constants, to which
     `save` adds the code in the project's report.json. ``manifest`` is what host and device agree
     on. ``initial`` holds the parameters that train, whole and as the model had them; ``model`` is
-    the one that they train in, with its new head where one was asked for.
+    the one that they train in, with its new head where one was asked for. ``given`` is the model
+    before that, ``options`` what it was compiled for.
     """
 
     files: dict[str, str]
@@ -63,6 +66,8 @@ class CompiledModel:
     board: Board
     initial: Mapping[str, np.ndarray]
     model: Model
+    given: Model
+    options: Options
 
     @property
     def source(self) -> PlannedModel:
@@ -153,22 +158,31 @@ def compile(
         raise TypeError("compile() takes options, or keywords, not both")
     target = find_board(options.board, options.sram_bytes, options.flash_bytes)
     made_from = _made_from(model, options) if isinstance(model, (str, os.PathLike)) else None
-    model = model if isinstance(model, Model) else load(model)
-    if options.classes is not None:
-        model = replace_head(model, options)
+    given = model if isinstance(model, Model) else load(model)
+    model = given if options.classes is None else replace_head(given, options)
     resolved = resolve(options.scheme, model.layers)
+    options = _with_rates_by_name(options, model, resolved)
     own = model_with_head(model, resolved.trained, options, target)
     try:
-        return _compiled(own, resolved, target, options, made_from)
+        return _compiled(given, own, resolved, target, options, made_from)
     except BudgetError:
         if own.head != AS_FLOAT or options.head != "auto":
             raise
-    return _compiled(
-        replace(own, model=model, head=TOO_LARGE), resolved, target, options, made_from
-    )
+    own = replace(own, model=model, head=TOO_LARGE)
+    return _compiled(given, own, resolved, target, options, made_from)
+
+
+def _with_rates_by_name(options: Options, model: Model, scheme: UpdateScheme) -> Options:
+    """`options` whose `Optimizer.lr_scale` names parameters; OdtError for what names none."""
+    try:
+        rates = rates_of(options.optimizer.lr_scale, model.layers, scheme.trained)
+    except ValueError as error:
+        raise OdtError(str(error)) from None
+    return replace(options, optimizer=replace(options.optimizer, lr_scale=rates))
 
 
 def _compiled(
+    given: Model,
     own: ModelWithHead,
     resolved: UpdateScheme,
     target: Board,
@@ -178,9 +192,12 @@ def _compiled(
     """The model with one form of its head; BudgetError where that does not fit `target`."""
     model, tuned = own.model, tuning_for(options.tuning, target)
     check_operators(model, resolved.trained)
+    if options.kept is not None:
+        options.kept.check_classes(_classes(model, options))
     with errors_naming(options.scheme):
         sliced = slice_model(before_loss(model, options.loss), resolved)
-    output = LOGITS if sliced.source is not model else OUTPUT
+        check_imprintable(sliced.source, sliced.model, sliced.slices)
+    output = logits(options.loss) if sliced.source is not model else OUTPUT
     batches = _batches(options)
     train, evaluate = build_steps(
         sliced.model,
@@ -192,9 +209,11 @@ def _compiled(
         dump_ir=options.dump_ir,
         chooser=tuned.chooser,
         rounds=_ROUNDS[options.prefer],
+        split=options.splits,
     )
     update = build_update(sliced, batches, options) if batches else None
-    planned = _plan(sliced, train, update, evaluate, options, output)
+    imprint = build_imprint(sliced.model, train, options, tuned.chooser)
+    planned = _plan(sliced, train, update, evaluate, imprint, options, output)
     manifest = make_manifest(sliced, planned, target, options, made_from)
     report = {
         **make_report(manifest, planned, target, options),
@@ -204,9 +223,15 @@ def _compiled(
     check_budget(report, planned)
     tuned.check()
     initial = {name: model.parameters[name] for name in sliced.slices}
-    return CompiledModel(
-        generate(planned, options.prefix), report, manifest, planned, target, initial, model
-    )
+    initial |= {slot.name: slot.value for slot in planned.slots if slot.kind == "class"}
+    files = generate(planned, options.prefix)
+    return CompiledModel(files, report, manifest, planned, target, initial, model, given, options)
+
+
+def _classes(model: Model, options: Options) -> int | None:
+    """How many there are where a sample has one label."""
+    shape = model.output_shape
+    return shape[-1] if options.loss.kind_of(shape) == LABEL else None
 
 
 def _made_from(model: str | os.PathLike, options: Options) -> MadeFrom | None:
@@ -225,14 +250,17 @@ def build_steps(
     dump_ir: str | os.PathLike | None = None,
     chooser: Chooser | None = None,
     rounds: int = ROUNDS,
+    split: bool = False,
 ) -> tuple[Step, Step]:
     """The training step and the evaluation as kernel calls, before memory is planned.
 
     trained : names of the parameters that train, in whole (see `slice_model`).
     fuse, chooser, rounds : see `Lowering`.
+    split : whether what needs nothing that changes runs first (see `Step.prefix`).
     """
     dump = None if dump_ir is None else IRDump(dump_ir)
-    lowering = Lowering(fuse, chooser, rounds, dump)
+    changing = {*trained, *_class_tensors(model)}
+    lowering = Lowering(fuse, chooser, rounds, dump, changing if split else None)
     train = lowering.training(loss_module(model, loss), trained, backward, rollback, optimizer)
     evaluation = loss_module(model, loss, with_output=True)
     return train, lowering.evaluation(evaluation, free_bytes=train.peak_bytes or 0)
@@ -246,47 +274,67 @@ def build_update(sliced: SlicedModel, batches: Accumulation, options: Options) -
     return lowering.training(loss, sliced.slices, "float32", options.rollback, ending)
 
 
+def build_imprint(
+    model: Model, train: Step, options: Options, chooser: Chooser | None
+) -> Step | None:
+    """The step that makes a sample part of its class's row; None without a cosine head.
+
+    train : as `build_steps` gave it: there is an arena of its size.
+    """
+    if model.head is None or model.head.counts is None:
+        return None
+    dump = None if options.dump_ir is None else IRDump(options.dump_ir)
+    lowering = Lowering(True, chooser, _ROUNDS[options.prefer], dump)
+    return lowering.evaluation(imprint_module(model), train.peak_bytes or 0, part="imprinting")
+
+
 def _plan(
     sliced: SlicedModel,
     train: Step,
     update: Step | None,
     evaluate: Step,
+    imprint: Step | None,
     options: Options,
     output: str,
 ) -> PlannedModel:
     model = sliced.model
+    of_classes = _class_tensors(model)
     trained = [name for name in model.parameters if name in sliced.slices]
-    frozen = {name: v for name, v in model.parameters.items() if name not in trained}
+    changing = {*trained, *of_classes}
+    frozen = {name: v for name, v in model.parameters.items() if name not in changing}
     inputs = inputs_of(options.optimizer, trained, model.parameters)
     starts = {
         name: np.full((), inputs.starts[name], np.float32) for name in inputs.scalars.values()
     }
     starts |= {
-        name: np.full(model.parameters[parameter].shape, inputs.starts[name], np.float32)
-        for parameter, states in inputs.states.items()
-        for name in states.values()
+        tensor.name: np.full(tensor.shape, inputs.starts[tensor.name], tensor.dtype)
+        for parameter in inputs.states
+        for kept in inputs.kept(parameter, model.parameters[parameter].shape).values()
+        for tensor in kept
     }
     hyper = {name: np.full(1, inputs.starts[name], np.float32) for name in inputs.hyper.values()}
     batches = _batches(options)
     types = {name: (value.shape, str(value.dtype)) for name, value in model.parameters.items()}
-    kept = None if batches is None else batch_tensors(batches, trained, types)
+    sums = None if batches is None else batch_tensors(batches, trained, types)
     slots = parameter_slots(
         {
             "parameter": {name: model.parameters[name] for name in trained},
+            "class": of_classes,
             "state": starts,
             "hyperparameter": hyper,
-            **({} if kept is None else _slots_of_batches(kept, options)),
+            **({} if sums is None else _slots_of_batches(sums, options)),
         }
     )
-    steps = [step for step in (train, evaluate, update) if step is not None]
     taken = {*model.parameters, *(slot.name for slot in slots)}
-    (train, evaluate, *updates), constants = merge_constants(*steps, taken=taken)
-    labels = options.loss.target == LABEL
+    steps = {"train": train, "evaluate": evaluate, "update": update, "imprint": imprint}
+    present = {name: step for name, step in steps.items() if step is not None}
+    merged, constants = merge_constants(*present.values(), taken=taken)
+    planned = dict(zip(present, map(plan_step, merged), strict=True))
+    kind = options.loss.kind_of(model.output_shape)
     return PlannedModel(
         name=model.name,
         graph=tvm.ir.save_json(tvm.IRModule({"main": model.module["main"]})),
-        train=plan_step(train),
-        evaluate=plan_step(evaluate),
+        **planned,
         frozen=frozen,
         slots=slots,
         constants=constants,
@@ -296,10 +344,13 @@ def _plan(
         target=next(t for task in train.tasks for t in task.inputs if t.role == "target"),
         optimizer=options.optimizer,
         inputs=inputs,
-        classes=model.output_shape[-1] if labels else None,
+        target_kind=kind,
+        ignored=options.loss.ignored,
+        classes=classes_of(kind, model.output_shape),
         output=output,
-        update=plan_step(updates[0]) if updates else None,
-        kept=kept,
+        kept=sums,
+        head=model.head,
+        replay=options.kept,
     )
 
 
@@ -323,3 +374,13 @@ def _slots_of_batches(kept: BatchTensors, options: Options) -> dict[str, dict]:
         "accumulated": {kept.count: np.zeros(1, np.uint32)},
         "batch": {kept.size: np.full(1, options.batch, np.uint32)},
     }
+
+
+def _class_tensors(model: Model) -> dict[str, np.ndarray]:
+    """What of a fresh head changes besides training, by name, as it is at the start."""
+    head, found = model.head, {}
+    if head is not None and head.unused is not None:
+        found[head.unused] = model.parameters[head.unused]
+    if head is not None and head.counts is not None:
+        found[head.counts] = np.zeros(model.output_shape[-1], np.float32)
+    return found

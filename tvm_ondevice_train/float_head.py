@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace
+from typing import TypeGuard
 
 import numpy as np
 import tvm
@@ -45,7 +46,7 @@ class ModelWithHead:
 def model_with_head(
     model: Model, trained: Collection[str], options: Options, board: Board
 ) -> ModelWithHead:
-    """`model` with its own last layer as ``options.head`` wants it.
+    """`model` with its own last layer as ``options.head`` wants it; a fresh one stays as it is.
 
     trained : names of the parameters that train; "auto" leaves a head that does not as it is, and
         one whose parameters alone are more than the SRAM of `board`.
@@ -55,7 +56,9 @@ def model_with_head(
     names = int8_head(model)
     if options.head == "int8" and not names:
         raise OdtError(f"{model.name}: its last layer is not int8; leave out --head int8")
-    if options.classes is not None or options.head == "int8":
+    if model.head is not None:
+        return ModelWithHead(model, model.head.described)
+    if options.head == "int8":
         return ModelWithHead(model)
     if options.head == "auto":
         if not set(names) & set(trained):
@@ -96,7 +99,7 @@ def with_float_head(model: Model) -> Model:
             "float32; leave out --head float"
         )
     function, decodes = model.module["main"], _decodes(model, names)
-    values = {name: _real(model.parameters[name], decodes[name].value) for name in names}
+    values = {name: real_values(model.parameters[name], decodes[name].value) for name in names}
     real = {n: relax.Var(n, relax.TensorType(v.shape, "float32")) for n, v in values.items()}
     behind = {binding.var for binding in _behind_head(function)}
 
@@ -132,16 +135,17 @@ def _decodes(model: Model, names: list[str] | tuple[str, ...]) -> dict[str, rela
     consumers = consumers_of(function)
     for param in function.params:
         readers = consumers.get(param, [])
-        if param.name in names and len(readers) == 1 and _is_decode(readers[0].value):
+        if param.name in names and len(readers) == 1 and is_decode(readers[0].value):
             found[param.name] = readers[0]
     return found
 
 
-def _is_decode(value: relax.Expr) -> bool:
+def is_decode(value: relax.Expr | None) -> TypeGuard[relax.Call]:
+    """Whether it decodes by a constant scale."""
     return is_call_of(value, "relax.dequantize") and constant(value.args[1]) is not None
 
 
-def _real(codes: np.ndarray, decode: relax.Call) -> np.ndarray:
+def real_values(codes: np.ndarray, decode: relax.Call) -> np.ndarray:
     """What the codes of a parameter stand for, as float32."""
     along = [1] * codes.ndim
     along[int(decode.attrs.axis)] = -1

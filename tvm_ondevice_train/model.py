@@ -19,6 +19,22 @@ _OF_WINDOWS = {"relax.nn.conv2d", "relax.nn.max_pool2d", "relax.nn.avg_pool2d"}
 
 
 @dataclass(frozen=True)
+class FreshHead:
+    """A head that was made here: names of its parameters, and what it is.
+
+    unused : the vector that takes classes out of use, where they can be added on the device.
+    counts : of the samples that each row was imprinted from, of a cosine head. It lies beside the
+        network, which does not read it.
+    described : in words, where it is not the usual one.
+    """
+
+    weight: str
+    unused: str | None = None
+    counts: str | None = None
+    described: str | None = None
+
+
+@dataclass(frozen=True)
 class Model:
     """A trained network as canonical Relax.
 
@@ -32,7 +48,7 @@ class Model:
     the slopes of activations: gamma and beta of a batch norm that does not fold, learned scales and
     shifts. ``numbers`` names single numbers of the file that are constants of the graph here.
     ``computed`` has the parameters that are computed from others of the file, with the names of
-    those.
+    those. ``head`` is known of a head that does not come from the file.
     """
 
     name: str
@@ -42,6 +58,7 @@ class Model:
     learned: tuple[str, ...] = ()
     numbers: tuple[str, ...] = ()
     computed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    head: FreshHead | None = None
 
     @property
     def output_shape(self) -> tuple[int, ...]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
 from relay_passes.formats import FORMATS
+from relay_passes.loss_parameters import PARAMETERS
 from relay_passes.optimizers import (
     ACCUMULATORS,
     HYPERPARAMETERS,
@@ -22,14 +23,31 @@ from .boards import DEFAULT_BOARD
 from .codegen.prefix import wrong_prefix
 from .errors import OdtError
 from .files.checked_json import shown
-from .losses import CROSS_ENTROPY, LOSSES, Loss, loss_of
+from .files.name_list import name_list
+from .head_options import wrong_head, wrong_names, wrong_temperature
+from .losses import CROSS_ENTROPY, LABEL, LOSSES, Loss, loss_of
+from .replay import (
+    BALANCED,
+    FEATURES,
+    KINDS,
+    MEMORIES,
+    MOST_SLOTS,
+    POLICIES,
+    RAM,
+    RESERVOIR,
+    SAMPLE,
+    Replay,
+)
 from .scheme import UpdateScheme
 from .tuning import Tuning
 
 BACKWARDS = ("auto", "float32", "int16", *FORMATS)
-HEADS = ("auto", "float", "int8")
+HEADS = ("auto", "float", "int8", "cosine")
+HEAD_STARTS = ("auto", "file", "random")
 PREFERENCES = ("memory", "speed")
+SETTINGS = ("state_dtype", "lr_scale")  # of an optimizer, beside its hyper-parameters
 MOST_CLASSES = 1 << 16  # a classifier of more has more parameters than any board memory
+_CLASSIFIER = f"a classifier needs an integer from 2 to {MOST_CLASSES:,}"
 
 
 def _option(
@@ -67,13 +85,19 @@ def _batch(value: Any) -> str | None:
 
 
 def _classes(value: Any) -> str | None:
-    if value is None or (_is_count(value, 2) and value <= MOST_CLASSES):
+    if value is None or (_is_count(value, 1) and value <= MOST_CLASSES):
         return None
-    return f"a classifier needs an integer from 2 to {MOST_CLASSES:,}"
+    return _CLASSIFIER
 
 
 def _bytes(value: Any) -> str | None:
     return None if value is None or _is_count(value, 1) else "it must be a number of bytes above 0"
+
+
+def _slots(value: Any) -> str | None:
+    if value is None or (_is_count(value, 1) and value <= MOST_SLOTS):
+        return None
+    return f"it must be a number of samples from 1 to {MOST_SLOTS:,}"
 
 
 def _scheme(value: Any) -> str | None:
@@ -116,10 +140,55 @@ class Options:
         "auto",
         "How the model's own last layer is computed: int8, as quantized; float, as a float32 layer "
         "of its values, whose output is not quantized, which learns better; auto, float where "
-        "it is int8, trains and fits the board.",
+        "it is int8, trains and fits the board. With --classes: cosine, a fresh layer that "
+        "compares directions; a few samples make a class of it, without a backward.",
         flag="--head",
         choices=HEADS,
         check=_is_text,
+    )
+    temperature: float = _option(
+        10.0,
+        "What a cosine head multiplies cosines by.",
+        flag="--temperature",
+        metavar="F",
+        check=wrong_temperature,
+    )
+    max_classes: int | None = _option(
+        None,
+        "Room for M classes, of which --classes are in use at the start: odt_add_class() adds one "
+        "on the device.",
+        flag="--max-classes",
+        metavar="N",
+        check=_classes,
+        without="as many as --classes",
+    )
+    head_start: str = _option(
+        "auto",
+        "Where a fresh head starts: file, from the file's own classifier, which must have as many "
+        "outputs, or with the names of both from its rows of equal names; random; auto, by the "
+        "names where they are given, else random.",
+        flag="--head-start",
+        choices=HEAD_STARTS,
+        check=_is_text,
+        tunes=False,
+    )
+    class_names: tuple[str, ...] | None = _option(
+        None,
+        "Names of the classes, separated by commas, or a FILE with one a line.",
+        flag="--class-names",
+        metavar="NAMES",
+        check=wrong_names,
+        tunes=False,
+        without="numbers",
+    )
+    file_class_names: tuple[str, ...] | None = _option(
+        None,
+        "The same of the file's own classifier.",
+        flag="--file-class-names",
+        metavar="NAMES",
+        check=wrong_names,
+        tunes=False,
+        without="numbers",
     )
     scheme: str | os.PathLike | UpdateScheme = _option(
         "head",
@@ -131,7 +200,7 @@ class Options:
     )
     loss: Loss = _option(
         CROSS_ENTROPY,
-        ", or ".join(loss.help for loss in LOSSES.values()) + ".",
+        "What is minimised: " + "; ".join(f"{n}, {loss.help}" for n, loss in LOSSES.items()) + ".",
         flag="--loss",
         choices=tuple(LOSSES),
     )
@@ -181,6 +250,48 @@ class Options:
         "finite changes nothing.",
         flag="--rollback/--no-rollback",
         check=_is_flag,
+    )
+    replay: int | None = _option(
+        None,
+        "Keep N old samples on the device, to be learned again between new ones.",
+        flag="--replay",
+        metavar="N",
+        check=_slots,
+        tunes=False,
+        without="none",
+    )
+    replay_in: str = _option(
+        RAM,
+        "Where they are kept: ram, or flash, where they outlast a loss of power.",
+        flag="--replay-in",
+        choices=MEMORIES,
+        check=_is_text,
+        tunes=False,
+    )
+    replay_policy: str | None = _option(
+        None,
+        "Which are kept: ring, the newest; reservoir, each that came with the same chance; "
+        "balanced, as many of each class as can be.",
+        flag="--replay-policy",
+        choices=POLICIES,
+        tunes=False,
+        without="balanced for labels, reservoir for values",
+    )
+    replay_of: str = _option(
+        SAMPLE,
+        "What of them is kept: the sample, or its features, what the layers make of it that do not "
+        "train; learning them again takes less time, and gives the same bits.",
+        flag="--replay-of",
+        choices=KINDS,
+        check=_is_text,
+        tunes=False,
+    )
+    split: bool = _option(
+        False,
+        "Run first what needs the sample and nothing that trains, and give the C functions that go "
+        "on from its results, the features of the sample: odt_features, odt_train_features.",
+        check=_is_flag,
+        tunes=False,
     )
     board: str = _option(
         DEFAULT_BOARD,
@@ -249,35 +360,57 @@ class Options:
             raise OdtError(
                 f"accumulator is {self.accumulator}, but only a batch has sums; give batch"
             )
-        if self.head == "int8" and self.classes is not None:
+        if self.classes == 1 and self.loss.target == LABEL:
+            raise OdtError(f"classes is 1; {_CLASSIFIER}, but for one logit, with loss bce, say")
+        wrong = wrong_head(self)
+        if wrong:
+            raise OdtError(wrong)
+        how = (self.replay_in, self.replay_policy, self.replay_of)
+        if self.replay is None and how != (RAM, None, SAMPLE):
             raise OdtError(
-                "head is int8, but classes make a fresh float32 head; give one of the two"
+                "replay_in, replay_policy and replay_of say how samples are kept; give replay, too"
             )
+
+    @property
+    def kept(self) -> Replay | None:
+        """Which samples the device keeps; None for none."""
+        if self.replay is None:
+            return None
+        usual = BALANCED if self.loss.target == LABEL else RESERVOIR
+        return Replay(self.replay, self.replay_policy or usual, self.replay_in, self.replay_of)
+
+    @property
+    def splits(self) -> bool:
+        """Whether the C has functions for the features of a sample."""
+        return self.split or self.replay_of == FEATURES
 
     @classmethod
     def of(cls, **keywords: Any) -> Options:
-        """Options from plain values: loss and optimizer by name, hyper-parameters beside them.
+        """Options from plain values: loss and optimizer by name, what they take beside them.
 
         ``Options.of(optimizer="momentum", momentum=0.8, learning_rate=0.1, loss="mse")``
         """
-        hyper = {name: keywords.pop(name, None) for name in HYPERPARAMETERS}
-        hyper = {name: value for name, value in hyper.items() if value is not None}
+        own = _given(keywords, (*HYPERPARAMETERS, *SETTINGS))
+        parameters = _given(keywords, PARAMETERS)
         optimizer = keywords.pop("optimizer", SGD.name)
         if isinstance(optimizer, Optimizer):
-            hyper = {**_hyper_of(optimizer), **hyper}
+            own = {**_values_of(optimizer), **own}
         try:
             name = optimizer.name if isinstance(optimizer, Optimizer) else optimizer
-            keywords["optimizer"] = optimizer_of(name, hyper)
+            keywords["optimizer"] = optimizer_of(name, own)
         except ValueError as error:
             raise OdtError(str(error)) from None
-        if "loss" in keywords:
-            keywords["loss"] = loss_of(keywords["loss"])
+        keywords["loss"] = loss_of(keywords.get("loss", CROSS_ENTROPY), parameters)
+        for name in ("class_names", "file_class_names"):
+            if keywords.get(name) is not None:
+                keywords[name] = name_list(keywords[name])
         return cls(**keywords)
 
     @classmethod
     def of_json(cls, plain: Mapping[str, Any]) -> Options:
         """The inverse of `to_json`; OdtError, in one line, for anything else."""
-        names = {e.name for e in fields(cls) if e.metadata["tunes"]} | HYPERPARAMETERS.keys()
+        names = {e.name for e in fields(cls) if e.metadata["tunes"]}
+        names |= {*HYPERPARAMETERS, *SETTINGS, *PARAMETERS}
         unknown = [name for name in plain if name not in names]
         if unknown:
             raise OdtError(
@@ -293,16 +426,25 @@ class Options:
 
         There are none where a scheme, a loss or an optimizer is the compiling program's own.
         """
-        is_known = LOSSES.get(self.loss.name) == self.loss
+        is_known = type(LOSSES.get(self.loss.name)) is type(self.loss)
         if isinstance(self.scheme, UpdateScheme) or not is_known:
             return None
         plain = {e.name: getattr(self, e.name) for e in fields(self) if e.metadata["tunes"]}
         named = {"loss": self.loss.name, "optimizer": self.optimizer.name}
-        return plain | named | {"scheme": os.fspath(self.scheme)} | _hyper_of(self.optimizer)
+        parameters = _values_of(self.optimizer) | self.loss.parameters
+        return plain | named | {"scheme": os.fspath(self.scheme)} | parameters
 
 
-def _hyper_of(optimizer: Optimizer) -> dict[str, float]:
-    return {one.name: getattr(optimizer, one.name) for one in optimizer.described()}
+def _given(keywords: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    """Those of `names` that `keywords` has, and then has no longer; None is not given."""
+    found = {name: keywords.pop(name, None) for name in names}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _values_of(optimizer: Optimizer) -> dict[str, Any]:
+    """What makes it again, as plain values."""
+    values = {one.name: getattr(optimizer, one.name) for one in optimizer.described()}
+    return values | {"state_dtype": optimizer.state_dtype, "lr_scale": dict(optimizer.lr_scale)}
 
 
 def _described() -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from .codegen.planned_step import PlannedStep, plan_step
 from .errors import BudgetError
 from .manifest import Manifest
 from .options import Options
+from .replay import FILE_BLOCK_BYTES, FILE_UNIT_BYTES, STORE_UNIT_BYTES
 
 _INTEGER = {"qconv2d", "integer_input_grad", "integer_weight_grad"}  # operators of integer MACs
 STATE_HEADER_BYTES = 16  # odt_t: learning rate, seed, steps, pointer to the arena
@@ -32,7 +33,7 @@ def make_report(
     state_bytes = parameter_bytes + STATE_HEADER_BYTES
     outputs, targets = int(np.prod(planned.output_shape)), int(np.prod(planned.target.shape))
     # odt_message_t: an output, its loss, a target, two counts of cycles
-    static_bytes = 4 * (outputs + targets + 3) + _PORT_BYTES
+    static_bytes = 4 * (outputs + targets + 3) + _PORT_BYTES + planned.replay_bytes
     static_bytes += -(state_bytes + static_bytes) % ALIGN  # the arena comes behind them
     forward = prediction(planned.evaluate.step)
     integer_forward = _integer_macs(forward)
@@ -57,6 +58,9 @@ def make_report(
         "arena_lower_bound_bytes": planned.arena_lower_bound_bytes,
         "trainable_state_bytes": state_bytes,
         "static_bytes": static_bytes,
+        "replay": planned.replay and asdict(planned.replay),
+        "replay_bytes": planned.replay_bytes,
+        "replay_flash_bytes": planned.replay_flash_bytes(*_flash_units(board)),
         "stack_bytes": manifest.stack_bytes,
         "sram_budget_bytes": board.sram_bytes,
         "flash_bytes": _constant_bytes(planned),
@@ -69,6 +73,7 @@ def make_report(
         "trained_parameters": {
             name: {"shape": list(entry.shape), "dtype": entry.dtype}
             for name, entry in manifest.trained_parameters.items()
+            if name not in (manifest.unused, manifest.imprinted)
         },
         "plain_loops": _plain_loops(step),
         "ops": _ops(planned.train),
@@ -109,10 +114,18 @@ def _accumulator_bytes(planned: PlannedModel) -> int:
     return sum(slot.value.nbytes for slot in planned.slots if slot.kind in kinds)
 
 
+def _flash_units(board: Board) -> tuple[int, int]:
+    """In what bytes the flash is programmed and erased that the program writes: the board's own, or
+    that of an emulated one. An application in Zephyr may have another."""
+    if board.store is None:
+        return FILE_UNIT_BYTES, FILE_BLOCK_BYTES
+    return STORE_UNIT_BYTES, board.store["page_bytes"]
+
+
 def _constant_bytes(planned: PlannedModel) -> int:
     """Of flash; the code is known where it is compiled (see `CompiledModel.save`)."""
     constants = [*planned.frozen.values(), *planned.constants.values()]
-    return sum(v.nbytes for v in (*constants, *(slot.value for slot in planned.trained)))
+    return sum(v.nbytes for v in (*constants, *(slot.value for slot in planned.learned)))
 
 
 def _integer_macs(step: Step) -> int:
@@ -157,19 +170,24 @@ def check_budget(report: dict, planned: PlannedModel) -> None:
     where = f"{report['board']} in Zephyr" if zephyr else report["board"]
     if budget is not None and peak > budget:
         excess, spared = peak - budget, report["backup_bytes"]
-        instead = f"use --no-rollback (spares {spared:,} bytes), " if spared >= excess else ""
+        kept = report["replay_bytes"]
+        instead = "keep fewer samples (--replay), " if kept else ""
+        instead += f"use --no-rollback (spares {spared:,} bytes), " if spared >= excess else ""
         raise BudgetError(
             f"{report['model']}: needs {peak:,} bytes of SRAM, "
             f"{excess:,} more than the {budget:,} of {where}: arena "
             f"{report['arena_bytes']:,} ({_peak(planned)}), trained parameters and state "
             f"{report['trainable_state_bytes']:,}, stack and static data "
             f"{report['stack_bytes'] + report['static_bytes']:,}"
+            f"{f' (samples that are kept {kept:,})' if kept else ''}"
             f"{f', Zephyr itself {zephyr:,}' if zephyr else ''}. Train less (--scheme), "
             f"{instead}or use a board with more SRAM (--board, --sram)."
         )
-    budget, flash = report["flash_budget_bytes"], report["flash_bytes"]
+    replay = report["replay_flash_bytes"]
+    budget, flash = report["flash_budget_bytes"], report["flash_bytes"] + replay
     if budget is not None and flash > budget:
         what = "" if report["flash_holds_code"] else " for its constants alone"
+        what += f" and samples that are kept ({replay:,})" if replay else ""
         zephyr = report.get("zephyr_flash_bytes", 0)
         raise BudgetError(
             f"{report['model']}: needs {flash:,} bytes of flash"

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from tvm import relax
 
 from ..graph import dtype_of, shape_of
+from ..layer_words import Layer
 from ..ops.accumulation import (
     accumulate,
     accumulate_codes,
@@ -98,9 +99,13 @@ class MeanUpdates(Updates):
     """
 
     def __init__(
-        self, accumulation: Accumulation, arguments: Arguments, leaves: Sequence[Leaf]
+        self,
+        accumulation: Accumulation,
+        arguments: Arguments,
+        leaves: Sequence[Leaf],
+        layers: Sequence[Layer],
     ) -> None:
-        super().__init__(accumulation.optimizer, arguments, leaves)
+        super().__init__(accumulation.optimizer, arguments, leaves, layers)
         tensors = _tensors(accumulation, arguments, leaves)
         self.sums = _sums(tensors)
         self.count = relax.Var(tensors.count, relax.TensorType((), "uint32"))

@@ -21,6 +21,8 @@ from ..graph import (
     with_function,
     without_dead_code,
 )
+from ..layer_words import Layer
+from ..layers import layers_of
 from ..ops.channels import take_channels
 from ..ops.registry import attributes
 from ..optimizers import SGD, Optimizer
@@ -143,13 +145,14 @@ class SparseBackward(Pass):
             _check_uncalled(module, self.func_name)
             arguments = arguments_of(function, self.target_index)
             parts = parts_of(self.scheme, function, arguments)
+            layers = layers_of(function)
             subsets = {p: channels for p, channels in parts.items() if channels is not None}
             function, pairs = split(function, subsets)
             expanded = [q for p in arguments.parameters for q in pairs.get(p, (p,))]
             arguments = replace(arguments, parameters=tuple(expanded))
             forward = forward_of(function)
             leaves = self._leaves(module, forward, [pairs.get(p, (p,))[0] for p in parts])
-            ending = _ending(self.optimizer, function, arguments, leaves)
+            ending = _ending(self.optimizer, function, arguments, leaves, layers)
             return _with_step(module, self.func_name, forward, leaves, ending)
 
     def _leaves(
@@ -202,15 +205,16 @@ def _ending(
     function: relax.Function,
     arguments: Arguments,
     leaves: Sequence[Leaf],
+    layers: Sequence[Layer],
 ) -> Ending:
     if optimizer is None:
         return Gradients(function, leaves)
     if isinstance(optimizer, Optimizer):
-        return Updates(optimizer, arguments, leaves)
+        return Updates(optimizer, arguments, leaves, layers)
     if isinstance(optimizer, Accumulate):
         return Sums(optimizer.batches, arguments, leaves)
     if isinstance(optimizer, ApplyMean):
-        return MeanUpdates(optimizer.batches, arguments, leaves)
+        return MeanUpdates(optimizer.batches, arguments, leaves, layers)
     return RelaxUpdates(optimizer, arguments, leaves)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from tvm import relax
 
 from ..graph import constant, dtype_of, shape_of
+from ..layer_words import Layer, rates_of
 from ..ops.channels import indices_of
 from ..ops.masks import INT8_MAX
 from ..ops.optimizer import next_scalars, optimizer_step
@@ -27,14 +28,23 @@ CLIP_NORM = "clip_norm"  # the field of `Optimizer`
 class Updates:
     """What an optimizer adds to a function: arguments, updates of its `leaves`, new states.
 
+    layers : what words of `Optimizer.lr_scale` mean.
+
     The step takes inputs and target, the learning rate, the seed of stochastic rounding, the
     parameters, then further hyper-parameters, scalars and states.
     """
 
-    def __init__(self, optimizer: Optimizer, arguments: Arguments, leaves: Sequence[Leaf]) -> None:
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        arguments: Arguments,
+        leaves: Sequence[Leaf],
+        layers: Sequence[Layer] = (),
+    ) -> None:
         self.optimizer, self.leaves = optimizer, leaves
         own = arguments.parameters
         names = [leaf.parameter.name for leaf in leaves]
+        self.rates = rates_of(optimizer.lr_scale, layers, names)
         inputs = inputs_of(optimizer, names, [p.name for p in own])
         scalar = relax.TensorType((), "float32")
         self.learning_rate = relax.Var("learning_rate", scalar)
@@ -43,12 +53,15 @@ class Updates:
         self.scalars = {name: relax.Var(called, scalar) for name, called in inputs.scalars.items()}
         self.states = [
             {
-                name: relax.Var(called, relax.TensorType(leaf.parameter.ty.shape, "float32"))
-                for name, called in inputs.states[leaf.parameter.name].items()
+                state: tuple(relax.Var(t.name, relax.TensorType(t.shape, t.dtype)) for t in kept)
+                for state, kept in inputs.kept(
+                    leaf.parameter.name, shape_of(leaf.parameter)
+                ).items()
             }
             for leaf in leaves
         ]
-        states = [var for one in (self.scalars, *self.states) for var in one.values()]
+        states = [*self.scalars.values()]
+        states += [var for one in self.states for kept in one.values() for var in kept]
         further = [*self.hyper.values(), *states]
         leading = [*arguments.leading, self.learning_rate, self.seed]
         self.num_input: int | None = len(leading)
@@ -86,22 +99,26 @@ class Updates:
                 partial(_emitted_value, builder, leaf),
                 states,
                 {**self.hyper, **scalars},
+                self.seed,
                 emit,
             )
-            updated.append(builder.emit_output(self._update(leaf, direction)))
-            new_states += new.values()
+            updated.append(builder.emit_output(self._update(builder, leaf, direction)))
+            new_states += new
         return [*updated, *new_states]
 
-    def _update(self, leaf: Leaf, direction: relax.Var) -> relax.Call:
-        parameter = leaf.parameter
+    def _update(self, builder: relax.BlockBuilder, leaf: Leaf, direction: relax.Var) -> relax.Call:
+        parameter, factor = leaf.parameter, self.rates.get(leaf.parameter.name, 1.0)
         if leaf.decode is None:
-            return sgd_update(parameter, direction, self.learning_rate)
+            rate = self.learning_rate
+            if factor != 1:
+                rate = builder.emit(relax.op.multiply(rate, relax.const(factor, "float32")))
+            return sgd_update(parameter, direction, rate)
         return sgd_update_codes(
             parameter,
             direction,
             self.learning_rate,
             self.seed,
-            relax.const(_inverse_scale(leaf, leaf.decode)),
+            relax.const(_inverse_scale(leaf, leaf.decode, factor)),
             limit=INT8_MAX if dtype_of(parameter) == "int8" else BIAS_LIMIT,
             salt=zlib.crc32(parameter.name.encode()),
         )
@@ -119,11 +136,11 @@ def _emitted_value(builder: relax.BlockBuilder, leaf: Leaf) -> relax.Var:
     return builder.emit(real_value(leaf.parameter, relax.const(scale)))
 
 
-def _inverse_scale(leaf: Leaf, decode: relax.VarBinding) -> np.ndarray:
-    """1 / scale of each trained row, float32; 0 for a dead channel."""
+def _inverse_scale(leaf: Leaf, decode: relax.VarBinding, factor: float) -> np.ndarray:
+    """factor / scale of each trained row, float32; 0 for a dead channel."""
     scale = _scale(leaf, decode)
     with np.errstate(divide="ignore"):
-        inverse = np.where(scale > np.finfo(np.float32).tiny, 1.0 / scale, 0.0)
+        inverse = np.where(scale > np.finfo(np.float32).tiny, factor / scale, 0.0)
     return inverse.astype(np.float32)
 
 

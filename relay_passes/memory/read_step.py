@@ -45,8 +45,8 @@ def read_step(module: tvm.IRModule, roles: tuple[str, ...] = (), func_name: str 
     shapes that are not static.
 
     Attributes of the function that it reads: those of `updated_by`, which name what the results
-    behind the first are new versions of; ``rollback``, ``peak_bytes`` and ``backward``, which
-    become those of the step.
+    behind the first are new versions of; ``rollback``, ``peak_bytes``, ``backward`` and
+    ``changing_parameters``, which become those of the step.
 
     roles : role of each leading argument; the other arguments are parameters.
     """
@@ -99,13 +99,16 @@ class _Reader:
             found = self._tensors(result)
             results += found if isinstance(found, tuple) else [found]
         peak = self.attrs.get("peak_bytes")
+        names = self.attrs.get("changing_parameters")
+        changing = None if names is None else frozenset(map(str, names))
         return Step(
-            in_valid_order(_of_updated_layers(tasks), results),
+            in_valid_order(_of_updated_layers(tasks), results, changing),
             self.constants,
             tuple(results),
             bool(self.attrs.get("rollback", 0)),
             None if peak is None else int(peak),
             str(self.attrs.get("backward", "float32")),
+            changing,
         )
 
     def _fields(self, result: relax.Expr) -> list[relax.Expr]:

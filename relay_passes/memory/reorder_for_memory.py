@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 
 import tvm
@@ -29,7 +30,8 @@ class ReorderForMemory(Pass):
     that, and the loss.
 
     Attributes added to the function: ``peak_bytes`` and ``peak_lower_bound_bytes`` (of live bytes;
-    workspaces, in-place results and backups counted), ``order_method``, ``rollback``.
+    workspaces, in-place results and backups counted), ``order_method``, ``rollback``, and
+    ``changing_parameters`` where `changing` is given.
 
     Parameters
     ----------
@@ -38,6 +40,8 @@ class ReorderForMemory(Pass):
     rollback : whether an update keeps what it writes over until the end, so that a step can be
         taken back.
     func_name : of the function.
+    changing : names of the parameters that are not the same in every step; then what needs the
+        sample and nothing of them runs first (see `Step`). None: the order is free.
 
     Examples
     --------
@@ -55,14 +59,18 @@ class ReorderForMemory(Pass):
         roles: tuple[str, ...] = ("input",),
         rollback: bool = False,
         func_name: str = "main",
+        changing: Collection[str] | None = None,
     ) -> None:
         self.roles, self.rollback, self.func_name = roles, rollback, func_name
+        self.changing = changing
 
     def transform_module(
         self, module: tvm.IRModule, _context: tvm.transform.PassContext
     ) -> tvm.IRModule:
         function = main_of(module, "ReorderForMemory", self.func_name)
         function = function.with_attr("rollback", int(self.rollback))
+        if self.changing is not None:
+            function = function.with_attr("changing_parameters", sorted(self.changing))
         module = with_function(module, self.func_name, function)
         step = read_step(module, self.roles, self.func_name)
         order = search(replace(step, rollback=False).graph)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -17,6 +17,7 @@ from tvm import relax
 
 from ..graph import Shape, aligned_bytes, tensor_bytes
 from ..tir import tirx
+from .frozen_prefix import features_of, frozen_prefix
 from .order_exact import Graph
 from .order_exact import Task as Node
 
@@ -121,6 +122,8 @@ class Step:
     peak_bytes : the most bytes of the arena that are live at once, as `ReorderForMemory` proved
         them; None where it did not run.
     backward : the format of adjoints that the passes settled on.
+    changing : names of the parameters that are not the same in every step, of a step that is split:
+        the tasks that compute with the sample and nothing of them come first. None: not split.
     """
 
     tasks: tuple[Task, ...]
@@ -129,6 +132,17 @@ class Step:
     rollback: bool = False
     peak_bytes: int | None = None
     backward: str = "float32"
+    changing: frozenset[str] | None = None
+
+    @cached_property
+    def prefix(self) -> int:
+        """How many tasks at the beginning need the sample alone; 0 of a step that is not split."""
+        return len(_prefix(self.tasks, self.results, self.changing))
+
+    @property
+    def features(self) -> tuple[Tensor, ...]:
+        """What the tasks behind the prefix read of the sample: with it a step goes on there."""
+        return features_of(self.tasks, range(self.prefix))
 
     @property
     def macs(self) -> int:
@@ -159,7 +173,7 @@ class Step:
     @cached_property
     def graph(self) -> Graph:
         """The tasks as the order search sees them: names, aligned bytes, what waits for what."""
-        waits = _waits(self.tasks, self.results)
+        waits = _waits(self.tasks, self.results, self.changing)
         sizes = {_key(tensor): aligned_bytes(tensor.size_bytes) for tensor in self.live}
         copied: list[list[str]] = [[] for _ in self.tasks]
         for index, tensor in self.backups:
@@ -183,16 +197,19 @@ def _key(tensor: Tensor) -> str:
     return f"{tensor.name}.{tensor.version}"
 
 
-def in_valid_order(tasks: Sequence[Task], results: Sequence[Tensor]) -> tuple[Task, ...]:
+def in_valid_order(
+    tasks: Sequence[Task], results: Sequence[Tensor], changing: Collection[str] | None = None
+) -> tuple[Task, ...]:
     """`tasks` in the order given, but each behind what it reads and what it must wait for.
 
     * What reads the old version of a parameter runs before its update.
     * The loss is known before the first update.
     * Where there is a target and no update, what the first result does not need runs behind it: a
       prediction ends there.
+    * With `changing` (see `Step`), what needs more than the sample runs behind what does not.
     """
     writer = {tensor: index for index, task in enumerate(tasks) for tensor in task.outputs}
-    waits = _waits(tasks, results)
+    waits = _waits(tasks, results, changing)
     for index, task in enumerate(tasks):
         waits[index] |= {writer[tensor] for tensor in task.inputs if tensor in writer}
     needed_by = defaultdict(list)
@@ -210,7 +227,9 @@ def in_valid_order(tasks: Sequence[Task], results: Sequence[Tensor]) -> tuple[Ta
     return tuple(tasks[index] for index in ordered)
 
 
-def _waits(tasks: Sequence[Task], results: Sequence[Tensor]) -> list[set[int]]:
+def _waits(
+    tasks: Sequence[Task], results: Sequence[Tensor], changing: Collection[str] | None
+) -> list[set[int]]:
     """For each task those that it must wait for, besides the writers of what it reads."""
     readers = defaultdict(set)
     for index, task in enumerate(tasks):
@@ -218,13 +237,30 @@ def _waits(tasks: Sequence[Task], results: Sequence[Tensor]) -> list[set[int]]:
             readers[tensor].add(index)
     waits = [{i for new in task.updates for i in readers[new.before]} for task in tasks]
     first = {index for index, task in enumerate(tasks) if set(results[:1]) & {*task.outputs}}
+    behind = _behind(tasks, results)
+    prefix = _prefix(tasks, results, changing)
+    return [
+        others - {i} | (first if i in behind else set()) | (set() if i in prefix else prefix)
+        for i, others in enumerate(waits)
+    ]
+
+
+def _behind(tasks: Sequence[Task], results: Sequence[Tensor]) -> set[int]:
+    """The tasks that wait for the first result."""
     if any(task.updates for task in tasks):
-        behind = {index for index, task in enumerate(tasks) if task.updates}
-    elif any(tensor.role == "target" for tensor in readers):
-        behind = set(range(len(tasks))) - set(_needed(tasks, results[:1]))
-    else:
-        behind = set()
-    return [others - {i} | (first if i in behind else set()) for i, others in enumerate(waits)]
+        return {index for index, task in enumerate(tasks) if task.updates}
+    if any(tensor.role == "target" for task in tasks for tensor in task.inputs):
+        return set(range(len(tasks))) - set(_needed(tasks, results[:1]))
+    return set()
+
+
+def _prefix(
+    tasks: Sequence[Task], results: Sequence[Tensor], changing: Collection[str] | None
+) -> frozenset[int]:
+    """The tasks that all others wait for."""
+    if changing is None:
+        return frozenset()
+    return frozen_prefix(tasks, changing) - _behind(tasks, results)
 
 
 def _needed(tasks: Sequence[Task], results: Sequence[Tensor]) -> list[int]:
@@ -243,4 +279,4 @@ def prediction(evaluation: Step) -> Step:
     """The tasks of `evaluation`, whose results are output and loss, that the output needs."""
     results = evaluation.results[:1]
     tasks = tuple(evaluation.tasks[index] for index in _needed(evaluation.tasks, results))
-    return Step(tasks, evaluation.constants, results)
+    return Step(tasks, evaluation.constants, results, changing=evaluation.changing)

@@ -10,6 +10,7 @@ from . import (  # noqa: F401 - importing them registers their operators
     clipping,
     codes,
     convolution,
+    cosine,
     elementwise,
     integer_gradient,
     layers,
@@ -25,4 +26,5 @@ from . import (  # noqa: F401 - importing them registers their operators
     script,
     spatial,
     update,
+    weighted_likelihood,
 )

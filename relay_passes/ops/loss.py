@@ -15,6 +15,7 @@ from ..graph import op_name, shape_of
 from ..tir import Scalar, tirx
 from .canonical import tvm_gradient, widened
 from .registry import OWN, Attributes, call, describe, like_first, register
+from .weighted_likelihood import weighted_cross_entropy_grad
 
 _LOG_SOFTMAX = "nn.log_softmax"
 _ZERO = tirx.const(0, "float32")
@@ -90,6 +91,8 @@ def _gradient_of_log_softmax(
     behind = builder.lookup_binding(adjoint)
     if op_name(behind) == OWN + "negative_log_likelihood_grad":
         return [cross_entropy_grad(var, behind.args[1], behind.args[0])]
+    if op_name(behind) == OWN + "weighted_likelihood_grad":
+        return [weighted_cross_entropy_grad(var, behind)]
     return _log_softmax_gradient(var, expr, adjoint, builder)
 
 

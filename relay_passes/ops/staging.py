@@ -22,8 +22,9 @@ GATHERED = "gathered"  # [batch, group, *tap, pixel] or NCHW, float32: what beco
 PEAK = "peak"  # [batch, group, pixel] or [batch, channel]: of the blocks of `integer_gradient`
 FACTOR = "factor"  # the same: what turns numbers into codes
 UNIT = "unit"  # the same: what a code of 1 stands for
+FRESH = "fresh"  # [block, element], float32: of `block_states`, before it is coded
 NO_MICROKERNEL = "no_microkernel"  # attribute of a block without stages: why it is plain loops
-STAGES = (COLUMNS, FILTERS, WIDENED, PLANE, TAPS, GATHERED, PEAK, FACTOR, UNIT)
+STAGES = (COLUMNS, FILTERS, WIDENED, PLANE, TAPS, GATHERED, PEAK, FACTOR, UNIT, FRESH)
 
 
 def columns_of(

@@ -7,12 +7,11 @@ stochastically, without bias, and saturate.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from tvm import relax, te
 
 from ..graph import shape_of
 from ..tir import tirx
+from .block_states import flat_index
 from .registry import Attributes, call, like_first, register
 from .runtime_functions import odt_update_code
 
@@ -77,12 +76,6 @@ def _update_codes(
 ) -> te.Tensor:
     shape = [int(n) for n in codes.shape]
 
-    def flat(index: Sequence[tirx.Var]) -> tirx.Expr:
-        position = index[0]
-        for axis, extent in zip(index[1:], shape[1:], strict=True):
-            position = position * extent + axis
-        return position
-
     def element(*i: tirx.Var) -> tirx.Expr:
         step = direction(*i) * (learning_rate() * inverse_scale[i[0]])
         new_code = odt_update_code(
@@ -90,7 +83,7 @@ def _update_codes(
             step,
             tirx.const(attrs["limit"], "int32"),
             seed() + tirx.const(attrs["salt"], "uint32"),
-            flat(i).astype("uint32"),
+            flat_index(i, shape).astype("uint32"),
         )
         return new_code.astype(codes.dtype)
 

@@ -12,7 +12,8 @@ from .accumulation import (
     batch_tensors,
 )
 from .adam import Adam, AdamW
-from .inputs import Inputs, inputs_of
+from .blocks import STATE_DTYPES, blocks_of
+from .inputs import Inputs, Kept, inputs_of
 from .momentum import Momentum
 from .optimizer import (
     OPTIMIZERS,
@@ -34,6 +35,7 @@ __all__ = [
     "MOST_SAMPLES",
     "OPTIMIZERS",
     "SGD",
+    "STATE_DTYPES",
     "Accumulation",
     "Adam",
     "AdamW",
@@ -41,10 +43,12 @@ __all__ = [
     "GradientSum",
     "HyperParameter",
     "Inputs",
+    "Kept",
     "Momentum",
     "Optimizer",
     "State",
     "batch_tensors",
+    "blocks_of",
     "defaults_of",
     "inputs_of",
     "optimizer_of",

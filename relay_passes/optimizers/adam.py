@@ -23,7 +23,7 @@ class Adam(SGD):
     """
 
     name = "adam"
-    states = (State("mean"), State("square"))
+    states = (State("mean"), State("square", rooted=True))
     scalars = (State("mean_correction"), State("square_correction"))
 
     learning_rate: float = hyperparameter(0.001, "Learning rate, at the start.")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+from .blocks import blocks_of
 from .optimizer import Optimizer
 
 
@@ -14,14 +15,36 @@ class Inputs:
 
     hyper : hyper-parameter -> name of its tensor, which is 0-d.
     scalars : state of one number -> name of its tensor, which is 0-d.
-    states : trained parameter -> state -> name of its tensor, which is of the parameter's shape.
+    states : trained parameter -> state -> names of its tensor and, in 8 bits, of their scales.
     starts : name of a tensor -> its start.
     """
 
     hyper: dict[str, str]
     scalars: dict[str, str]
-    states: dict[str, dict[str, str]]
+    states: dict[str, dict[str, tuple[str, ...]]]
     starts: dict[str, float]
+
+    def kept(self, parameter: str, shape: Sequence[int]) -> dict[str, tuple[Kept, ...]]:
+        """The tensors of each state beside `parameter`: one of its `shape`, or codes and scales.
+
+        Codes are of shape (blocks, elements of a block), scales of (blocks,), see `blocks_of`.
+        """
+        blocks = blocks_of(shape)
+        return {
+            state: (Kept(names[0], tuple(shape), "float32"),)
+            if len(names) == 1 or blocks is None
+            else (Kept(names[0], blocks, "int8"), Kept(names[1], blocks[:1], "float32"))
+            for state, names in self.states[parameter].items()
+        }
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A tensor of the optimizer."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
 
 
 def inputs_of(
@@ -39,9 +62,10 @@ def inputs_of(
 
     hyper = {name: named(name, start) for name, start in optimizer.kept.items()}
     scalars = {scalar.name: named(scalar.name, scalar.start) for scalar in optimizer.scalars}
+    ends = ("", "_scale") if optimizer.state_dtype == "int8" else ("",)
     states = {
         parameter: {
-            state.name: named(f"{parameter}.{state.name}", state.start)
+            state.name: tuple(named(f"{parameter}.{state.name}{end}", state.start) for end in ends)
             for state in optimizer.states
         }
         for parameter in parameters

@@ -11,6 +11,8 @@ from dataclasses import Field, dataclass, field, fields, replace
 from numbers import Real
 from typing import Any, ClassVar
 
+from .blocks import STATE_DTYPES
+
 OPTIMIZERS: dict[str, type[Optimizer]] = {}  # by name
 
 
@@ -19,10 +21,12 @@ class State:
     """What the optimizer keeps: beside each trained tensor one of its shape, or one number.
 
     start : its value, everywhere, before the first step; float32.
+    rooted : it is not negative, and in 8 bits its root is kept, of which no code is 0: it divides.
     """
 
     name: str
     start: float = 0.0
+    rooted: bool = False
 
 
 @dataclass(frozen=True)
@@ -89,6 +93,11 @@ class Optimizer(ABC):
     name : what the command line calls it.
     states : what it keeps beside each trained tensor.
     scalars : numbers that it keeps, once for all tensors, and changes once a step.
+    state_dtype : how states beside tensors are kept: "float32", or "int8", as codes that are
+        rounded stochastically, each block of them (see `blocks`) with a scale.
+    lr_scale : (pattern, factor) pairs, or a mapping: the learning rate of the parameters that the
+        pattern means (see `layer_words.meant_by`) is so many times that of the others. Of several
+        the last holds. Factors are above 0, and part of what is compiled.
     """
 
     name: ClassVar[str] = ""
@@ -102,6 +111,8 @@ class Optimizer(ABC):
         optional=True,
         kw_only=True,
     )
+    state_dtype: str = field(default="float32", kw_only=True)
+    lr_scale: Any = field(default=(), kw_only=True)
 
     def __init_subclass__(cls) -> None:
         OPTIMIZERS[cls.name] = cls
@@ -109,11 +120,26 @@ class Optimizer(ABC):
     def __post_init__(self) -> None:
         for one in self.described():
             object.__setattr__(self, one.name, one.check(getattr(self, one.name)))
+        self._check_state_dtype()
+        object.__setattr__(self, "lr_scale", _checked_factors(self.lr_scale))
+
+    def _check_state_dtype(self) -> None:
+        if self.state_dtype not in STATE_DTYPES:
+            found = json.dumps(self.state_dtype, default=repr)
+            raise ValueError(f"state_dtype is {found}; allowed are {', '.join(STATE_DTYPES)}")
+        started = [state.name for state in self.states if state.start]
+        if self.state_dtype != "float32" and not self.states:
+            raise ValueError(f"state_dtype is {self.state_dtype}, but {self.name} keeps no state")
+        if self.state_dtype != "float32" and started:
+            raise ValueError(
+                f"state_dtype is {self.state_dtype}, but {started[0]} of {self.name} does not "
+                "start at 0; its states must be float32"
+            )
 
     @classmethod
     def described(cls) -> tuple[HyperParameter, ...]:
         """Its hyper-parameters, the learning rate first."""
-        return tuple(_described(entry) for entry in fields(cls))
+        return tuple(_described(entry) for entry in fields(cls) if "help" in entry.metadata)
 
     @property
     def kept(self) -> dict[str, float]:
@@ -132,6 +158,19 @@ class Optimizer(ABC):
     @abstractmethod
     def direction(self, gradient: Any, value: Any, states: Mapping, hyper: Mapping) -> Any:
         """What the value goes against; `states` are the new ones."""
+
+
+def _checked_factors(lr_scale: Any) -> tuple[tuple[str, float], ...]:
+    """`lr_scale` as pairs; ValueError, in one line, for anything else."""
+    factor = HyperParameter("factor", 1.0, "", positive=True)
+    pairs = lr_scale.items() if isinstance(lr_scale, Mapping) else lr_scale
+    try:
+        return tuple((str(pattern), factor.check(by)) for pattern, by in pairs)
+    except (TypeError, ValueError) as error:
+        found = json.dumps(lr_scale, default=repr)
+        raise ValueError(
+            f"lr_scale is {found}; it must be factors, above 0 and finite, by names of parameters"
+        ) from error
 
 
 def hyperparameters(optimizers: Iterable[type[Optimizer]]) -> dict[str, HyperParameter]:
@@ -159,15 +198,16 @@ def defaults_of(hyper: str) -> dict[str, float]:
     }
 
 
-def optimizer_of(name: str, hyper: Mapping[str, float]) -> Optimizer:
-    """The optimizer of that name with those hyper-parameters; ValueError for what is unknown."""
+def optimizer_of(name: str, values: Mapping[str, Any]) -> Optimizer:
+    """The optimizer of that name with these fields; ValueError for what is unknown."""
     if not isinstance(name, str) or name not in OPTIMIZERS:
         found, known = json.dumps(name, default=repr), ", ".join(sorted(OPTIMIZERS))
         raise ValueError(f"optimizer is {found}; allowed are {known}")
     allowed = [one.name for one in OPTIMIZERS[name].described()]
-    for one in hyper:
-        if one not in allowed:
+    taken = {entry.name for entry in fields(OPTIMIZERS[name])}
+    for one in values:
+        if one not in taken:
             owners = owners_of(one)
             hint = f"; {' and '.join(owners)} would have it" if owners else ""
             raise ValueError(f"optimizer {name} has no {one}, but {', '.join(allowed)}{hint}")
-    return OPTIMIZERS[name](**hyper)
+    return OPTIMIZERS[name](**values)

@@ -11,9 +11,10 @@ from ..blocks import is_spatial, names_in, outputs_of, spatial_axes
 from ..kernel_attributes import PLAIN_LOOPS
 from ..loops import check_static
 from ..microkernels.choose import annotate_results, annotate_staged, annotate_sum
-from ..ops.staging import COLUMNS, PLANE, STAGES, WIDENED
+from ..ops.staging import COLUMNS, FRESH, PLANE, STAGES, WIDENED
 from ..tir import LoopRV, SBlockRV, Schedule, ScheduleError, s_tir, tirx
 from ..tvm_pass import Pass, module_pass
+from .block_states import schedule_blocks
 from .loop_cuts import asks_likely
 from .lower_to_loops import HINTED
 from .tiled import (
@@ -109,6 +110,10 @@ def apply_schedule(
     names = names_in(schedule)
     stage = next((stage for stage in _TILED if stage in names), None)
     attributes: dict[str, int | str] = {}
+    if FRESH in names:
+        _inline_elementwise(schedule, names)
+        schedule_blocks(schedule)
+        return attributes
     if stage is None:
         reason = _schedule_elementwise(schedule, names)
     else:

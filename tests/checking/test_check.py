@@ -86,7 +86,7 @@ def test_without_the_reference_a_line_says_what_to_install(net, monkeypatch):
 def test_samples_that_the_model_does_not_take_are_refused(net, tmp_path):
     path, compiled = net
     np.savez(tmp_path / "data.npz", y=np.zeros(3))
-    with pytest.raises(OdtError, match="has no samples x"):
+    with pytest.raises(OdtError, match="has no array x; it holds y"):
         checking.compare(path, compiled, HOST, tmp_path / "data.npz")
 
 

@@ -112,6 +112,20 @@ def test_the_store_is_compiled_once_for_each_model(projects, tmp_path):
     assert all(name.startswith(("kws_", "wake_")) for name in defined)
 
 
+@pytest.mark.parametrize("memory", ["ram", "flash"])
+def test_kept_samples_are_compiled_once_for_each_model_too(memory, tmp_path):
+    network = tiny.network()
+    made = odt.compile(network, board="host", prefix="kws", replay=4, replay_in=memory)
+    made.save(tmp_path / "kws", "host")
+    include = ["-I", "kws", "-I", "kws/runtime/include"]
+    for name in ("replay", f"ring_{memory}"):
+        source = f"kws/runtime/src/odt_{name}.c"
+        run(["gcc", "-std=c99", *STRICT, *include, "-c", source], tmp_path / "o", tmp_path)
+        text = subprocess.run(["nm", tmp_path / "o"], capture_output=True, text=True).stdout
+        defined = [line.split()[-1] for line in text.splitlines() if " T " in line]
+        assert defined and all(one.startswith("kws_") for one in defined)
+
+
 def test_a_project_with_a_prefix_is_replaced_by_another(projects):
     model(False, "other").save(projects / "kws", "host")
     assert not list((projects / "kws").glob("kws_*"))

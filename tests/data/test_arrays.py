@@ -76,10 +76,65 @@ def test_a_model_of_values_learns_to_reproduce_its_input(tmp_path):
         load_data(save(tmp_path / "data.npz", x=X, y=F[:, :3]), values)
 
 
+def of_kind(loss, kind, output, target, classes=None, ignored=None):
+    return replace(
+        MANIFEST,
+        loss=loss,
+        classes=classes,
+        output_shape=output,
+        target=Target(kind, target, ignored),
+    )
+
+
+YES_NO = of_kind("bce", "probabilities", (1, 2), (1, 2))
+ONE = of_kind("bce", "probabilities", (1, 1), (1, 1))
+MAPS = of_kind("cross_entropy", "label_map", (1, 3, 2, 2), (1, 2, 2), classes=3, ignored=255)
+PIXELS = np.array([[[0, 1], [2, 255]]] * 4)
+
+
+@pytest.mark.parametrize("dtype", [bool, np.uint8, np.int64, np.float32, np.float64])
+def test_yes_and_no_may_be_of_any_type(dtype):
+    y = np.array([[0, 1], [1, 1], [0, 0], [1, 0]])
+    found = load_data({"x": X, "y": y.astype(dtype)}, YES_NO).y
+    assert found.dtype == np.float32 and (found == y).all()
+    assert (load_data({"x": X, "y": y[:, 0].astype(dtype)}, ONE).y == y[:, :1]).all()
+
+
+def test_a_map_of_labels_is_one_row_a_sample():
+    found = load_data({"x": X, "y": PIXELS}, MAPS).y
+    assert found.dtype == np.int32 and (found == PIXELS.reshape(4, 4)).all()
+
+
+@pytest.mark.parametrize(
+    ("manifest", "y", "message"),
+    [
+        (YES_NO, F[:, :2] * 0 - 0.5, "y holds -0.5 in sample 0; this model learns values from 0"),
+        (YES_NO, np.array([[0, 1], [0, 1], [0, 2], [0, 0]]), "y holds 2 in sample 2"),
+        (YES_NO, F[:, :2] * np.nan, "y holds NaN or infinity in sample 0"),
+        (YES_NO, Y, r"y has shape \(4,\); the model learns 2 values each"),
+        (YES_NO, np.array([["a", "b"]] * 4), "y is <U1; this model learns float32 values"),
+        (MAPS, PIXELS[:, :1], r"y is int64 of shape \(4, 1, 2\); labels are .* \(N, 2, 2\)"),
+        (MAPS, PIXELS * 1.0, "y is float64 of shape"),
+        (MAPS, PIXELS + 1, r"y\[0, 1, 0\] is 3; .* classes 0 to 2, and ignores 255"),
+        (replace(MAPS, target=Target("label_map", (1, 2, 2))), PIXELS, r"is 255; .* 0 to 2$"),
+    ],
+)
+def test_targets_that_cannot_be_learned_are_one_line(manifest, y, message):
+    with pytest.raises(OdtError, match=message) as error:
+        load_data({"x": X, "y": y}, manifest)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("manifest", [YES_NO, MAPS])
+def test_only_values_can_be_those_of_the_input(manifest):
+    with pytest.raises(OdtError, match="no array y; it holds x"):
+        load_data({"x": X}, manifest)
+
+
 def test_accuracy_is_measured_on_the_test_set_where_there_is_one():
     alone, both = Data(X, Y), Data(X, Y, X[:2], Y[:2])
-    assert [len(array) for array in alone.samples_to_evaluate] == [4, 4]
-    assert [len(array) for array in both.samples_to_evaluate] == [2, 2]
+    assert alone.samples("validation", "test")[0] == "training"
+    assert [len(array) for array in both.samples("test")[1:]] == [2, 2]
 
 
 @pytest.mark.parametrize(

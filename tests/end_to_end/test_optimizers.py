@@ -1,5 +1,6 @@
 """Optimizers against PyTorch, where values are float32, and against NumPy, where they are codes."""
 
+import re
 import subprocess
 import zlib
 
@@ -25,6 +26,8 @@ OPTIMIZERS = [
     Adam(0.01, weight_decay=0.04, beta1=0.8, beta2=0.99, epsilon=1e-6),
     AdamW(0.01),
     AdamW(0.01, weight_decay=0.0),
+    SGD(0.05, lr_scale={"bias": 0.5, "head": 0.25}),
+    AdamW(0.01, lr_scale={"head.*": 3, "conv.weight": 0.5, "*.bias": 2}),
 ]
 
 
@@ -51,7 +54,11 @@ class Network:
         self.values = {
             name: torch.tensor(v, dtype=dtype, requires_grad=True) for name, v in values.items()
         }
-        self.optimizer = torch_optimizer(optimizer, self.values.values())
+        groups = [
+            {"params": [value], "lr": optimizer.learning_rate * SCALES[optimizer.lr_scale][at]}
+            for at, value in enumerate(self.values.values())
+        ]
+        self.optimizer = torch_optimizer(optimizer, groups)
 
     def train(self, x, y) -> float:
         hidden = functional.conv2d(
@@ -77,6 +84,11 @@ class Network:
         return self.optimizer.state[self.values[parameter]][TORCH_STATES[state]].numpy()
 
 
+SCALES = {  # of conv.weight, conv.bias, head.weight, head.bias
+    (): (1, 1, 1, 1),
+    (("bias", 0.5), ("head", 0.25)): (1, 0.5, 0.25, 0.25),
+    (("head.*", 3.0), ("conv.weight", 0.5), ("*.bias", 2.0)): (0.5, 2, 3, 2),
+}
 TORCH_STATES = {"velocity": "momentum_buffer", "mean": "exp_avg", "square": "exp_avg_sq"}
 
 
@@ -213,6 +225,32 @@ def salt_of(seed, step, name):
     with np.errstate(over="ignore"):
         salted = np.uint32(seed) + np.uint32(step) * STEP_STRIDE
         return salted + np.uint32(zlib.crc32(name.encode()))
+
+
+def test_codes_move_by_their_own_rate(tmp_path):
+    """As those of a project whose rate is so many times higher; biases keep the common one."""
+    scheme = odt.UpdateScheme({"conv.weight": odt.Channels(indices=(1,)), "head.bias": "all"})
+    optimizers = SGD(0.05, lr_scale={"weight": 4}), SGD(0.2), SGD(0.05)
+    scaled, faster, plain = (
+        after_a_step(tmp_path / str(at), optimizer, scheme)
+        for at, optimizer in enumerate(optimizers)
+    )
+    assert not np.array_equal(faster["conv.weight"], plain["conv.weight"])
+    assert np.array_equal(scaled["conv.weight"], faster["conv.weight"])
+    assert np.array_equal(scaled["head.bias"], plain["head.bias"])
+
+
+def after_a_step(directory, optimizer, scheme):
+    with Session(project(directory, optimizer, quantized=True, scheme=scheme)[1]) as device:
+        device.train(*(v[0] for v in samples(1, np.int8)))
+        return device.parameters()
+
+
+def test_a_rate_of_nothing_is_refused():
+    said = 'lr_scale: "conv.*" means nothing that trains; allowed are head, weight, bias, and names'
+    with pytest.raises(odt.OdtError, match=re.escape(said)) as caught:
+        odt.compile(tiny.network(), board="host", lr_scale={"conv.*": 2})
+    assert "there are head.weight, head.bias" in str(caught.value)
 
 
 def test_codes_move_without_bias(tmp_path):

@@ -80,6 +80,15 @@ def with_code_output(emit, y):
     return emit(quantized(emit(op.nn.softmax(y)), 1 / 256, -128, "int8"))
 
 
+def with_sigmoid(emit, y):
+    return emit(op.sigmoid(y))
+
+
+def with_quantized_sigmoid(emit, y):
+    codes = emit(quantized(emit(op.sigmoid(y)), 1 / 256, -128, "int8"))
+    return emit(dequantized(codes, 1 / 256, -128, "int8"))
+
+
 @pytest.mark.parametrize(
     "tail, loss, operators",
     [
@@ -91,9 +100,14 @@ def with_code_output(emit, y):
         (with_quantized_softmax, "cross_entropy", "nn.relu"),
         (with_code_output, "mse", "nn.relu nn.softmax quantize dequantize"),
         (with_code_output, "cross_entropy", "nn.relu"),
+        (with_softmax, "bce", "nn.relu nn.softmax"),
+        (with_sigmoid, "bce", "nn.relu"),
+        (with_sigmoid, "l1", "nn.relu sigmoid"),
+        (with_sigmoid, "cross_entropy", "nn.relu sigmoid"),
+        (with_quantized_sigmoid, "bce", "nn.relu"),
     ],
 )
-def test_a_softmax_at_the_end_is_left_to_a_loss_that_brings_one(tail, loss, operators):
+def test_what_ends_a_network_is_left_to_a_loss_that_brings_it(tail, loss, operators):
     """The model is what its file says; a log-softmax gives logits already."""
     _, model = imported(lambda emit, x: tail(emit, emit(op.nn.relu(x))), ((1, 4), "float32"))
     before = before_loss(model, loss_of(loss))
@@ -108,6 +122,14 @@ def test_a_softmax_over_one_element_each_is_no_softmax_over_classes():
         "nn.relu",
         "nn.softmax",
     ]
+
+
+def test_a_softmax_over_the_classes_of_a_map_is_left_to_the_loss():
+    for axis, operators in ((1, ["nn.relu"]), (3, ["nn.relu", "nn.softmax"])):
+        body = lambda emit, x: emit(op.nn.softmax(emit(op.nn.relu(x)), axis))  # noqa: E731, B023
+        _, model = imported(body, ((1, 3, 2, 2), "float32"))
+        before = before_loss(model, loss_of("cross_entropy"))
+        assert tiny.op_names(before.module) == operators
 
 
 def test_codes_at_the_output_are_decoded():

@@ -78,7 +78,8 @@ def protocol(model: Path, input_bytes: int, target_bytes: int, *flags: str) -> T
     """The server around the model.c in `model`, and requests of every type as seeds."""
     runtime = runtime_dir()
     sources = [_HERE / "protocol.c", _HERE / "fuzz.c", _STORE / "nor.c", model / "model.c"]
-    sources += [runtime / "src" / f"odt_{name}.c" for name in ("crc", "marks", "protocol", "store")]
+    names = ("crc", "marks", "protocol", "replay", "ring_flash", "ring_ram", "store")
+    sources += [runtime / "src" / f"odt_{name}.c" for name in names]
     include = [f"-I{path}" for path in (model, runtime / "include", _STORE)]
     sample, target = bytes(input_bytes), bytes(target_bytes)
     payloads = {
@@ -94,6 +95,9 @@ def protocol(model: Path, input_bytes: int, target_bytes: int, *flags: str) -> T
         Frame.SAVE: b"",
         Frame.RESET: b"",
         Frame.LOAD: b"",
+        Frame.REMEMBER: sample + target,
+        Frame.REHEARSE: b"",
+        Frame.FORGET: b"",
         Frame.EXIT: b"",
     }
     frames = [pack_frame(kind, payload) for kind, payload in payloads.items()]
@@ -103,8 +107,10 @@ def protocol(model: Path, input_bytes: int, target_bytes: int, *flags: str) -> T
 
 
 def fake_protocol(_directory: Path) -> Target:
-    """The server around the hand-written classifier, with a small arena."""
-    return protocol(FAKE_MODEL, 64, 4, f"-DODT_ARENA_BYTES={FAKE_ARENA_BYTES}u")
+    """The server around the hand-written classifier, with a small arena and replay in flash."""
+    replay = ("SLOTS=3u", "POLICY=1", "IN_FLASH=1")
+    flags = [f"-DODT_REPLAY_{value}" for value in replay]
+    return protocol(FAKE_MODEL, 64, 4, f"-DODT_ARENA_BYTES={FAKE_ARENA_BYTES}u", *flags)
 
 
 def generated_protocol(directory: Path) -> Target:

@@ -24,6 +24,7 @@
 #define CONTROL_BYTES 3u
 #define MAX_INPUT 16384u
 #define SAMPLE_BYTES (ODT_INPUT_ELEMENTS * sizeof(odt_input_t))
+#define NO_SAMPLES (-40) /* ODT_ERR_NO_SAMPLES, where there is replay */
 #define TARGET_BYTES (ODT_TARGET_ELEMENTS * sizeof(odt_target_t))
 
 enum control {
@@ -50,6 +51,13 @@ static const struct {
     [ODT_SAVE] = {0, sizeof(odt_store_info_t)},
     [ODT_LOAD] = {0, sizeof(odt_store_info_t)},
     [ODT_RESET] = {0, 0},
+#ifdef ODT_REPLAY_SLOTS
+    [ODT_REMEMBER] = {SAMPLE_BYTES + TARGET_BYTES, sizeof(odt_remembered_t)},
+    [ODT_REHEARSE] = {0, sizeof(float)},
+#endif
+    [ODT_FORGET] = {0, 0},
+    [ODT_GET_STATE] = {0, sizeof(odt_state_t)},
+    [ODT_PUT_STATE] = {sizeof(odt_state_t), 0},
 };
 #define TYPES (sizeof lengths / sizeof lengths[0])
 
@@ -64,6 +72,7 @@ static struct {
     int last, last_but_one; /* what it wrote before: types, or error codes */
     odt_t before;           /* the model as it was when the server answered last */
     odt_t saved;            /* and when it was saved last */
+    int has_flash;
     nor_t nor;
 } line;
 
@@ -88,11 +97,18 @@ static int is_whole(const uint8_t *at, size_t bytes)
            fuzz_get32(at + MAGIC_BYTES + 1) <= bytes - HEADER_BYTES - CRC_BYTES;
 }
 
+/* There are gaps between the types, and two of them carry nothing either way. */
+static int is_known(unsigned type)
+{
+    return type == ODT_EXIT || type == ODT_RESET ||
+           (type < TYPES && lengths[type].request + lengths[type].reply > 0);
+}
+
 /* Whether such a payload of a frame that is whole makes it a request. */
 static int is_valid(const uint8_t *frame, size_t payload_bytes)
 {
     const unsigned type = frame[MAGIC_BYTES];
-    return type > 0 && type < TYPES &&
+    return is_known(type) &&
            (type == ODT_PUT_PARAMS ? payload_bytes >= lengths[type].request
                                    : payload_bytes == lengths[type].request) &&
            fuzz_get32(frame + HEADER_BYTES + payload_bytes) ==
@@ -122,12 +138,20 @@ static int same(const odt_t *a, const odt_t *b)
            a->seed == b->seed && a->steps == b->steps && a->arena == b->arena;
 }
 
+/* Nothing is left of samples and parameters. */
+static void check_forgotten(void)
+{
+    for (size_t i = 0; i < sizeof arena; i++) CHECK(arena[i] == 0);
+    for (size_t i = 0; line.has_flash && i < line.nor.size; i++) CHECK(line.nor.bytes[i] == 0xff);
+}
+
 /* Checks that a request that was granted changed what it is for, and nothing else. */
 static void check_model(unsigned type, const uint8_t *payload)
 {
     odt_t expected = line.before;
     switch (type) {
     case ODT_TRAIN:
+    case ODT_REHEARSE:
         expected.params = odt.params;
         expected.steps++;
         break;
@@ -140,8 +164,14 @@ static void check_model(unsigned type, const uint8_t *payload)
     }
     case ODT_SET_LR: memcpy(&expected.learning_rate, payload, sizeof(float)); break;
     case ODT_SET_SEED: expected.seed = fuzz_get32(payload); break;
+    case ODT_PUT_STATE:
+        memcpy(&expected.learning_rate, payload, sizeof(float));
+        expected.seed = fuzz_get32(payload + 4);
+        expected.steps = fuzz_get32(payload + 8);
+        break;
     case ODT_SAVE: line.saved = odt; break;
     case ODT_LOAD: expected = line.saved; break;
+    case ODT_FORGET: check_forgotten(); /* fall through */
     case ODT_RESET: CHECK(odt_init(&expected, arena, sizeof arena) == ODT_OK); break;
     default: break;
     }
@@ -152,7 +182,7 @@ static void check_model(unsigned type, const uint8_t *payload)
 static int is_of_the_model_or_store(int code)
 {
     return (code >= ODT_ERR_DIVERGED && code <= ODT_ERR_LABEL) || code == ODT_ERR_RANGE ||
-           code == ODT_ERR_EMPTY || code == ODT_ERR_NO_FLASH;
+           code == ODT_ERR_EMPTY || code == ODT_ERR_NO_FLASH || code == NO_SAMPLES;
 }
 
 /* The line was left in the middle of something, or there never was a frame. */
@@ -245,7 +275,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     start(data, size);
     nor_init(&line.nor, 8, 4096, 8);
     flash = nor_flash(&line.nor);
-    if (!(data[0] & NO_FLASH)) io.flash = &flash;
+    line.has_flash = !(data[0] & NO_FLASH);
+    if (line.has_flash) io.flash = &flash;
+#ifdef ODT_REPLAY_SLOTS
+    static odt_replay_t replay;
+    io.replay = &replay;
+    (void)odt_replay_init(&replay, io.flash);
+#endif
     memset(&message, 0, sizeof message);
     memset(&odt, 0, sizeof odt);
     CHECK(odt_init(&odt, arena, sizeof arena) == ODT_OK);

@@ -6,16 +6,17 @@ import re
 import numpy as np
 import pytest
 
-from tvm_ondevice_train.learning.health import saturation, warnings
+from tvm_ondevice_train.learning.health import of_labels, saturation, warnings
 
 CODES = np.arange(-50, 50, dtype=np.int8)
 START = {"weight": CODES, "bias": np.zeros(4, np.int32), "head": np.ones(4, np.float32)}
 MOVED = {**START, "head": np.zeros(4, np.float32)}
+GUESS = math.log(10)
 NOISE = np.random.default_rng(0).normal(0, 0.3, 100)
 
 
-def told(losses=(), evaluations=(), values=None, classes=10):
-    return warnings(losses, evaluations, values or [(0, START), (100, MOVED)], classes)
+def told(losses=(), evaluations=(), values=None, guess=GUESS):
+    return warnings(losses, evaluations, values or [(0, START), (100, MOVED)], guess=guess)
 
 
 @pytest.mark.parametrize(
@@ -34,25 +35,24 @@ def test_losses_that_say_nothing_bad(losses):
 
 
 @pytest.mark.parametrize(
-    ("losses", "classes", "expected"),
+    ("losses", "guess", "expected"),
     [
         (
             np.linspace(0.5, 2.0, 100),
-            10,
+            math.log(10),
             r"the loss rose from 0\.5682 \(mean of the first 10 steps\) to 1\.932 \(of the last\); "
             "use a smaller learning rate",
         ),
         (
             np.full(100, 8.0),
-            10,
-            r"the loss does not fall and is 8 in the last 10 steps; guessing one of 10 classes has "
-            r"2\.303",
+            math.log(10),
+            r"the loss does not fall and is 8 in the last 10 steps; guessing has 2\.303",
         ),
         (np.linspace(0.5, 2.0, 100), None, r"the loss rose from .*"),
     ],
 )
-def test_losses_that_are_warned_of(losses, classes, expected):
-    (warning,) = told(list(losses), classes=classes)
+def test_losses_that_are_warned_of(losses, guess, expected):
+    (warning,) = told(list(losses), guess=guess)
     assert re.fullmatch(expected, warning)
 
 
@@ -64,6 +64,24 @@ def test_evaluations_that_are_warned_of():
     assert told(evaluations=[{"loss": 1.0}, {"accuracy": 0.0, "not_finite": 9}]) == [
         "9 samples of the last evaluation had no finite prediction"
     ]
+
+
+def test_data_that_cannot_teach_every_class():
+    enough, few = np.arange(20) % 4, np.array([1, 2, 2])
+    assert of_labels(4, enough, None) == of_labels(4, enough, enough) == []
+    assert of_labels(4, few, enough) == [
+        "data: 3 samples to learn 4 classes from",
+        "data: no sample to learn from of classes 0, 3",
+    ]
+    assert of_labels(4, enough, enough[:3]) == ["data: no sample to test with of class 3"]
+    assert of_labels(40, enough, None)[1] == (
+        "data: no sample to learn from of classes 4, 5, 6, 7, 8, 9, 10, 11 and 28 more"
+    )
+
+
+def test_an_evaluation_is_compared_with_one_of_its_own_set():
+    first, last = {"loss": 1.0, "of": "test"}, {"loss": 1.05, "of": "test"}
+    assert told(evaluations=[first, {"loss": 0.1, "of": "validation"}, last]) == []
 
 
 def test_a_network_that_stands_still():

@@ -13,6 +13,7 @@ from relay_passes.optimizers import Momentum
 from tvm_ondevice_train.errors import OdtError
 from tvm_ondevice_train.manifest import (
     NAME,
+    Batches,
     MadeFrom,
     Manifest,
     StateTensor,
@@ -47,6 +48,7 @@ VALID = Manifest(
     optimizer="momentum",
     optimizer_states={"head.bias.velocity": StateTensor((3,), 64)},
     hyperparameters={"momentum": 76},
+    batches=Batches(96, 100, {"head.bias.accumulator": StateTensor((3,), 80, "int16")}),
     made_from=MadeFrom(
         model="net.onnx",
         options=Options(
@@ -60,6 +62,7 @@ TEXT = to_json(VALID)
 GONE = object()
 WEIGHT = ("trained_parameters", "conv.weight")
 BIAS = ("trained_parameters", "conv.bias")
+SUMS = ("batches", "sums", "head.bias.accumulator")
 STATE = ("optimizer_states", "head.bias.velocity")
 
 
@@ -91,7 +94,7 @@ def refused(text: str) -> str:
 def test_what_was_written_is_read():
     assert from_json(TEXT) == VALID
     assert json.loads(TEXT)["format"] == "ondevice-train manifest"
-    assert max(map(len, TEXT.splitlines())) < 400  # a line each field and each parameter
+    assert max(map(len, TEXT.splitlines())) < 600  # a line each field and each parameter
     without = Manifest(**{**vars(VALID), "made_from": None, "trained_parameters": {}})
     assert from_json(to_json(without)) == without
 
@@ -152,13 +155,23 @@ def test_what_was_written_is_read():
         (("transport",), "stdio", "no transport stdio on mps2-an500, baremetal; allowed: semiho"),
         (("loss",), 5, "loss is 5; it must be a string"),
         (("loss",), "mse", "target.kind is label; loss mse has values"),
-        (("target", "kind"), "image", 'target.kind is "image"; it must be one of label, values'),
+        (("target", "kind"), "image", 'target.kind is "image"; it must be one of label, label_map'),
         (("target", "kind"), "values", "target.kind is values; loss cross_entropy has label"),
         (
             ("target", "shape"),
             [2],
             "target.shape is [2]; label for an output of [1, 3] must have 1",
         ),
+        (("target", "ignored"), 255, "target.ignored is 255; only a map has one, of no class"),
+        (("target", "ignored"), 0.5, "target.ignored is 0.5; it must be an integer from -2,147"),
+        (("loss_parameters",), {"delta": 1}, "loss cross_entropy has no delta, but class_weights"),
+        (
+            ("loss_parameters",),
+            {"class_weights": [1, 2]},
+            "class_weights has 2 numbers; the output",
+        ),
+        (("loss_parameters",), {"class_weights": [math.nan]}, "class_weights is [NaN]; it must be"),
+        (("loss_parameters",), [], "loss_parameters is []; it must be an object"),
         (("classes",), 4, "classes is 4; target and output_shape give 3"),
         (("classes",), None, "classes is null; target and output_shape give 3"),
         (("classes",), 0, "classes is 0; it must be an integer from 1"),
@@ -208,9 +221,15 @@ def test_what_was_written_is_read():
         (("made_from", "options"), None, "made_from.options is null; it must be an object"),
         (("optimizer",), None, "optimizer is null; it must be a string"),
         (("optimizer_states",), [], "optimizer_states is []; it must be an object"),
-        (STATE, {"shape": [3], "offset": 66}, "offset is 66; it must be a multiple of 4"),
+        (STATE, {"shape": [3], "offset": 66}, "offset is 66, where no float32 can lie"),
         (STATE, {"shape": [3], "offset": 60}, "overlaps with"),
         (STATE, {"shape": [3]}, "offset is missing"),
+        (("batches",), {}, "batches.size is missing"),
+        ((*SUMS, "offset"), 81, "offset is 81, where no int16 can lie"),
+        ((*SUMS, "offset"), 78, "overlaps with"),
+        ((*SUMS, "dtype"), "float16", "must be"),
+        (("batches", "size"), 76, "overlaps with batches.size"),
+        (("batches", "count"), 2, "batches.count is 2; it must be a multiple of 4"),
         (("hyperparameters", "momentum"), 0, "overlaps with"),
         (("hyperparameters", "momentum"), 0.5, 'hyperparameters["momentum"] is 0.5; it must be'),
         (("made_from", "options", "loss"), "hinge", 'unknown loss "hinge"; known are'),

@@ -1,5 +1,6 @@
 """A manifest says nothing that contradicts itself, wherever it is made."""
 
+import math
 from dataclasses import FrozenInstanceError, replace
 
 import numpy as np
@@ -8,8 +9,10 @@ from fake_project import CLASSES, INPUTS, MANIFEST
 
 from tvm_ondevice_train.boards import board, boards
 from tvm_ondevice_train.errors import OdtError
+from tvm_ondevice_train.losses import CrossEntropy
 from tvm_ondevice_train.manifest import PLATFORMS, Target, TrainedParameter, transports
 
+VALUES = {"loss": "mse", "classes": None, "target": Target("values", (1, CLASSES))}
 WEIGHT = TrainedParameter((2, 1, 3), "int8", 8, (0.5,), (4, 2, 3), (3, 0), (1,))
 
 
@@ -56,6 +59,43 @@ def test_an_emulated_board_talks_by_semihosting_unless_told_otherwise():
     assert transports(board("native_sim"), "zephyr") == ("uart",)
 
 
+MAP = replace(
+    MANIFEST,
+    classes=3,
+    output_shape=(1, 3, 2, 4),
+    target=Target("label_map", (1, 2, 4), 255),
+    loss_parameters={"ignore_index": 255},
+)
+
+
+def test_a_map_of_labels():
+    assert MAP.target.nbytes == 32 and MAP.output_bytes == 96
+    assert MAP.known_loss == CrossEntropy(ignore_index=255)
+    for change, message in [
+        ({"classes": 4}, "classes is 4; target and output_shape give 3"),
+        ({"target": Target("label_map", (1, 2, 3))}, "must have 8 entries"),
+        ({"target": Target("label_map", (1, 2, 4), 2)}, "target.ignored is 2; only a map has one"),
+        ({"target": Target("label", (1,))}, "loss cross_entropy has label_map"),
+        ({"loss": "mine", "output_shape": (1, 3)}, "a map of labels has 4 axes"),
+    ]:
+        with pytest.raises(OdtError, match=message):
+            replace(MAP, **change)
+
+
+@pytest.mark.parametrize(
+    "change, expected",
+    [
+        ({}, math.log(CLASSES)),
+        ({"loss_parameters": {"class_weights": [3.0] + [1.0] * 9}}, 3 * math.log(CLASSES)),
+        ({"loss": "mine"}, None),
+        (VALUES, None),
+        ({**VALUES, "loss": "bce", "target": Target("probabilities", (1, CLASSES))}, math.log(2)),
+    ],
+)
+def test_the_loss_of_a_guess(change, expected):
+    assert replace(MANIFEST, **change).guess == (expected and pytest.approx(expected))
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -67,6 +107,11 @@ def test_an_emulated_board_talks_by_semihosting_unless_told_otherwise():
             {"trained_parameters": {"a": WEIGHT, "b": replace(WEIGHT, offset=13)}},
             r'"b".* with .*"a"',
         ),
+        ({"active_classes": 4}, "only one of active_classes and unused is given"),
+        ({"unused": "bias"}, "only one of active_classes and unused is given"),
+        ({"active_classes": 11, "unused": "bias"}, "active_classes is 11; classes is 10"),
+        ({"active_classes": 4, "unused": "weight"}, 'unused is "weight"; it must be 10 float32'),
+        ({"imprinted": "counts"}, 'imprinted is "counts"; it must be 10 float32 numbers'),
     ],
 )
 def test_what_contradicts_itself_cannot_be_made(change, message):

@@ -10,7 +10,8 @@ from tiny_models import model as tiny_model
 import tvm_ondevice_train as odt
 from relay_passes.schedule.tiled import by_default
 from relay_passes.within_memory import Lowering, needed_bytes, with_less_scratch
-from tvm_ondevice_train.training_graph import loss_module, replace_head
+from tvm_ondevice_train.fresh_head import replace_head
+from tvm_ondevice_train.training_graph import loss_module
 
 
 @pytest.fixture(scope="module")

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import ctypes
 import subprocess
+import tempfile
+from functools import cache
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from tvm_ondevice_train.boards import board as find_board
 from tvm_ondevice_train.files.render import render
@@ -22,6 +25,31 @@ BOARDS = {
     "cortex-m55": find_board("mps3-an547"),
 }
 LEVELS = ("-O3", "-Os", "-O0")
+# what this computer may be told that it has: variants of the headers, one of them portable
+HOSTS = {
+    "portable": (),
+    "avx2": ("-mavx2",),
+    "vnni": ("-mavx2", "-mavx512f", "-mavx512vl", "-mavx512vnni"),
+}
+_NATIVE = "int main(void) {{ return !({}); }}\n"
+
+
+def host_flags(variant: str) -> tuple[str, ...]:
+    """Flags for one of HOSTS; the test is skipped on a computer that has no such instructions."""
+    flags = HOSTS[variant]
+    if not all(_has(flag.removeprefix("-m")) for flag in flags):
+        pytest.skip(f"this computer's CPU has no {variant}")
+    return flags
+
+
+@cache
+def _has(feature: str) -> bool:
+    """As gcc's run-time check says, which this computer's compiler may not have."""
+    with tempfile.TemporaryDirectory() as folder:
+        program = Path(folder, "has")
+        Path(folder, "has.c").write_text(_NATIVE.format(f'__builtin_cpu_supports("{feature}")'))
+        built = subprocess.run(["gcc", f"{program}.c", "-o", program], capture_output=True)
+        return built.returncode == 0 and subprocess.run([program]).returncode == 0
 
 
 def codes(generator: np.random.Generator, shape) -> np.ndarray:
@@ -31,21 +59,23 @@ def codes(generator: np.random.Generator, shape) -> np.ndarray:
     return generator.integers(-128, 128, shape).astype(np.int8)
 
 
-def host_library(source: str, directory: Path) -> ctypes.CDLL:
-    """`source`, built for this computer; it ends the test run at undefined behaviour."""
+def host_library(source: str, directory: Path, variant: str) -> ctypes.CDLL:
+    """`source`, built for one of HOSTS; it ends the test run at undefined behaviour."""
     path = directory / "library.c"
     path.write_text(source)
-    flags = [*_STRICT, "-O2", "-fsanitize=undefined", "-fno-sanitize-recover=all"]
+    checks = ["-O2", "-fsanitize=undefined", "-fno-sanitize-recover=all"]
+    flags = [*_STRICT, *checks, *host_flags(variant)]
     command = ["gcc", *flags, "-shared", "-fPIC", f"-I{runtime_dir() / 'include'}", str(path)]
     subprocess.run([*command, "-o", str(path.with_suffix(".so"))], check=True)
     return ctypes.CDLL(str(path.with_suffix(".so")))
 
 
-def run_on_host(name: str, directory: Path) -> str:
+def run_on_host(name: str, directory: Path, variant: str) -> str:
     """What simd/`name`.c prints here under the sanitizers: "". AssertionError if it fails."""
     main, program = directory / "main.c", directory / "check"
     main.write_text(_HOST_MAIN)
     checks = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-O1", "-g"]
+    checks += host_flags(variant)
     include = [f"-I{runtime_dir() / 'include'}", f"-I{_SOURCES}"]
     sources = [str(_SOURCES / f"{name}.c"), str(main)]
     subprocess.run(["gcc", *_STRICT, *checks, *include, *sources, "-o", program], check=True)

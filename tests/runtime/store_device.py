@@ -91,6 +91,10 @@ class Device:
         assert self.nor.violations == 0
         return status, state.value
 
+    def forget(self) -> int:
+        """What odt_forget() returned, or GARBAGE if RAM holds anything of before."""
+        return self._library.device_forget(ctypes.byref(self.nor))
+
     def power(self) -> None:
         """Power comes back, and nothing fails any more."""
         self._library.nor_restart(ctypes.byref(self.nor))

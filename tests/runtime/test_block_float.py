@@ -1,11 +1,12 @@
 """odt_block_float.h: the same codes, peaks and results as the plain formulae, on every core."""
 
 import pytest
-from simd_checks import BOARDS, LEVELS, run_on_board, run_on_host
+from simd_checks import BOARDS, HOSTS, LEVELS, run_on_board, run_on_host
 
 
-def test_the_portable_variant_keeps_to_its_memory(tmp_path):
-    assert run_on_host("block_float", tmp_path) == ""
+@pytest.mark.parametrize("variant", HOSTS)
+def test_every_variant_for_a_computer_keeps_to_its_memory(tmp_path, variant):
+    assert run_on_host("block_float", tmp_path, variant) == ""
 
 
 @pytest.mark.parametrize("level", LEVELS)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from probe_library import pointer
-from simd_checks import BOARDS, LEVELS, codes, host_library, run_on_board, run_on_host
+from simd_checks import BOARDS, HOSTS, LEVELS, codes, host_library, run_on_board, run_on_host
 
 SOURCE = """
 #include "odt_dot.h"
@@ -29,9 +29,9 @@ SIZES = st.tuples(st.integers(1, 9), st.integers(0, 70), st.integers(0, 3), st.i
 SEEDS = st.integers(0, 1 << 30)
 
 
-@pytest.fixture(scope="module")
-def library(tmp_path_factory):
-    return host_library(SOURCE, tmp_path_factory.mktemp("dot"))
+@pytest.fixture(scope="module", params=HOSTS)
+def library(request, tmp_path_factory):
+    return host_library(SOURCE, tmp_path_factory.mktemp("dot"), request.param)
 
 
 def order(library, rows, depth) -> np.ndarray:
@@ -92,8 +92,9 @@ def test_two_columns_multiply(library, sizes, rows_b, seed):
     assert np.array_equal(acc, expected)
 
 
-def test_the_portable_variant_keeps_to_its_memory(tmp_path):
-    assert run_on_host("dot", tmp_path) == ""
+@pytest.mark.parametrize("variant", HOSTS)
+def test_every_variant_for_a_computer_keeps_to_its_memory(tmp_path, variant):
+    assert run_on_host("dot", tmp_path, variant) == ""
 
 
 @pytest.mark.parametrize("level", LEVELS)

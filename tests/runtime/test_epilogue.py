@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from probe_library import pointer
-from simd_checks import BOARDS, LEVELS, codes, host_library, run_on_board, run_on_host
+from simd_checks import BOARDS, HOSTS, LEVELS, codes, host_library, run_on_board, run_on_host
 
 SOURCE = """
 #include "odt_epilogue.h"
@@ -28,9 +28,9 @@ void add(int8_t *out, const int8_t *a, const int8_t *b, int32_t a_multiplier,
 SEEDS = st.integers(0, 1 << 30)
 
 
-@pytest.fixture(scope="module")
-def library(tmp_path_factory):
-    return host_library(SOURCE, tmp_path_factory.mktemp("epilogue"))
+@pytest.fixture(scope="module", params=HOSTS)
+def library(request, tmp_path_factory):
+    return host_library(SOURCE, tmp_path_factory.mktemp("epilogue"), request.param)
 
 
 @given(
@@ -92,8 +92,9 @@ def test_a_sum_is_scaled_rounded_down_and_clamped(library, count, shift, where, 
     assert np.array_equal(out, expected)
 
 
-def test_the_portable_variant_keeps_to_its_memory(tmp_path):
-    assert run_on_host("epilogue", tmp_path) == ""
+@pytest.mark.parametrize("variant", HOSTS)
+def test_every_variant_for_a_computer_keeps_to_its_memory(tmp_path, variant):
+    assert run_on_host("epilogue", tmp_path, variant) == ""
 
 
 @pytest.mark.parametrize("level", LEVELS)

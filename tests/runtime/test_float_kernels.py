@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from probe_library import pointer
-from simd_checks import BOARDS, LEVELS, run_on_board, run_on_host
+from simd_checks import BOARDS, HOSTS, LEVELS, run_on_board, run_on_host
 
 from tvm_ondevice_train.project import runtime_dir
 
@@ -31,8 +31,9 @@ FLAGS += ["-fsanitize=undefined", "-fno-sanitize-recover=all", "-shared", "-fPIC
 SEEDS = st.integers(0, 2**32 - 1)
 
 
-def test_it_keeps_to_its_memory(tmp_path):
-    assert run_on_host("float", tmp_path) == ""
+@pytest.mark.parametrize("variant", HOSTS)
+def test_every_variant_for_a_computer_keeps_to_its_memory(tmp_path, variant):
+    assert run_on_host("float", tmp_path, variant) == ""
 
 
 @pytest.mark.parametrize("level", LEVELS)

@@ -226,6 +226,27 @@ def test_flash_that_cannot_be_is_refused(library, geometry):
     assert device.load() == (GEOMETRY, 0)
 
 
+@pytest.mark.parametrize("geometry", GEOMETRIES)
+def test_forgetting_erases_every_block(library, geometry):
+    device = Device(library, *geometry)
+    device.save(1)
+    device.save(2)
+    device.nor.bytes[device.nor.size - 1] = 3  # behind both slots
+    assert device.forget() == 0
+    assert set(device.nor.bytes[: device.nor.size]) == {0xFF}
+    assert device.load() == (EMPTY, 0)
+
+
+def test_a_block_that_is_not_erased_is_said_and_the_others_are_erased(library):
+    device = Device(library, unit=8, block=512, count=4)
+    device.save(1)
+    device.save(2)
+    device.nor.operations, device.nor.fail_at, device.nor.amount = 0, 0, 0
+    assert device.forget() == FLASH
+    assert set(device.nor.bytes[512:2048]) == {0xFF} != set(device.nor.bytes[:512])
+    assert device.forget() == 0
+
+
 STEPS = st.one_of(
     st.just(("save",)),
     st.tuples(

@@ -43,6 +43,49 @@ def test_append_loss_equals_pytorchs(loss, reduction):
     user.assert_close({"loss": found, "w": gradients[0], "b": gradients[1]}, expected, 2e-6)
 
 
+FUNCTIONAL = torch.nn.functional
+WEIGHTS = [0.5, 2.0, 1.0, 0.0]
+WITH_PARAMETERS = [
+    (
+        {"loss": "cross_entropy", "class_weights": WEIGHTS, "label_smoothing": 0.1},
+        lambda y, t: (
+            FUNCTIONAL.cross_entropy(
+                y, t, torch.tensor(WEIGHTS), label_smoothing=0.1, reduction="sum"
+            )
+            / len(t)
+        ),
+    ),
+    (
+        {"loss": "bce", "positive_weight": 2.0},
+        lambda y, t: FUNCTIONAL.binary_cross_entropy_with_logits(
+            y, t, pos_weight=torch.tensor(2.0)
+        ),
+    ),
+    ({"loss": "l1", "reduction": "sum"}, lambda y, t: FUNCTIONAL.l1_loss(y, t, reduction="sum")),
+    ({"loss": "huber", "delta": 0.2}, lambda y, t: FUNCTIONAL.huber_loss(y, t, delta=0.2)),
+]
+
+
+@pytest.mark.parametrize("options, of", WITH_PARAMETERS, ids=lambda each: str(each)[:30])
+def test_losses_with_parameters_equal_pytorchs(options, of):
+    target = LABELS if options["loss"] == "cross_entropy" else np.abs(VALUES["x"][:, :4]) % 1
+    step = transform.SparseBackward(optimizer=None)(transform.AppendLoss(**options)(Linear))
+    found, gradients = user.run(step, VALUES["x"], target, VALUES["w"], VALUES["b"])
+    expected = torch_gradients(of, target)
+    user.assert_close({"loss": found, "w": gradients[0], "b": gradients[1]}, expected, 2e-6)
+
+
+@pytest.mark.parametrize(
+    "parameters, said",
+    [
+        ({"class_weights": [1, 2]}, "class_weights has 2 numbers; the logits have 4 classes."),
+        ({"ignore_index": 3}, "ignore_index is 3, one of the 4 classes; to leave a class out"),
+    ],
+)
+def test_parameters_that_do_not_fit_the_logits(parameters, said):
+    assert said in refusal(transform.AppendLoss("cross_entropy", **parameters), Linear)
+
+
 def test_append_loss_is_tvms():
     output = relax.TensorType((2, 4), "float32")
     theirs = AppendLoss("main", MSELoss(reduction="mean")(output, output))(Linear)
@@ -56,8 +99,11 @@ def test_append_loss_is_tvms():
 @pytest.mark.parametrize(
     "options, said",
     [
-        ({"loss": "hinge"}, "loss is 'hinge'; allowed are cross_entropy, mse."),
+        ({"loss": "hinge"}, "loss is 'hinge'; allowed are cross_entropy, bce, mse, l1, huber."),
         ({"loss": "mse", "reduction": "none"}, "reduction is 'none'; allowed are mean, sum."),
+        ({"loss": "mse", "delta": 1}, "loss 'mse' has no delta; it has no parameters."),
+        ({"loss": "bce", "delta": 1}, "loss 'bce' has no delta; it has positive_weight."),
+        ({"loss": "huber", "delta": 0}, "0; it must be above 0, and finite, as a float32."),
     ],
     ids=str,
 )

@@ -16,7 +16,9 @@ from tvm_ondevice_train.project.zephyr import (
     ZEPHYR_SRAM_BYTES,
 )
 
-SERVER = {"model.c", "odt_crc.c", "odt_store.c", "odt_marks.c", "odt_protocol.c", "zephyr_server.c"}
+REPLAY = {"odt_replay.c", "odt_ring_flash.c", "odt_ring_ram.c"}
+MODEL = {"model.c", "odt_crc.c", "odt_store.c"} | REPLAY
+SERVER = MODEL | {"odt_marks.c", "odt_protocol.c", "zephyr_server.c"}
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +102,7 @@ def test_a_setting_that_nothing_knows_is_found(projects, tmp_path):
         ),
         ("native_sim", {}, SERVER | {"zephyr_native.c", "zephyr_flash.c"}, []),
         ("mps3-an547", {"ARMV8_1_M_MVEF": "y"}, None, ["options -mcpu=cortex-m55+nomve.fp"]),
-        ("mps3-an547", {"ODT_SERVER": "n"}, {"model.c", "odt_crc.c", "odt_store.c"}, []),
+        ("mps3-an547", {"ODT_SERVER": "n"}, MODEL, []),
     ],
 )
 def test_cmake_finds_every_file(board, more, sources, said, projects, tmp_path):
@@ -115,7 +117,7 @@ def test_cmake_finds_every_file(board, more, sources, said, projects, tmp_path):
 def test_cmake_finds_every_file_of_the_test_for_twister(projects, tmp_path):
     application = projects["mps2-an385"] / "test"
     output = cmake(application, tmp_path / "build", configured(application, "mps2-an385"))
-    assert set(re.findall(r"-- source (\S+)", output)) == {"model.c", "odt_crc.c", "odt_store.c"}
+    assert set(re.findall(r"-- source (\S+)", output)) == MODEL
 
 
 def test_cmake_finds_a_model_with_a_prefix(projects, tmp_path):

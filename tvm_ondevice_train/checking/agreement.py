@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,10 +12,9 @@ import numpy as np
 from relay_passes.graph import bindings_of, op_name
 
 from ..compiler import CompiledModel
-from ..device.samples import encode_inputs
+from ..data import Reading, Source, load_inputs
 from ..device.session import Session
 from ..errors import OdtError
-from ..files.npz import read_npz
 from ..losses import Loss
 from ..manifest import Manifest
 from ..model import Model
@@ -31,9 +30,13 @@ _STEPS_BOUND = 2  # codes of the output
 
 
 def agreements(
-    compiled: CompiledModel, reference: Reference, loss: Loss, data: str | Path | None
+    compiled: CompiledModel,
+    reference: Reference,
+    loss: Loss,
+    data: Source | None = None,
+    reading: Reading | None = None,
 ) -> tuple[Agreement, ...]:
-    """On random samples, and on `x` of the .npz file `data`.
+    """On random samples, and on those of `data`, which `load_data` takes.
 
     `compiled` was made with `loss`, and has the file's own layers.
 
@@ -41,11 +44,14 @@ def agreements(
     """
     manifest = compiled.manifest
     sets = {"random": _random_samples(manifest)}
-    logits = before_loss(compiled.model, loss) is not compiled.model
+    is_left = before_loss(compiled.model, loss) is not compiled.model
+    activation = _ACTIVATIONS[loss.activation if is_left else None]
     if data is not None:
-        sets["given"] = _given_samples(data, manifest)
+        sets["given"] = load_inputs(data, manifest, reading, most=GIVEN_SAMPLES)
     with _on_the_host(compiled) as device:
-        return tuple(_agreement(n, x, device, compiled, reference, logits) for n, x in sets.items())
+        return tuple(
+            _agreement(n, x, device, compiled, reference, activation) for n, x in sets.items()
+        )
 
 
 @contextmanager
@@ -68,25 +74,18 @@ def _random_samples(manifest: Manifest) -> np.ndarray:
     return generator.normal(size=shape).astype(np.float32)
 
 
-def _given_samples(data: str | Path, manifest: Manifest) -> np.ndarray:
-    arrays = read_npz(Path(data), "data")
-    if "x" not in arrays or not arrays["x"].ndim or not len(arrays["x"]):
-        raise OdtError(f"data: {data} has no samples x")
-    return encode_inputs(arrays["x"][:GIVEN_SAMPLES], manifest)
-
-
 def _agreement(
     name: str,
     samples: np.ndarray,
     device: Session,
     compiled: CompiledModel,
     reference: Reference,
-    logits: bool,
+    activation: Callable[[np.ndarray], np.ndarray],
 ) -> Agreement:
     spec = compiled.model.input
-    ours = np.stack([device.predict_encoded(x).reshape(-1) for x in samples]).astype(np.float64)
-    if logits:  # the loss brings the softmax that ends the file's model
-        ours = _softmax(ours)
+    outputs = np.stack([device.predict_encoded(x) for x in samples]).astype(np.float64)
+    ours = activation(outputs.reshape(len(outputs), *compiled.model.output_shape[1:]))
+    ours = ours.reshape(len(ours), -1)
     theirs = [reference.run(reference.sample_of(x[None], spec)).reshape(-1) for x in samples]
     return compared(name, ours, np.stack(theirs), reference.step, has_codes(compiled.model))
 
@@ -122,6 +121,14 @@ def has_codes(model: Model) -> bool:
 
 
 def _softmax(logits: np.ndarray) -> np.ndarray:
-    """Of each row of (N, classes)."""
+    """Over the classes of (N, classes, ...)."""
     exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
     return exponentials / exponentials.sum(axis=1, keepdims=True)
+
+
+# by what a loss brings, and the file has at its end while the C has it not; None for neither
+_ACTIVATIONS: dict[str | None, Callable[[np.ndarray], np.ndarray]] = {
+    None: lambda outputs: outputs,
+    "relax.nn.softmax": _softmax,
+    "relax.sigmoid": lambda logits: 1 / (1 + np.exp(-logits)),
+}

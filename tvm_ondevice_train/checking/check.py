@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..compiler import CompiledModel, compile
+from ..data import Reading, Source
 from ..errors import ModelError, Obstacle, OdtError, one_line
 from ..float_head import AS_FLOAT, int8_head
 from ..frontend import load
+from ..losses import LOSSES
 from ..options import Options
 from .agreement import agreements
 from .references import reference_of
@@ -22,14 +24,17 @@ if TYPE_CHECKING:
 
 def check(
     source: str | os.PathLike | ExportedProgram,
-    data: str | os.PathLike | None = None,
+    data: Source | None = None,
     options: Options | None = None,
+    *,
+    reading: Reading | None = None,
     **keywords: Any,
 ) -> CheckReport:
     """List all that keeps a model from being compiled; where nothing does, run it.
 
     source : what `load` takes.
-    data : an .npz file whose samples `x` are compared, beside random ones.
+    data : what `load_data` takes; of its training samples the first are compared, beside random
+        ones. reading : how they are read.
     options, keywords : as of `compile`: what trains, the loss, the board and its budget.
 
     The C is built for this computer and compared with the program that the file was made for: ONNX
@@ -44,14 +49,15 @@ def check(
         compiled = compile(model, options)
     except OdtError as error:
         return CheckReport(name, obstacles_of(error, name))
-    return compare(source, compiled, options, data)
+    return compare(source, compiled, options, data, reading)
 
 
 def compare(
     source: str | os.PathLike | ExportedProgram,
     compiled: CompiledModel,
     options: Options,
-    data: str | os.PathLike | None = None,
+    data: Source | None = None,
+    reading: Reading | None = None,
 ) -> CheckReport:
     """What `compiled` gives beside the reference of the file `source`, which it was made from.
 
@@ -70,7 +76,7 @@ def compare(
             compiled = compile(source, _with_own_head(source, options))
         except OdtError as error:  # of its own output, which nothing asked to train
             return CheckReport(name, notes=(f"not compared: {error}",))
-    found = agreements(compiled, reference, options.loss, None if data is None else Path(data))
+    found = agreements(compiled, reference, options.loss, data, reading)
     apart = [agreement for agreement in found if not agreement.within_rounding]
     obstacles = tuple(_disagreement(name, reference.name, agreement) for agreement in apart)
     return CheckReport(name, obstacles, reference.name, found)
@@ -78,7 +84,7 @@ def compare(
 
 def _with_own_head(source: Any, options: Options) -> Options:
     own = Options(head="int8" if int8_head(load(source)) else "auto", board="host", tuning="none")
-    return replace(own, loss=options.loss)
+    return replace(own, loss=LOSSES.get(options.loss.name, options.loss))
 
 
 def obstacles_of(error: OdtError, name: str) -> tuple[Obstacle, ...]:

@@ -18,13 +18,17 @@ import click
 from tvm_ondevice_train.errors import OdtError
 from tvm_ondevice_train.files.plain_text import printable
 
+from .audio_frontend import audio_frontend_command
 from .boards import boards_command
 from .check import check_command
 from .compile import compile_command
 from .export import export_command, import_command
+from .forget import forget_command
+from .lr_find import lr_find_command
 from .monitor import monitor_command
 from .options import PROGRAM
 from .run import run_command
+from .simulate import simulate_command
 from .tune import tune_command
 
 _TRACEBACK = "ONDEVICE_TRAIN_TRACEBACK"  # a variable of the environment
@@ -51,10 +55,14 @@ for _command in (
     compile_command,
     check_command,
     run_command,
+    simulate_command,
+    lr_find_command,
     monitor_command,
     export_command,
     import_command,
+    forget_command,
     tune_command,
+    audio_frontend_command,
     boards_command,
 ):
     cli.add_command(_command)

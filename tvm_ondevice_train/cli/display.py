@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from math import prod
 from typing import TYPE_CHECKING
 
+from tvm_ondevice_train.cli.class_table import class_table
 from tvm_ondevice_train.files.plain_text import printable
 
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ def _memory(report: Mapping, board: Board) -> Table:
     if "zephyr_sram_bytes" in report:
         itself = "Zephyr itself" if report["zephyr_is_measured"] else "Zephyr itself, estimated"
         parts[itself] = report["zephyr_sram_bytes"]
+    if report.get("replay_bytes"):
+        parts["replay"] = report["replay_bytes"]
     parts["static data"] = report["peak_sram_bytes"] - sum(parts.values())
     table = _table(f"{printable(report['model'])} on {board.name}", "bytes", "budget", "used")
     for name, size_bytes in parts.items():
@@ -50,8 +53,11 @@ def _memory(report: Mapping, board: Board) -> Table:
     table.add_row("SRAM", *_share(report["peak_sram_bytes"], report["sram_budget_bytes"]))
     if "zephyr_flash_bytes" in report:
         table.add_row(f"  {itself}", _number(report["zephyr_flash_bytes"]))
+    kept = report.get("replay_flash_bytes", 0)
+    if kept:
+        table.add_row("  replay", _number(kept))
     flash = "flash" if report["flash_holds_code"] else "flash, without code"
-    table.add_row(flash, *_share(report["flash_bytes"], report["flash_budget_bytes"]))
+    table.add_row(flash, *_share(report["flash_bytes"] + kept, report["flash_budget_bytes"]))
     return table
 
 
@@ -85,8 +91,22 @@ def _facts(report: Mapping) -> dict[str, str]:
         ),
         # the compiler is there, and refused
         **_said("without code, since", "not_built" in report, report.get("not_built")),
+        **_said("replay", report.get("replay"), _replay(report.get("replay"))),
         **_said("in plain loops", report["plain_loops"], _in_plain_loops(report["plain_loops"])),
     }
+
+
+def _kept(replay: Mapping | None) -> str:
+    if replay is None:
+        return ""
+    text = f"{_number(replay['held'])} kept of {_number(replay['seen'])}, "
+    text += f"{replay['rehearsals']} learned again after each new one"
+    erases = replay["erases"]
+    return text + (f"; {_number(erases)} blocks of flash erased" if erases else "")
+
+
+def _replay(replay: Mapping | None) -> str:
+    return "" if not replay else "{slots:,} {of}s in {memory}, {policy}".format(**replay)
 
 
 def _said(what: str, holds: object, text: str | None) -> dict[str, str]:
@@ -120,6 +140,8 @@ def print_run(result: Mapping) -> None:
         facts["of them diverged"] = _number(len(result["diverged"]))
     if losses:
         facts["loss, first and last step"] = f"{losses[0]:.4f}, {losses[-1]:.4f}"
+    if result.get("plan"):
+        facts |= _plan(result)
     for name, key, form in (
         ("accuracy before", "accuracy_before", "{:.1%}"),
         ("accuracy after", "accuracy_after", "{:.1%}"),
@@ -137,9 +159,36 @@ def print_run(result: Mapping) -> None:
     ):
         if result.get(key) is not None:
             facts[name] = form.format(result[key])
+    facts |= _said("old samples", result.get("replay"), _kept(result.get("replay")))
     _print_facts(facts)
+    table = class_table(result)
+    if table is not None:
+        _console().print("", table, "")
+    for lowered in result.get("lowered", ()):
+        _console().print(
+            "learning rate lowered to {learning_rate:.4g} at step {step:,}: {why}".format(
+                **lowered
+            ),
+            soft_wrap=True,
+        )
+    if result.get("ended"):
+        _console().print(result["ended"], soft_wrap=True)
     for warning in result["warnings"]:
         _console().print(f"warning: {warning}", soft_wrap=True)
+
+
+def _plan(result: Mapping) -> dict[str, str]:
+    """How the learning rate went, the mean loss of the epochs, and which step was kept."""
+    plan, epochs = result["plan"], result["epochs"]
+    schedule = plan["schedule"]
+    warmup = f", warm-up {_number(schedule['warmup'])} steps" if schedule["warmup"] else ""
+    facts = {"learning rate": f"{plan['learning_rate']:.4g}, {schedule['kind']}{warmup}"}
+    if len(epochs) > 1:
+        first, last = epochs[0]["loss"], epochs[-1]["loss"]
+        facts["loss, means of first and last epoch"] = f"{first:.4f}, {last:.4f}"
+    if result["best_step"] is not None:
+        facts["kept, as the best"] = f"step {_number(result['best_step'])}"
+    return facts
 
 
 def print_boards(boards: Iterable[Board]) -> None:

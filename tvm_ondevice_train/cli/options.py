@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import Field, fields
 from typing import Any, TypeAlias
 
 import click
 
+from relay_passes.loss_parameters import INTEGER, NUMBERS, PARAMETERS, LossParameter
 from relay_passes.optimizers import (
     HYPERPARAMETERS,
     OPTIMIZERS,
+    STATE_DTYPES,
     HyperParameter,
     defaults_of,
     owners_of,
 )
 from tvm_ondevice_train.files.plain_text import shortened
+from tvm_ondevice_train.losses import owners_of as losses_with
 from tvm_ondevice_train.options import Options
 
 Command: TypeAlias = Callable[..., Any]
 Decorator: TypeAlias = Callable[[Command], Command]
 PROGRAM = "ondevice-train"
+_AUTO, _AUTO_RATE = "auto", "that of the project, or with --resume of the device"
 _MOST_SHOWN = 40  # characters of a value
 _UNITS = {"": 1, "k": 1024, "m": 1024**2}
 
@@ -68,15 +72,20 @@ port_option = click.option(
 )
 
 
-def compile_options(only_tune: bool = False) -> Decorator:
+def compile_options(only_tune: bool = False, but: Collection[str] = ()) -> Decorator:
     """Flags for the fields of `Options`; with `only_tune` for those that `tune` needs, too.
 
-    The command gets them all by the names of the fields, and hyper-parameters by theirs.
+    The command gets them all by the names of the fields, and parameters of losses and optimizers
+    by theirs; but not those named in `but`.
     """
     chosen = [e for e in fields(Options) if e.metadata["tunes"] or not only_tune]
-    flags = [_flag(entry) for entry in chosen if entry.metadata["flag"]]
-    place = 1 + next(i for i, e in enumerate(chosen) if e.name == "optimizer")
-    flags[place:place] = [hyperparameter_flag(one) for one in HYPERPARAMETERS.values()]
+    hyper = [hyperparameter_flag(one) for n, one in HYPERPARAMETERS.items() if n not in but]
+    behind = {
+        "loss": [_loss_flag(one) for one in PARAMETERS.values()],
+        "optimizer": [*hyper, *_SETTINGS],
+    }
+    shown = [entry for entry in chosen if entry.metadata["flag"] and entry.name not in but]
+    flags = [flag for e in shown for flag in (_flag(e), *behind.get(e.name, []))]
 
     def decorate(command: Command) -> Command:
         for flag in reversed(flags):
@@ -84,6 +93,42 @@ def compile_options(only_tune: bool = False) -> Decorator:
         return command
 
     return decorate
+
+
+class Factor(click.ParamType):
+    """``NAME=F``, as the pair."""
+
+    name = "factor"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        name, _, factor = value.rpartition("=")
+        try:
+            return name, float(factor)
+        except ValueError:
+            self.fail(
+                f"{shortened(value, _MOST_SHOWN)!r} is not NAME=F, such as head=2", param, ctx
+            )
+
+
+_SETTINGS = (
+    click.option(
+        "--optimizer-state",
+        "state_dtype",
+        type=click.Choice(STATE_DTYPES),
+        default="float32",
+        show_default=True,
+        help="How an optimizer keeps its tensors: int8, codes in blocks with a scale each, take "
+        "about a quarter of the bytes.",
+    ),
+    click.option(
+        "--lr-scale",
+        type=Factor(),
+        multiple=True,
+        metavar="NAME=F",
+        help="The learning rate of some parameters is F times that of the others: head, weight, "
+        "bias, or names, with * and ? (repeatable; the last that fits holds).",
+    ),
+)
 
 
 def _flag(entry: Field[Any]) -> Decorator:
@@ -96,6 +141,8 @@ def _flag(entry: Field[Any]) -> Decorator:
         kind = Size()
     elif facts["metavar"] == "N":
         kind = Checked("integer", int, facts["check"])
+    elif facts["metavar"] == "F":
+        kind = Checked("number", float, facts["check"])
     return click.option(
         *names,
         type=kind,
@@ -106,15 +153,47 @@ def _flag(entry: Field[Any]) -> Decorator:
     )
 
 
-def hyperparameter_flag(one: HyperParameter, default: str | None = None) -> Decorator:
-    """``--momentum F``, say; `default` says what holds without it."""
+def _loss_flag(one: LossParameter) -> Decorator:
+    """``--delta F``, say."""
+    kind: click.ParamType = Checked("number", float, _refused_by(one.check))
+    if one.kind == INTEGER:
+        kind = Checked("integer", int, _refused_by(one.check))
+    elif one.kind == NUMBERS:
+        kind = click.STRING  # read by `loss_of`, which also knows files
+    default = "" if one.default is None else f"  [default: {one.default:g}]"
+    return click.option(
+        f"--{one.name.replace('_', '-')}",
+        one.name,
+        type=kind,
+        metavar={INTEGER: "N", NUMBERS: "W,W,...|FILE"}.get(one.kind, "F"),
+        help=f"{one.help} (--loss {' or '.join(losses_with(one.name))}){default}",
+    )
 
-    def check(value: float) -> str | None:
+
+def _refused_by(check: Callable[[Any], Any]) -> Callable[[Any], str | None]:
+    """What the ValueError of `check` says of a value, or None."""
+
+    def refusal(value: Any) -> str | None:
         try:
-            one.check(value)
+            check(value)
         except ValueError as error:
             return str(error)
         return None
+
+    return refusal
+
+
+def hyperparameter_flag(
+    one: HyperParameter, default: str | None = None, absent: str | None = None
+) -> Decorator:
+    """``--momentum F``, say; `default` says what holds without it, and with the word `absent`."""
+
+    def parse(text: str) -> float | None:
+        return None if text == absent else float(text)
+
+    def check(value: float | None) -> None:
+        if value is not None:
+            one.check(value)
 
     name = "--lr" if one.name == "learning_rate" else f"--{one.name.replace('_', '-')}"
     shown = _defaults(one) if default is None else default
@@ -123,7 +202,7 @@ def hyperparameter_flag(one: HyperParameter, default: str | None = None) -> Deco
     return click.option(
         name,
         one.name,
-        type=Checked("number", float, check),
+        type=Checked("number", parse, _refused_by(check)),
         metavar="F",
         help=f"{one.help}{whose}  [default: {shown}]",
     )
@@ -138,5 +217,9 @@ def _defaults(one: HyperParameter) -> str:
 def hyperparameters(command: Command) -> Command:
     """A flag for each hyper-parameter of any optimizer, where a project has its own."""
     for one in reversed(HYPERPARAMETERS.values()):
-        command = hyperparameter_flag(one, default="that of the project")(command)
+        if one.name == "learning_rate":
+            flag = hyperparameter_flag(one, f"{_AUTO}: {_AUTO_RATE}", _AUTO)
+        else:
+            flag = hyperparameter_flag(one, "that of the project")
+        command = flag(command)
     return command

@@ -8,20 +8,23 @@ from typing import Any
 import click
 
 from tvm_ondevice_train.cli import display
+from tvm_ondevice_train.learning.plan import ON_DIVERGENCE, ON_RISING_LOSS, STOP, WARN
+from tvm_ondevice_train.learning.schedule import COSINE, KINDS
+from tvm_ondevice_train.run.length import interval
 
-from .options import hyperparameters, port_option
+from .data_options import data_options
+from .options import Checked, hyperparameters, port_option
+
+
+def _interval(text: str) -> int | str:
+    """Steps as a number, epochs as text; ValueError for neither."""
+    interval(text, 1, "eval_every")
+    return int(text) if text.strip().isdigit() else text.strip()
 
 
 @click.command("run", short_help="Build a project, start it and train it on samples.")
 @click.argument("directory", metavar="DIR", type=click.Path(exists=True, file_okay=False))
-@click.option(
-    "--data",
-    required=True,
-    type=click.Path(exists=True, dir_okay=False),
-    metavar="FILE.npz",
-    help="Arrays x (float32 or int8, in the model's layout) and y (integer labels; float32 values "
-    "with the loss mse); x_test and y_test where accuracy is wanted on other samples.",
-)
+@data_options(required=True)
 @click.option(
     "--steps",
     type=click.IntRange(min=1),
@@ -34,17 +37,66 @@ from .options import hyperparameters, port_option
     metavar="N",
     help="Passes over the data, instead of --steps.",
 )
+@click.option(
+    "--schedule",
+    type=click.Choice(KINDS),
+    default=COSINE,
+    show_default=True,
+    help="How the learning rate goes: down to 0 as a cosine, constant, or in three equal steps, "
+    "each with a tenth of the rate before.",
+)
+@click.option(
+    "--warmup",
+    type=click.FloatRange(min=0),
+    metavar="E",
+    help="Epochs in which the rate rises to its height.  [default: 5 % of the run; none where it "
+    "is constant]",
+)
 @click.option("--eval", "evaluate", is_flag=True, help="Measure accuracy before and after.")
 @click.option(
     "--eval-every",
+    type=Checked("number of steps, nor of epochs as 0.5e", _interval, lambda value: None),
+    metavar="N|Ee",
+    help="Measure it after every N steps, or E epochs, too; `monitor` draws it.  [default: with "
+    "--save-best or --early-stop 1e]",
+)
+@click.option(
+    "--validation",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    metavar="SHARE",
+    help="Hold this share of x and y out, of each class alike, for what is measured in between; "
+    "arrays x_val, y_val do so, too.",
+)
+@click.option(
+    "--save-best",
+    is_flag=True,
+    help="Keep the parameters of the best of these evaluations, instead of the last ones.",
+)
+@click.option(
+    "--replay",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Learn N old samples again after each new one, of those that the project keeps (compile "
+    "--replay).  [default: 1 where it keeps any]",
+)
+@click.option(
+    "--early-stop",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Measure it after every N steps too; `monitor` draws it.",
+    help="End after N evaluations that are not better than the best.",
+)
+@click.option(
+    "--on-rising-loss",
+    type=click.Choice(ON_RISING_LOSS),
+    default=WARN,
+    show_default=True,
+    help="What follows a loss that rises, or codes that saturate: a warning at the end; the end of "
+    "the run, which keeps what it learned; or half the learning rate.",
 )
 @click.option(
     "--on-divergence",
-    type=click.Choice(["stop", "skip", "lower"]),
-    default="stop",
+    type=click.Choice(ON_DIVERGENCE),
+    default=STOP,
     show_default=True,
     help="What follows a step whose loss or gradient is not finite: the end of the run, which "
     "keeps what it has; the next sample; or that with half the learning rate.",
@@ -73,19 +125,46 @@ from .options import hyperparameters, port_option
     metavar="N",
     help="Have it do so after every N steps too: so much can a loss of power cost.",
 )
-@click.option("--resume", is_flag=True, help="Go on from what the device kept.")
+@click.option(
+    "--resume",
+    is_flag=True,
+    help="Begin another run, of --steps or --epochs more, with what the device kept in its flash.",
+)
+@click.option(
+    "--continue",
+    "continued",
+    is_flag=True,
+    help="Finish the run in DIR that was killed or interrupted, as if nothing had happened: from "
+    "DIR/checkpoint.npz, with the options that it was begun with.",
+)
+@click.option(
+    "--plot",
+    type=click.Path(dir_okay=False),
+    metavar="FILE.png",
+    help="Draw loss, accuracy, learning rate and confusions.",
+)
+@click.option(
+    "--tensorboard",
+    type=click.Path(file_okay=False),
+    metavar="FOLDER",
+    help="Write an event file for TensorBoard there.",
+)
 def run_command(directory: str, data: str, **options: Any) -> None:
-    """Build the project in DIR, start it and train it on the samples of FILE.npz.
+    """Build the project in DIR, start it and train it on the samples of --data.
 
     A project for an emulated board runs in QEMU, one for the host as a process; a board on the desk
-    is named with --port. What was measured goes to DIR/run.json.
+    is named with --port. What was measured goes to DIR/run.json, losses.csv and evaluations.csv,
+    what was learned to DIR/learned.npz.
+
+    A run that is killed, or ended by Ctrl-C, is finished by the same command with --continue.
 
     \b
-    ondevice-train run project --data samples.npz --epochs 2 --lr 0.005 --eval
+    ondevice-train run project --data samples.npz --epochs 8 --eval
+    ondevice-train run project --data samples.npz --epochs 50 --validation 0.1 --save-best
     """
     from tvm_ondevice_train.run.run_project import run_project
 
     with display.losses() as show:
-        result = run_project(directory, data, **options, on_progress=show)
+        result = run_project(directory, data, **options, on_progress=show, say=click.echo)
     display.print_run(result)
     click.echo(f"\nAll losses and figures are in {Path(directory, 'run.json')}")

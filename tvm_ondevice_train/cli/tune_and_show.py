@@ -78,6 +78,9 @@ def _command(model: str, options: Mapping[str, Any], trials: int, seed: int) -> 
             continue
         text = Path(value).name if entry.name == "scheme" else getattr(value, "name", value)
         words.append(f"{entry.metadata['flag']} {text}")
+    for name, value in chosen.loss.parameters.items():
+        text = ",".join(map(str, value)) if isinstance(value, list) else value
+        words.append(f"--{name.replace('_', '-')} {text}")
     return " ".join([*words, f"--trials {trials}", f"--seed {seed}"])
 
 

@@ -14,10 +14,12 @@ from relay_passes.optimizers import MOST_SAMPLES
 
 from ..files.plain_text import plain, shortened
 from ..files.render import render
+from ..replay import POLICIES
 from .c_expressions import C_TYPES
 from .c_lines import WIDTH, fitted
 from .c_printer import HEADERS, CKernel
 from .c_text import float_literal
+from .features import features_in
 from .function_names import Use, function_name, uses_in
 from .names import identifier
 from .planned_model import STACK_BYTES, ParameterSlot, PlannedModel
@@ -83,8 +85,7 @@ class _Generator:
             "learning_rate": float_literal(model.optimizer.learning_rate),
             "setters": self._setters(),
             "arena_maps": [
-                (title, arena_map(planned))
-                for title, planned in zip(_titles(model), model.steps, strict=True)
+                (title, arena_map(planned)) for title, planned in model.activities.items()
             ],
             "headers": ["odt_check.h", *HEADERS],
             "kernels": [definition for _, definition in self.functions.values()],
@@ -102,12 +103,35 @@ class _Generator:
             "most_samples": MOST_SAMPLES,
             "batch": self.fields[model.kept.size] if model.kept else None,
             "rollback": model.train.step.rollback,
+            **self._classes(),
+            "replay_policy": model.replay and POLICIES.index(model.replay.policy),
+            "train_features": features_in(model.train),
+            "evaluate_features": features_in(model.evaluate),
             **calls,
         }
         return {
             "model.h": fitted(render(__package__, "model.h", facts)),
             "model.c": fitted(render(__package__, "model.c", facts)),
             "model_data.h": fitted(data),
+        }
+
+    def _classes(self) -> dict:
+        """How the classes of a fresh head are added and imprinted, where they can be."""
+        head, imprint = self.model.head, self.model.imprint
+        unused = None if head is None or head.unused is None else self.fields[head.unused]
+        facts = {"unused": unused, "imprint": imprint is not None}
+        if imprint is None:
+            return facts
+        calls = self._calls(imprint)
+        updating = min(index for index, _ in imprint.step.updates)
+        features = imprint.step.results[0]
+        return {
+            **facts,
+            "imprint_input": imprint.input_offset,
+            "feature_calls": calls[:updating],
+            "imprint_calls": calls[updating:],
+            "features_offset": imprint.offset(features),
+            "features_elements": int(np.prod(features.shape)),
         }
 
     def _setters(self) -> list[dict]:
@@ -129,7 +153,10 @@ class _Generator:
     def _functions(self) -> dict[str, tuple[str, str]]:
         uses: dict[str, list[Use]] = defaultdict(list)  # by the text of their kernel
         printed: dict[str, CKernel] = {}
-        for planned in reversed(self.model.steps):
+        model = self.model
+        for planned in (model.evaluate, model.update, model.train, model.imprint):
+            if planned is None:
+                continue
             for task, use in zip(planned.step.tasks, uses_in(planned.step), strict=True):
                 kernel = planned.kernels[task.kernel]
                 uses[kernel.text].append(use)
@@ -201,17 +228,12 @@ class _Generator:
             for name, value in (*model.frozen.items(), *model.constants.items())
             if name in used
         ]
-        initial = [_array(f"initial_{slot.field}", slot.value) for slot in model.trained]
+        initial = [_array(f"initial_{slot.field}", slot.value) for slot in model.learned]
         return render(__package__, "model_data.h", {"model": model, "arrays": arrays + initial})
 
 
 def _literal_or_none(value: float | None) -> str | None:
     return None if value is None else float_literal(value)
-
-
-def _titles(model: PlannedModel) -> list[str]:
-    """What the device does in each of the steps."""
-    return ["training", *(["updating"] if model.update else []), "evaluating"]
 
 
 def _is_seeded(planned: PlannedStep) -> bool:

@@ -14,10 +14,14 @@ from relay_passes.graph import aligned_bytes
 from relay_passes.memory.step import Step, Tensor
 from relay_passes.optimizers import BatchTensors, Inputs, Optimizer
 
+from ..model import FreshHead
+from ..replay import FEATURES, Replay
 from ..tensor_spec import TensorSpec
+from .features import features_in
 from .names import identifier
 from .planned_step import PlannedStep
 
+_LEARNED = ("parameter", "class")  # kinds of slots whose start is the model's own
 STACK_BYTES = 2048  # reserved for a step, the protocol and the store; `run` measures what is used
 
 
@@ -25,9 +29,10 @@ STACK_BYTES = 2048  # reserved for a step, the protocol and the store; `run` mea
 class ParameterSlot:
     """A tensor in ``odt_params_t``: byte offset, C field, value at the start.
 
-    kind : "parameter", one that trains; "state", of the optimizer; "hyperparameter";
-        "accumulator", a sum over a batch, "accumulated", how many samples it holds, and "batch",
-        how many make one. All but the first start from one number.
+    kind : "parameter", one that trains; "class", which classes are in use, or how often each was
+        imprinted; "state", of the optimizer; "hyperparameter"; "accumulator", a sum over a batch,
+        "accumulated", how many samples it holds, and "batch", how many make one. All but the first
+        two start from one number.
     """
 
     name: str
@@ -60,9 +65,14 @@ class PlannedModel:
     update : of batches, where `train` only accumulates; None where `train` updates what trains.
     evaluate : its results are output and loss; what the output needs comes first.
     input, layout : of a sample, and its axes in letters ("NHWC") where they are known.
+    target_kind : of `losses.targets`; `classes` where it is of labels, of which those that are
+        `ignored` count nothing.
     inputs : which of the slots are states and hyper-parameters of `optimizer`.
     kept : which of them are of a batch; None with `update`.
     output : what a prediction is, in words.
+    imprint : makes a sample part of its class's row; its first result are the sample's features.
+    head : which of the slots are those of a fresh head's classes.
+    replay : which samples the device keeps, or None.
     """
 
     name: str
@@ -78,20 +88,61 @@ class PlannedModel:
     target: Tensor
     optimizer: Optimizer
     inputs: Inputs
+    target_kind: str
+    ignored: int | None
     classes: int | None
     output: str
     update: PlannedStep | None = None
     kept: BatchTensors | None = None
+    imprint: PlannedStep | None = None
+    head: FreshHead | None = None
+    replay: Replay | None = None
 
     @property
     def steps(self) -> tuple[PlannedStep, ...]:
         """All that share the arena."""
-        return (self.train, *([self.update] if self.update else []), self.evaluate)
+        return tuple(self.activities.values())
+
+    @property
+    def activities(self) -> dict[str, PlannedStep]:
+        """What the device does in each of the steps that there are."""
+        steps = {
+            "training": self.train,
+            "updating": self.update,
+            "evaluating": self.evaluate,
+            "imprinting": self.imprint,
+        }
+        return {name: step for name, step in steps.items() if step is not None}
+
+    @property
+    def learned(self) -> tuple[ParameterSlot, ...]:
+        """The slots that say what the device learned, and how many classes it has."""
+        return tuple(slot for slot in self.slots if slot.kind in _LEARNED)
 
     @property
     def trained(self) -> tuple[ParameterSlot, ...]:
         """The slots of parameters, without what the optimizer keeps beside them."""
         return tuple(slot for slot in self.slots if slot.kind == "parameter")
+
+    @property
+    def replay_bytes(self) -> int:
+        """SRAM for the samples that the device keeps, or for the account of those in flash."""
+        outputs, sizes = int(np.prod(self.output_shape)), self._kept_bytes
+        return self.replay.ram_bytes(*sizes, outputs) if self.replay else 0
+
+    def replay_flash_bytes(self, unit: int, block: int) -> int:
+        """Flash for them, where it is programmed in such units and erased in such blocks."""
+        return self.replay.flash_bytes(*self._kept_bytes, unit, block) if self.replay else 0
+
+    @property
+    def _kept_bytes(self) -> tuple[int, int]:
+        """Of a sample or its features, and of its target."""
+        data = np.dtype(self.input.dtype).itemsize * int(np.prod(self.input.shape))
+        if self.replay is not None and self.replay.of == FEATURES:
+            features = features_in(self.train)
+            assert features is not None, "a step is split where features are kept"
+            data = features.size_bytes
+        return data, self.target.size_bytes
 
     @property
     def arena_bytes(self) -> int:
@@ -112,7 +163,7 @@ class PlannedModel:
         """
         check = zlib.crc32(self.graph.encode())
         trained = [
-            (slot.name, slot.value if slot.kind == "parameter" else np.zeros_like(slot.value))
+            (slot.name, slot.value if slot.kind in _LEARNED else np.zeros_like(slot.value))
             for slot in self.slots
         ]
         for kind, values in (("trained", trained), ("frozen", self.frozen.items())):

@@ -16,7 +16,12 @@ from .reserved_names import NO_IDENTIFIERS
 
 _FILES = ("model.h", "model.c", "model_data.h")
 _GUARDS = ("ODT_MODEL_H", "ODT_MODEL_DATA_H")
-_OF_RUNTIME = ("odt_save", "odt_load", "odt_serve")  # global, and compiled for each model
+# global, and compiled for each model; the latter where it keeps samples
+_OF_RUNTIME = ("odt_save", "odt_load", "odt_forget", "odt_serve")
+_OF_REPLAY = (
+    *(f"odt_replay_{name}" for name in ("init", "add", "held", "draw", "read")),
+    *("odt_train_replay", "odt_ring_open", "odt_ring_write", "odt_ring_read"),
+)
 _COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
 _NAME = re.compile(r"\b(?:odt|ODT)_\w+")
 # a whole string stays as it is, if it is not the name of a file
@@ -43,7 +48,8 @@ def with_prefix(files: Mapping[str, str], prefix: str, own: Collection[str] = ()
     own : names in C that come from the model; OdtError where one of them is also a renamed one.
     """
     declared = set(_NAME.findall(_COMMENT.sub("", files["model.h"]))) - {"ODT_MODEL_H"}
-    aliases = {name: _renamed(name, prefix) for name in sorted(declared.union(_OF_RUNTIME))}
+    compiled = (*_OF_RUNTIME, *(_OF_REPLAY if "ODT_REPLAY_SLOTS" in declared else ()))
+    aliases = {name: _renamed(name, prefix) for name in sorted(declared.union(compiled))}
     clash = sorted(set(aliases.values()) & set(own))
     if clash:
         raise OdtError(f"prefix {prefix}: the model has something called {clash[0]}; take another")

@@ -1,5 +1,7 @@
 """Samples and targets for training, as the device reads them."""
 
-from .arrays import Data, Source, load_data
+from .loading import Source, load_data, load_inputs
+from .reading import Reading
+from .value import Data
 
-__all__ = ["Data", "Source", "load_data"]
+__all__ = ["Data", "Reading", "Source", "load_data", "load_inputs"]

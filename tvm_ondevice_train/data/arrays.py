@@ -1,97 +1,75 @@
-"""Samples and targets for training, from a file."""
+"""Samples and targets that lie in arrays: of an .npz file, by name, or a pair."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..device.samples import decode_inputs, encode_inputs, encode_targets
 from ..errors import OdtError
 from ..files.npz import read_npz
-from ..losses import LABEL
+from ..losses import VALUES
 from ..manifest import Manifest
+from .encoder import Encoder
+from .split import Split
+from .value import TEST, TRAIN, VALIDATION
 
-Source: TypeAlias = str | os.PathLike[str] | Mapping[str, ArrayLike] | tuple[ArrayLike, ArrayLike]
-
-
-@dataclass(frozen=True)
-class Data:
-    """Samples and targets as the device reads them; the test set is None where there is none."""
-
-    x: np.ndarray
-    y: np.ndarray
-    x_test: np.ndarray | None = None
-    y_test: np.ndarray | None = None
-
-    @property
-    def samples_to_evaluate(self) -> tuple[np.ndarray, np.ndarray]:
-        """Samples and targets that accuracy is measured on: the test set where there is one."""
-        if self.x_test is None:
-            return self.x, self.y
-        assert self.y_test is not None, "no samples without targets"
-        return self.x_test, self.y_test
+NAMES = {
+    TRAIN: ("x", "y"),
+    VALIDATION: ("x_val", "y_val"),
+    TEST: ("x_test", "y_test"),
+}
 
 
-def load_data(data: Source, manifest: Manifest) -> Data:
-    """Check the arrays `x`, `y`, optional `x_test`, `y_test`.
-
-    data : the path of an .npz file, the arrays by name, or the pair (x, y).
-
-    A model that learns values, not labels, may leave out `y`: it then learns to reproduce `x`.
-    Raises OdtError for a file, shape, dtype, label or value that the model cannot use.
-    """
-    where, arrays = _named(data)
-    needed = {"x", "y"} if manifest.target.kind == LABEL else {"x"}
-    missing = sorted(needed - set(arrays))
-    if missing:
-        found = ", ".join(sorted(arrays)) or "nothing"
-        raise OdtError(f"data: {where} has no array {missing[0]}; it holds {found}")
-    if "y_test" in arrays and "x_test" not in arrays:
-        raise OdtError(f"data: {where} has y_test but no x_test")
-    x, y = _encode_pair(arrays, manifest, "x", "y")
-    if "x_test" not in arrays:
-        return Data(x, y)
-    return Data(x, y, *_encode_pair(arrays, manifest, "x_test", "y_test"))
+def read_archive(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
+    """The arrays of an .npz file by name; OdtError where they cannot be read."""
+    return read_npz(Path(path), "data")
 
 
-def _named(data: Source) -> tuple[str, dict[str, np.ndarray]]:
-    """What to call the data in messages, and its arrays by name."""
-    if isinstance(data, (str, os.PathLike)):
-        return str(data), read_npz(Path(data), "data")
-    if isinstance(data, tuple) and len(data) == 2:
-        data = dict(zip("xy", data, strict=True))
-    if not isinstance(data, Mapping):
-        raise OdtError(
-            f"data: it is a {type(data).__name__}; it must be an .npz file, arrays by name, or the "
-            "pair (x, y)"
-        )
+def as_arrays(data: Mapping[str, ArrayLike]) -> dict[str, np.ndarray]:
+    """What was given in Python as arrays; OdtError for what is none."""
     arrays = {}
     for name, value in data.items():
         try:
             arrays[name] = np.asarray(value)
         except (TypeError, ValueError, RuntimeError) as error:
             raise OdtError(f"data: {name} is no array: {str(error).splitlines()[0]}") from None
-    return "what was given", arrays
+    return arrays
 
 
-def _encode_pair(
-    arrays: dict[str, np.ndarray], manifest: Manifest, x_name: str, y_name: str
-) -> tuple[np.ndarray, np.ndarray]:
-    x = encode_inputs(arrays[x_name], manifest, x_name)
-    if y_name in arrays:
-        y = encode_targets(arrays[y_name], manifest, y_name)
-    elif manifest.target.kind == LABEL:
-        raise OdtError(f"data: {x_name} has no labels {y_name}")
-    else:
-        y = encode_targets(decode_inputs(x, manifest), manifest, x_name)
-    if len(x) != len(y):
-        raise OdtError(f"data: {x_name} has {len(x)} samples and {y_name} {len(y)}")
-    if not len(x):
-        raise OdtError(f"data: {x_name} has no samples")
-    return x, y
+def splits_of_arrays(
+    arrays: Mapping[str, np.ndarray],
+    where: str,
+    manifest: Manifest,
+    encode: Encoder,
+    limit: int | None,
+    with_targets: bool,
+) -> dict[str, Split]:
+    """Split -> its samples, encoded, and its targets as they are; `where` is for messages.
+
+    Without `with_targets`, labels may be missing. A model that learns values, not labels, may leave
+    them out: it then learns to reproduce its samples.
+    """
+    needed = with_targets and manifest.target.kind != VALUES
+    missing = [name for name in ("x", "y")[: 1 + needed] if name not in arrays]
+    if missing:
+        found = ", ".join(sorted(arrays)) or "nothing"
+        raise OdtError(f"data: {where} has no array {missing[0]}; it holds {found}")
+    splits = {}
+    for split, (x_name, y_name) in NAMES.items():
+        if x_name in arrays:
+            if needed and y_name not in arrays:
+                raise OdtError(f"data: {x_name} has no labels {y_name}")
+            x, y = _first(arrays[x_name], limit), arrays.get(y_name)
+            y = None if y is None else _first(y, limit)
+            splits[split] = Split(encode(x, x_name), y, x_name, y_name)
+        elif y_name in arrays:
+            raise OdtError(f"data: {where} has {y_name} but no {x_name}")
+    return splits
+
+
+def _first(array: np.ndarray, count: int | None) -> np.ndarray:
+    return array if array.ndim == 0 else array[:count]

@@ -11,9 +11,10 @@ from typing import Protocol
 from ..errors import OdtError
 
 MAGIC = b"ODT1"
-VERSION = 2
+VERSION = 3
 HEADER = struct.Struct("<4sBI")  # magic, type, payload length
 CRC = struct.Struct("<I")
+STATE = struct.Struct("<fII")  # odt_state_t: learning rate, seed, steps
 REPLY = 0x80
 _LONGEST_PAYLOAD = 1 << 28  # no device has more parameters; a damaged length may say so
 ERROR = 0xFF
@@ -38,14 +39,16 @@ STATS_FIELDS = (
 )
 DIVERGED = -6  # ODT_ERR_DIVERGED
 NO_FLASH = -23  # ODT_ERR_NO_FLASH
+NO_SAMPLES = -40  # ODT_ERR_NO_SAMPLES
 _MODEL_ERRORS = {
     -1: "a null pointer was passed",
     -2: "the arena is too small",
-    -3: "the label is out of range",
+    -3: "a label or value of the target is out of range",
     -4: "a value is not finite; use a smaller learning rate or check the sample",
     -5: "the learning rate is negative or not finite",
     -7: "a hyper-parameter is out of its range",
     DIVERGED: "an output, the loss or a gradient is not finite; use a smaller learning rate",
+    -9: "all classes that there is room for are in use",
 }
 _PROTOCOL_ERRORS = {
     -16: "bytes without a frame around them",
@@ -55,7 +58,8 @@ _PROTOCOL_ERRORS = {
     -20: "parameters beyond the end",
     -21: "the stream broke",
     -22: "the rest of a frame did not arrive",
-    NO_FLASH: "this board keeps nothing: it has no flash that the program may write",
+    NO_FLASH: "this board keeps nothing: it has no flash that the program may write, or flash.bin "
+    "beside it is another program's",
 }
 _STORE_ERRORS = {
     -32: "the flash cannot be read or written",
@@ -64,7 +68,8 @@ _STORE_ERRORS = {
     -35: "what was saved belongs to another model",
     -36: "what was saved is damaged",
 }
-_ERRORS = {**_MODEL_ERRORS, **_PROTOCOL_ERRORS, **_STORE_ERRORS}
+_REPLAY_ERRORS = {NO_SAMPLES: "no sample was kept yet"}
+_ERRORS = {**_MODEL_ERRORS, **_PROTOCOL_ERRORS, **_STORE_ERRORS, **_REPLAY_ERRORS}
 _LAST_WORDS = b"odt: "  # how a line of text begins that comes instead of a frame
 
 
@@ -84,7 +89,14 @@ class Frame(IntEnum):
     SAVE = 11
     LOAD = 12
     RESET = 13
-    APPLY = 19
+    REMEMBER = 14
+    REHEARSE = 15
+    FORGET = 16
+    ADD_CLASS = 17
+    IMPRINT = 18
+    GET_STATE = 19
+    PUT_STATE = 20
+    APPLY = 21
 
 
 class DeviceError(OdtError):

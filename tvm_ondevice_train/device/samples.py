@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from ..errors import OdtError
-from ..losses import LABEL
+from ..losses import LABEL, LABEL_MAP, PROBABILITIES
 from ..manifest import Manifest
 from ..tensor_spec import TensorSpec
 
@@ -49,16 +49,23 @@ def decode_inputs(x: np.ndarray, manifest: Manifest) -> np.ndarray:
 
 
 def encode_targets(y: np.ndarray, manifest: Manifest, name: str = "y") -> np.ndarray:
-    """Targets `y` as int32 class indices (N,), or as float32 (N, elements); errors as above."""
-    if manifest.target.kind == LABEL:
-        assert manifest.classes is not None, "a manifest has them where the target is a label"
-        return _encode_labels(y, manifest.classes, name)
-    elements = math.prod(manifest.target.shape)
-    if not np.issubdtype(y.dtype, np.floating):
+    """Targets `y` as int32 class indices (N,), or (N, pixels), or float32 (N, elements).
+
+    Errors as above, and for labels of no class and probabilities that are none. Yes and no may be
+    integers and truth values, too.
+    """
+    kind, elements = manifest.target.kind, math.prod(manifest.target.shape)
+    if kind in (LABEL, LABEL_MAP):
+        return _encode_labels(y, manifest, name)
+    real = np.issubdtype(y.dtype, np.floating)
+    if not real and not (kind == PROBABILITIES and y.dtype.kind in "iub"):
         raise OdtError(f"data: {name} is {y.dtype}; this model learns float32 values")
     if y.ndim == 0 or math.prod(y.shape[1:]) != elements:
         raise OdtError(f"data: {name} has shape {y.shape}; the model learns {elements} values each")
-    return _finite_float32(y, name).reshape(len(y), elements)
+    values = _finite_float32(y, name).reshape(len(y), elements)
+    if kind == PROBABILITIES:
+        _check_probabilities(values, name)
+    return values
 
 
 def _takes_reals(spec: TensorSpec) -> bool:
@@ -81,17 +88,38 @@ def _finite_float32(values: np.ndarray, name: str) -> np.ndarray:
     return values
 
 
-def _encode_labels(y: np.ndarray, classes: int, name: str) -> np.ndarray:
-    if y.ndim != 1 or not np.issubdtype(y.dtype, np.integer):
+def _check_probabilities(values: np.ndarray, name: str) -> None:
+    wrong = np.argwhere((values < 0) | (values > 1))
+    if len(wrong):
+        sample, value = wrong[0][0], values[tuple(wrong[0])]
         raise OdtError(
-            f"data: {name} is {y.dtype} of shape {y.shape}; labels are integers of shape (N,)"
+            f"data: {name} holds {value:g} in sample {sample}; this model learns values from 0 to 1"
         )
-    wrong = np.flatnonzero((y < 0) | (y >= classes))
-    if wrong.size:
+
+
+def _encode_labels(y: np.ndarray, manifest: Manifest, name: str) -> np.ndarray:
+    """One label a sample, (N,), or one a pixel, (N, pixels)."""
+    target, classes = manifest.target, manifest.classes
+    assert classes is not None, "a manifest has them where the target is labels"
+    shape = target.shape[1:]  # () of a label
+    if y.ndim == 0 or y.shape[1:] != shape or not np.issubdtype(y.dtype, np.integer):
+        wanted = ", ".join(map(str, ("N", *shape))) + ("" if shape else ",")
         raise OdtError(
-            f"data: {name}[{wrong[0]}] is {y[wrong[0]]}; the model has classes 0 to {classes - 1}"
+            f"data: {name} is {y.dtype} of shape {y.shape}; labels are integers of shape ({wanted})"
         )
-    return np.ascontiguousarray(y, np.int32)
+    wrong = (y < 0) | (y >= classes)
+    if target.ignored is not None:
+        wrong &= y != target.ignored
+    if wrong.any():
+        index = tuple(np.argwhere(wrong)[0])
+        place, ignored = ", ".join(map(str, index)), target.ignored
+        more = ", more come with compile --classes"
+        more = more if ignored is None else f", and ignores {ignored}"
+        raise OdtError(
+            f"data: {name}[{place}] is {y[index]}; the model has classes 0 to {classes - 1}{more}"
+        )
+    y = np.ascontiguousarray(y, np.int32)
+    return y.reshape(len(y), -1) if shape else y
 
 
 def _first_bad(values: np.ndarray) -> int:

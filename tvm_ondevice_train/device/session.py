@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import struct
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -14,12 +13,13 @@ from numpy.typing import ArrayLike
 from relay_passes.optimizers import HYPERPARAMETERS, MOST_SAMPLES, HyperParameter
 
 from ..errors import OdtError
-from ..manifest import StateTensor, TrainedParameter, check_values, read_manifest
+from ..manifest import StateTensor, TrainedParameter, read_manifest
 from .build import build
 from .launch import Running, launch
 from .line import Line
 from .protocol import (
     HELLO_FIELDS,
+    STATE,
     STATS_FIELDS,
     VERSION,
     Frame,
@@ -28,10 +28,25 @@ from .protocol import (
     read_frame,
 )
 from .samples import encode_inputs, encode_targets
+from .snapshot import Snapshot, put_tensors, tensor_in
 
 _GREETINGS, _GREETING_SECONDS = 5, 3.0  # tries on a line, where old frames may still be under way
 
 _WORD = 4  # of bytes: odt_params_t may end with padding to whole words, and is never empty
+
+
+@dataclass(frozen=True)
+class Remembered:
+    """What became of a sample that was to be kept: odt_remembered_t.
+
+    kept : whether it was. held : samples that are kept now. seen : that came.
+    erases : blocks of flash that were erased for them, ever; 0 where they lie in RAM.
+    """
+
+    kept: bool
+    held: int
+    seen: int
+    erases: int
 
 
 @dataclass(frozen=True)
@@ -123,30 +138,61 @@ class Session:
         loss, *_ = struct.unpack_from("<f", reply)
         return loss, np.frombuffer(reply, np.float32, offset=4).reshape(self._output_shape)
 
+    def classes(self) -> int | None:
+        """How many classes are in use; None where no labels are learned."""
+        unused = self.manifest.unused
+        if unused is None:
+            return self.manifest.classes
+        values = self._view(self._request(Frame.GET_PARAMS), unused)
+        return int(np.argmax(np.append(values < 0, True)))
+
+    def add_class(self) -> int:
+        """Put one more class into use; its label. OdtError where all are."""
+        if self.manifest.unused is None:
+            raise OdtError("device: no class can be added; compile it with --max-classes")
+        return struct.unpack("<i", self._request(Frame.ADD_CLASS))[0]
+
+    def imprint(self, x: np.ndarray, label: ArrayLike) -> None:
+        """Make one sample (no batch axis) part of its class, without a backward.
+
+        The class's row of a cosine head becomes the mean of the features, of length 1, of all
+        samples that it was imprinted from.
+        """
+        if self.manifest.imprinted is None:
+            raise OdtError("device: no class can be imprinted; compile it with --head cosine")
+        sample = encode_inputs(np.asarray(x)[None], self.manifest)
+        target = encode_targets(np.asarray(label)[None], self.manifest)
+        self._request(Frame.IMPRINT, sample[0].tobytes() + target[0].tobytes())
+
     def parameters(self) -> dict[str, np.ndarray]:
-        """A copy of every trained tensor, by name."""
+        """A copy of every trained tensor, by name, and of what says how its classes are."""
         raw = self._request(Frame.GET_PARAMS)
         return {name: self._view(raw, name).copy() for name in self._tensors}
 
     def set_parameters(self, values: Mapping[str, np.ndarray]) -> None:
         """Replace the trained tensors named in `values`; the others stay."""
         raw = bytearray(self._request(Frame.GET_PARAMS))
-        for name, value in values.items():
-            if name not in self._tensors:
-                known = ", ".join(self._tensors)
-                raise OdtError(f"device: no trained parameter {name!r}; there are {known}")
-            view, value = self._view(raw, name), np.asarray(value)
-            if value.shape != view.shape or value.dtype != view.dtype:
-                raise OdtError(
-                    f"device: {name} is {view.dtype} of shape {view.shape}, "
-                    f"not {value.dtype} of shape {value.shape}"
-                )
-            check_values(value, f"device: the new {name}")
-            view[...] = value
-        chunk = self._hello["chunk_bytes"]
-        for offset in range(0, len(raw), chunk):
-            payload = struct.pack("<I", offset) + raw[offset : offset + chunk]
-            self._request(Frame.PUT_PARAMS, payload)
+        put_tensors(raw, values, self._tensors)
+        self._put_params(raw)
+
+    def snapshot(self) -> Snapshot:
+        """All that training changes."""
+        return Snapshot(self._request(Frame.GET_PARAMS), *self._state())
+
+    def learning_rate(self) -> float:
+        """Of the next step."""
+        return self._state()[0]
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Be as the snapshot was: the next step gives the same bits."""
+        if len(snapshot.params) != self._hello["params_bytes"]:
+            raise OdtError(
+                f"device: a snapshot of {len(snapshot.params):,} bytes; it has "
+                f"{self._hello['params_bytes']:,}"
+            )
+        self._put_params(snapshot.params)
+        state = STATE.pack(snapshot.learning_rate, snapshot.seed, snapshot.steps)
+        self._request(Frame.PUT_STATE, state)
 
     def set_learning_rate(self, learning_rate: float) -> None:
         """Use `learning_rate` from the next step on."""
@@ -218,8 +264,33 @@ class Session:
         """Go on from what was saved last; the device refuses what is damaged or another model's."""
         return self._saved(Frame.LOAD)
 
+    def remember(self, x: np.ndarray, y: ArrayLike) -> Remembered:
+        """Have one sample and its label or target kept, as the project's policy has it."""
+        sample = encode_inputs(np.asarray(x)[None], self.manifest)
+        target = encode_targets(np.asarray(y)[None], self.manifest)
+        return self.remember_encoded(sample[0], target[0])
+
+    def remember_encoded(self, sample: np.ndarray, target: np.ndarray) -> Remembered:
+        """As `remember`, for what `encode_inputs` and `encode_targets` return."""
+        self._check_replay()
+        reply = self._request(Frame.REMEMBER, sample.tobytes() + target.tobytes())
+        kept, *counts = struct.unpack("<4I", reply)
+        return Remembered(bool(kept), *counts)
+
+    def rehearse(self) -> float:
+        """One training step on a kept sample that the device draws; the loss before its update.
+
+        DeviceError with `NO_SAMPLES` where none is kept yet.
+        """
+        self._check_replay()
+        return struct.unpack("<f", self._request(Frame.REHEARSE))[0]
+
+    def forget(self) -> None:
+        """Erase all that was learned and kept: in flash, which is read back, and in RAM."""
+        self._request(Frame.FORGET)
+
     def reset(self) -> None:
-        """Start anew, from the compiled parameters; what was saved stays."""
+        """Start anew, from the compiled parameters; what is in flash stays, samples too."""
         self._request(Frame.RESET)
 
     def cut_power(self) -> None:
@@ -235,14 +306,28 @@ class Session:
 
     def _states(self, tensors: Mapping[str, StateTensor]) -> dict[str, np.ndarray]:
         raw = self._request(Frame.GET_PARAMS)
-        return {name: _tensor(raw, entry).copy() for name, entry in tensors.items()}
+        return {name: tensor_in(raw, entry).copy() for name, entry in tensors.items()}
+
+    def _state(self) -> tuple[float, int, int]:
+        """Learning rate, seed, steps."""
+        return STATE.unpack(self._request(Frame.GET_STATE))
+
+    def _put_params(self, raw: bytes | bytearray) -> None:
+        chunk = self._hello["chunk_bytes"]
+        for offset in range(0, len(raw), chunk):
+            payload = struct.pack("<I", offset) + raw[offset : offset + chunk]
+            self._request(Frame.PUT_PARAMS, payload)
 
     @property
     def _tensors(self) -> Mapping[str, TrainedParameter]:
         return self.manifest.trained_parameters
 
+    def _check_replay(self) -> None:
+        if self.manifest.replay is None:
+            raise OdtError("device: the project keeps no samples; compile it with --replay N")
+
     def _view(self, raw: bytes | bytearray, name: str) -> np.ndarray:
-        return _tensor(raw, self._tensors[name])
+        return tensor_in(raw, self._tensors[name])
 
     @property
     def _output_shape(self) -> tuple[int, ...]:
@@ -328,13 +413,12 @@ class Session:
             Frame.HELLO: 4 * len(HELLO_FIELDS),
             Frame.STATS: 4 * len(STATS_FIELDS),
             Frame.TRAIN: 4,
+            Frame.ADD_CLASS: 4,
+            Frame.GET_STATE: STATE.size,
             Frame.PREDICT: output,
             Frame.EVALUATE: 4 + output,
             **dict.fromkeys((Frame.SAVE, Frame.LOAD), 12),
+            Frame.REMEMBER: 16,
+            Frame.REHEARSE: 4,
         }
         return self._hello["params_bytes"] if kind == Frame.GET_PARAMS else sizes.get(kind, 0)
-
-
-def _tensor(raw: bytes | bytearray, spec: TrainedParameter | StateTensor) -> np.ndarray:
-    """The tensor that `spec` says lies in ``odt_params_t``."""
-    return np.frombuffer(raw, spec.dtype, math.prod(spec.shape), spec.offset).reshape(spec.shape)

@@ -60,7 +60,10 @@ def merge(directory: str | Path, parameters: Mapping[str, np.ndarray]) -> onnx.M
 
     parameters : all of them, whole, as `learned_parameters` gives them.
     """
-    values = check_parameters(parameters, read_manifest(directory), "export: what was learned")
+    manifest = read_manifest(directory)
+    values = check_parameters(parameters, manifest, "export: what was learned")
+    if manifest.imprinted is not None:
+        del values[manifest.imprinted]  # of how many samples a row is the mean: not of the network
     proto = _project_model(Path(directory))
     initializers = {initializer.name: initializer for initializer in proto.graph.initializer}
     for name, value in values.items():

@@ -36,6 +36,11 @@ def read_parameters(path: str | Path, directory: str | Path) -> dict[str, np.nda
     path, manifest = Path(path), read_manifest(directory)
     if path.suffix == ".npz":
         given = read_npz(path, "import")
+    elif manifest.imprinted is not None:
+        raise OdtError(
+            f"import: {path}: a model does not say how many samples each row of a cosine head is "
+            "the mean of; take the .npz that `run` and `export` write"
+        )
     else:
         given = _of_model(path, Path(directory, MODEL), manifest.trained_parameters)
     return check_parameters(given, manifest, f"import: {path}")

@@ -3,7 +3,7 @@
 What the passes know of it is in `relay_passes.ops`.
 """
 
-from . import elementwise, linear, pooling, quantization, shape  # noqa: F401
+from . import cosine, elementwise, linear, pooling, quantization, shape  # noqa: F401
 from .form import FORMS
 
 __all__ = ["FORMS"]

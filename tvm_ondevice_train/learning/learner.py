@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from ..device.snapshot import Snapshot
 from ..manifest import Manifest
 
 
@@ -36,6 +37,12 @@ class Learner(Protocol):
 
     def set_learning_rate(self, learning_rate: float) -> None:
         """Use `learning_rate` from the next step on."""
+
+    def snapshot(self) -> Snapshot:
+        """All that training changes."""
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Be as the snapshot was: the next step gives the same bits."""
 
     def save(self) -> Any:
         """Keep what was learned, where there is somewhere to keep it."""

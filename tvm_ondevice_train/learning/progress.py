@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from ..manifest import Manifest
 
@@ -22,6 +22,7 @@ class ProgressLog:
     """
 
     def __init__(self, directory: str | Path, manifest: Manifest, first: int, last: int):
+        self._first = first
         self.stopped: str | None = None  # why the run ends early, where that is no exception
         path = Path(directory) / NAME
         path.unlink(missing_ok=True)  # who watches the last run still has its file
@@ -45,9 +46,26 @@ class ProgressLog:
         """A step that changed nothing, as its loss or a gradient was not finite."""
         self._write({"step": step, "diverged": True})
 
-    def evaluation(self, step: int, values: Mapping[str, float]) -> None:
-        """values : "accuracy" or "error", "loss" and "not_finite", over the test set."""
+    def evaluation(self, step: int, values: Mapping[str, Any]) -> None:
+        """values : "accuracy" or "error", "loss" and "not_finite", over the set "of"."""
         self._write({"step": step, "evaluation": dict(values)})
+
+    def again(
+        self,
+        losses: Sequence[float],
+        diverged: Sequence[int],
+        evaluations: Iterable[Mapping[str, Any]],
+    ) -> None:
+        """What was done before, of a run that is continued; see `Training`."""
+        done, lost, left = iter(losses), set(diverged), list(evaluations)
+        for step in range(self._first, self._first + len(losses) + len(lost) + 1):
+            if step in lost:
+                self.diverged(step)
+            elif step > self._first:
+                self.step(step, next(done))
+            while left and left[0]["step"] <= step:
+                found = dict(left.pop(0))
+                self.evaluation(found.pop("step"), found)
 
     def _write(self, event: Mapping) -> None:
         self._file.write(json.dumps(event) + "\n")

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
-from .loss import VALUES, Emit, Loss
+from .loss import Emit, Loss
+from .targets import VALUES
 
 
-def _graph(emit: Emit, prediction: Any, target: Any) -> Any:
-    from relay_passes.loss_graphs import mse
+@dataclass(frozen=True)
+class MeanSquaredError(Loss):
+    """As `torch.nn.MSELoss`."""
 
-    return mse(emit, prediction, target)
+    name = "mse"
+    help = "mean squared error"
+    target = VALUES
+
+    def graph(self, emit: Emit, output: Any, target: Any) -> Any:
+        from relay_passes.loss_graphs import mse
+
+        return mse(emit, output, target)
 
 
-MSE = Loss(
-    name="mse",
-    help="mean squared error with values",
-    target=VALUES,
-    refusal=lambda output_shape: None,
-    graph=_graph,
-)
+MSE = MeanSquaredError()

@@ -16,8 +16,10 @@ from ..errors import OdtError
 from ..files import checked_json as checked
 from ..files.generated import is_half_written
 from ..files.limited_text import limited_text
-from ..losses import LABEL, VALUES
+from ..losses import KINDS
 from ..options import Options
+from ..replay import KINDS as REPLAY_KINDS
+from ..replay import MEMORIES, MOST_SLOTS, POLICIES, Replay
 from ..tensor_spec import TensorSpec
 from .value import (
     MOST_BYTES,
@@ -151,7 +153,14 @@ _INPUT = checked.record(
         "zero_point": checked.optional(checked.integer(-128, 127)),
     },
 )
-_TARGET = checked.record(Target, {"kind": checked.one_of(LABEL, VALUES), "shape": _shape(0)})
+_TARGET = checked.record(
+    Target,
+    {
+        "kind": checked.one_of(*KINDS),
+        "shape": _shape(0),
+        "ignored": checked.optional(checked.integer(-(1 << 31), (1 << 31) - 1)),
+    },
+)
 _WORD = checked.multiple_of(4, MOST_BYTES)  # an offset
 _STATE = checked.record(
     StateTensor,
@@ -163,6 +172,17 @@ _STATE = checked.record(
     may_miss=("dtype",),
 )
 _BATCHES = checked.record(Batches, {"size": _WORD, "count": _WORD, "sums": checked.named(_STATE)})
+
+
+_REPLAY = checked.record(
+    Replay,
+    {
+        "slots": checked.integer(1, MOST_SLOTS),
+        "policy": checked.one_of(*POLICIES),
+        "memory": checked.one_of(*MEMORIES),
+        "of": checked.one_of(*REPLAY_KINDS),
+    },
+)
 
 
 def _options(value: Any, key: str) -> Options:
@@ -183,6 +203,7 @@ _MANIFEST = checked.record(
         "scheme": checked.text,
         "board": checked.one_of(*(row.name for row in boards())),
         "loss": checked.text,
+        "loss_parameters": checked.named(lambda value, _key: value),
         "classes": checked.optional(checked.integer(1, MOST_BYTES)),
         "input": _INPUT,
         "output_shape": _shape(1),
@@ -193,9 +214,15 @@ _MANIFEST = checked.record(
         "optimizer_states": checked.named(_STATE),
         "hyperparameters": checked.named(_WORD),
         "batches": checked.optional(_BATCHES),
+        "replay": checked.optional(_REPLAY),
         "made_from": checked.optional(_MADE_FROM),
         "platform": checked.one_of(*PLATFORMS),
         "transport": checked.one_of(*_TRANSPORTS),
         "not_in_onnx": checked.optional(checked.text),
+        "active_classes": checked.optional(checked.integer(1, MOST_BYTES)),
+        "unused": checked.optional(checked.text),
+        "imprinted": checked.optional(checked.text),
+        "input_layout": checked.optional(checked.one_of("NCHW", "NHWC")),
     },
+    may_miss={"input_layout"},  # projects of earlier releases have none
 )

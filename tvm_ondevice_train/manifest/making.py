@@ -11,6 +11,7 @@ from ..codegen.planned_model import STACK_BYTES, ParameterSlot, PlannedModel
 from ..options import Options
 from ..scheme import UpdateScheme
 from ..scheme.sliced_model import SlicedModel
+from ..scheme.slices import Slice
 from .value import Batches, MadeFrom, Manifest, StateTensor, Target, TrainedParameter
 
 
@@ -29,11 +30,12 @@ def make_manifest(
         scheme="custom" if isinstance(scheme, UpdateScheme) else Path(scheme).name,
         board=board.name,
         loss=options.loss.name,
+        loss_parameters=options.loss.parameters,
         classes=planned.classes,
         input=sliced.model.input,
         output_shape=planned.output_shape,
-        target=Target(options.loss.target, planned.target.shape),
-        trained_parameters={slot.name: _trained(slot, sliced) for slot in planned.trained},
+        target=Target(planned.target_kind, planned.target.shape, planned.ignored),
+        trained_parameters={slot.name: _trained(slot, sliced) for slot in planned.learned},
         stack_bytes=STACK_BYTES,
         optimizer=options.optimizer.name,
         optimizer_states=_tensors(planned, "state"),
@@ -45,7 +47,12 @@ def make_manifest(
             offsets[planned.kept.count],
             _tensors(planned, "accumulator"),
         ),
+        replay=planned.replay,
         made_from=made_from,
+        active_classes=None if options.max_classes is None else options.classes,
+        unused=None if planned.head is None else planned.head.unused,
+        imprinted=None if planned.head is None else planned.head.counts,
+        input_layout=planned.layout,
     )
 
 
@@ -59,7 +66,8 @@ def _tensors(planned: PlannedModel, kind: str) -> dict[str, StateTensor]:
 
 
 def _trained(slot: ParameterSlot, sliced: SlicedModel) -> TrainedParameter:
-    held, scale = sliced.slices[slot.name], sliced.source.scales.get(slot.name)
+    held = sliced.slices.get(slot.name, Slice(slot.value.shape))
+    scale = sliced.source.scales.get(slot.name)
     if scale is not None:
         scale = np.atleast_1d(scale)
         if scale.size > 1 and held.rows is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -14,8 +15,9 @@ from ..boards import Board
 from ..boards import board as find_board
 from ..errors import OdtError
 from ..files.checked_json import shown
-from ..losses import LABEL, LOSSES
+from ..losses import LABEL, LABEL_MAP, LOSSES, Loss, classes_of, loss_of
 from ..options import Options
+from ..replay import Replay
 from ..scheme.slices import Slice
 from ..tensor_spec import TensorSpec
 
@@ -27,11 +29,14 @@ MOST_BYTES = (1 << 32) - 1  # of anything on a device: sizes travel in 32 bits
 class Target:
     """What a training step gets beside its sample.
 
-    kind : "label", a class index as int32 of shape (1,); "values", float32 of the output's shape.
+    kind : "label", a class index as int32 of shape (1,); "label_map", one for each pixel; "values",
+        float32 of the output's shape; "probabilities", the same from 0 to 1.
+    ignored : a label of no class that counts nothing, if there is one.
     """
 
     kind: str
     shape: tuple[int, ...]
+    ignored: int | None = None
 
     @property
     def nbytes(self) -> int:
@@ -142,7 +147,8 @@ class Manifest:
 
     model, scheme : names, for people.
     model_hash : ``ODT_MODEL_HASH``; tells whether a device runs this model.
-    classes : how many there are where the target is a label; None where it is values.
+    loss, loss_parameters : its name, and those of its parameters that are not as by default.
+    classes : how many there are where the target is labels; None where it is values.
     output_shape : of a prediction, float32, batch axis first.
     trained_parameters : by the model's names, in the order of ``odt_params_t``.
     stack_bytes : reserved for the stack, or for the thread that trains.
@@ -151,9 +157,15 @@ class Manifest:
     hyperparameters : offset in ``odt_params_t`` of each that a device can be told, besides the
         learning rate; float32.
     batches : None where each sample updates what trains.
+    replay : which samples the device keeps, or None.
     made_from : None for what was compiled from values, not from files alone.
     platform, transport : how it runs and talks; None until a project is generated.
     not_in_onnx : why the project has no model.onnx, or None.
+    active_classes : how many of the classes are in use at the start, where the device can add some.
+    unused : which of the trained parameters says, with a 0, that a class is in use; None: all are.
+    imprinted : which of them counts the samples that each class was imprinted from, if one does.
+    input_layout : the axes of a sample with two spatial ones, "NCHW" or "NHWC"; None where the
+        network does not tell.
     """
 
     model: str
@@ -167,25 +179,45 @@ class Manifest:
     target: Target
     trained_parameters: Mapping[str, TrainedParameter]
     stack_bytes: int
+    loss_parameters: Mapping[str, Any] = field(default_factory=dict)
     optimizer: str = SGD.name
     optimizer_states: Mapping[str, StateTensor] = field(default_factory=dict)
     hyperparameters: Mapping[str, int] = field(default_factory=dict)
     batches: Batches | None = None
+    replay: Replay | None = None
     made_from: MadeFrom | None = None
     platform: str | None = None
     transport: str | None = None
     not_in_onnx: str | None = None
+    active_classes: int | None = None
+    unused: str | None = None
+    imprinted: str | None = None
+    input_layout: str | None = None
 
     def __post_init__(self) -> None:
         _check_input(self.input)
         _check_output(self)
+        _check_classes(self)
         _check_places(self)
+        if self.replay is not None:
+            self.replay.check_classes(self.classes)
         if self.stack_bytes < 1024 or self.stack_bytes % 32:
             raise OdtError(
                 f"stack_bytes is {self.stack_bytes}; it must be a multiple of 32 from 1024 up"
             )
         if self.platform is not None:
             _check_platform(find_board(self.board), self.platform, self.transport)
+
+    @property
+    def known_loss(self) -> Loss | None:
+        """The loss, or None for one of the program that compiled."""
+        return loss_of(self.loss, self.loss_parameters) if self.loss in LOSSES else None
+
+    @property
+    def guess(self) -> float | None:
+        """The loss of a model that holds everything for equally likely; None if unknown."""
+        loss = self.known_loss
+        return None if loss is None else loss.guess(self.output_shape)
 
     @property
     def sample_shape(self) -> tuple[int, ...]:
@@ -250,19 +282,27 @@ def _check_output(manifest: Manifest) -> None:
     shape, target, classes = manifest.output_shape, manifest.target, manifest.classes
     if shape[:1] != (1,):
         raise OdtError(f"output_shape is {list(shape)}; its first entry, the batch, must be 1")
-    loss = LOSSES.get(manifest.loss)  # None: one of the program that compiled
-    if loss is not None and target.kind != loss.target:
-        raise OdtError(f"target.kind is {target.kind}; loss {manifest.loss} has {loss.target}")
-    labels = target.kind == LABEL
-    expected = 1 if labels else math.prod(shape)
+    loss = manifest.known_loss
+    kind = target.kind if loss is None else loss.kind_of(shape)
+    if target.kind != kind:
+        raise OdtError(f"target.kind is {target.kind}; loss {manifest.loss} has {kind}")
+    if kind == LABEL_MAP and len(shape) != 4:
+        raise OdtError(f"output_shape is {list(shape)}; a map of labels has 4 axes")
+    wanted = classes_of(kind, shape)
+    labels = {LABEL: 1, LABEL_MAP: math.prod(shape) // (wanted or 1)}
+    expected = labels.get(kind, math.prod(shape))
     if math.prod(target.shape) != expected:
         raise OdtError(
             f"target.shape is {list(target.shape)}; {target.kind} for an output of "
             f"{list(shape)} must have {expected} entries"
         )
-    wanted = shape[-1] if labels else None
     if classes != wanted:
         raise OdtError(f"classes is {shown(classes)}; target and output_shape give {shown(wanted)}")
+    if target.ignored is not None and (kind != LABEL_MAP or 0 <= target.ignored < (wanted or 0)):
+        raise OdtError(f"target.ignored is {target.ignored}; only a map has one, of no class")
+    refusal = None if loss is None else loss.refusal(shape)
+    if refusal is not None:
+        raise OdtError(f"output_shape is {list(shape)}: {refusal}")
 
 
 def _places(manifest: Manifest) -> list[tuple[int, int, str]]:
@@ -283,6 +323,22 @@ def _places(manifest: Manifest) -> list[tuple[int, int, str]]:
         ),
         *((offset, offset + 4, where) for where, offset in numbers.items()),
     ]
+
+
+def _check_classes(manifest: Manifest) -> None:
+    """Classes that are not in use yet, and the tensors that say how they are."""
+    active, classes = manifest.active_classes, manifest.classes
+    if (active is None) != (manifest.unused is None):
+        raise OdtError("only one of active_classes and unused is given")
+    if active is not None and (classes is None or not 1 <= active <= classes):
+        raise OdtError(f"active_classes is {active}; classes is {shown(classes)}")
+    for key in ("unused", "imprinted"):
+        name = getattr(manifest, key)
+        entry = manifest.trained_parameters.get(name)
+        if name is None:
+            continue
+        if entry is None or entry.dtype != "float32" or math.prod(entry.shape) != classes:
+            raise OdtError(f"{key} is {shown(name)}; it must be {shown(classes)} float32 numbers")
 
 
 def _check_places(manifest: Manifest) -> None:

@@ -20,7 +20,7 @@ _DEVICE_PAGE_BYTES = 0x1000  # where an architecture says nothing of its devices
 
 
 def contents(
-    files: Mapping[str, str], manifest: Manifest, _report: Mapping, board: Board
+    files: Mapping[str, str], manifest: Manifest, report: Mapping, board: Board
 ) -> dict[str, str]:
     """Path -> text of what this platform adds to model, manifest and report."""
     baremetal = manifest.platform == "baremetal"
@@ -46,7 +46,7 @@ def contents(
         "flash_command": _flash_command(board) if baremetal else None,
     }
     if flash == "nvmc":
-        facts |= _divided_flash(manifest, board)
+        facts |= _divided_flash(manifest, board, report.get("replay_flash_bytes", 0))
     added["Makefile"] = render(__package__, "Makefile", facts)
     added["README.md"] = render(__package__, "README.md", facts)
     if baremetal:
@@ -62,16 +62,17 @@ def _flash(board: Board, transport: str) -> str:
     return board.store["driver"] if board.store else "none"
 
 
-def _divided_flash(manifest: Manifest, board: Board) -> dict[str, int]:
-    """Flash for the program, and whole pages behind it for two images of odt_store.h."""
+def _divided_flash(manifest: Manifest, board: Board, replay_bytes: int) -> dict[str, int]:
+    """Flash for the program, and behind it whole pages: for two images of odt_store.h, and, in
+    whole pages already, for the samples of odt_replay.h that are kept there."""
     image = _HEADER_BYTES + sum(
         entry.nbytes + _PADDING_BYTES for entry in manifest.trained_parameters.values()
     )
     assert board.store is not None and board.flash_bytes is not None, "see _flash"
     page = board.store["page_bytes"]
-    pages = -(-image // page)
-    step = 1 << max(0, pages.bit_length() - 3)  # a guard by powers of two needs three at most
-    store_bytes = 2 * -(-pages // step) * step * page
+    pages = 2 * -(-image // page) + replay_bytes // page
+    step = 2 << max(0, pages.bit_length() - 4)  # a guard by powers of two needs three at most
+    store_bytes = -(-pages // step) * step * page
     whole_bytes = board.flash_bytes // page * page
     return {"image_bytes": whole_bytes - store_bytes, "store_bytes": store_bytes}
 

@@ -38,7 +38,7 @@ def contents(
     sram_bytes = report["arena_bytes"]
     if not report.get("state_in_dtcm"):
         sram_bytes += report["trainable_state_bytes"]
-    sram_bytes += manifest.stack_bytes + KERNEL_STACK_BYTES
+    sram_bytes += manifest.stack_bytes + KERNEL_STACK_BYTES + report.get("replay_bytes", 0)
     flash_bytes = report["flash_bytes"] - report.get("zephyr_flash_bytes", 0)
     facts = {
         "model": plain(manifest.model),

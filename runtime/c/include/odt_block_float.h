@@ -26,6 +26,8 @@
 #include "odt_block_float_mve.h"
 #elif ODT_BLOCK_FPU
 #include "odt_block_float_fpu.h"
+#elif ODT_AVX2
+#include "odt_block_float_x86.h"
 #endif
 
 /* The larger of peak >= 0 and the magnitude of x; not finite as soon as either is not. Bits of
@@ -96,6 +98,13 @@ ODT_INLINE void odt_peak_planes(float *peak, const float *x, int32_t stride, con
             odt_peak_8(peak + p, x + p, stride * (int32_t)sizeof *x, scale, depth);
         }
     } else if (!scale && rows == 1 && stride == 1) {
+        const int32_t eights = depth & ~7;
+        *peak = odt_peak_row(*peak, x, eights);
+        x += eights, depth -= eights;
+    }
+#elif ODT_AVX2
+    for (; p < (rows & ~7); p += 8) odt_peak_8(peak + p, x + p, stride, scale, depth);
+    if (!scale && rows == 1 && stride == 1) {
         const int32_t eights = depth & ~7;
         *peak = odt_peak_row(*peak, x, eights);
         x += eights, depth -= eights;
@@ -186,6 +195,10 @@ ODT_INLINE void odt_pack_planes(int16_t *columns, const float *x, int32_t stride
             }
         }
     }
+#elif ODT_AVX2
+    for (; p < (rows & ~7); p += 8) { /* a block: odt_dot_x86.h says how it lies */
+        odt_pack_f32_8(columns + p * depth, x + p, stride, scale, factor + p, depth);
+    }
 #endif
     for (; p < rows; ++p) {
         for (int32_t k = 0; k < depth; ++k) {
@@ -250,6 +263,8 @@ ODT_INLINE void odt_block_plane(int16_t *plane, int32_t rows, int32_t columns, i
             pair = odt_lower_halves(words[2], words[3]);
             memcpy(plane + j + 2, &pair, sizeof pair);
         }
+#elif ODT_AVX2
+        for (; across == 1 && j < (width & ~7); j += 8) odt_code_row_8(plane + j, x + j, factor);
 #endif
         for (; j < width; ++j) plane[j * across] = odt_block_code(x[j], factor);
     }
@@ -343,7 +358,15 @@ ODT_INLINE void odt_update_tile(int8_t *out, const int8_t *codes, int32_t stride
 {
     for (int32_t r = 0; r < rows; ++r, out += stride, codes += stride, acc += count) {
         const float u = unit[r], by = rate * inverse[r];
-        for (int32_t q = 0; q < count; ++q) {
+        int32_t q = 0;
+        for (; q < count; ++q) {
+#if ODT_AVX2
+            for (; q + 8 <= count; q += 8) {
+                const uint32_t first = index + (uint32_t)(r * stride + q);
+                if (!odt_update_8(out + q, codes + q, acc + q, u, by, seed, first)) break;
+            }
+            if (q == count) break;
+#endif
             const float step = odt_real(acc[q], u) * by;
             const uint32_t at = index + (uint32_t)(r * stride + q);
             out[q] = (int8_t)odt_update_code(codes[q], step, 127, seed, at, not_finite);
@@ -371,6 +394,10 @@ ODT_INLINE void odt_real_tile_masked(float *out, int32_t stride, const int32_t *
 #if ODT_BLOCK_FPU
                 if (step == 0) odt_real_8_masked(out + q, acc + q, *unit, bits);
                 if (step == 1) odt_real_8_masked_each(out + q, acc + q, unit + q, bits);
+                if (step == 0 || step == 1) continue;
+#elif ODT_AVX2
+                if (step == 0) odt_real_8_masked(out + q, acc + q, _mm256_set1_ps(*unit), bits);
+                if (step == 1) odt_real_8_masked(out + q, acc + q, _mm256_loadu_ps(unit + q), bits);
                 if (step == 0 || step == 1) continue;
 #endif
                 for (int32_t i = 0; i < 8; ++i) {

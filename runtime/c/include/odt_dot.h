@@ -19,6 +19,8 @@
 #include "odt_dot_dsp.h"
 #elif ODT_MVE
 #include "odt_dot_mve.h"
+#elif ODT_AVX2
+#include "odt_dot_x86.h"
 #else
 #include "odt_dot_portable.h"
 #endif

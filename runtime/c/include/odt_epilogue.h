@@ -26,6 +26,8 @@ ODT_INLINE uint32_t odt_requantize_row_masked(int8_t **out, const int32_t **acc,
 #include "odt_epilogue_dsp.h"
 #elif ODT_MVE
 #include "odt_epilogue_mve.h"
+#elif ODT_AVX2
+#include "odt_epilogue_x86.h"
 #else
 #include "odt_epilogue_portable.h"
 #endif

@@ -31,7 +31,17 @@
  *     ODT_SAVE        -                         odt_store_info_t, see odt_store.h
  *     ODT_LOAD        -                         odt_store_info_t
  *     ODT_RESET       -                         -; all is as odt_init() leaves it
+ *     ODT_REMEMBER    sample, target            odt_remembered_t, see odt_replay.h
+ *     ODT_REHEARSE    -                         float loss of an old sample that was drawn
+ *     ODT_FORGET      -                         -; see odt_forget(); slots of replay, too
+ *     ODT_ADD_CLASS   -                         int32 label; of a model with ODT_ADDS_CLASSES
+ *     ODT_IMPRINT     sample, label             -; of a model with ODT_IMPRINTS
+ *     ODT_GET_STATE   -                         odt_state_t
+ *     ODT_PUT_STATE   odt_state_t               -
  *     ODT_APPLY       -                         -; odt_apply(), where the model has batches
+ *
+ * ODT_REMEMBER and ODT_REHEARSE are there where the model was compiled with --replay; there
+ * ODT_RESET empties slots that lie in RAM.
  *
  * Whatever bytes come, each request is answered by its reply, by one error frame or,
  * where no frame could be made out, by silence. The rest of a frame that does not come
@@ -51,13 +61,14 @@
 #include <stdint.h>
 
 #include "model.h"
+#include "odt_replay.h"
 #include "odt_store.h"
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
-#define ODT_PROTOCOL_VERSION 2u
+#define ODT_PROTOCOL_VERSION 3u
 
 enum odt_frame_type {
     ODT_HELLO = 1,
@@ -73,7 +84,14 @@ enum odt_frame_type {
     ODT_SAVE = 11,
     ODT_LOAD = 12,
     ODT_RESET = 13,
-    ODT_APPLY = 19,
+    ODT_REMEMBER = 14,
+    ODT_REHEARSE = 15,
+    ODT_FORGET = 16,
+    ODT_ADD_CLASS = 17,
+    ODT_IMPRINT = 18,
+    ODT_GET_STATE = 19,
+    ODT_PUT_STATE = 20,
+    ODT_APPLY = 21,
     ODT_REPLY = 0x80, /* set in the type of every reply */
     ODT_ERROR = 0xff  /* the reply to a request that failed */
 };
@@ -87,7 +105,7 @@ enum odt_protocol_error {
     ODT_ERR_RANGE = -20,  /* ODT_PUT_PARAMS beyond the end of odt_params_t */
     ODT_ERR_IO = -21,     /* the stream ended in the middle of a frame, or cannot be written */
     ODT_ERR_TIMEOUT = -22, /* the rest of a frame did not come */
-    ODT_ERR_NO_FLASH = -23 /* ODT_SAVE or ODT_LOAD, and odt_io_t has no flash */
+    ODT_ERR_NO_FLASH = -23 /* something is to be kept in flash, and odt_io_t has none */
 };
 
 /* What the device is: the reply to ODT_HELLO. */
@@ -113,6 +131,13 @@ typedef struct odt_stats {
     uint32_t predict_cycles; /* of the last prediction, likewise */
 } odt_stats_t;
 
+/* What the next step depends on besides its sample and odt_params_t. */
+typedef struct odt_state {
+    float learning_rate;
+    uint32_t seed;
+    uint32_t steps;
+} odt_state_t;
+
 /* How long odt_io_t.read may wait. */
 enum odt_patience {
     ODT_WAIT = 0, /* no frame has begun: as long as it takes */
@@ -124,6 +149,14 @@ typedef struct odt_evaluation {
     float loss;
     float output[ODT_OUTPUT_ELEMENTS];
 } odt_evaluation_t;
+
+/* What became of a sample that was to be kept: the reply to ODT_REMEMBER. */
+typedef struct odt_remembered {
+    uint32_t kept;   /* 1 or 0 */
+    uint32_t held;   /* samples that are kept now */
+    uint32_t seen;   /* that came */
+    uint32_t erases; /* blocks of flash that were erased for them, ever */
+} odt_remembered_t;
 
 /* The stream, the flash and the memory account: what a port has to supply. */
 typedef struct odt_io {
@@ -145,6 +178,11 @@ typedef struct odt_io {
 
     /* Where ODT_SAVE and ODT_LOAD keep what was learned. NULL: nowhere. */
     const odt_flash_t *flash;
+
+#ifdef ODT_REPLAY_SLOTS
+    /* Old samples, with which odt_replay_init() was called. Not NULL. */
+    odt_replay_t *replay;
+#endif
 } odt_io_t;
 
 /* Room for what a request or reply carries beside the sample. Begins as all zero. */

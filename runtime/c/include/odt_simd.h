@@ -24,6 +24,13 @@
 #define ODT_DSP 0
 #endif
 
+/* Of a computer, which has no part in what a board does but gives its bits, faster. */
+#if defined(__AVX2__)
+#define ODT_AVX2 1
+#else
+#define ODT_AVX2 0
+#endif
+
 /* Whether there is an FPU for float32, as on Arm. */
 #if defined(__ARM_FP) && (__ARM_FP & 4)
 #define ODT_FPU 1

@@ -1,7 +1,8 @@
 /*
  * odt_store: keeps what a model has learned in flash, through loss of power.
  *
- * The flash area is two slots of equal size. odt_save() writes the slot that
+ * The flash area is two slots of equal size, and what odt_replay.h keeps
+ * behind them, if it does. odt_save() writes the slot that
  * does not hold the newest image, so that one is never touched until the new
  * one is complete; a write that is cut anywhere leaves the older image valid.
  *
@@ -27,6 +28,7 @@
 #include <stdint.h>
 
 #include "model.h"
+#include "odt_flash.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -41,36 +43,6 @@ enum odt_store_error {
     ODT_ERR_CORRUPT = -36   /* something was written, but no slot holds a whole image */
 };
 
-/* The flash: what a port has to supply. Offsets count from the start of the area. */
-typedef struct odt_flash {
-    /* Handed to each function below; may be NULL. */
-    void *context;
-
-    /* Reads `bytes` at `offset`; any size and alignment inside the area. 0, or negative. */
-    int (*read)(void *context, uint32_t offset, void *data, uint32_t bytes);
-
-    /* Programs erased flash. `offset` and `bytes` are multiples of program_bytes, and the bytes
-     * do not cross a block. 0, or negative. */
-    int (*program)(void *context, uint32_t offset, const void *data, uint32_t bytes);
-
-    /* Erases the block that begins at `offset`; its bytes are 0xff afterwards. 0, or negative. */
-    int (*erase)(void *context, uint32_t offset);
-
-    /* Returns once all that was programmed is in the flash. 0, or negative. NULL: it always is. */
-    int (*sync)(void *context);
-
-    /* The smallest unit of programming in bytes, 1 ... ODT_STORE_PROGRAM_MAX, a power of two. */
-    uint32_t program_bytes;
-
-    /* The unit of erasing in bytes, a multiple of program_bytes. */
-    uint32_t block_bytes;
-
-    /* Blocks of the area, at least 2. Each slot has half of them, rounded down. */
-    uint32_t block_count;
-} odt_flash_t;
-
-#define ODT_STORE_PROGRAM_MAX 256u
-
 #define ODT_STORE_HEADER_BYTES 48u
 
 /* What one slot needs at least, for an area to be laid out: header and parameters, each in whole
@@ -78,7 +50,6 @@ typedef struct odt_flash {
 #define ODT_STORE_IMAGE_BYTES(program_bytes)                             \
     (ODT_STORE_UNITS(ODT_STORE_HEADER_BYTES, program_bytes) +            \
      ODT_STORE_UNITS((uint32_t)sizeof(odt_params_t), program_bytes))
-#define ODT_STORE_UNITS(bytes, unit) (((bytes) + (unit)-1u) / (unit) * (unit))
 
 /* What lies in the flash. */
 typedef struct odt_store_info {
@@ -103,6 +74,17 @@ int odt_save(const odt_flash_t *flash, const odt_t *odt, odt_store_info_t *info)
  * odt_store_error; then `odt` is as before, unless the flash itself failed between two readings of
  * the same bytes (ODT_ERR_FLASH or ODT_ERR_CORRUPT, and `odt` is as odt_init() leaves it). */
 int odt_load(const odt_flash_t *flash, odt_t *odt, odt_store_info_t *info);
+
+/* Forgets all that was learned and kept: erases every block of the area, both slots and what
+ * odt_replay.h keeps there, zeroes the arena, and begins anew as odt_init() does. A ring of samples
+ * is forgotten by odt_replay_init(), which must follow.
+ *
+ * flash  NULL: there is none, and RAM is all
+ *
+ * Returns ODT_OK once every byte of the area was read back as erased, ODT_ERR_NULL,
+ * ODT_ERR_GEOMETRY, or ODT_ERR_FLASH: RAM is as said, and so are all blocks that could be erased.
+ * When power is lost inside, call it again: what it had not come to is still there. */
+int odt_forget(const odt_flash_t *flash, odt_t *odt);
 
 #ifdef __cplusplus
 }

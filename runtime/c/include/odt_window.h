@@ -18,6 +18,8 @@
 #include "odt_window_dsp.h"
 #elif ODT_MVE
 #include "odt_window_mve.h"
+#elif ODT_AVX2
+#include "odt_window_x86.h"
 #else
 #include "odt_window_portable.h"
 #endif

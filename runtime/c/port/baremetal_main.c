@@ -40,6 +40,11 @@ int main(void)
         return 1;
     }
     io.flash = odt_board_flash();
+#ifdef ODT_REPLAY_SLOTS
+    static odt_replay_t replay;
+    io.replay = &replay;
+    (void)odt_replay_init(&replay, io.flash); /* what failed in it fails each call */
+#endif
     machine_guard();
     int status = odt_init(&odt_state, arena, sizeof arena);
     if (status == ODT_OK) status = odt_serve(&io, &odt_state, &message);

@@ -101,7 +101,7 @@ int file_flash_init(odt_flash_t *flash, const file_access_t *file, int32_t bytes
         .sync = flash_sync,
         .program_bytes = FILE_FLASH_PROGRAM_BYTES,
         .block_bytes = FILE_FLASH_BLOCK_BYTES,
-        .block_count = 2 * FILE_FLASH_SLOT_BLOCKS,
+        .block_count = FILE_FLASH_BLOCKS,
     };
     return 0;
 }

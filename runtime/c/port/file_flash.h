@@ -2,12 +2,13 @@
  * file_flash: a file that behaves as flash, for a device that is a program or emulated.
  *
  * Erased is 0xff, what is programmed must be erased, and it survives the device. The file holds
- * two slots of this model. One that is missing reads as erased and is made by the first change; one
- * of another size is refused.
+ * two slots of this model, and its samples where they are kept in flash. One that is missing reads
+ * as erased and is made by the first change; one of another size is refused.
  */
 #ifndef FILE_FLASH_H
 #define FILE_FLASH_H
 
+#include "odt_replay_area.h"
 #include "odt_store.h"
 
 #define FILE_FLASH_BLOCK_BYTES 4096u
@@ -15,7 +16,10 @@
 #define FILE_FLASH_SLOT_BLOCKS                                                \
     ((ODT_STORE_IMAGE_BYTES(FILE_FLASH_PROGRAM_BYTES) + FILE_FLASH_BLOCK_BYTES - 1u) / \
      FILE_FLASH_BLOCK_BYTES)
-#define FILE_FLASH_BYTES (2u * FILE_FLASH_SLOT_BLOCKS * FILE_FLASH_BLOCK_BYTES)
+#define FILE_FLASH_BLOCKS           \
+    (2u * FILE_FLASH_SLOT_BLOCKS + \
+     ODT_REPLAY_BLOCKS(FILE_FLASH_PROGRAM_BYTES, FILE_FLASH_BLOCK_BYTES))
+#define FILE_FLASH_BYTES (FILE_FLASH_BLOCKS * FILE_FLASH_BLOCK_BYTES)
 
 /* The one file: what host_flash.c and flash_semihosting.c supply. Each function returns 0, or
  * negative on failure. */

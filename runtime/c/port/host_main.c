@@ -60,6 +60,11 @@ int main(int argc, char **argv)
     }
     int status = odt_init(&odt, arena, sizeof arena);
     if (host_flash_open(&flash, "flash.bin") == 0) io.flash = &flash;
+#ifdef ODT_REPLAY_SLOTS
+    static odt_replay_t replay;
+    io.replay = &replay;
+    (void)odt_replay_init(&replay, io.flash); /* what failed in it fails each call */
+#endif
     if (status == ODT_OK && argc == 2) return serve_tcp((uint16_t)port, io, &odt, &message);
     if (status == ODT_OK) status = odt_serve(&io, &odt, &message);
     if (status == ODT_OK) return 0;

@@ -26,6 +26,9 @@ static odt_t odt_state;
 #define STATE_BYTES_IN_IMAGE ((uint32_t)sizeof odt_state)
 #endif
 static odt_message_t message;
+#ifdef ODT_REPLAY_SLOTS
+static odt_replay_t replay;
+#endif
 static K_THREAD_STACK_DEFINE(odt_stack, CONFIG_ODT_STACK_SIZE);
 static struct k_thread thread;
 
@@ -62,6 +65,10 @@ static void serve(void *first, void *second, void *third)
 #endif
 #ifdef CONFIG_ODT_STORE
     io.flash = zephyr_flash_open();
+#endif
+#ifdef ODT_REPLAY_SLOTS
+    io.replay = &replay;
+    (void)odt_replay_init(&replay, io.flash); /* what failed in it fails each call */
 #endif
     int status = odt_init(&odt_state, odt_arena, sizeof odt_arena);
     if (status == ODT_OK) status = odt_serve(&io, &odt_state, &message);

@@ -124,10 +124,22 @@ static int check_length(const connection_t *c)
     uint32_t expected;
     switch (c->type) {
     case ODT_TRAIN:
-    case ODT_EVALUATE: expected = SAMPLE_BYTES + (uint32_t)sizeof c->message->target; break;
+    case ODT_EVALUATE:
+#ifdef ODT_REPLAY_SLOTS
+    case ODT_REMEMBER:
+#endif
+        expected = SAMPLE_BYTES + (uint32_t)sizeof c->message->target;
+        break;
     case ODT_PREDICT: expected = SAMPLE_BYTES; break;
+#ifdef ODT_ADDS_CLASSES
+    case ODT_ADD_CLASS: expected = 0; break;
+#endif
+#ifdef ODT_IMPRINTS
+    case ODT_IMPRINT: expected = SAMPLE_BYTES + (uint32_t)sizeof c->message->target; break;
+#endif
     case ODT_SET_LR: expected = sizeof(float); break;
     case ODT_SET_SEED: expected = sizeof(uint32_t); break;
+    case ODT_PUT_STATE: expected = sizeof(odt_state_t); break;
     case ODT_HELLO:
     case ODT_GET_PARAMS:
     case ODT_STATS:
@@ -135,6 +147,11 @@ static int check_length(const connection_t *c)
     case ODT_LOAD:
     case ODT_RESET:
     case ODT_APPLY:
+#ifdef ODT_REPLAY_SLOTS
+    case ODT_REHEARSE:
+#endif
+    case ODT_FORGET:
+    case ODT_GET_STATE:
     case ODT_EXIT: expected = 0; break;
     case ODT_PUT_PARAMS:
         return c->length > 4 && c->length - 4 <= ODT_ARENA_BYTES ? ODT_OK : ODT_ERR_LENGTH;
@@ -211,6 +228,25 @@ static int serve_evaluate(connection_t *c)
                           &evaluation->loss);
     return status < 0 ? status : reply(c, evaluation, sizeof *evaluation);
 }
+
+#ifdef ODT_ADDS_CLASSES
+static int serve_add_class(connection_t *c)
+{
+    int32_t label = 0;
+    int status = finish(c);
+    if (status == ODT_OK) status = label = odt_add_class(c->odt);
+    return status < 0 ? status : reply(c, &label, sizeof label);
+}
+#endif
+
+#ifdef ODT_IMPRINTS
+static int serve_imprint(connection_t *c)
+{
+    int status = receive_sample(c, 1);
+    if (status == ODT_OK) status = odt_imprint(c->odt, odt_input(c->odt), c->message->target);
+    return status < 0 ? status : reply(c, NULL, 0);
+}
+#endif
 
 static int serve_get_params(connection_t *c)
 {
@@ -303,10 +339,22 @@ static int serve_load(connection_t *c)
     return status < 0 ? status : reply(c, &info, sizeof info);
 }
 
+/* Of the ring of samples what is lost with RAM. */
+static int reset_replay(connection_t *c)
+{
+#if defined(ODT_REPLAY_SLOTS) && !ODT_REPLAY_IN_FLASH
+    return odt_replay_init(c->io->replay, NULL);
+#else
+    (void)c;
+    return ODT_OK;
+#endif
+}
+
 static int serve_reset(connection_t *c)
 {
     int status = finish(c);
     if (status == ODT_OK) status = odt_init(c->odt, c->odt->arena, ODT_ARENA_BYTES);
+    if (status == ODT_OK) status = reset_replay(c);
     if (status == ODT_OK) memset(c->message, 0, sizeof *c->message);
     return status < 0 ? status : reply(c, NULL, 0);
 }
@@ -319,6 +367,73 @@ static int serve_apply(connection_t *c)
     if (status == ODT_OK) status = odt_apply(c->odt);
 #endif
     return status < 0 ? status : reply(c, NULL, 0);
+}
+
+static int serve_forget(connection_t *c)
+{
+    int status = finish(c);
+    if (status != ODT_OK) return status;
+    memset(c->message, 0, sizeof *c->message);
+    status = odt_forget(c->io->flash, c->odt);
+#ifdef ODT_REPLAY_SLOTS
+    (void)odt_replay_init(c->io->replay, c->io->flash); /* what failed in it fails each call */
+#endif
+    return status < 0 ? status : reply(c, NULL, 0);
+}
+
+#ifdef ODT_REPLAY_SLOTS
+/* Whether there is flash where the ring needs it. */
+static int check_replay(const connection_t *c)
+{
+    return ODT_REPLAY_IN_FLASH && c->io->flash == NULL ? ODT_ERR_NO_FLASH : ODT_OK;
+}
+
+static int serve_remember(connection_t *c)
+{
+    odt_replay_t *replay = c->io->replay;
+    int status = receive_sample(c, 1);
+    if (status == ODT_OK) status = check_replay(c);
+    if (status == ODT_OK)
+        status = odt_replay_add(replay, c->odt, odt_input(c->odt), c->message->target);
+    if (status < 0) return status;
+    const odt_remembered_t remembered = {.kept = (uint32_t)status,
+                                         .held = odt_replay_held(replay),
+                                         .seen = replay->seen,
+                                         .erases = replay->erases};
+    return reply(c, &remembered, sizeof remembered);
+}
+
+static int serve_rehearse(connection_t *c)
+{
+    float loss = 0.0f;
+    int status = finish(c);
+    if (status == ODT_OK) status = check_replay(c);
+    if (status == ODT_OK) status = odt_train_replay(c->odt, c->io->replay, &loss);
+    return status < 0 ? status : reply(c, &loss, sizeof loss);
+}
+#endif
+
+static int serve_get_state(connection_t *c)
+{
+    const odt_state_t state = {
+        .learning_rate = c->odt->learning_rate,
+        .seed = c->odt->seed,
+        .steps = c->odt->steps,
+    };
+    const int status = finish(c);
+    return status == ODT_OK ? reply(c, &state, sizeof state) : status;
+}
+
+static int serve_put_state(connection_t *c)
+{
+    odt_state_t state;
+    int status = receive(c, &state, sizeof state);
+    if (status == ODT_OK) status = finish(c);
+    if (status == ODT_OK) status = odt_set_learning_rate(c->odt, state.learning_rate);
+    if (status < 0) return status;
+    c->odt->seed = state.seed;
+    c->odt->steps = state.steps;
+    return reply(c, NULL, 0);
 }
 
 static int serve_exit(connection_t *c)
@@ -345,7 +460,20 @@ static int serve_frame(connection_t *c)
     case ODT_SAVE: return serve_save(c);
     case ODT_LOAD: return serve_load(c);
     case ODT_RESET: return serve_reset(c);
+#ifdef ODT_ADDS_CLASSES
+    case ODT_ADD_CLASS: return serve_add_class(c);
+#endif
+#ifdef ODT_IMPRINTS
+    case ODT_IMPRINT: return serve_imprint(c);
+#endif
     case ODT_APPLY: return serve_apply(c);
+    case ODT_FORGET: return serve_forget(c);
+#ifdef ODT_REPLAY_SLOTS
+    case ODT_REMEMBER: return serve_remember(c);
+    case ODT_REHEARSE: return serve_rehearse(c);
+#endif
+    case ODT_GET_STATE: return serve_get_state(c);
+    case ODT_PUT_STATE: return serve_put_state(c);
     default: return serve_exit(c);
     }
 }

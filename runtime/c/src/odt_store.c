@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "odt_crc.h"
+#include "odt_replay_area.h"
 
 #define FORMAT 0x3153444fu /* "ODS1": the meaning of every byte of an image */
 
@@ -39,19 +40,15 @@ typedef struct area {
     odt_store_info_t info;
 } area_t;
 
-static uint32_t padded(const odt_flash_t *flash, uint32_t bytes)
-{
-    return (bytes + flash->program_bytes - 1) & ~(flash->program_bytes - 1);
-}
-
 static uint32_t params_offset(const odt_flash_t *flash)
 {
-    return padded(flash, sizeof(header_t));
+    return odt_flash_padded(flash, sizeof(header_t));
 }
 
 static uint32_t slot_bytes(const odt_flash_t *flash)
 {
-    return flash->block_count / 2 * flash->block_bytes;
+    const uint32_t replay = ODT_REPLAY_BLOCKS(flash->program_bytes, flash->block_bytes);
+    return (flash->block_count - replay) / 2 * flash->block_bytes;
 }
 
 static uint32_t min(uint32_t a, uint32_t b)
@@ -64,8 +61,9 @@ static int check_flash(const odt_flash_t *flash)
     const uint32_t unit = flash->program_bytes;
     if (flash->read == NULL || flash->program == NULL || flash->erase == NULL) return ODT_ERR_NULL;
     if (unit == 0 || unit > ODT_STORE_PROGRAM_MAX || (unit & (unit - 1)) != 0 ||
-        flash->block_bytes == 0 || flash->block_bytes % unit != 0 || flash->block_count < 2 ||
+        flash->block_bytes == 0 || flash->block_bytes % unit != 0 ||
         flash->block_count > UINT32_MAX / flash->block_bytes ||
+        flash->block_count < 2 + ODT_REPLAY_BLOCKS(unit, flash->block_bytes) ||
         slot_bytes(flash) < ODT_STORE_IMAGE_BYTES(unit))
         return ODT_ERR_GEOMETRY;
     return ODT_OK;
@@ -73,7 +71,12 @@ static int check_flash(const odt_flash_t *flash)
 
 static int read_flash(const odt_flash_t *flash, uint32_t offset, void *data, uint32_t bytes)
 {
-    return flash->read(flash->context, offset, data, bytes) == 0 ? ODT_OK : ODT_ERR_FLASH;
+    return odt_flash_read(flash, offset, data, bytes) == 0 ? ODT_OK : ODT_ERR_FLASH;
+}
+
+static int program(const odt_flash_t *flash, uint32_t offset, const void *data, uint32_t bytes)
+{
+    return odt_flash_program(flash, offset, data, bytes) == 0 ? ODT_OK : ODT_ERR_FLASH;
 }
 
 /* CRC-32 of flash, into *crc. */
@@ -86,28 +89,6 @@ static int checksum(const odt_flash_t *flash, uint32_t offset, uint32_t bytes, u
         if (read_flash(flash, offset, chunk, part) != ODT_OK) return ODT_ERR_FLASH;
         *crc = odt_crc32(*crc, chunk, part);
         offset += part;
-        bytes -= part;
-    }
-    return ODT_OK;
-}
-
-/* Programs `data` at an offset that is a multiple of program_bytes, and makes sure that it can be
- * read again. What fills the last unit is 0xff, which leaves flash as erased. */
-static int program(const odt_flash_t *flash, uint32_t offset, const void *data, uint32_t bytes)
-{
-    const uint8_t *next = (const uint8_t *)data;
-    uint8_t chunk[ODT_STORE_PROGRAM_MAX];
-    while (bytes > 0) {
-        const uint32_t to_block_end = flash->block_bytes - offset % flash->block_bytes;
-        const uint32_t part = min(bytes, min(to_block_end, sizeof chunk));
-        memset(chunk, 0xff, sizeof chunk);
-        memcpy(chunk, next, part);
-        if (flash->program(flash->context, offset, chunk, padded(flash, part)) != 0 ||
-            (flash->sync != NULL && flash->sync(flash->context) != 0) ||
-            read_flash(flash, offset, chunk, part) != ODT_OK || memcmp(chunk, next, part) != 0)
-            return ODT_ERR_FLASH;
-        offset += part;
-        next += part;
         bytes -= part;
     }
     return ODT_OK;
@@ -266,4 +247,31 @@ int odt_load(const odt_flash_t *flash, odt_t *odt, odt_store_info_t *info)
     if (status == ODT_OK) status = copy_image(flash, &area.slots[area.newest], odt);
     if (status == ODT_OK && info != NULL) *info = area.info;
     return status;
+}
+
+/* Erases every block, also behind one that fails. */
+static int erase_all(const odt_flash_t *flash)
+{
+    int status = ODT_OK;
+    for (uint32_t block = 0; block < flash->block_count; block++) {
+        const uint32_t offset = block * flash->block_bytes;
+        if (flash->erase(flash->context, offset) != 0 ||
+            (flash->sync != NULL && flash->sync(flash->context) != 0) ||
+            odt_flash_is_erased(flash, offset, flash->block_bytes) != 1)
+            status = ODT_ERR_FLASH;
+    }
+    return status;
+}
+
+int odt_forget(const odt_flash_t *flash, odt_t *odt)
+{
+    int status;
+    if (odt == NULL || odt->arena == NULL) return ODT_ERR_NULL;
+    uint8_t *const arena = odt->arena;
+    memset(arena, 0, ODT_ARENA_BYTES);
+    memset(odt, 0, sizeof *odt);
+    status = odt_init(odt, arena, ODT_ARENA_BYTES);
+    if (status != ODT_OK || flash == NULL) return status;
+    status = check_flash(flash);
+    return status == ODT_OK ? erase_all(flash) : status;
 }

@@ -55,3 +55,20 @@ int device_load(nor_t *nor, uint32_t *state, odt_store_info_t *info)
         return GARBAGE;
     return status;
 }
+
+int device_forget(nor_t *nor)
+{
+    const odt_flash_t flash = nor_flash(nor);
+    uint8_t arena[ODT_ARENA_BYTES], zeros[ODT_ARENA_BYTES] = {0};
+    odt_t odt, wanted;
+    int status;
+    memset(&wanted, 0, sizeof wanted); /* padding too, for memcmp */
+    (void)odt_init(&wanted, arena, sizeof arena);
+    memset(&odt, 0x55, sizeof odt);
+    memset(arena, 0x55, sizeof arena);
+    odt.arena = arena;
+    status = odt_forget(&flash, &odt);
+    return memcmp(&odt, &wanted, sizeof odt) == 0 && memcmp(arena, zeros, sizeof arena) == 0
+               ? status
+               : GARBAGE;
+}

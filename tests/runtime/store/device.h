@@ -13,4 +13,7 @@ int device_save(nor_t *nor, uint32_t state, odt_store_info_t *info);
  * odt_init() leaves, which has to be there after every failure. */
 int device_load(nor_t *nor, uint32_t *state, odt_store_info_t *info);
 
+/* Forgets, with RAM that holds something: what odt_forget() returned, GARBAGE if RAM holds it yet. */
+int device_forget(nor_t *nor);
+
 #endif

@@ -1,0 +1,95 @@
+"""Networks and data on which learning is measured."""
+
+from __future__ import annotations
+
+import csv
+import io
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+CLASSES = 10
+TRAINED_ON = 1500  # of the photos' training split, always the same
+
+
+def photos(root: Path) -> dict[str, np.ndarray]:
+    """clothing_small as the codes p - 128 of its pixels: x (N, 3, 128, 128), y; and its test part.
+
+    root : its folder.
+    """
+    from PIL import Image
+
+    with open(root / "labels.csv") as file:
+        rows = list(csv.reader(file))
+    names = sorted({name for _, _, name in rows})
+    with zipfile.ZipFile(root / "images_128.zip") as archive:
+
+        def read(path: str) -> np.ndarray:
+            image = Image.open(io.BytesIO(archive.read(path))).convert("RGB")
+            return (np.asarray(image, np.int16) - 128).astype(np.int8).transpose(2, 0, 1)
+
+        def part(wanted: str) -> tuple[np.ndarray, np.ndarray]:
+            of_it = [(path, name) for path, split, name in rows if split == wanted]
+            x = np.stack([read(path) for path, _ in of_it])
+            return x, np.array([names.index(name) for _, name in of_it])
+
+        (x, y), (x_test, y_test) = part("train"), part("test")
+    chosen = np.random.default_rng(0).permutation(len(x))[:TRAINED_ON]
+    return {"x": x[chosen], "y": y[chosen], "x_test": x_test, "y_test": y_test}
+
+
+def digits() -> dict[str, np.ndarray]:
+    """scikit-learn's handwritten digits, 8x8, in 0 to 1; the last 360 are the test part."""
+    from sklearn.datasets import load_digits
+
+    found = load_digits()
+    order = np.random.default_rng(0).permutation(len(found.target))
+    x = (found.images[order] / 16).astype(np.float32)[:, None]
+    y = found.target[order]
+    return {"x": x[:-360], "y": y[:-360], "x_test": x[-360:], "y_test": y[-360:]}
+
+
+def digits_network(path: Path) -> Path:
+    """A float32 network for them, with fresh weights: two 3x3 convolutions with pools, a Gemm."""
+    generator = np.random.default_rng(0)
+    shapes = {"first.weight": (16, 1, 3, 3), "second.weight": (32, 16, 3, 3)}
+    shapes["head.weight"] = (CLASSES, 128)
+    values: dict[str, np.ndarray] = {}
+    for name, shape in shapes.items():
+        deviation = (2 / np.prod(shape[1:])) ** 0.5
+        values[name] = generator.normal(size=shape, scale=deviation).astype(np.float32)
+        values[name.replace("weight", "bias")] = np.zeros(shape[0], np.float32)
+    nodes, last = [], "x"
+    for name in ("first", "second"):
+        parameters = [f"{name}.weight", f"{name}.bias"]
+        pads, kernel = [1, 1, 1, 1], [3, 3]
+        nodes += [
+            helper.make_node(
+                "Conv", [last, *parameters], [f"{name}.out"], pads=pads, kernel_shape=kernel
+            ),
+            helper.make_node("Relu", [f"{name}.out"], [f"{name}.active"]),
+            helper.make_node(
+                "MaxPool",
+                [f"{name}.active"],
+                [f"{name}.pooled"],
+                kernel_shape=[2, 2],
+                strides=[2, 2],
+            ),
+        ]
+        last = f"{name}.pooled"
+    nodes += [
+        helper.make_node("Flatten", [last], ["flat"]),
+        helper.make_node("Gemm", ["flat", "head.weight", "head.bias"], ["y"], transB=1),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "digits",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, (1, 1, 8, 8))],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, (1, CLASSES))],
+        [numpy_helper.from_array(value, name) for name, value in values.items()],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]), path)
+    return path

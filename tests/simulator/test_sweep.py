@@ -1,0 +1,153 @@
+"""Sweeps: every run once, in processes or not, and what is made of them."""
+
+import json
+
+import pytest
+import tiny_files
+from click.testing import CliRunner
+
+from tvm_ondevice_train.cli import cli, main
+from tvm_ondevice_train.errors import OdtError
+from tvm_ondevice_train.options import Options
+from tvm_ondevice_train.run.options import RunOptions
+from tvm_ondevice_train.simulator import sweep as sweeps
+from tvm_ondevice_train.simulator.sweep import RUNS, Sweep, rows_of, simulate
+from tvm_ondevice_train.simulator.worker import prepare
+
+
+class HerePool:
+    """Instead of processes: what is submitted runs at once, in this one."""
+
+    def __init__(self, *_count, **_context):
+        self.calls = []
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_exception):
+        pass
+
+    def submit(self, function, *arguments):
+        future = sweeps.Future()
+        self.calls.append(function.__name__)
+        future.set_result(function(*arguments))
+        return future
+
+    def shutdown(self, **_how):
+        pass
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    root = tmp_path_factory.mktemp("sweep")
+    return str(tiny_files.network(root / "net.onnx")), str(tiny_files.data(root / "data.npz"))
+
+
+PREPARED = {}
+
+
+def prepared_once(model, options, *others):
+    """As `prepare`; these tests compile each scheme once."""
+    key = str((options, others))
+    PREPARED[key] = PREPARED.get(key) or prepare(model, options, *others)
+    return PREPARED[key]
+
+
+@pytest.fixture(autouse=True)
+def _one_process(monkeypatch, tmp_path_factory):
+    monkeypatch.setattr(sweeps, "ProcessPoolExecutor", HerePool)
+    monkeypatch.setattr(sweeps, "prepare", prepared_once)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+def sweep(files, **changed) -> Sweep:
+    asked = RunOptions(epochs=2, evaluate=True, eval_every="1e")
+    known = {"schemes": ("head", "full"), "learning_rates": (0.03, 0.1), "seeds": 2}
+    options = Options.of(board="host")
+    return Sweep(*files, **{**known, "options": options, "run": asked, **changed})
+
+
+def test_every_run_is_done_once_and_lines_that_were_cut_off_again(files, tmp_path):
+    seen = []
+    lines, failed = simulate(sweep(files), tmp_path, on_progress=lambda *what: seen.append(what))
+    assert not failed and len(lines) == 8 and seen[-1][:2] == (8, 8)
+    assert [(line["scheme"], line["learning_rate"], line["seed"]) for line in lines] == [
+        (scheme, rate, seed)
+        for scheme in ("head", "full")
+        for rate in (0.03, 0.1)
+        for seed in (0, 1)
+    ]
+    assert all(len(line["evaluations"]) == 3 and len(line["epochs"]) == 2 for line in lines)
+    kept = (tmp_path / RUNS).read_text()
+    again, _ = simulate(sweep(files), tmp_path)
+    assert again == lines and (tmp_path / RUNS).read_text() == kept
+    (tmp_path / RUNS).write_text(kept[:-40])
+    assert simulate(sweep(files), tmp_path)[0] == lines
+    fewer = sweep(files, schemes=("head",), seeds=1)
+    assert simulate(fewer, tmp_path)[0] == [lines[0], lines[2]]
+
+
+def test_what_differs_is_another_run(files, tmp_path):
+    base = sweep(files)
+    wanted = base.wanted[0]
+    others = [
+        sweep(files, options=Options.of(board="host", backward="float32")),
+        sweep(files, run=RunOptions(epochs=3, evaluate=True, eval_every="1e")),
+        sweep((files[0], files[0])),
+    ]
+    assert len({one.key(wanted) for one in (base, *others)}) == 4
+    assert sweep(files, seeds=5).key(wanted) == base.key(wanted)
+
+
+def test_a_rate_is_found_once_for_each_scheme(files, tmp_path):
+    lines, _ = simulate(sweep(files, schemes=("head",), learning_rates=(None,)), tmp_path)
+    assert len({line["learning_rate"] for line in lines}) == 1
+    assert all(line["rate_was_found"] for line in lines)
+
+
+def test_rows_are_means_over_seeds(files, tmp_path):
+    lines, _ = simulate(sweep(files), tmp_path)
+    rows = rows_of(lines)
+    assert len(rows) == 4
+    right = [line["after"]["accuracy"] for line in lines[:2]]
+    assert rows[0]["mean"] == pytest.approx(sum(right) / 2) and rows[0]["runs"] == 2
+    assert rows[0]["std"] == pytest.approx(abs(right[0] - right[1]) / 2**0.5)
+    assert rows[0]["peak_sram_bytes"] < rows[-1]["peak_sram_bytes"]
+    assert rows[-1]["mean"] > 0.8
+
+
+def test_a_scheme_that_cannot_be_is_left_out(files, tmp_path):
+    lines, failed = simulate(sweep(files, schemes=("head", "last:0")), tmp_path)
+    assert {line["scheme"] for line in lines} == {"head"} and "last:0" in failed["last:0"]
+
+
+@pytest.mark.parametrize(
+    "changed, message",
+    [
+        ({"seeds": 0}, "simulate: seeds is 0; it must be at least 1"),
+        ({"schemes": ("head", "head")}, "give each once"),
+        ({"learning_rates": ()}, "one at least"),
+    ],
+)
+def test_nothing_to_do_is_refused(files, changed, message):
+    with pytest.raises(OdtError, match=message):
+        sweep(files, **changed)
+
+
+def test_the_command(files, tmp_path):
+    pytest.importorskip("matplotlib")
+    model, data = files
+    words = f"simulate {model} --data {data} --scheme head full --lr 0.1 --epochs 2 --board host"
+    words = f"{words} -o {tmp_path / 'out'}"
+    found = CliRunner().invoke(cli, words.split())
+    assert found.exit_code == 0 and "full" in found.output and "accuracy" in found.output
+    assert (tmp_path / "out/curves.png").read_bytes()[:4] == b"\x89PNG"
+    found = CliRunner().invoke(cli, [*words.split(), "--json"])
+    assert [row["scheme"] for row in json.loads(found.output)["rows"]] == ["head", "full"]
+
+
+def test_the_command_refuses_in_one_line(files, tmp_path, capsys):
+    model, data = files
+    words = f"simulate {model} --data {data} --lr 0.1 -o {tmp_path} --scheme last:0"
+    assert main(words.split()) == 2
+    assert capsys.readouterr().err.count("\n") == 1

@@ -1,0 +1,1 @@
+"""Sound as features: one front end for host and device."""

@@ -1,0 +1,34 @@
+"""The learning rate of a run that was told none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..data import Data
+from ..errors import OdtError
+from ..learning.schedule import Schedule
+from ..manifest import Manifest
+
+LEAST_STEPS = 200  # of a run that is worth a search, which takes seconds
+
+
+def rate_for(
+    directory: str | Path, manifest: Manifest, data: Data, schedule: Schedule, seed: int
+) -> float | None:
+    """For the project in `directory`: what short runs in this process find to be good.
+
+    That of the project where it was compiled with another than its optimizer's default, where the
+    run is short, and where there is nothing to search with: the model file is gone, the samples are
+    too few. None, the one compiled in, where the manifest tells of no optimizer.
+    """
+    if manifest.made_from is None:
+        return None
+    optimizer = manifest.made_from.options.optimizer
+    if optimizer.learning_rate != type(optimizer)().learning_rate or schedule.steps < LEAST_STEPS:
+        return optimizer.learning_rate
+    from ..simulator import find_rate  # here: it compiles
+
+    try:
+        return find_rate(directory, data, schedule, seed)
+    except OdtError:
+        return optimizer.learning_rate

@@ -1,0 +1,205 @@
+"""Many runs of a model in this computer's processes: all schemes, at all rates, with all seeds."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from dataclasses import asdict, dataclass, replace
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from ..errors import OdtError
+from ..files.plain_text import shortened
+from ..options import Options
+from ..run.options import RunOptions
+from .worker import prepare, run
+
+RUNS = "runs.jsonl"
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """One run. learning_rate : None for the one that `find_rate` finds."""
+
+    scheme: str
+    learning_rate: float | None
+    seed: int
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What is simulated. Raises OdtError for nothing to do.
+
+    model : a model file. data : what `load_data` reads, a path. options, run : of each run, but for
+    the scheme, the rate and the seed; the seed s of a run is that of ``run`` plus s.
+    """
+
+    model: str
+    data: str
+    schemes: tuple[str, ...]
+    learning_rates: tuple[float | None, ...]
+    seeds: int
+    options: Options
+    run: RunOptions
+
+    def __post_init__(self) -> None:
+        for name in ("schemes", "learning_rates"):
+            values = getattr(self, name)
+            if not values or len(set(values)) < len(values):
+                raise OdtError(f"simulate: {name} are {values}; give each once, and one at least")
+        if self.seeds < 1:
+            raise OdtError(f"simulate: seeds is {self.seeds}; it must be at least 1")
+
+    @property
+    def wanted(self) -> tuple[Wanted, ...]:
+        """Every run."""
+        return tuple(
+            Wanted(scheme, rate, self.run.seed + seed)
+            for scheme, rate, seed in product(self.schemes, self.learning_rates, range(self.seeds))
+        )
+
+    def options_of(self, scheme: str) -> Options:
+        return replace(self.options, scheme=scheme)
+
+    def key(self, wanted: Wanted) -> str:
+        """Tells apart runs that may differ in anything: what they are made of, and how."""
+        options, rate = self.options_of(wanted.scheme), wanted.learning_rate
+        facts = {
+            "files": [_fingerprint(path) for path in (self.model, self.data, wanted.scheme)],
+            "options": {**(options.to_json() or {}), "seed": options.seed},
+            "run": asdict(replace(self.run, seed=wanted.seed)),
+            "learning_rate": ["found with seed", self.run.seed] if rate is None else rate,
+        }
+        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def simulate(
+    sweep: Sweep,
+    output: str | os.PathLike[str],
+    jobs: int | None = None,
+    on_progress: Callable[[int, int, str], None] = lambda done, total, what: None,
+) -> tuple[list[dict[str, Any]], dict[str, str]]:
+    """Do every run of `sweep` that is not in the folder `output`; all of them, and what failed.
+
+    A finished run is a line in ``runs.jsonl`` there: what `Sweep.key` tells it by, its scheme,
+    rate and seed, its evaluations, its mean loss of each epoch, and the account of its scheme.
+    A scheme that cannot be compiled is left out: scheme -> why.
+
+    jobs : processes; by default one for each CPU. on_progress : done, total, which run.
+    """
+    path = Path(output) / RUNS
+    keys = {sweep.key(wanted): wanted for wanted in sweep.wanted}
+    found = {line["run"]: line for line in _read(path) if line["run"] in keys}
+    missing = {key: wanted for key, wanted in keys.items() if key not in found}
+    done, failed = len(found), dict[str, str]()
+    on_progress(done, len(keys), "")
+    if not missing:
+        return [found[key] for key in keys], failed
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OdtError(f"simulate: cannot write {output}: {error.strerror}") from None
+    context = multiprocessing.get_context("spawn")  # TVM has threads
+    count = min(jobs or os.cpu_count() or 1, len(missing))
+    with ProcessPoolExecutor(count, mp_context=context) as pool, open(path, "a") as lines:
+        try:
+            for key, line in _run_all(pool, sweep, missing, failed):
+                found[key] = {"run": key, **line}
+                lines.write(json.dumps(found[key]) + "\n")
+                lines.flush()
+                done += 1
+                on_progress(done, len(keys), line["scheme"])
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return [found[key] for key in keys if key in found], failed
+
+
+def _run_all(
+    pool: ProcessPoolExecutor, sweep: Sweep, missing: dict[str, Wanted], failed: dict[str, str]
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Key and line of each run, as they end; those of a scheme begin once it is compiled."""
+    finds = None in sweep.learning_rates
+    schemes = dict.fromkeys(wanted.scheme for wanted in missing.values())
+    compiling: dict[Future, str] = {
+        pool.submit(
+            prepare, sweep.model, sweep.options_of(scheme), sweep.data, sweep.run, finds
+        ): scheme
+        for scheme in schemes
+    }
+    running: dict[Future, str] = {}
+    while compiling or running:
+        ended, _ = wait([*compiling, *running], return_when=FIRST_COMPLETED)
+        for future in ended & compiling.keys():
+            scheme, prepared = compiling.pop(future), future.result()
+            if isinstance(prepared, str):
+                failed[scheme] = prepared
+                continue
+            for key, wanted in missing.items():
+                if wanted.scheme == scheme:
+                    asked = replace(sweep.run, seed=wanted.seed)
+                    task = prepared, sweep.data, asked, wanted.learning_rate
+                    running[pool.submit(run, *task)] = key
+        for future in ended & running.keys():
+            key, line = running.pop(future), future.result()
+            yield key, {"scheme": missing[key].scheme, "seed": missing[key].seed, **line}
+
+
+def _read(path: Path) -> list[dict[str, Any]]:
+    """The lines of an earlier call; one that was cut off is not there."""
+    lines = []
+    for text in path.read_text().splitlines() if path.exists() else []:
+        try:
+            line = json.loads(text)
+        except ValueError:
+            continue
+        if isinstance(line, dict) and "run" in line:
+            lines.append(line)
+    return lines
+
+
+def _fingerprint(path: str) -> Any:
+    """Of what lies at `path`: a file's content, a folder's names, sizes and times; or the text."""
+    where = Path(path)
+    if where.is_file():
+        return hashlib.sha256(where.read_bytes()).hexdigest()
+    if where.is_dir():
+        stats = ((p, p.stat()) for p in sorted(where.rglob("*")) if p.is_file())
+        return [[str(p.relative_to(where)), s.st_size, s.st_mtime_ns] for p, s in stats]
+    return path
+
+
+def rows_of(lines: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A row for each scheme and rate: mean and standard deviation over its seeds."""
+    groups: dict[tuple[str, float | str], list[dict[str, Any]]] = {}
+    for line in lines:
+        rate = "auto" if line["rate_was_found"] else line["learning_rate"]
+        groups.setdefault((line["scheme"], rate), []).append(line)
+    return [_row(group) for group in groups.values()]
+
+
+def _row(group: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    first = group[0]
+    key = "accuracy" if "accuracy" in first["after"] else "error"
+    values = [line["after"].get(key) for line in group if line["after"].get(key) is not None]
+    mean = sum(values) / len(values) if values else None
+    spread = None
+    if mean is not None and len(values) > 1:
+        spread = (sum((value - mean) ** 2 for value in values) / (len(values) - 1)) ** 0.5
+    rates = [line["learning_rate"] for line in group]
+    return {
+        "scheme": shortened(first["scheme"], 60),
+        "learning_rate": sum(rates) / len(rates),
+        "rate_was_found": first["rate_was_found"],
+        "runs": len(group),
+        "stopped": sum(line["stopped"] is not None for line in group),
+        "of": key,
+        "mean": mean,
+        "std": spread,
+        **first["account"],
+    }

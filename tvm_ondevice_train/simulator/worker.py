@@ -1,0 +1,86 @@
+"""What the processes of a sweep do: compile a scheme, and run it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from ..data import Data, load_data
+from ..errors import OdtError
+from ..learning.held_out import with_validation
+from ..learning.training import Training
+from ..options import Options
+from ..run.options import RunOptions
+from ..run.result import result_of
+from .host_model import HostModel, host_model
+from .rate_search import find_rate
+from .simulation import Simulation
+
+_ACCOUNT = (
+    *("board", "peak_sram_bytes", "sram_budget_bytes", "flash_bytes", "flash_holds_code"),
+    *("macs_forward", "macs_backward", "backward", "head"),
+)
+_kept: dict[tuple[str, str], tuple[Simulation, Data]] = {}  # the last one of this process
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A model for one scheme, what it needs of its board, and a rate, where one is to be found."""
+
+    model: HostModel
+    account: dict[str, Any]
+    learning_rate: float | None
+
+
+def prepare(
+    model: str, options: Options, data: str, asked: RunOptions, finds: bool
+) -> Prepared | str:
+    """Compile for the board, and for this computer; or why that cannot be.
+
+    finds : whether a learning rate is wanted.
+    """
+    from ..compiler import compile  # here: it loads TVM
+
+    try:
+        compiled = compile(model, options)
+        account = {name: compiled.report[name] for name in _ACCOUNT}
+        prepared = Prepared(host_model(compiled), account, None)
+        _, loaded = _ready(prepared, data, asked)  # refused, if at all, before a run
+        schedule = asked.plan(len(loaded.x)).schedule
+        rate = find_rate(prepared.model, loaded, schedule, asked.seed) if finds else None
+        return Prepared(prepared.model, account, rate)
+    except OdtError as error:
+        return str(error)
+
+
+def run(prepared: Prepared, data: str, asked: RunOptions, rate: float | None) -> dict[str, Any]:
+    """One run to its end, or to where it diverges. rate : None for the one that was found."""
+    simulation, loaded = _ready(prepared, data, asked)
+    found = prepared.learning_rate if rate is None else rate
+    assert found is not None, "see prepare"
+    simulation.reset()
+    simulation.set_seed(asked.seed)
+    training = Training(simulation, loaded, asked.plan(len(loaded.x), 0, found))
+    training.run()
+    result = result_of(training)
+    return {
+        "learning_rate": found,
+        "rate_was_found": rate is None,
+        "evaluations": result["evaluations"],
+        "epochs": result["epochs"],
+        "after": training.after or {},
+        "stopped": result["stopped"],
+        "warnings": result["warnings"],
+        "account": prepared.account,
+    }
+
+
+def _ready(prepared: Prepared, data: str, asked: RunOptions) -> tuple[Simulation, Data]:
+    """A simulation, with the features of its samples where this process had it last, and data."""
+    model = prepared.model
+    key = str(model.library), data
+    if key not in _kept:
+        _kept.clear()
+        _kept[key] = Simulation(model), load_data(data, model.manifest)
+    simulation, loaded = _kept[key]
+    return simulation, with_validation(loaded, asked.validation, asked.seed, model.manifest)
