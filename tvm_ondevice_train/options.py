@@ -356,15 +356,15 @@ class Options:
                 f"seed is {self.seed}, but it only draws the fresh head that classes make; "
                 "give classes, or no seed"
             )
-        if self.batch is None and self.accumulator != "auto":
-            raise OdtError(
-                f"accumulator is {self.accumulator}, but only a batch has sums; give batch"
-            )
         if self.classes == 1 and self.loss.target == LABEL:
             raise OdtError(f"classes is 1; {_CLASSIFIER}, but for one logit, with loss bce, say")
         wrong = wrong_head(self)
         if wrong:
             raise OdtError(wrong)
+        if self.batch is None and self.accumulator != "auto":
+            raise OdtError(
+                f"accumulator is {self.accumulator}, but only a batch has sums; give batch"
+            )
         how = (self.replay_in, self.replay_policy, self.replay_of)
         if self.replay is None and how != (RAM, None, SAMPLE):
             raise OdtError(

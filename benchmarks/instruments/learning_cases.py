@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,33 +13,34 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 CLASSES = 10
-TRAINED_ON = 1500  # of the photos' training split, always the same
+TRAINED_ON = 1500  # of the photos' training split, always the same ones
 
 
-def photos(root: Path) -> dict[str, np.ndarray]:
+def photos(root: Path, count: int = TRAINED_ON, tested: int | None = None) -> dict[str, np.ndarray]:
     """clothing_small as the codes p - 128 of its pixels: x (N, 3, 128, 128), y; and its test part.
 
-    root : its folder.
+    root : its folder. count, tested : how many of each; None is all.
     """
     from PIL import Image
 
     with open(root / "labels.csv") as file:
         rows = list(csv.reader(file))
     names = sorted({name for _, _, name in rows})
+    order = np.random.default_rng(0).permutation(sum(split == "train" for _, split, _ in rows))
     with zipfile.ZipFile(root / "images_128.zip") as archive:
 
         def read(path: str) -> np.ndarray:
             image = Image.open(io.BytesIO(archive.read(path))).convert("RGB")
             return (np.asarray(image, np.int16) - 128).astype(np.int8).transpose(2, 0, 1)
 
-        def part(wanted: str) -> tuple[np.ndarray, np.ndarray]:
-            of_it = [(path, name) for path, split, name in rows if split == wanted]
-            x = np.stack([read(path) for path, _ in of_it])
-            return x, np.array([names.index(name) for _, name in of_it])
+        def part(wanted: str, chosen: Sequence[int] | slice) -> tuple[np.ndarray, np.ndarray]:
+            of_it = np.array([(path, name) for path, split, name in rows if split == wanted])
+            x = np.stack([read(path) for path, _ in of_it[chosen]])
+            return x, np.array([names.index(name) for _, name in of_it[chosen]])
 
-        (x, y), (x_test, y_test) = part("train"), part("test")
-    chosen = np.random.default_rng(0).permutation(len(x))[:TRAINED_ON]
-    return {"x": x[chosen], "y": y[chosen], "x_test": x_test, "y_test": y_test}
+        x, y = part("train", order[:count])
+        x_test, y_test = part("test", slice(tested))
+    return {"x": x, "y": y, "x_test": x_test, "y_test": y_test}
 
 
 def digits() -> dict[str, np.ndarray]:

@@ -13,7 +13,7 @@ from .accumulation import (
 )
 from .adam import Adam, AdamW
 from .blocks import STATE_DTYPES, blocks_of
-from .inputs import Inputs, Kept, inputs_of
+from .inputs import Inputs, inputs_of
 from .momentum import Momentum
 from .optimizer import (
     OPTIMIZERS,

@@ -28,7 +28,7 @@ _DOWN = 4  # by so many the rate is lowered where a run diverges
 _MACS = 2.5e10  # of one short run, and of the features of its samples: seconds on a computer
 _STEPS = 200, 4000  # of a short run, at least and at most
 _HELD_OUT, _MOST_HELD_OUT = 0.2, 250  # of the samples
-_LENGTH = 0.4  # a run that is 2**n times as long wants a rate that is 2**(n * _LENGTH) times lower
+_LENGTH = 0.25  # a run that is 2**n times as long wants a rate that is 2**(n * _LENGTH) times lower
 
 
 @dataclass(frozen=True)
