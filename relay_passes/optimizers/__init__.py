@@ -43,6 +43,7 @@ __all__ = [
     "GradientSum",
     "HyperParameter",
     "Inputs",
+    "Kept",
     "Momentum",
     "Optimizer",
     "State",

@@ -15,6 +15,7 @@ from relay_passes.optimizers import AdamW, Momentum
 from tvm_ondevice_train.c_runtime import runtime_dir
 from tvm_ondevice_train.device import Session
 from tvm_ondevice_train.device.protocol import DIVERGED, DeviceError, Frame
+from tvm_ondevice_train.run.run_project import run_project
 
 RATE = 0.1
 
@@ -321,3 +322,14 @@ def test_a_board_learns_from_batches_as_the_host_does(board, project):
         assert all(ours[n].tobytes() == value.tobytes() for n, value in theirs.items())
     assert stats["state_bytes"] == compiled.report["trainable_state_bytes"]
     assert stats["arena_bytes"] == compiled.report["arena_bytes"]
+
+
+@pytest.mark.parametrize("save", [False, True])
+def test_a_run_ends_with_the_samples_that_wait(save, project):
+    """But where the device keeps what it learned, and the next run goes on with the batch."""
+    compiled, directory = project(CODES, **SUMS)
+    x, y = samples(SIZE - 1, np.int8)
+    run_project(directory, (x, y), steps=SIZE - 1, learning_rate=RATE, save=save)
+    with np.load(directory / "learned.npz") as learned:
+        moved = [not np.array_equal(learned[name], v) for name, v in compiled.initial.items()]
+    assert any(moved) != save

@@ -13,6 +13,7 @@ from relay_passes.optimizers import Momentum
 from tvm_ondevice_train.errors import OdtError
 from tvm_ondevice_train.manifest import (
     NAME,
+    Batches,
     MadeFrom,
     Manifest,
     StateTensor,
@@ -47,6 +48,7 @@ VALID = Manifest(
     optimizer="momentum",
     optimizer_states={"head.bias.velocity": StateTensor((3,), 64)},
     hyperparameters={"momentum": 76},
+    batches=Batches(96, 100, {"head.bias.accumulator": StateTensor((3,), 80, "int16")}),
     made_from=MadeFrom(
         model="net.onnx",
         options=Options(
@@ -60,6 +62,7 @@ TEXT = to_json(VALID)
 GONE = object()
 WEIGHT = ("trained_parameters", "conv.weight")
 BIAS = ("trained_parameters", "conv.bias")
+SUMS = ("batches", "sums", "head.bias.accumulator")
 STATE = ("optimizer_states", "head.bias.velocity")
 
 
@@ -221,6 +224,12 @@ def test_what_was_written_is_read():
         (STATE, {"shape": [3], "offset": 66}, "offset is 66, where no float32 can lie"),
         (STATE, {"shape": [3], "offset": 60}, "overlaps with"),
         (STATE, {"shape": [3]}, "offset is missing"),
+        (("batches",), {}, "batches.size is missing"),
+        ((*SUMS, "offset"), 81, "offset is 81, where no int16 can lie"),
+        ((*SUMS, "offset"), 78, "overlaps with"),
+        ((*SUMS, "dtype"), "float16", "must be"),
+        (("batches", "size"), 76, "overlaps with batches.size"),
+        (("batches", "count"), 2, "batches.count is 2; it must be a multiple of 4"),
         (("hyperparameters", "momentum"), 0, "overlaps with"),
         (("hyperparameters", "momentum"), 0.5, 'hyperparameters["momentum"] is 0.5; it must be'),
         (("made_from", "options", "loss"), "hinge", 'unknown loss "hinge"; known are'),

@@ -7,6 +7,7 @@ talks to it reads the file. It is no account of memory or time: that is report.j
 from .file import NAME, from_json, read_manifest, to_json
 from .value import (
     PLATFORMS,
+    Batches,
     MadeFrom,
     Manifest,
     StateTensor,
@@ -19,6 +20,7 @@ from .value import (
 __all__ = [
     "NAME",
     "PLATFORMS",
+    "Batches",
     "MadeFrom",
     "Manifest",
     "StateTensor",
