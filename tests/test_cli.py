@@ -208,6 +208,7 @@ def test_run_passes_every_option_on(runner, tmp_path):
         "learning_rate": 0.1,
         "momentum": 0.5,
         "seed": 7,
+        "replay": None,
         "port": "COM3",
         "start": str(data),
         "save": True,
@@ -272,7 +273,7 @@ def test_run_shows_classes_and_what_became_of_the_rate(runner, model, tmp_path, 
     many = [{"class": n, "count": 9, "recall": n / 40, "precision": 0.5} for n in range(40)]
     shown = shown_of({**told, "classes": many, "confusion": None}, runner, model, tmp_path, capsys)
     assert shown >= {"0 9 0% 50%", "9 9 22% 50%"} and "10 9 25% 50%" not in shown
-    assert any("the 10 of 40 classes that are recognized least" in line for line in shown)
+    assert "... 30 more" in shown
 
 
 def shown_of(told, runner, model, tmp_path, capsys):

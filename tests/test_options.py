@@ -66,6 +66,11 @@ def test_plain_values_become_options():
         ({"classes": 100_000_000}, "an integer from 2 to 65,536"),
         ({"sram_bytes": 0}, "sram_bytes is 0; it must be a number of bytes above 0"),
         ({"flash_bytes": "1MB"}, 'flash_bytes is "1MB"; it must be a number of bytes above 0'),
+        ({"batch": 0}, "batch is 0; a batch has an integer from 1 to 16,777,215 samples"),
+        ({"batch": 2.5}, "batch is 2.5; a batch has an integer"),
+        ({"batch": 4, "accumulator": "int4"}, "allowed are auto, float32, int16"),
+        ({"accumulator": "int16"}, "accumulator is int16, but only a batch has sums; give batch"),
+        ({"clip_norm": -1}, "clip_norm is -1; it must be 0 or more, and finite"),
         ({"seed": -1}, "seed is -1; it must be an integer of at least 0"),
     ],
 )

@@ -15,7 +15,7 @@ from relay_passes.backward.accumulation import Accumulate, ApplyMean
 from relay_passes.backward.sparse_backward import AnyOptimizer
 from relay_passes.layer_words import rates_of
 from relay_passes.memory.step import Step
-from relay_passes.optimizers import SGD, Accumulation, BatchTensors, inputs_of, kept_of
+from relay_passes.optimizers import SGD, Accumulation, BatchTensors, batch_tensors, inputs_of
 from relay_passes.schedule.default_schedule import Chooser
 from relay_passes.within_memory import AUTO, ROUNDS, Lowering
 
@@ -314,14 +314,15 @@ def _plan(
     }
     hyper = {name: np.full(1, inputs.starts[name], np.float32) for name in inputs.hyper.values()}
     batches = _batches(options)
-    sums = None if batches is None else kept_of(batches, trained, model.parameters)
+    types = {name: (value.shape, str(value.dtype)) for name, value in model.parameters.items()}
+    sums = None if batches is None else batch_tensors(batches, trained, types)
     slots = parameter_slots(
         {
             "parameter": {name: model.parameters[name] for name in trained},
             "class": of_classes,
             "state": starts,
             "hyperparameter": hyper,
-            **({} if sums is None else _slots_of_batches(model, sums, options)),
+            **({} if sums is None else _slots_of_batches(sums, options)),
         }
     )
     taken = {*model.parameters, *(slot.name for slot in slots)}
@@ -360,14 +361,16 @@ def _batches(options: Options) -> Accumulation | None:
     return Accumulation(options.optimizer, options.accumulator)
 
 
-def _slots_of_batches(model: Model, kept: BatchTensors, options: Options) -> dict[str, dict]:
+def _slots_of_batches(kept: BatchTensors, options: Options) -> dict[str, dict]:
     """What lies in ``odt_params_t`` besides: kind -> name -> start."""
-    sums = {
-        name: np.zeros(model.parameters[parameter].shape, options.accumulator)
-        for parameter, name in kept.sums.items()
+    sums = {one.name: np.zeros(one.shape, one.dtype) for one in kept.sums.values()}
+    peaks = {
+        one.peaks: np.zeros(one.shape[:1], np.float32)
+        for one in kept.sums.values()
+        if one.peaks is not None
     }
     return {
-        "accumulator": sums,
+        "accumulator": sums | peaks,
         "accumulated": {kept.count: np.zeros(1, np.uint32)},
         "batch": {kept.size: np.full(1, options.batch, np.uint32)},
     }

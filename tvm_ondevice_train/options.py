@@ -220,8 +220,9 @@ class Options:
         without="each sample updates what trains, and nothing is summed",
     )
     accumulator: str = _option(
-        "float32",
-        "Format of the sums of --batch.",
+        "auto",
+        "Format of the sums of --batch: float32; int16, codes with a scale for each row; auto, "
+        "int16 for quantized parameters, float32 for others.",
         flag="--accumulator",
         choices=ACCUMULATORS,
         check=_is_text,
@@ -360,6 +361,10 @@ class Options:
         wrong = wrong_head(self)
         if wrong:
             raise OdtError(wrong)
+        if self.batch is None and self.accumulator != "auto":
+            raise OdtError(
+                f"accumulator is {self.accumulator}, but only a batch has sums; give batch"
+            )
         how = (self.replay_in, self.replay_policy, self.replay_of)
         if self.replay is None and how != (RAM, None, SAMPLE):
             raise OdtError(

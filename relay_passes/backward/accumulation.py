@@ -7,9 +7,17 @@ from dataclasses import dataclass
 
 from tvm import relax
 
+from ..graph import dtype_of, shape_of
 from ..layer_words import Layer
-from ..ops.accumulation import accumulate, reciprocal
-from ..optimizers import Accumulation, kept_of
+from ..ops.accumulation import (
+    accumulate,
+    accumulate_codes,
+    accumulated_peak,
+    new_value,
+    reciprocal,
+    sum_of_codes,
+)
+from ..optimizers import Accumulation, BatchTensors, GradientSum, batch_tensors
 from .arguments import Arguments
 from .forward import Forward, Leaf
 from .updates import Updates
@@ -29,6 +37,32 @@ class ApplyMean:
     batches: Accumulation
 
 
+@dataclass(frozen=True)
+class _Sum:
+    """The arguments that hold the sum of the gradients of one parameter: see `GradientSum`."""
+
+    total: relax.Var
+    peak: relax.Var | None
+
+    @property
+    def variables(self) -> list[relax.Var]:
+        return [self.total] if self.peak is None else [self.total, self.peak]
+
+    def value(self, builder: relax.BlockBuilder) -> relax.Var:
+        """float32."""
+        if self.peak is None:
+            return self.total
+        return builder.emit(sum_of_codes(self.total, self.peak))
+
+    def plus(self, builder: relax.BlockBuilder, gradient: relax.Var) -> list[relax.Expr]:
+        """The new values of `variables`."""
+        if self.peak is None:
+            return [builder.emit_output(accumulate(self.total, gradient))]
+        peak = builder.emit(accumulated_peak(self.peak, self.total, gradient))
+        codes = accumulate_codes(self.total, self.peak, peak, gradient)
+        return [builder.emit_output(codes), builder.emit_output(new_value(peak))]
+
+
 class Sums:
     """What `Accumulate` adds to a function: the sums as arguments, and their new values.
 
@@ -39,20 +73,20 @@ class Sums:
     def __init__(
         self, accumulation: Accumulation, arguments: Arguments, leaves: Sequence[Leaf]
     ) -> None:
-        self.sums = _sums(accumulation, arguments, leaves)
+        self.sums = _sums(_tensors(accumulation, arguments, leaves))
         leading = [*arguments.leading, *_rate_and_seed()]
+        variables = [var for one in self.sums for var in one.variables]
         self.num_input: int | None = len(leading)
-        self.params = [*leading, *arguments.parameters, *self.sums]
-        self.attributes: dict[str, object] = {"optimizer_states": [v.name for v in self.sums]}
+        self.params = [*leading, *arguments.parameters, *variables]
+        self.attributes: dict[str, object] = {"optimizer_states": [v.name for v in variables]}
 
     def results(
         self, builder: relax.BlockBuilder, gradients: Sequence[relax.Var], forward: Forward
     ) -> list[relax.Expr]:
         """The loss, the new sums, and what else the function returned."""
-        new = [
-            builder.emit_output(accumulate(total, gradient))
-            for total, gradient in zip(self.sums, gradients, strict=True)
-        ]
+        new: list[relax.Expr] = []
+        for one, gradient in zip(self.sums, gradients, strict=True):
+            new += one.plus(builder, gradient)
         return [forward.loss, *new, *forward.further]
 
 
@@ -72,19 +106,20 @@ class MeanUpdates(Updates):
         layers: Sequence[Layer],
     ) -> None:
         super().__init__(accumulation.optimizer, arguments, leaves, layers)
-        self.sums = _sums(accumulation, arguments, leaves)
-        names = [p.name for p in arguments.parameters]
-        kept = kept_of(accumulation, [leaf.parameter.name for leaf in leaves], names)
-        self.count = relax.Var(kept.count, relax.TensorType((), "uint32"))
-        self.params += [*self.sums, self.count]
-        self.attributes["gradient_sums"] = [v.name for v in self.sums]
+        tensors = _tensors(accumulation, arguments, leaves)
+        self.sums = _sums(tensors)
+        self.count = relax.Var(tensors.count, relax.TensorType((), "uint32"))
+        variables = [var for one in self.sums for var in one.variables]
+        self.params += [*variables, self.count]
+        self.attributes["gradient_sums"] = [v.name for v in variables]
 
     def results(
         self, builder: relax.BlockBuilder, _gradients: Sequence[relax.Var], _forward: Forward
     ) -> list[relax.Expr]:
         """The count, the updated parameters and the new states."""
         factor = builder.emit(reciprocal(self.count))
-        return [self.count, *self.updated(builder, self.sums, factor)]
+        sums = [one.value(builder) for one in self.sums]
+        return [self.count, *self.updated(builder, sums, factor)]
 
 
 def _rate_and_seed() -> list[relax.Var]:
@@ -92,13 +127,20 @@ def _rate_and_seed() -> list[relax.Var]:
     return [relax.Var(name, relax.TensorType((), dtype)) for name, dtype in kinds.items()]
 
 
-def _sums(
+def _tensors(
     accumulation: Accumulation, arguments: Arguments, leaves: Sequence[Leaf]
-) -> list[relax.Var]:
-    trained = [leaf.parameter for leaf in leaves]
-    names = [p.name for p in arguments.parameters]
-    sums = kept_of(accumulation, [p.name for p in trained], names).sums
-    return [
-        relax.Var(sums[p.name], relax.TensorType(p.ty.shape, accumulation.accumulator))
-        for p in trained
-    ]
+) -> BatchTensors:
+    parameters = {p.name: (shape_of(p), dtype_of(p)) for p in arguments.parameters}
+    return batch_tensors(accumulation, [leaf.parameter.name for leaf in leaves], parameters)
+
+
+def _sums(tensors: BatchTensors) -> list[_Sum]:
+    """In the order of the parameters, which is that of the leaves."""
+
+    def made(one: GradientSum) -> _Sum:
+        total = relax.Var(one.name, relax.TensorType(one.shape, one.dtype))
+        if one.peaks is None:
+            return _Sum(total, None)
+        return _Sum(total, relax.Var(one.peaks, relax.TensorType(one.shape[:1], "float32")))
+
+    return [made(one) for one in tensors.sums.values()]

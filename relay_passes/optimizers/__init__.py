@@ -3,10 +3,17 @@
 No TVM is loaded here, so that the command line can list them at once.
 """
 
-from .accumulation import ACCUMULATORS, MOST_SAMPLES, Accumulation, BatchTensors, kept_of
+from .accumulation import (
+    ACCUMULATORS,
+    MOST_SAMPLES,
+    Accumulation,
+    BatchTensors,
+    GradientSum,
+    batch_tensors,
+)
 from .adam import Adam, AdamW
 from .blocks import STATE_DTYPES, blocks_of
-from .inputs import Inputs, Kept, inputs_of
+from .inputs import Inputs, inputs_of
 from .momentum import Momentum
 from .optimizer import (
     OPTIMIZERS,
@@ -33,16 +40,16 @@ __all__ = [
     "Adam",
     "AdamW",
     "BatchTensors",
+    "GradientSum",
     "HyperParameter",
     "Inputs",
-    "Kept",
     "Momentum",
     "Optimizer",
     "State",
+    "batch_tensors",
     "blocks_of",
     "defaults_of",
     "inputs_of",
-    "kept_of",
     "optimizer_of",
     "owners_of",
 ]

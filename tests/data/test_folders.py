@@ -152,6 +152,8 @@ def test_some_samples_are_of_all_classes(tmp_path):
     root = folder(tmp_path, a=[1] * 6, b=[2] * 6)
     assert greys(load_inputs(root, GREY, most=4)) == [1, 1, 2, 2]
     assert len(load_inputs(root, GREY, most=100)) == 12
+    image(tmp_path / "flat" / "0.png", 9)
+    assert greys(load_inputs(tmp_path / "flat", GREY, most=4)) == [9]
 
 
 def break_file(path):

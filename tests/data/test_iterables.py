@@ -8,7 +8,7 @@ import torch
 from manifests import CODES, taking
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
-from tvm_ondevice_train.data import Reading, iterables, load_data
+from tvm_ondevice_train.data import Reading, iterables, load_data, load_inputs
 from tvm_ondevice_train.errors import OdtError
 
 X = np.random.default_rng(0).normal(size=(7, 2, 3)).astype(np.float32)
@@ -77,6 +77,11 @@ def test_values_may_be_learned_from_samples_alone():
     np.testing.assert_array_equal(found.y, X.reshape(7, 6))
     values = load_data([(x, -x) for x in X], taking(2, 3, classes=None))
     np.testing.assert_array_equal(values.y, -X.reshape(7, 6))
+
+
+def test_inputs_alone_need_no_targets():
+    np.testing.assert_array_equal(load_inputs(list(X), TAKING, most=3), X[:3])
+    np.testing.assert_array_equal(load_inputs({"x": X}, TAKING, most=9), X)
 
 
 def test_images_are_read_as_arrays_are():

@@ -22,6 +22,7 @@ RATE = 0.1
 SIZE, LIMIT = 4, 0.3
 FLOAT = Momentum(RATE, momentum=0.5, clip_norm=LIMIT)
 CODES = Momentum(RATE, momentum=0.0)
+SUMS = {"quantized": True, "batch": SIZE, "accumulator": "float32"}
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +77,7 @@ def everything(device) -> bytes:
 def test_a_batch_of_one_is_a_step_without_batches_bit_for_bit(project):
     """Of codes, too: the mean of one gradient is that gradient, and the seed the step's."""
     plain = project(CODES, quantized=True)[1]
-    batched = project(CODES, quantized=True, batch=SIZE)[1]
+    batched = project(CODES, **SUMS)[1]
     with Session(plain) as expected, Session(batched) as device:
         device.set_batch(1)
         for sample in zip(*samples(8, np.int8), strict=True):
@@ -91,7 +92,7 @@ def test_a_batch_of_one_is_a_step_without_batches_bit_for_bit(project):
 def test_codes_follow_the_mean_of_the_gradients(project):
     """Gradients are what a device without batches gets for its velocity from nothing."""
     plain = project(CODES, quantized=True)[1]
-    batched = project(CODES, quantized=True, batch=SIZE)[1]
+    batched = project(CODES, **SUMS)[1]
     x, y = samples(2 * SIZE, np.int8)
     with Session(plain) as gradients, Session(batched) as device:
         for first in (0, SIZE):
@@ -119,31 +120,71 @@ def assert_near(found, expected):
     assert np.abs(found - expected).max() <= 1e-6 * np.abs(expected).max()
 
 
-def test_a_step_that_diverges_leaves_the_sums_as_they_were(project):
-    _, directory = project(CODES, quantized=True, batch=SIZE)
-    x, y = samples(4, np.int8)
+@pytest.mark.parametrize("options", [{}, {"accumulator": "int16"}], ids=["float32", "int16"])
+def test_a_step_that_diverges_leaves_the_sums_as_they_were(options, project):
+    """Each gradient is finite, as is the loss, until a sum is not."""
+    _, directory = project(CODES, **{**SUMS, **options})
+    x, y = samples(SIZE, np.int8)
+    done = 0
     with Session(directory) as device:
-        device.train(x[0], y[0])
+        device.set_batch(1000)
+        device.train(x[1], y[1])
         signs = np.sign(np.random.default_rng(1).normal(size=(3, 4, 1, 1)))
-        weights = device.parameters()["head.weight"]
-        device.set_parameters({"head.weight": (3e38 * signs).astype(np.float32)})
-        before, steps = everything(device), device.stats()["steps"]
-        for sample, label in zip(x, y, strict=True):
-            with pytest.raises(DeviceError) as error:
-                device.train(sample, label)
-            assert error.value.code == DIVERGED
-            assert everything(device) == before and device.stats()["steps"] == steps
-        device.set_parameters({"head.weight": weights})
-        for index in (1, 2, 3):
-            device.train(x[index], y[index])
-        assert device.stats()["steps"] == SIZE
+        device.set_parameters({"head.weight": (4e37 * signs).astype(np.float32)})
+        label = device.predict(x[0]).argmin()
+        with pytest.raises(DeviceError) as error:
+            for _ in range(500):
+                before, steps = everything(device), device.stats()["steps"]
+                device.train(x[0], label)
+                done += 1
+        assert error.value.code == DIVERGED and done
+        assert everything(device) == before and device.stats()["steps"] == steps == done + 1
+        device.train(x[1], y[1])
+        assert device.stats()["steps"] == steps + 1
+
+
+def test_sums_in_16_bits_are_off_by_half_a_code_a_sample(project):
+    """A code is a part in 32,767 of the largest number of its row; vectors stay float32."""
+    exact = project(CODES, **SUMS)
+    coded = project(CODES, **{**SUMS, "accumulator": "int16"})
+    sums = coded[0].manifest.batches.sums
+    assert {name: entry.dtype for name, entry in sums.items()} == {
+        "conv.weight.accumulator": "int16",
+        "conv.bias.accumulator": "float32",
+        "head.weight.accumulator": "int16",
+        "head.bias.accumulator": "float32",
+        "conv.weight.accumulator_peak": "float32",
+        "head.weight.accumulator_peak": "float32",
+    }
+    found, wanted = (one[0].report["accumulator_bytes"] for one in (coded, exact))
+    assert (coded[0].report["accumulator"], exact[0].report["accumulator"]) == ("int16", "float32")
+    assert wanted - found == 2 * (72 + 12) - 4 * (4 + 3)
+    x, y = samples(SIZE, np.int8)
+    with Session(exact[1]) as reference, Session(coded[1]) as device:
+        for done in range(1, SIZE):
+            for one in (reference, device):
+                one.train(x[done - 1], y[done - 1])
+            wanted, found = reference.gradient_sums(), device.gradient_sums()
+            for name in ("conv.weight.accumulator", "head.weight.accumulator"):
+                codes, peak = found[name], found[f"{name}_peak"].astype(np.float64)
+                total, axes = wanted[name], (1, 2, 3)
+                assert (np.abs(total).max(axes) <= peak * (1 + 1e-5)).all()
+                assert np.abs(codes).max() > 16000 and codes.any()
+                unit = (peak / 32767)[:, None, None, None]
+                assert (np.abs(codes * unit - total) <= unit * (done / 2 + 0.01)).all()
+            assert np.array_equal(found["conv.bias.accumulator"], wanted["conv.bias.accumulator"])
+        for one in (reference, device):
+            one.train(x[-1], y[-1])
         assert not any(value.any() for value in device.gradient_sums().values())
+        velocities = device.optimizer_states()
+        for name, value in reference.optimizer_states().items():
+            assert np.abs(velocities[name] - value).max() <= 1e-4 * np.abs(value).max()
 
 
 @pytest.mark.parametrize("rollback", [True, pytest.param(False, marks=slow)])
 def test_an_update_that_diverges_drops_its_batch(rollback, project):
     options = {} if rollback else {"rollback": False}
-    _, directory = project(CODES, quantized=True, batch=SIZE, **options)
+    _, directory = project(CODES, **{**SUMS, **options})
     x, y = samples(4, np.int8)
     with Session(directory) as device:
         device.set_batch(2)
@@ -166,7 +207,7 @@ def test_an_update_that_diverges_drops_its_batch(rollback, project):
 
 
 def test_half_a_batch_is_saved_and_gone_on_with(project):
-    _, directory = project(CODES, quantized=True, batch=SIZE)
+    _, directory = project(CODES, **SUMS)
     x, y = samples(8, np.int8)
     with Session(directory) as device:
         for sample in zip(x, y, strict=True):
@@ -184,7 +225,7 @@ def test_half_a_batch_is_saved_and_gone_on_with(project):
 
 
 def test_the_size_of_a_batch_changes_while_the_device_runs(project):
-    _, directory = project(CODES, quantized=True, batch=SIZE)
+    _, directory = project(CODES, **SUMS)
     x, y = samples(6, np.int8)
     with Session(directory) as device:
         start = device.parameters()
@@ -218,7 +259,7 @@ def test_a_project_without_batches_says_so_and_applies_nothing(project):
 
 def test_sums_are_counted_and_lie_in_sram(project):
     plain, _ = project(CODES, quantized=True)
-    batched, _ = project(CODES, quantized=True, batch=SIZE)
+    batched, _ = project(CODES, **SUMS)
     elements = sum(value.size for value in plain.initial.values())
     report = batched.report
     assert report["accumulator_bytes"] == 4 * elements + 8  # and two counts
@@ -249,10 +290,10 @@ int main(void) {
 
 
 @pytest.mark.parametrize(
-    ("optimizer", "quantized"), [(FLOAT, False), (CODES, True)], ids=["float", "codes"]
+    ("optimizer", "options"), [(FLOAT, {"quantized": False, "batch": SIZE}), (CODES, SUMS)]
 )
-def test_c_refuses_a_batch_out_of_range(optimizer, quantized, project, tmp_path):
-    compiled, _ = project(optimizer, quantized=quantized, batch=SIZE)
+def test_c_refuses_a_batch_out_of_range(optimizer, options, project, tmp_path):
+    compiled, _ = project(optimizer, **options)
     for name, text in {**compiled.files, "main.c": PROGRAM}.items():
         (tmp_path / name).write_text(text)
     flags = f"-std=c99 -Wall -Wextra -Werror -fsanitize=undefined -I. -I{runtime_dir()}/include"

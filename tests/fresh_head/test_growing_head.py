@@ -1,5 +1,7 @@
 """Classes that are added on the device, and heads of cosines, beside PyTorch."""
 
+from functools import cache
+
 import numpy as np
 import pytest
 import tiny
@@ -69,9 +71,20 @@ def head(request):
 
 
 @pytest.fixture(scope="module")
-def project(head, tmp_path_factory):
-    compiled = odt.compile(NETWORK, head=head, **OPTIONS)
-    return compiled.save(tmp_path_factory.mktemp(head) / "project")
+def project_of(tmp_path_factory):
+    """The project of a kind of head, made once."""
+
+    @cache
+    def made(head: str):
+        compiled = odt.compile(NETWORK, head=head, **OPTIONS)
+        return compiled.save(tmp_path_factory.mktemp(head) / "project")
+
+    return made
+
+
+@pytest.fixture
+def project(head, project_of):
+    return project_of(head)
 
 
 def test_steps_are_those_of_pytorch_with_as_many_classes(head, project):
@@ -107,7 +120,7 @@ def test_a_label_beyond_the_classes_in_use_is_refused(project):
     with Session(project) as device:
         device.reset()
         for call in (device.train, device.evaluate):
-            with pytest.raises(DeviceError, match="label is out of range"):
+            with pytest.raises(DeviceError, match="out of range"):
                 call(x[0], 2)
         assert device.add_class() == 2
         assert np.isfinite(device.train(x[0], 2))
@@ -133,12 +146,12 @@ def test_the_classes_in_use_are_saved_and_loaded(project):
             assert value.tobytes() == learned[name].tobytes()
 
 
-def test_rows_are_imprinted_as_means_of_directions(tmp_path):
-    compiled = odt.compile(NETWORK, head="cosine", **OPTIONS)
+def test_rows_are_imprinted_as_means_of_directions(project_of):
     x, y = samples(12, 3)
-    with Session(compiled.save(tmp_path / "project")) as device:
+    with Session(project_of("cosine")) as device:
+        device.reset()
         network = Network("cosine", device.parameters())
-        with pytest.raises(DeviceError, match="label is out of range"):
+        with pytest.raises(DeviceError, match="out of range"):
             device.imprint(x[0], 2)
         device.add_class()
         before = device.parameters()["head.weight"]

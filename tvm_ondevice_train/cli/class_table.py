@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 _MOST = 12  # classes that are shown side by side
-_WORST = 10  # of more, those that were recognized least
+_WORST = 10  # of more, those that were recognized least come first, and so many
 
 
 def class_table(result: Mapping[str, Any]) -> Table | None:
@@ -36,8 +36,9 @@ def class_table(result: Mapping[str, Any]) -> Table | None:
         if is_small:
             cells += [str(n) if n else "." for n in confusion[row["class"]]]
         table.add_row(*cells)
-    if not is_small:
-        table.caption = f"the {len(shown)} of {len(rows)} classes that are recognized least"
+    if len(shown) < len(rows):
+        table.add_section()
+        table.add_row("...", f"{len(rows) - len(shown)} more")
     return table
 
 

@@ -12,9 +12,9 @@ static_cast struct switch template this thread_local throw true try typedef type
 typeof_unqual union unsigned using virtual void volatile wchar_t while xor xor_eq
 """
 _GENERATED = """
-arena arena_bytes destination evaluate_prefix evaluate_rest forward input learning_rate loss main
-not_finite odt output params place_input predict_rest seed seed_behind target train_prefix
-train_rest update_batch
+arena arena_bytes clear_batch destination evaluate_prefix evaluate_rest forward input
+learning_rate loss main not_finite odt output params place_input predict_rest seed seed_behind
+target train_prefix train_rest update_batch
 """
 # what compilers define in their GNU modes, and headers of firmware in lower case
 _MACROS = """

@@ -17,7 +17,7 @@ from .encoder import Encoder
 from .split import Split
 from .value import TEST, TRAIN, VALIDATION
 
-NAMES = {
+_NAMES = {
     TRAIN: ("x", "y"),
     VALIDATION: ("x_val", "y_val"),
     TEST: ("x_test", "y_test"),
@@ -59,7 +59,7 @@ def splits_of_arrays(
         found = ", ".join(sorted(arrays)) or "nothing"
         raise OdtError(f"data: {where} has no array {missing[0]}; it holds {found}")
     splits = {}
-    for split, (x_name, y_name) in NAMES.items():
+    for split, (x_name, y_name) in _NAMES.items():
         if x_name in arrays:
             if needed and y_name not in arrays:
                 raise OdtError(f"data: {x_name} has no labels {y_name}")

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 
 import numpy as np
 
@@ -74,37 +73,41 @@ class Augmentation:
         return x
 
 
-def augmenter(
-    augmentation: Augmentation,
-    manifest: Manifest,
-    axes: tuple[int, ...],
-    image: bool,
-) -> Callable[[np.ndarray, int, int], np.ndarray]:
+@dataclass(frozen=True)
+class Augmenter:
     """(encoded sample, seed, step) -> encoded sample; the same for the same seed and step.
 
     axes : of a sample that lie in space or time. image : whether they are those of an image.
 
     Raises OdtError for what such samples cannot have.
     """
-    if manifest.input.dtype == "int8" and manifest.input.scale is None:
-        raise OdtError(f"{FLAG}: the model's input are int8 codes without a scale")
-    if augmentation.flip and not image:
-        raise OdtError(f"{FLAG}: flip is for images")
-    if (augmentation.shift or augmentation.cutout) and not axes:
-        raise OdtError(f"{FLAG}: which axis of {manifest.sample_shape} to shift is not known")
-    for axis in axes:
-        length = manifest.sample_shape[axis]
-        for name in _WHOLE:
-            if getattr(augmentation, name) >= length:
-                value = getattr(augmentation, name)
-                raise OdtError(f"{FLAG}: {name} is {value}; a sample has {length} along that axis")
 
-    def augment(sample: np.ndarray, seed: int, step: int) -> np.ndarray:
+    augmentation: Augmentation
+    axes: tuple[int, ...]
+    image: bool
+    manifest: Manifest = field(repr=False)
+
+    def __post_init__(self) -> None:
+        wanted, spec, shape = self.augmentation, self.manifest.input, self.manifest.sample_shape
+        if spec.dtype == "int8" and spec.scale is None:
+            raise OdtError(f"{FLAG}: the model's input are int8 codes without a scale")
+        if wanted.flip and not self.image:
+            raise OdtError(f"{FLAG}: flip is for images")
+        if (wanted.shift or wanted.cutout) and not self.axes:
+            raise OdtError(f"{FLAG}: which axis of {shape} to shift is not known")
+        for length in (shape[axis] for axis in self.axes):
+            for name in _WHOLE:
+                value = getattr(wanted, name)
+                if value >= length:
+                    raise OdtError(
+                        f"{FLAG}: {name} is {value}; a sample has {length} along that axis"
+                    )
+
+    def __call__(self, sample: np.ndarray, seed: int, step: int) -> np.ndarray:
         random = np.random.default_rng((seed, step))
-        real = augmentation.of(decode_inputs(sample, manifest), axes, image, random)
-        return encode_inputs(real[None], manifest)[0]
-
-    return augment
+        real = decode_inputs(sample, self.manifest)
+        changed = self.augmentation.of(real, self.axes, self.image, random)
+        return encode_inputs(changed[None], self.manifest)[0]
 
 
 def _shifted(x: np.ndarray, by: int, axis: int) -> np.ndarray:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Sequence
 
 from ..errors import OdtError
+from ..manifest import Manifest
 
 
 def class_names(
@@ -37,6 +39,11 @@ def class_names(
             f"compile it with --classes {len(names)}, or take some out"
         )
     return names
+
+
+def most_classes(manifest: Manifest) -> int:
+    """How many a model can tell apart: one output alone says yes or no."""
+    return manifest.classes or max(2, math.prod(manifest.target.shape))
 
 
 def _is_index(name: str, classes: int) -> bool:

@@ -12,6 +12,7 @@ from ..errors import OdtError
 from ..losses import VALUES
 from ..manifest import Manifest
 from .axes import Axes
+from .class_names import class_names, most_classes
 from .encoder import Encoder
 from .images import ImageReader
 from .listing import IMAGES, RECORDINGS, Files, listed
@@ -46,17 +47,21 @@ def read_files(
     reading: Reading,
     encode: Encoder,
     say: Callable[[str], None],
-    with_targets: bool = True,
+    with_targets: bool,
 ) -> tuple[dict[str, Split], Axes]:
     """Split -> samples and the names of their classes, and along which axes samples move.
 
-    Each sample is encoded as it is read: no more than one lies in memory as it was. Raises OdtError
-    that names the file for what cannot be read.
+    Each sample is encoded as it is read: no more than one lies in memory as it was. Without
+    `with_targets`, classes may be missing. Raises OdtError that names the file for what cannot be
+    read.
     """
     kind, files = listed(root)
+    labels = with_targets and manifest.target.kind != VALUES
+    known = {name for paths in files.values() for _, name in paths if name is not None}
+    if labels and known:  # refused, if at all, before any file is read
+        class_names(known, reading.class_names, most_classes(manifest), str(root))
     reader = _reader(kind, files[TRAIN][0][0], manifest, reading)
     say(f"data: {root}: {reader.described}")
-    labels = with_targets and manifest.target.kind != VALUES
     splits = {
         split: _read(_spread(paths, reading.limit), reader, encode, labels, reading.limit)
         for split, paths in files.items()

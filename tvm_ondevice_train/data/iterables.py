@@ -29,12 +29,13 @@ def is_iterable(data: Any) -> bool:
 
 
 def splits_of_iterables(
-    data: Any, manifest: Manifest, encode: Encoder, limit: int | None
+    data: Any, manifest: Manifest, encode: Encoder, limit: int | None, with_targets: bool
 ) -> dict[str, Split]:
     """Of an iterable, or of several by the names of splits.
 
     Each gives pairs (x, y), or mappings that call them so, of single samples or of batches;
-    where a model learns values, x alone will do. An iterable is read once, as far as `limit`.
+    where a model learns values, or without `with_targets`, x alone will do. An iterable is read
+    once, as far as `limit`.
     """
     if not isinstance(data, Mapping):
         data = {TRAIN: data}
@@ -43,10 +44,15 @@ def splits_of_iterables(
             raise OdtError(f"data: {name!r} is no split; allowed are {', '.join(SPLITS)}")
         if not is_iterable(value):
             raise OdtError(f"data: {name} is a {type(value).__name__}, and gives no samples")
-    return {name: _read(value, name, manifest, encode, limit) for name, value in data.items()}
+    needed = with_targets and manifest.target.kind != VALUES
+    return {
+        name: _read(value, name, manifest, encode, limit, needed) for name, value in data.items()
+    }
 
 
-def _read(data: Any, name: str, manifest: Manifest, encode: Encoder, limit: int | None) -> Split:
+def _read(
+    data: Any, name: str, manifest: Manifest, encode: Encoder, limit: int | None, needed: bool
+) -> Split:
     targets: list[np.ndarray] = []
     without = 0
 
@@ -71,7 +77,7 @@ def _read(data: Any, name: str, manifest: Manifest, encode: Encoder, limit: int 
             f"data: {name} has no length, and more than {len(x):,} samples; say how many to take: "
             "limit"
         )
-    if without and (targets or manifest.target.kind != VALUES):
+    if without and (targets or needed):
         raise OdtError(f"data: {name} has samples without targets; give pairs (x, y)")
     shapes = {target.shape for target in targets}
     if len(shapes) > 1:

@@ -16,9 +16,9 @@ from ..errors import OdtError
 from ..losses import LABEL
 from ..manifest import Manifest
 from .arrays import as_arrays, read_archive, splits_of_arrays
-from .augmentation import augmenter
+from .augmentation import Augmenter
 from .axes import Axes, axes_of_arrays
-from .class_names import class_names
+from .class_names import class_names, most_classes
 from .encoder import Encoder
 from .files import read_files
 from .iterables import is_iterable, splits_of_iterables
@@ -60,7 +60,7 @@ def load_data(
     augment = None
     if reading.augmentation is not None:
         axes = found.axes
-        augment = augmenter(reading.augmentation, manifest, axes.moving, axes.image)
+        augment = Augmenter(reading.augmentation, axes.moving, axes.image, manifest)
     return Data(x, y, x_test, y_test, x_val, y_val, names, augment)
 
 
@@ -93,12 +93,13 @@ def _read(
     if isinstance(data, (str, os.PathLike)):
         path = Path(data)
         if path.is_dir() or path.suffix.lower() == ".csv":
-            return _Found(*read_files(path, manifest, reading, encode, say), str(path))
+            found = read_files(path, manifest, reading, encode, say, with_targets)
+            return _Found(*found, str(path))
         arrays, where = read_archive(path), str(path)
     else:
         where = "what was given"
         if _holds_iterables(data):
-            splits = splits_of_iterables(data, manifest, encode, reading.limit)
+            splits = splits_of_iterables(data, manifest, encode, reading.limit, with_targets)
             return _Found(splits, axes_of_arrays(manifest), where)
         arrays = as_arrays(_by_name(data))
     splits = splits_of_arrays(arrays, where, manifest, encode, reading.limit, with_targets)
@@ -125,7 +126,7 @@ def _by_name(data: Any) -> Mapping[str, Any]:
 
 def _class_names(found: _Found, manifest: Manifest, reading: Reading, say: Say) -> tuple[str, ...]:
     """Of the labels; `reading`'s own where data has numbers."""
-    given, classes = reading.class_names, _most_classes(manifest)
+    given, classes = reading.class_names, most_classes(manifest)
     if len(given) > classes:
         raise OdtError(f"data: class_names has {len(given)} names; the model has {classes} classes")
     named = {s: one.y for s, one in found.splits.items() if isinstance(one.y, list)}
@@ -160,11 +161,6 @@ def _targets(split: Split, names: tuple[str, ...], manifest: Manifest) -> np.nda
             f"data: {split.x_name} has {len(split.x)} samples and {split.y_name} {len(y)}"
         )
     return y
-
-
-def _most_classes(manifest: Manifest) -> int:
-    """How many a model can tell apart: one output alone says yes or no."""
-    return manifest.classes or max(2, math.prod(manifest.target.shape))
 
 
 def _of_classes(found: list[str], names: tuple[str, ...], manifest: Manifest) -> np.ndarray:

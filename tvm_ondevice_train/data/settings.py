@@ -18,7 +18,7 @@ def settings_of(text: str, flag: str, allowed: Collection[str]) -> dict[str, lis
     found: dict[str, list[str]] = {}
     for part in text.split(","):
         name, equals, value = (piece.strip() for piece in part.partition("="))
-        if not equals and found and _is_number(name) and next(reversed(found.values())):
+        if not equals and found and is_number(name) and next(reversed(found.values())):
             next(reversed(found.values())).append(name)
         elif name not in allowed:
             raise OdtError(f"{flag}: {shown(part)} is unknown; allowed are {', '.join(allowed)}")
@@ -51,7 +51,8 @@ def shown(text: str) -> str:
     return repr(text if len(text) <= _MOST_SHOWN else text[:_MOST_SHOWN] + "...")
 
 
-def _is_number(text: str) -> bool:
+def is_number(text: str) -> bool:
+    """Whether `float` reads it."""
     try:
         float(text)
     except ValueError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+from array import array
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import numpy as np
 
 from ..errors import OdtError, one_line
 from .axes import Axes
+from .settings import is_number
 
 _LABEL = ("label", "class")
 _TIME = ("time", "timestamp")
@@ -62,15 +64,14 @@ class TableReader:
         channels = self._channels(path, header, label)
         window, channel_first = self._axes(path, header, channels)
         for name, values in _runs(path, header, channels, label, rows):
-            if len(values) < window:
-                self._left_out += 1
+            self._left_out += len(values) < window
             for first in range(0, len(values) - window + 1, self.stride or window):
-                part = np.array(values[first : first + window], np.float32)
+                part = values[first : first + window]
                 yield (part.T if channel_first else part).reshape(self.shape), name
 
     def _channels(self, path: Path, header: list[str], label: int | None) -> list[int]:
         columns = [at for at in range(len(header)) if at != label]
-        if not columns or _is_number(header[columns[0]]):
+        if not columns or is_number(header[columns[0]]):
             raise OdtError(f"data: {path} has no names of columns in its first line")
         without_time = [at for at in columns if header[at] not in _TIME]
         lengths = {self.shape[axis] for axis in self._long} | {1}
@@ -99,10 +100,10 @@ class TableReader:
 
 def _runs(
     path: Path, header: list[str], channels: list[int], label: int | None, rows: Any
-) -> Iterator[tuple[str | None, list[list[float]]]]:
-    """Label and values of rows that follow each other and have the same label."""
+) -> Iterator[tuple[str | None, np.ndarray]]:
+    """Label and float32 values (rows, channels) of rows in a row that have the same label."""
     name: str | None = None
-    values: list[list[float]] = []
+    values = array("f")
     for row in rows:
         if not row:
             continue
@@ -115,12 +116,16 @@ def _runs(
         if own == "":
             raise OdtError(f"data: {path}, line {rows.line_num}: it has no label")
         if own != name and values:
-            yield name, values
-            values = []
+            yield name, _rows(values, channels)
+            values = array("f")
         name = own
-        values.append([_value(path, rows.line_num, header[at], row[at]) for at in channels])
+        values.extend([_value(path, rows.line_num, header[at], row[at]) for at in channels])
     if values:
-        yield name, values
+        yield name, _rows(values, channels)
+
+
+def _rows(values: array, channels: list[int]) -> np.ndarray:
+    return np.array(values, np.float32).reshape(-1, len(channels))
 
 
 def _value(path: Path, line: int, column: str, text: str) -> float:
@@ -133,11 +138,3 @@ def _value(path: Path, line: int, column: str, text: str) -> float:
             f"data: {path}, line {line}: {column} is {text.strip()!r}; it must be a finite number"
         )
     return value
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True

@@ -125,7 +125,8 @@ def _still(values: Sequence[tuple[int, Values]]) -> Iterator[str]:
 
 
 def _missing(classes: int, labels: np.ndarray) -> list[int]:
-    return np.flatnonzero(np.bincount(labels.reshape(-1), minlength=classes) == 0).tolist()
+    labels = labels[(labels >= 0) & (labels < classes)]  # of a map, some may not count
+    return np.flatnonzero(np.bincount(labels, minlength=classes) == 0).tolist()
 
 
 def _named(missing: Sequence[int]) -> str:

@@ -167,7 +167,7 @@ _STATE = checked.record(
     {
         "shape": _shape(0),
         "offset": checked.integer(0, MOST_BYTES),
-        "dtype": checked.one_of("float32", "int8"),
+        "dtype": checked.one_of("float32", "int16", "int8"),
     },
     may_miss=("dtype",),
 )
