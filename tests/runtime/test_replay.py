@@ -148,6 +148,22 @@ def test_flash_holds_the_same_after_a_restart_and_goes_on(policy, library):
     assert all(memory.held())
 
 
+def test_a_damaged_byte_costs_a_group_at_most_and_is_never_taken_for_a_sample(library):
+    memory = Memory(library("reservoir", True), SLOTS)
+    for number in range(1, 31):
+        memory.add(number)
+    memory.restart()
+    whole, costs = memory.held(), set()
+    for at in range(1024, 1024 + 4 * 512):  # behind two slots of the store
+        memory.damage(at)
+        assert memory.restart() == 0
+        held = memory.held()
+        assert min(held) >= 0  # an older group may count again, whose samples are whole
+        costs.add(sum(now != before for now, before in zip(held, whole, strict=True)))
+        memory.damage(at)
+    assert {0, 1} < costs and max(costs) <= 7  # nothing, a slot, or of a group by its header
+
+
 def test_ram_holds_nothing_after_a_restart(library):
     memory = Memory(library("ring"), SLOTS)
     memory.add(1)
