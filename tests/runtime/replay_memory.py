@@ -51,7 +51,7 @@ class Memory:
         return self._library.memory_restart(self._memory)
 
     def damage(self, at: int) -> None:
-        """Change a byte of the flash, which is what a memory_t begins with; again, and it is back."""
+        """Change a byte of the flash, with which a memory_t begins; a second time, back."""
         self._memory[at] = bytes([self._memory[at][0] ^ 0x10])
 
     def train(self) -> int:
