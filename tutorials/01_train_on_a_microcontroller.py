@@ -139,7 +139,7 @@ def quantize(path: Path, images) -> Path:
 
 
 def adapt(path: Path, data: Path, directory: Path) -> dict:
-    compiled = odt.compile(path, scheme="full", board="mps2-an500", learning_rate=0.01)
+    compiled = odt.compile(path, scheme="full", board="mps2-an500", learning_rate=0.04)
     project = compiled.save(directory)
     display.print_memory(read_report(project), compiled.board)
     with display.losses() as show:

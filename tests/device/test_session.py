@@ -183,3 +183,23 @@ def test_a_device_that_never_answers_is_stopped(tmp_path):
         pytest.raises(OdtError, match="no answer in time"),
     ):
         device.set_seed(1)
+
+
+@pytest.mark.parametrize("board", ("host", "mps2-an500"))
+def test_a_snapshot_is_all_that_the_next_steps_depend_on(board, tmp_path):
+    x, y = samples(10)
+    with Session(fake_project(tmp_path / "project", board)) as device:
+        device.set_learning_rate(0.1)
+        device.set_seed(7)
+        device.train(x[0], y[0])
+        kept = device.snapshot()
+        assert (kept.learning_rate, kept.seed, kept.steps) == (np.float32(0.1), 7, 1)
+        losses = [device.train(*pair) for pair in zip(x, y, strict=True)]
+        device.reset()
+        device.restore(kept)
+        assert device.snapshot() == kept and device.learning_rate() == np.float32(0.1)
+        assert [device.train(*pair) for pair in zip(x, y, strict=True)] == losses
+        with pytest.raises(OdtError, match="a snapshot of 4 bytes; it has 2,600"):
+            device.restore(replace(kept, params=bytes(4)))
+        with pytest.raises(DeviceError, match="learning rate is negative"):
+            device.restore(replace(kept, learning_rate=-1.0))

@@ -97,11 +97,18 @@ static int is_whole(const uint8_t *at, size_t bytes)
            fuzz_get32(at + MAGIC_BYTES + 1) <= bytes - HEADER_BYTES - CRC_BYTES;
 }
 
+/* There are gaps between the types, and two of them carry nothing either way. */
+static int is_known(unsigned type)
+{
+    return type == ODT_EXIT || type == ODT_RESET ||
+           (type < TYPES && lengths[type].request + lengths[type].reply > 0);
+}
+
 /* Whether such a payload of a frame that is whole makes it a request. */
 static int is_valid(const uint8_t *frame, size_t payload_bytes)
 {
     const unsigned type = frame[MAGIC_BYTES];
-    return type > 0 && type < TYPES &&
+    return is_known(type) &&
            (type == ODT_PUT_PARAMS ? payload_bytes >= lengths[type].request
                                    : payload_bytes == lengths[type].request) &&
            fuzz_get32(frame + HEADER_BYTES + payload_bytes) ==

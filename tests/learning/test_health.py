@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 
-from tvm_ondevice_train.learning.health import saturation, warnings
+from tvm_ondevice_train.learning.health import of_labels, saturation, warnings
 
 CODES = np.arange(-50, 50, dtype=np.int8)
 START = {"weight": CODES, "bias": np.zeros(4, np.int32), "head": np.ones(4, np.float32)}
@@ -64,6 +64,24 @@ def test_evaluations_that_are_warned_of():
     assert told(evaluations=[{"loss": 1.0}, {"accuracy": 0.0, "not_finite": 9}]) == [
         "9 samples of the last evaluation had no finite prediction"
     ]
+
+
+def test_data_that_cannot_teach_every_class():
+    enough, few = np.arange(20) % 4, np.array([1, 2, 2])
+    assert of_labels(4, enough, None) == of_labels(4, enough, enough) == []
+    assert of_labels(4, few, enough) == [
+        "data: 3 samples to learn 4 classes from",
+        "data: no sample to learn from of classes 0, 3",
+    ]
+    assert of_labels(4, enough, enough[:3]) == ["data: no sample to test with of class 3"]
+    assert of_labels(40, enough, None)[1] == (
+        "data: no sample to learn from of classes 4, 5, 6, 7, 8, 9, 10, 11 and 28 more"
+    )
+
+
+def test_an_evaluation_is_compared_with_one_of_its_own_set():
+    first, last = {"loss": 1.0, "of": "test"}, {"loss": 1.05, "of": "test"}
+    assert told(evaluations=[first, {"loss": 0.1, "of": "validation"}, last]) == []
 
 
 def test_a_network_that_stands_still():

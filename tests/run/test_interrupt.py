@@ -12,9 +12,11 @@ from tvm_ondevice_train.run.interrupt import held_back
 
 
 def test_a_run_keeps_the_steps_that_it_did(tmp_path):
-    made = odt.compile(int8_heads.network(0.1), scheme="head", board="host")
-    project = made.save(tmp_path / "project")
-    x = np.zeros((4, *made.manifest.sample_shape), np.int8)
+    optimizer = odt.Momentum(0.1, momentum=0.9)
+    made = odt.compile(int8_heads.network(0.1), scheme="full", board="host", optimizer=optimizer)
+    project, whole = (made.save(tmp_path / name) for name in ("project", "whole"))
+    x = np.random.default_rng(0).integers(-9, 9, (4, *made.manifest.sample_shape), np.int8)
+    data = x, np.arange(4) % made.manifest.classes
 
     def at_the_third(done, _total, _loss):
         if done == 3:
@@ -23,10 +25,13 @@ def test_a_run_keeps_the_steps_that_it_did(tmp_path):
     with pytest.raises(
         KeyboardInterrupt, match=r"interrupted after step 3 of 500; .* learned\.npz"
     ):
-        odt.run_project(project, (x, np.zeros(4, int)), steps=500, on_progress=at_the_third)
+        odt.run_project(project, data, steps=500, on_progress=at_the_third)
     told = json.loads((project / "run.json").read_text())
     assert told["steps"] == len(told["losses"]) == 3 and "interrupted" in told["stopped"]
     assert np.load(project / "learned.npz").files
+    result = odt.run_project(project, data, continued=True)
+    assert result["losses"] == odt.run_project(whole, data, steps=500)["losses"]
+    assert (project / "learned.npz").read_bytes() == (whole / "learned.npz").read_bytes()
 
 
 def test_a_second_time_it_acts_at_once():

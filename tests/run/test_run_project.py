@@ -73,6 +73,26 @@ def test_a_run_that_was_saved_goes_on_as_if_it_had_not_ended(board, data, tmp_pa
     assert learned[0] == learned[1]
 
 
+class PowerFailure(Exception):
+    pass
+
+
+def test_the_schedule_of_a_run_that_lost_its_device_goes_on(data, tmp_path):
+    whole = run_project(fake_project(tmp_path / "whole"), data, steps=250, learning_rate=0.1)
+    directory = fake_project(tmp_path / "project")
+
+    def fail(step, _steps, _loss):
+        if step == 95:
+            raise PowerFailure
+
+    with pytest.raises(PowerFailure):
+        run_project(directory, data, steps=250, learning_rate=0.1, save_every=30, on_progress=fail)
+    rest = run_project(directory, data, steps=160, resume=True)
+    assert rest["first_step"] == 90 and rest["plan"]["learning_rate"] == np.float32(0.1)
+    assert rest["losses"] == whole["losses"][90:]
+    assert rest["learning_rates"] == whole["learning_rates"][90:]
+
+
 def test_a_run_that_dies_costs_what_came_after_the_last_save(data, tmp_path):
     files = edited(model_c=("    odt->steps++;", "    if (odt->steps++ == 37) return -4;"))
     whole = run_project(fake_project(tmp_path / "whole"), data, steps=37, **STEADY)["losses"]

@@ -76,6 +76,9 @@ def test_hello_says_what_the_model_is(server):
         (pack_frame(Frame.TRAIN, bytes(64) + struct.pack("<i", 10)), -3),
         (pack_frame(Frame.TRAIN, bytes(64) + struct.pack("<i", -1)), -3),
         (pack_frame(Frame.SET_LR, struct.pack("<f", float("inf"))), -5),
+        (pack_frame(Frame.PUT_STATE, struct.pack("<fII", -1.0, 5, 6)), -5),
+        (pack_frame(Frame.PUT_STATE, bytes(11)), -18),
+        (pack_frame(Frame.GET_STATE, bytes(12)), -18),
     ],
 )
 def test_a_bad_frame_gets_one_error_and_the_next_one_is_served(server, frame, code):

@@ -37,7 +37,7 @@ def class_table(result: Mapping[str, Any]) -> Table | None:
             cells += [str(n) if n else "." for n in confusion[row["class"]]]
         table.add_row(*cells)
     if not is_small:
-        table.caption = f"the {len(shown)} of {len(rows)} classes that are recognized least"
+        table.caption = f"the {len(shown)} worst of {len(rows):,}"
     return table
 
 

@@ -89,7 +89,8 @@ def _encode_labels(y: np.ndarray, classes: int, name: str) -> np.ndarray:
     wrong = np.flatnonzero((y < 0) | (y >= classes))
     if wrong.size:
         raise OdtError(
-            f"data: {name}[{wrong[0]}] is {y[wrong[0]]}; the model has classes 0 to {classes - 1}"
+            f"data: {name}[{wrong[0]}] is {y[wrong[0]]}; the model has classes 0 to {classes - 1}, "
+            f"more come with compile --classes"
         )
     return np.ascontiguousarray(y, np.int32)
 

@@ -81,7 +81,8 @@ def _evaluated(axes: Axes, result: Mapping[str, Any], key: str) -> None:
         points = [(e["step"], e[key]) for e in result["evaluations"] if e["of"] == of and key in e]
         if points:
             columns = zip(*points, strict=True)
-            axes.plot(*columns, "o-", color=colour, markersize=4, label=f"{of} set")
+            style = "o-" if len(points) > 2 else "o"  # before and after make no curve
+            axes.plot(*columns, style, color=colour, markersize=4, label=f"{of} set")
 
 
 def _rates(axes: Axes, result: Mapping[str, Any]) -> None:

@@ -184,11 +184,12 @@ def _prepare(
         device.set_seed(options.seed)
     device.set_hyperparameters(**options.hyper)
     first = device.samples_trained()
-    plan = options.plan(samples, first)
-    rate = options.hyper.get("learning_rate")
-    if rate is None and not resume:
-        rate = rate_for(directory, device.manifest, data, plan.schedule, options.seed)
-    return options.plan(samples, first, device.learning_rate() if rate is None else rate)
+    if "learning_rate" not in options.hyper and not resume:
+        schedule = options.plan(samples, first).schedule
+        rate = rate_for(directory, device.manifest, data, schedule, options.seed)
+        if rate is not None:
+            device.set_learning_rate(rate)
+    return options.plan(samples, first, device.learning_rate())  # a float32, as one that was saved
 
 
 def _predict_once(device: Session, sample: np.ndarray) -> None:
