@@ -198,7 +198,7 @@ def test_run_passes_every_option_on(runner, tmp_path):
     options = "--steps 3 --eval --eval-every 2 --lr 0.1 --momentum 0.5 --seed 7 --port COM3"
     options += f" --from {data} --save --save-every 100 --on-divergence skip --resume"
     options += " --schedule step --warmup 0.5 --validation 0.1 --save-best --early-stop 4"
-    options += " --on-rising-loss lower --continue --plot run.png --tensorboard events"
+    options += " --replay 2 --on-rising-loss lower --continue --plot run.png --tensorboard events"
     assert main(["run", str(tmp_path), "--data", str(data), *options.split()]) == 0
     expected = {
         "reading": Reading(),
@@ -223,6 +223,7 @@ def test_run_passes_every_option_on(runner, tmp_path):
         "save_best": True,
         "early_stop": 4,
         "on_rising_loss": "lower",
+        "replay": 2,
         "continued": True,
         "plot": "run.png",
         "tensorboard": "events",
