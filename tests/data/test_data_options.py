@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from fake_project import fake_project, samples
 
-from tvm_ondevice_train.cli import main
+from tvm_ondevice_train.cli import cli, main
 from tvm_ondevice_train.data import Reading
 from tvm_ondevice_train.data.audio.front_end import FrontEnd
 from tvm_ondevice_train.data.augmentation import Augmentation
@@ -66,6 +66,12 @@ def test_what_they_cannot_be_is_one_line(flags, message, project, capsys):
     assert main(arguments) == 2
     error = capsys.readouterr().err
     assert message in error and error.count("\n") == 1
+
+
+def test_no_command_has_a_flag_twice():
+    for name, command in cli.commands.items():
+        flags = [flag for parameter in command.params for flag in parameter.opts]
+        assert len(flags) == len(set(flags)), name
 
 
 def test_a_run_says_what_it_assumes_and_trains_on_a_table(project, tmp_path, capsys):
