@@ -210,7 +210,6 @@ def test_run_passes_every_option_on(runner, tmp_path):
         "learning_rate": 0.1,
         "momentum": 0.5,
         "seed": 7,
-        "replay": None,
         "port": "COM3",
         "start": str(data),
         "save": True,

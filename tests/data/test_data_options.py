@@ -84,6 +84,13 @@ def test_a_run_says_what_it_assumes_and_trains_on_a_table(project, tmp_path, cap
     assert first == f"data: {tmp_path / 'data.csv'}: tables of measured values"
 
 
+def test_a_run_calls_classes_by_their_names(project):
+    reading = Reading.of(class_names="no,yes")
+    result = run_project(project, (X, Y % 2), steps=1, evaluate=True, reading=reading)
+    names = [row.get("name") for row in result["classes"]]
+    assert names == ["no", "yes", *[None] * 8]
+
+
 def test_an_augmented_run_repeats_itself_and_is_another_than_a_plain_one(project):
     reading = Reading.of(augment="noise=0.2")
     first, again, plain, other = (

@@ -22,7 +22,8 @@ def class_table(result: Mapping[str, Any]) -> Table | None:
         return None
     is_small = 0 < len(confusion) <= _MOST
     table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
-    for heading in ("class", "count", "recall", "precision"):
+    table.add_column("class")
+    for heading in ("count", "recall", "precision"):
         table.add_column(heading, justify="right")
     if is_small:
         table.add_column("taken for", justify="right")
@@ -31,7 +32,11 @@ def class_table(result: Mapping[str, Any]) -> Table | None:
         table.columns[4].header = "taken for 0"
     shown = rows if is_small else sorted(rows, key=_recall)[:_WORST]
     for row in shown:
-        cells = [str(row["class"]), f"{row['count']:,}", _percent(row["recall"])]
+        cells = [
+            f"{row['class']} {row.get('name', '')}".strip(),
+            f"{row['count']:,}",
+            _percent(row["recall"]),
+        ]
         cells.append(_percent(row["precision"]))
         if is_small:
             cells += [str(n) if n else "." for n in confusion[row["class"]]]
