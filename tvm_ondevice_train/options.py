@@ -15,6 +15,7 @@ from relay_passes.optimizers import (
     MOST_SAMPLES,
     OPTIMIZERS,
     SGD,
+    Accumulation,
     Optimizer,
     optimizer_of,
 )
@@ -378,6 +379,11 @@ class Options:
             return None
         usual = BALANCED if self.loss.target == LABEL else RESERVOIR
         return Replay(self.replay, self.replay_policy or usual, self.replay_in, self.replay_of)
+
+    @property
+    def batches(self) -> Accumulation | None:
+        """How gradients are summed; None where every sample updates what trains."""
+        return None if self.batch is None else Accumulation(self.optimizer, self.accumulator)
 
     @property
     def splits(self) -> bool:
