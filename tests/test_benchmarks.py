@@ -50,6 +50,19 @@ def test_the_committed_figures_are_those_of_this_code(fresh):
 
 
 @slow
+def test_replay_keeps_what_learning_a_speaker_costs(tmp_path):
+    """benchmarks/replay.py in its small form."""
+    shared_path("data/fsdd/recordings.zip")
+    output = tmp_path / "replay.json"
+    script = [sys.executable, str(BENCHMARKS / "replay.py"), "--small", "--output", output]
+    done = subprocess.run(script, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    mean = json.loads(output.read_text())["mean"]
+    ((_, without),), ((_, kept),) = mean["without"].items(), mean["with"].items()
+    assert kept["old"] > without["old"] + 0.05 and kept["new"] > without["new"] - 0.05
+
+
+@slow
 def test_what_a_case_holds(fresh):
     case = fresh["cases"][CASE]
     planned, final = case["planned"], case["planned"]["+ in place"]

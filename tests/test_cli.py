@@ -134,13 +134,15 @@ def test_compile_passes_every_option_on(compiler, model, capsys):
     budget = "--sram 128KB --flash 0.5MB --platform host --backward bfloat16 --dump-ir ir"
     budget += " --prefer speed --no-rollback --tuning t.json --prefix kws"
     budget += " --optimizer momentum --momentum 0.8 --weight-decay 1e-4"
-    budget += " --lr-scale head=2 --lr-scale *.bias=0.5"
+    budget += " --lr-scale head=2 --lr-scale *.bias=0.5 --optimizer-state int8"
     assert main(["compile", model, "-o", "project", *options.split(), *budget.split()]) == 0
     expected = Options(
         classes=4,
         scheme="bias:2",
         loss=LOSSES["mse"],
-        optimizer=Momentum(0.5, 1e-4, momentum=0.8, lr_scale={"head": 2, "*.bias": 0.5}),
+        optimizer=Momentum(
+            *(0.5, 1e-4, 0.8), lr_scale={"head": 2, "*.bias": 0.5}, state_dtype="int8"
+        ),
         board="mps2-an386",
         sram_bytes=131072,
         flash_bytes=524288,
@@ -196,7 +198,7 @@ def test_run_passes_every_option_on(runner, tmp_path):
     options = "--steps 3 --eval --eval-every 2 --lr 0.1 --momentum 0.5 --seed 7 --port COM3"
     options += f" --from {data} --save --save-every 100 --on-divergence skip --resume"
     options += " --schedule step --warmup 0.5 --validation 0.1 --save-best --early-stop 4"
-    options += " --on-rising-loss lower --continue --plot run.png --tensorboard events"
+    options += " --replay 2 --on-rising-loss lower --continue --plot run.png --tensorboard events"
     assert main(["run", str(tmp_path), "--data", str(data), *options.split()]) == 0
     expected = {
         "reading": Reading(),
@@ -208,7 +210,6 @@ def test_run_passes_every_option_on(runner, tmp_path):
         "learning_rate": 0.1,
         "momentum": 0.5,
         "seed": 7,
-        "replay": None,
         "port": "COM3",
         "start": str(data),
         "save": True,
@@ -221,6 +222,7 @@ def test_run_passes_every_option_on(runner, tmp_path):
         "save_best": True,
         "early_stop": 4,
         "on_rising_loss": "lower",
+        "replay": 2,
         "continued": True,
         "plot": "run.png",
         "tensorboard": "events",
@@ -273,7 +275,7 @@ def test_run_shows_classes_and_what_became_of_the_rate(runner, model, tmp_path, 
     many = [{"class": n, "count": 9, "recall": n / 40, "precision": 0.5} for n in range(40)]
     shown = shown_of({**told, "classes": many, "confusion": None}, runner, model, tmp_path, capsys)
     assert shown >= {"0 9 0% 50%", "9 9 22% 50%"} and "10 9 25% 50%" not in shown
-    assert "... 30 more" in shown
+    assert "the 10 worst of 40" in shown
 
 
 def shown_of(told, runner, model, tmp_path, capsys):

@@ -55,6 +55,7 @@ def test_plain_values_become_options():
         ({"optimizer": "lion"}, 'optimizer is "lion"; allowed are adam, adamw, momentum, sgd'),
         ({"momentum": 0.9}, "optimizer sgd has no momentum"),
         ({"lr_scale": {"head": 0}}, 'lr_scale is {"head": 0}; it must be factors, above 0 and'),
+        ({"state_dtype": "int8"}, "state_dtype is int8, but sgd keeps no state"),
         ({"lr_scale": 2}, "lr_scale is 2; it must be factors, above 0 and finite, by names"),
         ({"learning_rate": -1}, "learning_rate is -1; it must be 0 or more, and finite"),
         ({"learning_rate": 1e39}, "learning_rate is 1e+39; it must be 0 or more, and finite, as"),
@@ -92,6 +93,7 @@ def test_an_unknown_option_is_a_mistake_of_the_program():
     [
         Options(),
         Options(classes=4, scheme="bias:2", loss=MSE, sram_bytes=1000, rollback=False),
+        Options(optimizer=Adam(state_dtype="int8")),
         Options(optimizer=Momentum(0.1, momentum=0.5, weight_decay=0.01), backward="float8"),
         Options(optimizer=Adam(lr_scale={"head": 2, "*.bias": 0.5})),
         Options(loss=Huber(0.5)),

@@ -16,7 +16,7 @@ def blocks_of(shape: Sequence[int]) -> tuple[int, int] | None:
     All blocks are equal, and there are at least two. None where there is no such cut.
     """
     elements = math.prod(shape)
-    size = max(n for n in range(1, MOST_OF_BLOCK + 1) if elements % n == 0)
-    if size < LEAST_OF_BLOCK or size == elements:
-        return None
-    return elements // size, size
+    for size in range(MOST_OF_BLOCK, LEAST_OF_BLOCK - 1, -1):
+        if elements % size == 0 and elements > size:
+            return elements // size, size
+    return None

@@ -16,6 +16,7 @@ CASES = [
     ("head", True, {"optimizer": "momentum", "backward": "float32"}),
     ("full", True, {}),
     ("head", True, {"loss": "mse"}),
+    ("head", True, {"batch": 2, "optimizer": "adam"}),
 ]
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from fake_project import fake_project, samples
 
-from tvm_ondevice_train.cli import main
+from tvm_ondevice_train.cli import cli, main
 from tvm_ondevice_train.data import Reading
 from tvm_ondevice_train.data.audio.front_end import FrontEnd
 from tvm_ondevice_train.data.augmentation import Augmentation
@@ -68,6 +68,12 @@ def test_what_they_cannot_be_is_one_line(flags, message, project, capsys):
     assert message in error and error.count("\n") == 1
 
 
+def test_no_command_has_a_flag_twice():
+    for name, command in cli.commands.items():
+        flags = [flag for parameter in command.params for flag in parameter.opts]
+        assert len(flags) == len(set(flags)), name
+
+
 def test_a_run_says_what_it_assumes_and_trains_on_a_table(project, tmp_path, capsys):
     lines = ["value,label"]
     lines += [f"{v / 128},{y}" for x, y in zip(X, Y, strict=True) for v in x]
@@ -76,6 +82,13 @@ def test_a_run_says_what_it_assumes_and_trains_on_a_table(project, tmp_path, cap
     assert main(arguments) == 0
     first, *_ = capsys.readouterr().out.splitlines()
     assert first == f"data: {tmp_path / 'data.csv'}: tables of measured values"
+
+
+def test_a_run_calls_classes_by_their_names(project):
+    reading = Reading.of(class_names="no,yes")
+    result = run_project(project, (X, Y % 2), steps=1, evaluate=True, reading=reading)
+    names = [row.get("name") for row in result["classes"]]
+    assert names == ["no", "yes", *[None] * 8]
 
 
 def test_an_augmented_run_repeats_itself_and_is_another_than_a_plain_one(project):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from fake_project import fake_project, samples
 from replaying import replaying_project
+from shared import slow
 
 from tvm_ondevice_train.device import Session
 from tvm_ondevice_train.device.protocol import NO_SAMPLES, DeviceError
@@ -38,9 +39,13 @@ def in_ram(tmp_path_factory):
         return life(device)
 
 
-@pytest.mark.parametrize("board", ["host", "mps2-an500"])
-def test_flash_and_ram_keep_and_draw_the_same_on_every_device(board, in_ram, tmp_path):
-    project = replaying_project(tmp_path / "project", Replay(12, "balanced", "flash"), board)
+@pytest.mark.parametrize(
+    ("board", "transport"),
+    [("host", None), ("microbit", "uart"), pytest.param("mps2-an500", None, marks=slow)],
+)
+def test_flash_and_ram_keep_and_draw_the_same_on_every_device(board, transport, in_ram, tmp_path):
+    kept = Replay(12, "balanced", "flash")
+    project = replaying_project(tmp_path / "project", kept, board, transport=transport)
     with Session(project) as device:
         losses, remembered = life(device)
         assert device.stats()["steps"] == 2 * len(X)
@@ -71,7 +76,7 @@ def test_what_ram_keeps_ends_with_a_reset(tmp_path):
         assert refused(device.rehearse) == NO_SAMPLES
 
 
-@pytest.mark.parametrize("memory", ["ram", "flash"])
+@pytest.mark.parametrize("memory", ["flash", pytest.param("ram", marks=slow)])
 def test_a_device_that_forgets_holds_nothing(memory, tmp_path):
     project = replaying_project(tmp_path / "project", Replay(12, "balanced", memory))
     with Session(project) as device:
@@ -97,11 +102,13 @@ def test_a_device_that_keeps_no_samples_forgets_too(tmp_path):
         assert refused(device.load) == EMPTY
 
 
-@pytest.mark.parametrize("call", ["rehearse", "remember"])
-def test_a_project_without_replay_says_how_to_have_it(call, tmp_path):
-    with Session(fake_project(tmp_path / "project")) as device, pytest.raises(OdtError) as error:
-        device.rehearse() if call == "rehearse" else device.remember(X[0], Y[0])
-    assert str(error.value) == ("device: the project keeps no samples; compile it with --replay N")
+def test_a_project_without_replay_says_how_to_have_it(tmp_path):
+    message = "device: the project keeps no samples; compile it with --replay N"
+    with Session(fake_project(tmp_path / "project")) as device:
+        for call in (device.rehearse, lambda: device.remember(X[0], Y[0])):
+            with pytest.raises(OdtError) as error:
+                call()
+            assert str(error.value) == message
 
 
 def test_a_sample_that_cannot_be_trained_is_not_kept(tmp_path):

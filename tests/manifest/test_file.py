@@ -94,7 +94,7 @@ def refused(text: str) -> str:
 def test_what_was_written_is_read():
     assert from_json(TEXT) == VALID
     assert json.loads(TEXT)["format"] == "ondevice-train manifest"
-    assert max(map(len, TEXT.splitlines())) < 600  # a line each field and each parameter
+    assert max(map(len, TEXT.splitlines())) < 800  # a line each field and each parameter
     without = Manifest(**{**vars(VALID), "made_from": None, "trained_parameters": {}})
     assert from_json(to_json(without)) == without
 

@@ -9,6 +9,7 @@ import sys
 import numpy as np
 import pytest
 from fake_project import MANIFEST, edited, fake_project, samples
+from shared import slow
 
 import tvm_ondevice_train as odt
 from tvm_ondevice_train.device.snapshot import Snapshot
@@ -91,6 +92,7 @@ def test_a_killed_run_is_finished_bit_for_bit(data, tmp_path):
     assert plain[0] == plain[1]
 
 
+@slow
 def test_it_may_be_killed_more_than_once(data, tmp_path):
     options = {"steps": 200, "seed": 1}
     whole = odt.run_project(fake_project(tmp_path / "whole", files=rounding()), data, **options)

@@ -29,7 +29,10 @@ def progress(losses, evaluations=(), state="running"):
 
 
 def test_the_numbers():
-    accuracy = [(1000, {"accuracy": 0.25, "loss": 2.0}), (1200, {"accuracy": 0.75, "loss": 1.0})]
+    accuracy = [
+        (1000, {"of": "test", "accuracy": 0.25, "loss": 2.0}),
+        (1200, {"of": "test", "accuracy": 0.75, "loss": 1.0}),
+    ]
     title, numbers, *_ = view(progress([8.0] * 200 + [1.0, 2.0] * 50, accuracy), 120)
     assert title == "kws on mps2-an500, scheme bias:2"
     assert numbers.split("   ") == [
@@ -47,7 +50,8 @@ def test_a_run_that_ended_has_no_time_left():
 
 @pytest.mark.parametrize("key", ["accuracy", "error"])
 def test_a_curve_for_the_loss_and_one_for_the_test_set(key):
-    points = [(step, {key: step / 1000, "loss": 1.0}) for step in (1000, 1100, 1200)]
+    points = [(s, {"of": "test", key: s / 1000, "loss": 1.0}) for s in (1000, 1100, 1200)]
+    points.insert(1, (1050, {"of": "validation", key: 9.0, "loss": 1.0}))
     lines = view(progress([3.0, 2.5, 2.0], points), 60, ascii_only=True)
     assert lines[3] == "loss" and lines[4].split()[0] == "3" and lines[15].split()[0] == "2"
     assert lines[17] == f"{key}, of the test set"

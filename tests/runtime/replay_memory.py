@@ -50,6 +50,10 @@ class Memory:
     def restart(self) -> int:
         return self._library.memory_restart(self._memory)
 
+    def damage(self, at: int) -> None:
+        """Change a byte of the flash, with which a memory_t begins; a second time, back."""
+        self._memory[at] = bytes([self._memory[at][0] ^ 0x10])
+
     def train(self) -> int:
         """The number of the sample that was drawn and trained."""
         return self._library.memory_train(self._memory)

@@ -53,6 +53,7 @@ def learned(learner, steps=STEPS) -> bytes:
             ("host", False, {"scheme": "bias:1", "optimizer": "momentum", "weight_decay": 1e-3}),
             ("mps2-an500", True, {"scheme": "head", "backward": "float32"}),
             ("mps3-an547", True, {"scheme": "full", "backward": "bfloat16"}),
+            ("host", True, {"scheme": "full", "batch": 3, "optimizer": "adam"}),
         ],
     ),
 )

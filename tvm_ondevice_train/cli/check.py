@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @click.command("check", short_help="List all that is in a model's way; compare it with its own.")
 @click.argument("model", type=click.Path(exists=True, dir_okay=False))
-@data_options(augment=False)
+@data_options(but=("class_names", "augment"))
 @click.option("--json", "as_json", is_flag=True, help="The report as JSON, for programs.")
 @compile_options()
 def check_command(

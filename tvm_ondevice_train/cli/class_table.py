@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 _MOST = 12  # classes that are shown side by side
-_WORST = 10  # of more, those that were recognized least come first, and so many
+_WORST = 10  # of more, those that were recognized least
 
 
 def class_table(result: Mapping[str, Any]) -> Table | None:
@@ -22,7 +22,8 @@ def class_table(result: Mapping[str, Any]) -> Table | None:
         return None
     is_small = 0 < len(confusion) <= _MOST
     table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
-    for heading in ("class", "count", "recall", "precision"):
+    table.add_column("class")
+    for heading in ("count", "recall", "precision"):
         table.add_column(heading, justify="right")
     if is_small:
         table.add_column("taken for", justify="right")
@@ -31,14 +32,17 @@ def class_table(result: Mapping[str, Any]) -> Table | None:
         table.columns[4].header = "taken for 0"
     shown = rows if is_small else sorted(rows, key=_recall)[:_WORST]
     for row in shown:
-        cells = [str(row["class"]), f"{row['count']:,}", _percent(row["recall"])]
+        cells = [
+            f"{row['class']} {row.get('name', '')}".strip(),
+            f"{row['count']:,}",
+            _percent(row["recall"]),
+        ]
         cells.append(_percent(row["precision"]))
         if is_small:
             cells += [str(n) if n else "." for n in confusion[row["class"]]]
         table.add_row(*cells)
-    if len(shown) < len(rows):
-        table.add_section()
-        table.add_row("...", f"{len(rows) - len(shown)} more")
+    if not is_small:
+        table.caption = f"the {len(shown)} worst of {len(rows):,}"
     return table
 
 

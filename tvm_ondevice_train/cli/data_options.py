@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import wraps
 from typing import Any
 
@@ -54,12 +55,12 @@ _FLAGS = {
 }
 
 
-def data_options(required: bool = False, augment: bool = True) -> Decorator:
+def data_options(required: bool = False, but: Collection[str] = ()) -> Decorator:
     """``--data``, and flags for a `Reading`, which the command gets as `reading`.
 
-    augment : whether the command trains on the samples.
+    but : names of those that it has no use for, or has by another decorator.
     """
-    chosen = {name: flag for name, flag in _FLAGS.items() if augment or name != "augment"}
+    chosen = {name: flag for name, flag in _FLAGS.items() if name not in but}
 
     def decorate(command: Command) -> Command:
         @wraps(command)

@@ -8,14 +8,8 @@ from tvm_ondevice_train.learning.schedule import COSINE, KINDS
 
 from .options import Command
 
+LENGTH = ("epochs", "schedule", "warmup", "validation", "seed")
 _FLAGS = (
-    click.option(
-        "--data",
-        required=True,
-        type=click.Path(exists=True),
-        metavar="FILE",
-        help="Samples and targets, as `run` takes them.",
-    ),
     click.option(
         "--epochs",
         type=click.IntRange(min=1),
@@ -56,7 +50,7 @@ _FLAGS = (
 
 
 def length_options(command: Command) -> Command:
-    """The command gets data, and fields of `RunOptions`, by their names."""
+    """The command gets fields of `RunOptions`, by their names (`LENGTH`)."""
     for flag in reversed(_FLAGS):
         command = flag(command)
     return command

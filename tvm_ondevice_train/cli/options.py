@@ -25,7 +25,8 @@ from tvm_ondevice_train.options import Options
 Command: TypeAlias = Callable[..., Any]
 Decorator: TypeAlias = Callable[[Command], Command]
 PROGRAM = "ondevice-train"
-_AUTO, _AUTO_RATE = "auto", "that of the project, or with --resume of the device"
+_AUTO = "auto"
+_AUTO_RATE = "found by short runs, or what the project was compiled with; --resume: the device's"
 _MOST_SHOWN = 40  # characters of a value
 _UNITS = {"": 1, "k": 1024, "m": 1024**2}
 

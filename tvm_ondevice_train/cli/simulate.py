@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from tvm_ondevice_train.errors import OdtError
 from tvm_ondevice_train.options import Options
 
-from .length_options import length_options
+from .data_options import data_options
+from .length_options import LENGTH, length_options
 from .options import compile_options
 from .several import SeveralValues
+
+if TYPE_CHECKING:
+    from tvm_ondevice_train.data import Reading
 
 
 @click.command(
@@ -44,8 +48,9 @@ from .several import SeveralValues
     metavar="N",
     help="Runs of each kind, which differ in the order of samples and in rounding.",
 )
+@data_options(required=True)
 @length_options
-@compile_options(but=("scheme", "learning_rate", "dump_ir", "prefix"))
+@compile_options(but=("scheme", "learning_rate", "class_names", "dump_ir", "prefix"))
 @click.option(
     "-o",
     "--output",
@@ -71,6 +76,7 @@ def simulate_command(
     output: str,
     jobs: int | None,
     as_json: bool,
+    reading: Reading,
     **options: Any,
 ) -> None:
     """Train MODEL in processes of this computer, with every scheme, rate and seed.
@@ -88,13 +94,11 @@ def simulate_command(
     from tvm_ondevice_train.simulator.curves import write_curves
     from tvm_ondevice_train.simulator.sweep import Sweep, rows_of, simulate
 
-    length = {
-        name: options.pop(name) for name in ("epochs", "schedule", "warmup", "validation", "seed")
-    }
+    length = {name: options.pop(name) for name in LENGTH}
     asked = RunOptions.of(**length, evaluate=True, eval_every="1e")
-    sweep = Sweep(
-        model, data, schemes, learning_rates or (None,), seeds, Options.of(**options), asked
-    )
+    chosen = Options.of(**options, class_names=reading.class_names or None)
+    rates = learning_rates or (None,)
+    sweep = Sweep(model, data, schemes, rates, seeds, chosen, asked, reading)
     with sweep_table.progress() as show:
         lines, failed = simulate(sweep, output, jobs, show)
     rows = rows_of(lines)

@@ -42,12 +42,6 @@ class Data:
                 return name, x, y
         return "training", self.x, self.y
 
-    @property
-    def samples_to_evaluate(self) -> tuple[np.ndarray, np.ndarray]:
-        """Samples and targets that accuracy is measured on: the test set where there is one."""
-        _, x, y = self.samples(TEST)
-        return x, y
-
     def training_sample(self, index: int, seed: int, step: int) -> tuple[np.ndarray, np.ndarray]:
         """Sample and target number `index`, as step `step` of a run with `seed` has them."""
         x = self.x[index]

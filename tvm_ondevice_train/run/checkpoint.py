@@ -83,6 +83,7 @@ def digest(data: Data) -> str:
     found = hashlib.sha256()
     for array in (data.x, data.y, data.x_val, data.y_val):
         found.update(b"" if array is None else str(array.shape).encode() + array.tobytes())
+    found.update(repr(data.augment).encode())
     return found.hexdigest()
 
 

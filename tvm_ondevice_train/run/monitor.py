@@ -55,9 +55,11 @@ def view(progress: Progress, width: int, ascii_only: bool = False) -> list[str]:
     lines = [_title(progress), _numbers(progress), ""]
     charts = [("loss", progress.losses, _CHART_ROWS[0])]
     for key in ("accuracy", "error"):
-        values = [found[key] for _, found in progress.evaluations if key in found]
-        if len(values) > 1:
-            charts.append((f"{key}, of the test set", values, _CHART_ROWS[1]))
+        for of in ("validation", "test", "training"):
+            evaluated = [found for _, found in progress.evaluations if found["of"] == of]
+            values = [found[key] for found in evaluated if key in found]
+            if len(values) > 1:
+                charts.append((f"{key}, of the {of} set", values, _CHART_ROWS[1]))
     for name, values, rows in charts:
         if values:
             lines += [name, *line_chart(values, width, rows, ascii_only), ""]

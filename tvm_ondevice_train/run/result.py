@@ -55,8 +55,11 @@ def _of_classes(run: Training) -> dict[str, Any]:
     labels = labels[(labels >= 0) & (labels < len(run.confusion))]  # of a map, some may not count
     counts = np.bincount(labels, minlength=len(run.confusion))
     matrix = run.confusion.tolist()
+    classes = per_class(matrix, counts.tolist())
+    for row, name in zip(classes, run.data.class_names, strict=False):
+        row["name"] = name
     return {
-        "classes": per_class(matrix, counts.tolist()),
+        "classes": classes,
         "confusion": matrix if len(matrix) <= _MOST_CLASSES else None,
     }
 

@@ -138,7 +138,8 @@ class Simulation:
 
     def apply(self) -> None:
         """Update with the samples of a batch that is not full, if some wait."""
-        self._call("odt_apply")
+        if self.manifest.batches is not None:
+            self._call("odt_apply")
 
     def save(self) -> None:
         """There is nowhere to keep anything: `snapshot` has it."""

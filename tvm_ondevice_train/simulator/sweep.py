@@ -13,11 +13,12 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+from ..data import Reading
 from ..errors import OdtError
 from ..files.plain_text import shortened
 from ..options import Options
 from ..run.options import RunOptions
-from .worker import prepare, run
+from .worker import Samples, prepare, run
 
 RUNS = "runs.jsonl"
 
@@ -35,8 +36,8 @@ class Wanted:
 class Sweep:
     """What is simulated. Raises OdtError for nothing to do.
 
-    model : a model file. data : what `load_data` reads, a path. options, run : of each run, but for
-    the scheme, the rate and the seed; the seed s of a run is that of ``run`` plus s.
+    model : a model file. data, reading : what `load_data` takes; a path. options, run : of each
+    run, but for the scheme, the rate and the seed; the seed s of a run is that of ``run`` plus s.
     """
 
     model: str
@@ -46,6 +47,7 @@ class Sweep:
     seeds: int
     options: Options
     run: RunOptions
+    reading: Reading = Reading()  # noqa: RUF009 - a frozen value
 
     def __post_init__(self) -> None:
         for name in ("schemes", "learning_rates"):
@@ -72,6 +74,7 @@ class Sweep:
         facts = {
             "files": [_fingerprint(path) for path in (self.model, self.data, wanted.scheme)],
             "options": {**(options.to_json() or {}), "seed": options.seed},
+            "reading": repr(self.reading),
             "run": asdict(replace(self.run, seed=wanted.seed)),
             "learning_rate": ["found with seed", self.run.seed] if rate is None else rate,
         }
@@ -124,11 +127,11 @@ def _run_all(
     pool: ProcessPoolExecutor, sweep: Sweep, missing: dict[str, Wanted], failed: dict[str, str]
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     """Key and line of each run, as they end; those of a scheme begin once it is compiled."""
-    finds = None in sweep.learning_rates
+    finds, samples = None in sweep.learning_rates, Samples(sweep.data, sweep.reading)
     schemes = dict.fromkeys(wanted.scheme for wanted in missing.values())
     compiling: dict[Future, str] = {
         pool.submit(
-            prepare, sweep.model, sweep.options_of(scheme), sweep.data, sweep.run, finds
+            prepare, sweep.model, sweep.options_of(scheme), samples, sweep.run, finds
         ): scheme
         for scheme in schemes
     }
@@ -143,7 +146,7 @@ def _run_all(
             for key, wanted in missing.items():
                 if wanted.scheme == scheme:
                     asked = replace(sweep.run, seed=wanted.seed)
-                    task = prepared, sweep.data, asked, wanted.learning_rate
+                    task = prepared, samples, asked, wanted.learning_rate
                     running[pool.submit(run, *task)] = key
         for future in ended & running.keys():
             key, line = running.pop(future), future.result()

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ..data import Data, load_data
+from ..data import Data, Reading, load_data
 from ..errors import OdtError
 from ..learning.held_out import with_validation
 from ..learning.training import Training
+from ..manifest import Manifest
 from ..options import Options
 from ..run.options import RunOptions
 from ..run.result import result_of
@@ -24,6 +25,17 @@ _kept: dict[tuple[str, str], tuple[Simulation, Data]] = {}  # the last one of th
 
 
 @dataclass(frozen=True)
+class Samples:
+    """Where they are, and how they are read."""
+
+    path: str
+    reading: Reading
+
+    def load(self, manifest: Manifest) -> Data:
+        return load_data(self.path, manifest, self.reading)
+
+
+@dataclass(frozen=True)
 class Prepared:
     """A model for one scheme, what it needs of its board, and a rate, where one is to be found."""
 
@@ -33,7 +45,7 @@ class Prepared:
 
 
 def prepare(
-    model: str, options: Options, data: str, asked: RunOptions, finds: bool
+    model: str, options: Options, samples: Samples, asked: RunOptions, finds: bool
 ) -> Prepared | str:
     """Compile for the board, and for this computer; or why that cannot be.
 
@@ -45,7 +57,7 @@ def prepare(
         compiled = compile(model, options)
         account = {name: compiled.report[name] for name in _ACCOUNT}
         prepared = Prepared(host_model(compiled), account, None)
-        _, loaded = _ready(prepared, data, asked)  # refused, if at all, before a run
+        _, loaded = _ready(prepared, samples, asked)  # refused, if at all, before a run
         schedule = asked.plan(len(loaded.x)).schedule
         rate = find_rate(prepared.model, loaded, schedule, asked.seed) if finds else None
         return Prepared(prepared.model, account, rate)
@@ -53,9 +65,11 @@ def prepare(
         return str(error)
 
 
-def run(prepared: Prepared, data: str, asked: RunOptions, rate: float | None) -> dict[str, Any]:
+def run(
+    prepared: Prepared, samples: Samples, asked: RunOptions, rate: float | None
+) -> dict[str, Any]:
     """One run to its end, or to where it diverges. rate : None for the one that was found."""
-    simulation, loaded = _ready(prepared, data, asked)
+    simulation, loaded = _ready(prepared, samples, asked)
     found = prepared.learning_rate if rate is None else rate
     assert found is not None, "see prepare"
     simulation.reset()
@@ -75,12 +89,12 @@ def run(prepared: Prepared, data: str, asked: RunOptions, rate: float | None) ->
     }
 
 
-def _ready(prepared: Prepared, data: str, asked: RunOptions) -> tuple[Simulation, Data]:
+def _ready(prepared: Prepared, samples: Samples, asked: RunOptions) -> tuple[Simulation, Data]:
     """A simulation, with the features of its samples where this process had it last, and data."""
     model = prepared.model
-    key = str(model.library), data
+    key = str(model.library), repr(samples)
     if key not in _kept:
         _kept.clear()
-        _kept[key] = Simulation(model), load_data(data, model.manifest)
+        _kept[key] = Simulation(model), samples.load(model.manifest)
     simulation, loaded = _kept[key]
     return simulation, with_validation(loaded, asked.validation, asked.seed, model.manifest)

@@ -57,6 +57,9 @@ enum odt_replay_error {
 
 #define ODT_REPLAY_EMPTY 0xffffu /* the label of an empty slot */
 
+/* Whether a target is one label. */
+#define ODT_REPLAY_HAS_LABELS (ODT_TARGET_IS_LABEL && ODT_TARGET_ELEMENTS == 1u)
+
 typedef struct odt_replay {
     int32_t state;   /* 1 once odt_replay_init() succeeded, else its error */
     uint32_t seen;   /* samples that came, kept or not */
@@ -93,8 +96,8 @@ int odt_replay_init(odt_replay_t *replay, const odt_flash_t *flash);
  *
  * input  odt_input(), or any buffer outside the arena
  *
- * Returns 1 if it was kept, 0 if not, ODT_ERR_NULL, ODT_ERR_LABEL, ODT_ERR_NOT_FINITE, or
- * ODT_ERR_FLASH: then the slots hold what they held. */
+ * Returns 1 if it was kept, 0 if not, what odt_check_sample() says of one that could not be
+ * trained, ODT_ERR_NULL, or ODT_ERR_FLASH: then the slots hold what they held. */
 int odt_replay_add(odt_replay_t *replay, odt_t *odt, const odt_input_t *input,
                    const odt_target_t *target);
 
@@ -114,7 +117,8 @@ int odt_replay_read(odt_replay_t *replay, uint32_t slot, void *data);
 
 /* A training step on a sample that is drawn.
  *
- * Returns what odt_train_step() returns, or an error of odt_replay_draw() or odt_replay_read(). */
+ * Returns what odt_train_step() returns (ODT_ERR_LABEL where the sample's class was added behind the
+ * image that odt_load() found), or an error of odt_replay_draw() or odt_replay_read(). */
 int odt_train_replay(odt_t *odt, odt_replay_t *replay, float *loss);
 
 #ifdef __cplusplus

@@ -29,7 +29,7 @@ int odt_ring_read(odt_replay_t *replay, uint32_t slot, void *data);
 /* The label that is noted for a target. */
 static inline uint16_t odt_ring_label(const odt_target_t *target)
 {
-#if ODT_TARGET_IS_LABEL
+#if ODT_REPLAY_HAS_LABELS
     return (uint16_t)target[0];
 #else
     (void)target;

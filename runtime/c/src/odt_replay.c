@@ -4,11 +4,10 @@
 
 #include <string.h>
 
-#include "odt_check.h"
 #include "odt_ring.h"
 #include "odt_store.h"
 
-#if ODT_REPLAY_POLICY == ODT_REPLAY_BALANCED && !ODT_TARGET_IS_LABEL
+#if ODT_REPLAY_POLICY == ODT_REPLAY_BALANCED && !ODT_REPLAY_HAS_LABELS
 #error "odt_replay: only labels have classes to be balanced"
 #endif
 
@@ -111,20 +110,6 @@ static uint32_t choose(const odt_replay_t *replay, const odt_t *odt, uint32_t se
 #endif
 }
 
-/* Whether a sample could be trained. */
-static int check_sample(const odt_input_t *input, const odt_target_t *target)
-{
-#if ODT_TARGET_IS_LABEL
-    if (*target < 0 || *target >= (int32_t)ODT_OUTPUT_ELEMENTS) return ODT_ERR_LABEL;
-#else
-    if (!odt_is_finite(target, ODT_TARGET_ELEMENTS)) return ODT_ERR_NOT_FINITE;
-#endif
-    if (sizeof *input == sizeof(float) && /* else codes, each of which is one */
-        !odt_is_finite((const float *)(const void *)input, ODT_INPUT_ELEMENTS))
-        return ODT_ERR_NOT_FINITE;
-    return ODT_OK;
-}
-
 int odt_replay_init(odt_replay_t *replay, const odt_flash_t *flash)
 {
     if (replay == NULL) return ODT_ERR_NULL;
@@ -155,8 +140,7 @@ int odt_replay_add(odt_replay_t *replay, odt_t *odt, const odt_input_t *input,
     uint32_t seen, seen_of = 0, slot, label;
     int status = check(replay, odt);
     if (status != ODT_OK) return status;
-    if (input == NULL || target == NULL) return ODT_ERR_NULL;
-    status = check_sample(input, target);
+    status = odt_check_sample(odt, input, target);
     if (status != ODT_OK) return status;
 
     label = odt_ring_label(target);

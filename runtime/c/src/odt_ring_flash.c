@@ -142,7 +142,7 @@ static int find_groups(odt_replay_t *replay)
 static void note(odt_replay_t *replay, uint32_t slot, const mark_t *mark)
 {
     const uint16_t label = odt_ring_label(replay->target);
-#if ODT_TARGET_IS_LABEL
+#if ODT_REPLAY_HAS_LABELS
     if (label >= ODT_OUTPUT_ELEMENTS) return;
 #endif
     replay->labels[slot] = label;

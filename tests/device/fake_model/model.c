@@ -99,3 +99,11 @@ int odt_train_step(odt_t *odt, const odt_input_t *input, const odt_target_t *tar
     odt->steps++;
     return ODT_OK;
 }
+
+#ifdef ODT_REPLAY_SLOTS
+int odt_check_sample(const odt_t *odt, const odt_input_t *input, const odt_target_t *target)
+{
+    if (odt == NULL || input == NULL || target == NULL) return ODT_ERR_NULL;
+    return *target < 0 || *target >= (int32_t)ODT_OUTPUT_ELEMENTS ? ODT_ERR_LABEL : ODT_OK;
+}
+#endif

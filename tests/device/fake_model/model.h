@@ -50,4 +50,8 @@ int odt_evaluate(odt_t *odt, const odt_input_t *input, const odt_target_t *targe
                  float *loss);
 int odt_train_step(odt_t *odt, const odt_input_t *input, const odt_target_t *target, float *loss);
 
+#ifdef ODT_REPLAY_SLOTS
+int odt_check_sample(const odt_t *odt, const odt_input_t *input, const odt_target_t *target);
+#endif
+
 #endif

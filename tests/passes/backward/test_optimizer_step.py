@@ -122,6 +122,28 @@ def test_adam_reads_the_new_numbers_of_the_step():
     tvm.ir.assert_structural_equal(step, wanted, True)
 
 
+def test_states_in_codes_are_decoded_where_they_are_read():
+    shape = ((4, 8), "float32")
+
+    def loss(emit, x, target, value):
+        product = emit(relax.op.multiply(x, value))
+        return emit(relax.op.sum(emit(relax.op.multiply(product, target))))
+
+    source = tiny.module(dict.fromkeys(("x", "target", "w"), shape), loss)
+    step = SparseBackward({"w"}, optimizer=Momentum(state_dtype="int8"))(source)
+    kinds = {p.name: (tuple(map(int, p.ty.shape)), str(p.ty.dtype)) for p in step["main"].params}
+    assert kinds["w.velocity"] == ((2, 16), "int8")
+    assert kinds["w.velocity_scale"] == ((2,), "float32")
+    names = [str(name) for name in step["main"].attrs["optimizer_states"]]
+    assert names == ["w.velocity", "w.velocity_scale"]
+    assert [n for n in tiny.op_names(step) if n.startswith("odt.")] == [
+        *("odt.momentum_velocity_codes", "odt.block_values", "odt.sgd_update")
+    ]
+    assert [tuple(map(int, t.shape)) for t in step["main"].ret_ty.fields] == [
+        *((), (4, 8), (2, 16), (2,))
+    ]
+
+
 def test_numbers_change_once_for_all_parameters():
     def product(emit, x, target, v, w):
         return loss_of(emit, emit(relax.op.multiply(x, v)), target, w)

@@ -19,10 +19,12 @@ from relay_passes.optimizers import (
     Momentum,
     Optimizer,
     State,
+    blocks_of,
     defaults_of,
     inputs_of,
     optimizer_of,
 )
+from relay_passes.optimizers.inputs import Kept
 from relay_passes.optimizers.optimizer import hyperparameter
 
 
@@ -87,6 +89,8 @@ def test_an_optimizer_of_a_name_and_numbers(name, hyper, expected):
             'optimizer is "lion"; allowed are adam, adamw, momentum, sgd',
         ),
         (lambda: Adam(epsilon=0), "epsilon is 0; it must be above 0, and finite, as a float32"),
+        (lambda: Adam(state_dtype="int4"), 'state_dtype is "int4"; allowed are float32, int8'),
+        (lambda: SGD(state_dtype="int8"), "state_dtype is int8, but sgd keeps no state"),
         (lambda: Adam(beta2=1.0), "beta2 is 1.0; it must be 0 or more, and below 1"),
         (
             lambda: optimizer_of("sgd", {"momentum": 0.9}),
@@ -115,7 +119,10 @@ def test_names_of_inputs_are_unlike_those_of_parameters():
     found = inputs_of(Momentum(weight_decay=0.5), ["a", "b"], parameters)
     assert found.hyper == {"weight_decay": "weight_decay", "momentum": "momentum_"}
     assert found.scalars == {}
-    assert found.states == {"a": {"velocity": ("a.velocity_",)}, "b": {"velocity": ("b.velocity",)}}
+    assert found.states == {
+        "a": {"velocity": ("a.velocity_",)},
+        "b": {"velocity": ("b.velocity",)},
+    }
     assert found.starts == {
         "weight_decay": 0.5,
         "momentum_": 0.9,
@@ -133,6 +140,33 @@ def test_numbers_that_it_keeps_have_names_of_their_own():
     assert found.states == {"w": {"mean": ("w.mean",), "square": ("w.square",)}}
 
 
+def test_codes_have_scales_beside_them_where_a_tensor_has_blocks():
+    found = inputs_of(Momentum(state_dtype="int8"), ["w"], ["w", "w.velocity_scale"])
+    codes, scale = "w.velocity", "w.velocity_scale_"
+    assert found.states == {"w": {"velocity": (codes, scale)}}
+    assert found.kept("w", (4, 10, 3)) == {
+        "velocity": (Kept(codes, (2, 60), "int8"), Kept(scale, (2,), "float32"))
+    }
+    assert found.kept("w", (5, 3)) == {"velocity": (Kept(codes, (5, 3), "float32"),)}
+
+
+@pytest.mark.parametrize(
+    "shape, blocks",
+    [
+        ((64, 64), (64, 64)),
+        ((240, 9), (36, 60)),
+        ((10, 160), (25, 64)),
+        ((32,), (2, 16)),
+        ((16,), None),  # a single block
+        ((60,), (2, 30)),
+        ((2, 127), None),  # no divisor from 16 to 64
+        ((), None),
+    ],
+)
+def test_blocks_are_equal_and_at_least_two(shape, blocks):
+    assert blocks_of(shape) == blocks
+
+
 def test_a_subclass_joins_the_others():
     @dataclass(frozen=True)
     class Sign(Optimizer):
@@ -147,8 +181,11 @@ def test_a_subclass_joins_the_others():
             return gradient * hyper["step"]
 
     try:
+        with pytest.raises(ValueError, match="but count of test_sign does not start at 0; its"):
+            Sign(state_dtype="int8")
         assert optimizer_of("test_sign", {"step": 1.5}) == Sign(step=1.5)
-        assert [one.name for one in Sign.described()] == ["learning_rate", "clip_norm", "step"]
+        names = [one.name for one in Sign.described()]
+        assert (names[0], names[-1]) == ("learning_rate", "step") and "lr_scale" not in names
         assert inputs_of(Sign(), ["w"], ["w"]).starts == {"step": 0.5, "w.count": 3.0}
     finally:
         del OPTIMIZERS["test_sign"]

@@ -22,6 +22,13 @@ odt_input_t *odt_input(odt_t *odt)
     return (odt_input_t *)(void *)odt->arena;
 }
 
+int odt_check_sample(const odt_t *odt, const odt_input_t *input, const odt_target_t *target)
+{
+    (void)odt;
+    (void)input;
+    return *target < 0 || *target >= (int32_t)ODT_OUTPUT_ELEMENTS ? ODT_ERR_LABEL : ODT_OK;
+}
+
 /* All bytes of a sample follow from its number. */
 static void fill(odt_input_t *input, uint32_t number)
 {

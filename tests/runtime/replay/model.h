@@ -36,4 +36,6 @@ int odt_set_learning_rate(odt_t *odt, float learning_rate);
 odt_input_t *odt_input(odt_t *odt);
 int odt_train_step(odt_t *odt, const odt_input_t *input, const odt_target_t *target, float *loss);
 
+int odt_check_sample(const odt_t *odt, const odt_input_t *input, const odt_target_t *target);
+
 #endif
