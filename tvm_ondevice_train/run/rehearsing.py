@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from ..device.session import Remembered, Session
+from ..device.replies import Remembered
+from ..device.session import Session
 from ..errors import OdtError
 from ..manifest import Manifest
 
