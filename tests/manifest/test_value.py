@@ -93,7 +93,7 @@ def test_a_map_of_labels():
     ],
 )
 def test_the_loss_of_a_guess(change, expected):
-    assert replace(MANIFEST, **change).guess == (expected and pytest.approx(expected))
+    assert replace(MANIFEST, **change).guess() == (expected and pytest.approx(expected))
 
 
 @pytest.mark.parametrize(

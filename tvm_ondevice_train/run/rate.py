@@ -13,7 +13,12 @@ LEAST_STEPS = 200  # of a run that is worth a search, which takes seconds
 
 
 def rate_for(
-    directory: str | Path, manifest: Manifest, data: Data, schedule: Schedule, seed: int
+    directory: str | Path,
+    manifest: Manifest,
+    data: Data,
+    schedule: Schedule,
+    seed: int,
+    rehearsals: int = 0,
 ) -> float | None:
     """For the project in `directory`: what short runs in this process find to be good.
 
@@ -29,6 +34,6 @@ def rate_for(
     from ..simulator import find_rate  # here: it compiles
 
     try:
-        return find_rate(directory, data, schedule, seed)
+        return find_rate(directory, data, schedule, seed, rehearsals)
     except OdtError:
         return optimizer.learning_rate

@@ -12,6 +12,7 @@ from ..errors import OdtError
 from ..manifest import MadeFrom, Manifest, read_manifest
 from ..options import Options
 from ..project import read_report
+from ..replay import FEATURES, RAM, SAMPLE
 from .library import cache_directory, library_of
 
 if TYPE_CHECKING:
@@ -69,6 +70,9 @@ def host_model(source: CompiledModel | str | os.PathLike[str]) -> HostModel:
 def host_options(options: Options, report: Mapping[str, Any]) -> Options:
     """What the same numbers are compiled with for this computer.
 
+    Samples are kept as features, whatever the board keeps: those of a step in which a sample is
+    learned again are there then, too.
+
     report : of the model that was compiled for its board with `options`.
     """
     kept = (report["head"] or "").startswith(_TOO_LARGE)
@@ -78,10 +82,8 @@ def host_options(options: Options, report: Mapping[str, Any]) -> Options:
         backward=report["backward"],
         prefer="speed",
         split=True,
-        replay=None,
-        replay_in=Options.replay_in,
-        replay_policy=None,
-        replay_of=Options.replay_of,
+        replay_in=RAM,
+        replay_of=SAMPLE if options.replay is None else FEATURES,
         board="host",
         sram_bytes=None,
         flash_bytes=None,
