@@ -1,4 +1,4 @@
-"""What a project can be compiled with beside its scheme, simulated: bit for bit its host program."""
+"""All that a project can be compiled with, simulated: bit for bit its host program."""
 
 import numpy as np
 import pytest

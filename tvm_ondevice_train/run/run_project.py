@@ -82,10 +82,11 @@ def run_project(
     manifest = read_manifest(directory)
     if plot is not None:
         check_plot(plot)
-    asked = RunOptions.of(**options).of_project(manifest)
+    asked = RunOptions.of(**options)
     begun = _begun(directory, manifest, start, resume) if continued else None
     if begun is not None:
         asked = asked.continuing(begun.beginning.options)
+    asked = asked.of_project(manifest)
     loaded = with_validation(
         load_data(data, manifest, reading, say=say), asked.validation, asked.seed, manifest
     )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from ..data import Data, Reading, load_data
 from ..errors import OdtError
 from ..learning.classes import use_classes
@@ -94,7 +96,9 @@ def run(
 
 
 def _plan(prepared: Prepared, data: Data, asked: RunOptions, rate: float = 0.0) -> Plan:
-    return asked.of_project(prepared.model.manifest).plan(len(data.x), 0, rate)
+    """Of a run from the beginning, at `rate` as a device has it."""
+    asked = asked.of_project(prepared.model.manifest)
+    return asked.plan(len(data.x), learning_rate=float(np.float32(rate)))
 
 
 def _ready(prepared: Prepared, samples: Samples, asked: RunOptions) -> tuple[Simulation, Data]:
