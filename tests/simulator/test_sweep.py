@@ -94,10 +94,11 @@ def test_what_differs_is_another_run(files, tmp_path):
     wanted = base.wanted[0]
     others = [
         sweep(files, options=Options.of(board="host", backward="float32")),
+        sweep(files, options=Options.of(board="host", replay=5)),
         sweep(files, run=RunOptions(epochs=3, evaluate=True, eval_every="1e")),
         sweep((files[0], files[0])),
     ]
-    assert len({one.key(wanted) for one in (base, *others)}) == 4
+    assert len({one.key(wanted) for one in (base, *others)}) == 5
     assert sweep(files, seeds=5).key(wanted) == base.key(wanted)
 
 

@@ -199,7 +199,7 @@ def _prepare(
     first = device.stats()["steps"] // (1 + rehearsals)  # which are steps, too
     if "learning_rate" not in options.hyper and not resume:
         schedule = options.plan(samples, first).schedule
-        rate = rate_for(directory, device.manifest, data, schedule, options.seed, rehearsals)
+        rate = rate_for(directory, device.manifest, data, schedule, options.seed, rehearsals, say)
         if rate is not None:
             device.set_learning_rate(rate)
     return options.plan(samples, first, device.learning_rate())  # a float32, as one that was saved
