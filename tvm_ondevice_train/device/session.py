@@ -109,11 +109,7 @@ class Session:
 
     def classes(self) -> int | None:
         """How many classes are in use; None where no labels are learned."""
-        unused = self.manifest.unused
-        if unused is None:
-            return self.manifest.classes
-        values = self._view(self._request(Frame.GET_PARAMS), unused)
-        return int(np.argmax(np.append(values < 0, True)))
+        return self.manifest.classes_in_use(self.parameters())
 
     def add_class(self) -> int:
         """Put one more class into use; its label. OdtError where all are."""
@@ -135,7 +131,7 @@ class Session:
     def parameters(self) -> dict[str, np.ndarray]:
         """A copy of every trained tensor, by name, and of what says how its classes are."""
         raw = self._request(Frame.GET_PARAMS)
-        return {name: self._view(raw, name).copy() for name in self._tensors}
+        return {name: tensor_in(raw, entry).copy() for name, entry in self._tensors.items()}
 
     def set_parameters(self, values: Mapping[str, np.ndarray]) -> None:
         """Replace the trained tensors named in `values`; the others stay."""
@@ -296,9 +292,6 @@ class Session:
     def _check_replay(self) -> None:
         if self.manifest.replay is None:
             raise OdtError("device: the project keeps no samples; compile it with --replay N")
-
-    def _view(self, raw: bytes | bytearray, name: str) -> np.ndarray:
-        return tensor_in(raw, self._tensors[name])
 
     @property
     def _output_shape(self) -> tuple[int, ...]:
