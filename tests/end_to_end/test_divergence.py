@@ -1,6 +1,5 @@
 """A step whose loss or gradient is not finite changes nothing, says so, and can be followed."""
 
-
 import numpy as np
 import pytest
 from tiny_models import compiled, images
