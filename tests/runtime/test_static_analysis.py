@@ -27,6 +27,7 @@ PORTS = {
     for how in row.transports
 }
 PORTS["host"] = ("host", "stdio")
+LIBRARY = "shared_library.c"
 
 
 def run(*command) -> tuple[int, str]:
@@ -70,6 +71,7 @@ def include(project):
 
 def test_the_ports_that_are_checked_are_all_of_them(tmp_path):
     every = {path.name for path in runtime_dir().rglob("*.c") if "zephyr" not in path.name}
+    every.remove(LIBRARY)  # of simulations, not of a project; below
     checked = {
         path.name
         for name, (board, how) in PORTS.items()
@@ -84,6 +86,12 @@ def test_the_runtime_is_clean(board, transport, tmp_path):
     sources = sorted((project / "runtime").rglob("*.c"))
     assert [analyse(project, source) for source in sources] == [(0, "")] * len(sources)
     assert check(project, *sources) == (0, "")
+
+
+def test_the_library_of_a_simulation_is_clean(tmp_path):
+    project = compiled("cnn_int8", "head", board="host", split=True, replay=9).save(tmp_path / "p")
+    source = runtime_dir() / "port" / LIBRARY
+    assert analyse(project, source) == check(project, source) == (0, "")
 
 
 @pytest.mark.parametrize("kind", slow_after(1, ["cnn_int8", "cnn"]))
