@@ -1,6 +1,8 @@
 """Sweeps: every run once, in processes or not, and what is made of them."""
 
 import json
+import pickle
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 
 import pytest
@@ -9,6 +11,7 @@ from click.testing import CliRunner
 
 import tvm_ondevice_train as odt
 from tvm_ondevice_train.cli import cli, main
+from tvm_ondevice_train.device.protocol import DeviceError
 from tvm_ondevice_train.errors import OdtError
 from tvm_ondevice_train.options import Options
 from tvm_ondevice_train.run.options import RunOptions
@@ -32,8 +35,14 @@ class HerePool:
     def submit(self, function, *arguments):
         future = sweeps.Future()
         self.calls.append(function.__name__)
-        future.set_result(function(*arguments))
+        try:
+            future.set_result(self._call(function, *arguments))
+        except BrokenProcessPool as error:
+            future.set_exception(error)
         return future
+
+    def _call(self, function, *arguments):
+        return function(*arguments)
 
     def shutdown(self, **_how):
         pass
@@ -85,8 +94,37 @@ def test_every_run_is_done_once_and_lines_that_were_cut_off_again(files, tmp_pat
     assert again == lines and (tmp_path / RUNS).read_text() == kept
     (tmp_path / RUNS).write_text(kept[:-40])
     assert simulate(sweep(files), tmp_path)[0] == lines
+    assert simulate(sweep(files), tmp_path, on_progress=lambda *what: seen.append(what))[0] == lines
+    assert seen[-1] == (8, 8, ""), "what was done again is a line of its own, and kept"
     fewer = sweep(files, schemes=("head",), seeds=1)
     assert simulate(fewer, tmp_path)[0] == [lines[0], lines[2]]
+
+
+@pytest.mark.parametrize("damage", [b"\xff\xfe", b"[1]", b'{"run": ["a"]}', b'{"run": "%s"}'])
+def test_a_line_that_is_none_is_not_there(files, damage, tmp_path):
+    one = sweep(files, schemes=("head",), learning_rates=(0.1,), seeds=1)
+    (key,) = map(one.key, one.wanted)
+    (tmp_path / RUNS).write_bytes(damage.replace(b"%s", key.encode()))
+    (line,), _ = simulate(one, tmp_path)
+    *_, last = (tmp_path / RUNS).read_bytes().splitlines()
+    assert json.loads(last) == line and line["run"] == key
+
+
+def test_a_process_that_was_killed_is_said_in_one_line(files, tmp_path, monkeypatch):
+    one = sweep(files, schemes=("head",), learning_rates=(0.1,))
+
+    def killed(function, *arguments):
+        if function is sweeps.run and arguments[2].seed == 1:
+            raise BrokenProcessPool
+        return function(*arguments)
+
+    monkeypatch.setattr(HerePool, "_call", staticmethod(killed))
+    with pytest.raises(OdtError, match="ended from outside"):
+        simulate(one, tmp_path)
+
+
+def test_a_device_error_comes_whole_out_of_another_process():
+    assert str(pickle.loads(pickle.dumps(DeviceError(-5)))) == str(DeviceError(-5))
 
 
 def test_what_differs_is_another_run(files, tmp_path):
@@ -143,6 +181,9 @@ def test_a_scheme_that_cannot_be_is_left_out(files, tmp_path):
         ({"seeds": 0}, "simulate: seeds is 0; it must be at least 1"),
         ({"schemes": ("head", "head")}, "give each once"),
         ({"learning_rates": ()}, "one at least"),
+        ({"learning_rates": (0.1, float("nan"))}, "learning_rate is NaN"),
+        ({"learning_rates": (1e39,)}, "finite, as a float32"),
+        ({"learning_rates": (0.0,)}, "learning_rate is 0; it must be above 0"),
     ],
 )
 def test_nothing_to_do_is_refused(files, changed, message):

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..device.session import Remembered
+from ..device.replies import Remembered
 from ..errors import OdtError
 from ..manifest import Manifest
 from .learner import Learner

@@ -25,6 +25,10 @@ _ACCOUNT = (
     *("board", "peak_sram_bytes", "sram_budget_bytes", "flash_bytes", "flash_holds_code"),
     *("macs_forward", "macs_backward", "backward", "head"),
 )
+LINE = (  # what `run` returns
+    *("learning_rate", "rate_was_found", "evaluations", "epochs", "after", "stopped", "warnings"),
+    "account",
+)
 _kept: dict[tuple[str, str], tuple[Simulation, Data]] = {}  # the last one of this process
 
 
