@@ -18,7 +18,7 @@ from ..errors import OdtError
 from ..files.plain_text import shortened
 from ..options import Options
 from ..run.options import RunOptions
-from .worker import Samples, prepare, run
+from .worker import Samples, end_with_parent, prepare, run
 
 RUNS = "runs.jsonl"
 
@@ -109,7 +109,8 @@ def simulate(
         raise OdtError(f"simulate: cannot write {output}: {error.strerror}") from None
     context = multiprocessing.get_context("spawn")  # TVM has threads
     count = min(jobs or os.cpu_count() or 1, len(missing))
-    with ProcessPoolExecutor(count, mp_context=context) as pool, open(path, "a") as lines:
+    workers = ProcessPoolExecutor(count, mp_context=context, initializer=end_with_parent)
+    with workers as pool, open(path, "a") as lines:
         try:
             for key, line in _run_all(pool, sweep, missing, failed):
                 found[key] = {"run": key, **line}
