@@ -1,12 +1,17 @@
 """Sweeps: every run once, in processes or not, and what is made of them."""
 
 import json
+import pickle
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
 
 import pytest
 import tiny_files
 from click.testing import CliRunner
 
+import tvm_ondevice_train as odt
 from tvm_ondevice_train.cli import cli, main
+from tvm_ondevice_train.device.protocol import DeviceError
 from tvm_ondevice_train.errors import OdtError
 from tvm_ondevice_train.options import Options
 from tvm_ondevice_train.run.options import RunOptions
@@ -30,8 +35,14 @@ class HerePool:
     def submit(self, function, *arguments):
         future = sweeps.Future()
         self.calls.append(function.__name__)
-        future.set_result(function(*arguments))
+        try:
+            future.set_result(self._call(function, *arguments))
+        except BrokenProcessPool as error:
+            future.set_exception(error)
         return future
+
+    def _call(self, function, *arguments):
+        return function(*arguments)
 
     def shutdown(self, **_how):
         pass
@@ -83,8 +94,37 @@ def test_every_run_is_done_once_and_lines_that_were_cut_off_again(files, tmp_pat
     assert again == lines and (tmp_path / RUNS).read_text() == kept
     (tmp_path / RUNS).write_text(kept[:-40])
     assert simulate(sweep(files), tmp_path)[0] == lines
+    assert simulate(sweep(files), tmp_path, on_progress=lambda *what: seen.append(what))[0] == lines
+    assert seen[-1] == (8, 8, ""), "what was done again is a line of its own, and kept"
     fewer = sweep(files, schemes=("head",), seeds=1)
     assert simulate(fewer, tmp_path)[0] == [lines[0], lines[2]]
+
+
+@pytest.mark.parametrize("damage", [b"\xff\xfe", b"[1]", b'{"run": ["a"]}', b'{"run": "%s"}'])
+def test_a_line_that_is_none_is_not_there(files, damage, tmp_path):
+    one = sweep(files, schemes=("head",), learning_rates=(0.1,), seeds=1)
+    (key,) = map(one.key, one.wanted)
+    (tmp_path / RUNS).write_bytes(damage.replace(b"%s", key.encode()))
+    (line,), _ = simulate(one, tmp_path)
+    *_, last = (tmp_path / RUNS).read_bytes().splitlines()
+    assert json.loads(last) == line and line["run"] == key
+
+
+def test_a_process_that_was_killed_is_said_in_one_line(files, tmp_path, monkeypatch):
+    one = sweep(files, schemes=("head",), learning_rates=(0.1,))
+
+    def killed(function, *arguments):
+        if function is sweeps.run and arguments[2].seed == 1:
+            raise BrokenProcessPool
+        return function(*arguments)
+
+    monkeypatch.setattr(HerePool, "_call", staticmethod(killed))
+    with pytest.raises(OdtError, match="ended from outside"):
+        simulate(one, tmp_path)
+
+
+def test_a_device_error_comes_whole_out_of_another_process():
+    assert str(pickle.loads(pickle.dumps(DeviceError(-5)))) == str(DeviceError(-5))
 
 
 def test_what_differs_is_another_run(files, tmp_path):
@@ -92,10 +132,11 @@ def test_what_differs_is_another_run(files, tmp_path):
     wanted = base.wanted[0]
     others = [
         sweep(files, options=Options.of(board="host", backward="float32")),
+        sweep(files, options=Options.of(board="host", replay=5)),
         sweep(files, run=RunOptions(epochs=3, evaluate=True, eval_every="1e")),
         sweep((files[0], files[0])),
     ]
-    assert len({one.key(wanted) for one in (base, *others)}) == 4
+    assert len({one.key(wanted) for one in (base, *others)}) == 5
     assert sweep(files, seeds=5).key(wanted) == base.key(wanted)
 
 
@@ -103,6 +144,19 @@ def test_a_rate_is_found_once_for_each_scheme(files, tmp_path):
     lines, _ = simulate(sweep(files, schemes=("head",), learning_rates=(None,)), tmp_path)
     assert len({line["learning_rate"] for line in lines}) == 1
     assert all(line["rate_was_found"] for line in lines)
+
+
+def test_a_run_with_old_samples_and_a_new_class_is_that_of_the_device(files, tmp_path):
+    options = Options.of(board="host", classes=2, max_classes=4, replay=9, replay_in="flash")
+    asked = {"schemes": ("full",), "learning_rates": (0.05,), "seeds": 1, "options": options}
+    (line,), failed = simulate(sweep(files, **asked), tmp_path)
+    project = odt.compile(files[0], replace(options, scheme="full")).save(tmp_path / "project")
+    run = odt.run_project(
+        project, files[1], epochs=2, evaluate=True, eval_every="1e", learning_rate=0.05
+    )
+    assert not failed and run["replay"]["held"] == 9
+    assert all(line[key] == run[key] for key in ("evaluations", "epochs"))
+    assert line["after"]["accuracy"] > 0.8
 
 
 def test_rows_are_means_over_seeds(files, tmp_path):
@@ -127,6 +181,9 @@ def test_a_scheme_that_cannot_be_is_left_out(files, tmp_path):
         ({"seeds": 0}, "simulate: seeds is 0; it must be at least 1"),
         ({"schemes": ("head", "head")}, "give each once"),
         ({"learning_rates": ()}, "one at least"),
+        ({"learning_rates": (0.1, float("nan"))}, "learning_rate is NaN"),
+        ({"learning_rates": (1e39,)}, "finite, as a float32"),
+        ({"learning_rates": (0.0,)}, "learning_rate is 0; it must be above 0"),
     ],
 )
 def test_nothing_to_do_is_refused(files, changed, message):

@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-CLASSES = 3
+CLASSES, MAP_CLASSES = 3, 7
 
 
 def network(path: Path) -> Path:
@@ -24,11 +24,23 @@ def network(path: Path) -> Path:
         helper.make_node("Relu", ["hidden"], ["active"]),
         helper.make_node("Gemm", ["active", "b.weight", "b.bias"], ["y"], transB=1),
     ]
+    return _saved(path, nodes, (1, 8), (1, CLASSES), values)
+
+
+def map_network(path: Path) -> Path:
+    """One 1x1 convolution: classes of the pixels of a 3x3 image of 2 channels."""
+    weight = np.random.default_rng(0).normal(size=(MAP_CLASSES, 2, 1, 1)).astype(np.float32)
+    values = {"a.weight": weight, "a.bias": np.zeros(MAP_CLASSES, np.float32)}
+    nodes = [helper.make_node("Conv", ["x", *values], ["y"])]
+    return _saved(path, nodes, (1, 2, 3, 3), (1, MAP_CLASSES, 3, 3), values)
+
+
+def _saved(path: Path, nodes, takes, gives, values) -> Path:
     graph = helper.make_graph(
         nodes,
         "net",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, (1, 8))],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, (1, CLASSES))],
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, takes)],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, gives)],
         [numpy_helper.from_array(value, name) for name, value in values.items()],
     )
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]), path)

@@ -106,6 +106,9 @@ class DeviceError(OdtError):
         super().__init__(f"device: {_ERRORS.get(code, 'unknown error')} (error {code})")
         self.code = code
 
+    def __reduce__(self) -> tuple[type[DeviceError], tuple[int]]:
+        return type(self), (self.code,)  # as it comes out of another process
+
 
 def pack_frame(kind: int, payload: bytes = b"") -> bytes:
     """A whole frame as bytes."""

@@ -14,7 +14,8 @@ from ..device.toolchain import run_tool
 from ..errors import OdtError
 
 _FLAGS = "-std=c99 -O3 -march=native -funroll-loops -ffp-contract=off -fPIC -shared".split()
-_PORT = "shared_library.c"
+_FLAGS.append("-fno-tree-loop-if-convert")  # gcc 12 for AVX loses conditional terms of sums
+_PORT, _SOURCES = "shared_library.c", ("odt_replay.c", "odt_ring_ram.c")
 
 
 def cache_directory() -> Path:
@@ -55,6 +56,7 @@ def _build(files: Mapping[str, str], path: Path) -> None:
             (Path(folder) / name).write_text(text)
         root, made = runtime_dir(), f"{folder}/model.so"
         sources = [f"{folder}/model.c", str(root / "port" / _PORT)]
+        sources += (str(root / "src" / name) for name in _SOURCES)
         includes = [f"-I{folder}", f"-I{root / 'include'}"]
         result = run_tool(["gcc", *_FLAGS, *includes, *sources, "-o", made])
         if result.returncode:

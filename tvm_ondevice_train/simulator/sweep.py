@@ -7,20 +7,29 @@ import json
 import multiprocessing
 import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import (
+    FIRST_COMPLETED,
+    BrokenExecutor,
+    Future,
+    ProcessPoolExecutor,
+    wait,
+)
 from dataclasses import asdict, dataclass, replace
 from itertools import product
 from pathlib import Path
 from typing import Any
+
+from relay_passes.optimizers import HYPERPARAMETERS
 
 from ..data import Reading
 from ..errors import OdtError
 from ..files.plain_text import shortened
 from ..options import Options
 from ..run.options import RunOptions
-from .worker import Samples, end_with_parent, prepare, run
+from .worker import LINE, Samples, end_with_parent, prepare, run
 
 RUNS = "runs.jsonl"
+_KEYS = ("run", "scheme", "seed", *LINE)  # of a line
 
 
 @dataclass(frozen=True)
@@ -54,6 +63,8 @@ class Sweep:
             values = getattr(self, name)
             if not values or len(set(values)) < len(values):
                 raise OdtError(f"simulate: {name} are {values}; give each once, and one at least")
+        for rate in self.learning_rates:
+            _check_rate(rate)
         if self.seeds < 1:
             raise OdtError(f"simulate: seeds is {self.seeds}; it must be at least 1")
 
@@ -73,7 +84,7 @@ class Sweep:
         options, rate = self.options_of(wanted.scheme), wanted.learning_rate
         facts = {
             "files": [_fingerprint(path) for path in (self.model, self.data, wanted.scheme)],
-            "options": {**(options.to_json() or {}), "seed": options.seed},
+            "options": repr(options),
             "reading": repr(self.reading),
             "run": asdict(replace(self.run, seed=wanted.seed)),
             "learning_rate": ["found with seed", self.run.seed] if rate is None else rate,
@@ -97,7 +108,7 @@ def simulate(
     """
     path = Path(output) / RUNS
     keys = {sweep.key(wanted): wanted for wanted in sweep.wanted}
-    found = {line["run"]: line for line in _read(path) if line["run"] in keys}
+    found = {line["run"]: line for line in _read(path) if str(line["run"]) in keys}
     missing = {key: wanted for key, wanted in keys.items() if key not in found}
     done, failed = len(found), dict[str, str]()
     on_progress(done, len(keys), "")
@@ -110,14 +121,18 @@ def simulate(
     context = multiprocessing.get_context("spawn")  # TVM has threads
     count = min(jobs or os.cpu_count() or 1, len(missing))
     workers = ProcessPoolExecutor(count, mp_context=context, initializer=end_with_parent)
-    with workers as pool, open(path, "a") as lines:
+    with workers as pool:
         try:
             for key, line in _run_all(pool, sweep, missing, failed):
                 found[key] = {"run": key, **line}
-                lines.write(json.dumps(found[key]) + "\n")
-                lines.flush()
+                _append(path, found[key])
                 done += 1
                 on_progress(done, len(keys), line["scheme"])
+        except BrokenExecutor:
+            raise OdtError(
+                "simulate: a process was ended from outside, as where memory is short: give fewer "
+                f"--jobs than {count}; the same command goes on behind the {done} runs in {path}"
+            ) from None
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
@@ -154,15 +169,33 @@ def _run_all(
             yield key, {"scheme": missing[key].scheme, "seed": missing[key].seed, **line}
 
 
+def _check_rate(rate: float | None) -> None:
+    """OdtError for a learning rate that no device takes, or that changes nothing."""
+    try:
+        if rate is not None and HYPERPARAMETERS["learning_rate"].check(rate) == 0:
+            raise ValueError("learning_rate is 0; it must be above 0")
+    except ValueError as error:
+        raise OdtError(f"simulate: {error}") from None
+
+
+def _append(path: Path, line: dict[str, Any]) -> None:
+    """In one piece, as another call may write there, too; behind what was cut off in a new line."""
+    with open(path, "a+b", buffering=0) as lines:
+        end = lines.seek(0, os.SEEK_END)
+        lines.seek(max(0, end - 1))
+        is_cut = lines.read(1) not in (b"", b"\n")
+        lines.write(b"\n" * is_cut + json.dumps(line).encode() + b"\n")
+
+
 def _read(path: Path) -> list[dict[str, Any]]:
-    """The lines of an earlier call; one that was cut off is not there."""
+    """The lines of earlier calls; what was cut off or is no such line is not there."""
     lines = []
-    for text in path.read_text().splitlines() if path.exists() else []:
+    for text in path.read_bytes().splitlines() if path.exists() else []:
         try:
             line = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
-        if isinstance(line, dict) and "run" in line:
+        if isinstance(line, dict) and all(key in line for key in _KEYS):
             lines.append(line)
     return lines
 
