@@ -32,7 +32,8 @@ def interval(value: int | str | None, samples: int, name: str) -> int | None:
     found = re.fullmatch(r"(\d+|(\d*\.?\d+)e)", value.strip(), re.A)
     if found is None or not 0 < float(found[2] or found[1]) <= MOST_STEPS:
         raise OdtError(
-            f"run: {name} is {shortened(value, 40)!r}; it is a number of steps, or of epochs, as in 500 or 0.5e"
+            f"run: {name} is {shortened(value, 40)!r}; it is a number of steps, or of epochs, as "
+            "in 500 or 0.5e"
         )
     return int(value) if found[2] is None else max(1, round(float(found[2]) * samples))
 
