@@ -11,7 +11,7 @@ from PIL import Image
 from relay_passes.memory.step import Kernel, Step, Task, Tensor, prediction
 from tvm_ondevice_train.arena_picture import COLOURS, draw_arena, memory_rectangles
 from tvm_ondevice_train.codegen.planned_step import plan_step, workspace_name
-from tvm_ondevice_train.compiler import build_steps
+from tvm_ondevice_train.steps import build_steps
 
 
 @cache

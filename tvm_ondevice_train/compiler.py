@@ -3,49 +3,40 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tvm
 
-from relay_passes.backward.accumulation import Accumulate, ApplyMean
-from relay_passes.backward.sparse_backward import AnyOptimizer
 from relay_passes.layer_words import rates_of
-from relay_passes.memory.step import Step
-from relay_passes.optimizers import SGD, Accumulation, BatchTensors, batch_tensors, inputs_of
-from relay_passes.schedule.default_schedule import Chooser
-from relay_passes.within_memory import AUTO, ROUNDS, Lowering
 
 from .boards import Board
 from .boards import board as find_board
 from .codegen.model_c import generate
-from .codegen.planned_model import PlannedModel, merge_constants, parameter_slots
-from .codegen.planned_step import plan_step
+from .codegen.planned_model import PlannedModel
 from .device.firmware_size import linked_flash_bytes, object_flash_bytes
-from .dump_ir import IRDump
 from .errors import BudgetError, OdtError
 from .export.onnx_writer import onnx_or_reason
 from .float_head import AS_FLOAT, TOO_LARGE, ModelWithHead, model_with_head
-from .fresh_head import check_imprintable, imprint_module, replace_head
+from .fresh_head import check_imprintable, replace_head
 from .frontend import load
-from .losses import LABEL, Loss, classes_of
+from .losses import LABEL
 from .manifest import MadeFrom, Manifest
 from .manifest.making import make_manifest
 from .model import Model
 from .options import Options
+from .planning import planned_model
 from .project import generate_project
 from .report import check_budget, make_report, with_zephyr
 from .scheme.left_out import left_out
-from .scheme.sliced_model import SlicedModel, slice_model
+from .scheme.sliced_model import slice_model
 from .scheme.update_scheme import UpdateScheme, errors_naming, resolve
+from .steps import steps_of
 from .trainable import check_operators
-from .training_graph import OUTPUT, before_loss, logits, loss_module
+from .training_graph import OUTPUT, before_loss, logits
 from .tuning import tuning_for
-
-_ROUNDS = {"memory": ROUNDS, "speed": 1}  # of scheduling, by preference
 
 
 @dataclass(frozen=True)
@@ -198,22 +189,8 @@ def _compiled(
         sliced = slice_model(before_loss(model, options.loss), resolved)
         check_imprintable(sliced.source, sliced.model, sliced.slices)
     output = logits(options.loss) if sliced.source is not model else OUTPUT
-    batches = _batches(options)
-    train, evaluate = build_steps(
-        sliced.model,
-        sliced.slices,
-        options.loss,
-        optimizer=Accumulate(batches) if batches else options.optimizer,
-        backward=options.backward,
-        rollback=options.rollback,
-        dump_ir=options.dump_ir,
-        chooser=tuned.chooser,
-        rounds=_ROUNDS[options.prefer],
-        split=options.splits,
-    )
-    update = build_update(sliced, batches, options) if batches else None
-    imprint = build_imprint(sliced.model, train, options, tuned.chooser)
-    planned = _plan(sliced, train, update, evaluate, imprint, options, output)
+    steps = steps_of(sliced, options, tuned.chooser)
+    planned = planned_model(sliced, steps, options, output)
     manifest = make_manifest(sliced, planned, target, options, made_from)
     report = {
         **make_report(manifest, planned, target, options),
@@ -237,150 +214,3 @@ def _classes(model: Model, options: Options) -> int | None:
 def _made_from(model: str | os.PathLike, options: Options) -> MadeFrom | None:
     """What `tune` needs to make a project again; None if that was not from files alone."""
     return None if options.to_json() is None else MadeFrom(os.fspath(model), options)
-
-
-def build_steps(
-    model: Model,
-    trained: Collection[str],
-    loss: str | Loss,
-    fuse: bool = True,
-    optimizer: AnyOptimizer = SGD(),  # noqa: B008 - a frozen value
-    backward: str = AUTO,
-    rollback: bool = False,
-    dump_ir: str | os.PathLike | None = None,
-    chooser: Chooser | None = None,
-    rounds: int = ROUNDS,
-    split: bool = False,
-) -> tuple[Step, Step]:
-    """The training step and the evaluation as kernel calls, before memory is planned.
-
-    trained : names of the parameters that train, in whole (see `slice_model`).
-    fuse, chooser, rounds : see `Lowering`.
-    split : whether what needs nothing that changes runs first (see `Step.prefix`).
-    """
-    dump = None if dump_ir is None else IRDump(dump_ir)
-    changing = {*trained, *_class_tensors(model)}
-    lowering = Lowering(fuse, chooser, rounds, dump, changing if split else None)
-    train = lowering.training(loss_module(model, loss), trained, backward, rollback, optimizer)
-    evaluation = loss_module(model, loss, with_output=True)
-    return train, lowering.evaluation(evaluation, free_bytes=train.peak_bytes or 0)
-
-
-def build_update(sliced: SlicedModel, batches: Accumulation, options: Options) -> Step:
-    """The update of a batch as kernel calls, where the training step accumulates."""
-    lowering = Lowering(dump=None if options.dump_ir is None else IRDump(options.dump_ir))
-    loss = loss_module(sliced.model, options.loss)
-    ending = ApplyMean(batches)
-    return lowering.training(loss, sliced.slices, "float32", options.rollback, ending)
-
-
-def build_imprint(
-    model: Model, train: Step, options: Options, chooser: Chooser | None
-) -> Step | None:
-    """The step that makes a sample part of its class's row; None without a cosine head.
-
-    train : as `build_steps` gave it: there is an arena of its size.
-    """
-    if model.head is None or model.head.counts is None:
-        return None
-    dump = None if options.dump_ir is None else IRDump(options.dump_ir)
-    lowering = Lowering(True, chooser, _ROUNDS[options.prefer], dump)
-    return lowering.evaluation(imprint_module(model), train.peak_bytes or 0, part="imprinting")
-
-
-def _plan(
-    sliced: SlicedModel,
-    train: Step,
-    update: Step | None,
-    evaluate: Step,
-    imprint: Step | None,
-    options: Options,
-    output: str,
-) -> PlannedModel:
-    model = sliced.model
-    of_classes = _class_tensors(model)
-    trained = [name for name in model.parameters if name in sliced.slices]
-    changing = {*trained, *of_classes}
-    frozen = {name: v for name, v in model.parameters.items() if name not in changing}
-    inputs = inputs_of(options.optimizer, trained, model.parameters)
-    starts = {
-        name: np.full((), inputs.starts[name], np.float32) for name in inputs.scalars.values()
-    }
-    starts |= {
-        tensor.name: np.full(tensor.shape, inputs.starts[tensor.name], tensor.dtype)
-        for parameter in inputs.states
-        for kept in inputs.kept(parameter, model.parameters[parameter].shape).values()
-        for tensor in kept
-    }
-    hyper = {name: np.full(1, inputs.starts[name], np.float32) for name in inputs.hyper.values()}
-    batches = _batches(options)
-    types = {name: (value.shape, str(value.dtype)) for name, value in model.parameters.items()}
-    sums = None if batches is None else batch_tensors(batches, trained, types)
-    slots = parameter_slots(
-        {
-            "parameter": {name: model.parameters[name] for name in trained},
-            "class": of_classes,
-            "state": starts,
-            "hyperparameter": hyper,
-            **({} if sums is None else _slots_of_batches(sums, options)),
-        }
-    )
-    taken = {*model.parameters, *(slot.name for slot in slots)}
-    steps = {"train": train, "evaluate": evaluate, "update": update, "imprint": imprint}
-    present = {name: step for name, step in steps.items() if step is not None}
-    merged, constants = merge_constants(*present.values(), taken=taken)
-    planned = dict(zip(present, map(plan_step, merged), strict=True))
-    kind = options.loss.kind_of(model.output_shape)
-    return PlannedModel(
-        name=model.name,
-        graph=tvm.ir.save_json(tvm.IRModule({"main": model.module["main"]})),
-        **planned,
-        frozen=frozen,
-        slots=slots,
-        constants=constants,
-        input=model.input,
-        layout=model.input_layout,
-        output_shape=model.output_shape,
-        target=next(t for task in train.tasks for t in task.inputs if t.role == "target"),
-        optimizer=options.optimizer,
-        inputs=inputs,
-        target_kind=kind,
-        ignored=options.loss.ignored,
-        classes=classes_of(kind, model.output_shape),
-        output=output,
-        kept=sums,
-        head=model.head,
-        replay=options.kept,
-    )
-
-
-def _batches(options: Options) -> Accumulation | None:
-    """How batches accumulate; None where every sample updates what trains."""
-    if options.batch is None:
-        return None
-    return Accumulation(options.optimizer, options.accumulator)
-
-
-def _slots_of_batches(kept: BatchTensors, options: Options) -> dict[str, dict]:
-    """What lies in ``odt_params_t`` besides: kind -> name -> start."""
-    sums = {one.name: np.zeros(one.shape, one.dtype) for one in kept.sums.values()}
-    peaks = {
-        one.peaks: np.zeros(one.shape[:1], np.float32)
-        for one in kept.sums.values()
-        if one.peaks is not None
-    }
-    return {
-        "accumulator": sums | peaks,
-        "accumulated": {kept.count: np.zeros(1, np.uint32)},
-        "batch": {kept.size: np.full(1, options.batch, np.uint32)},
-    }
-
-
-def _class_tensors(model: Model) -> dict[str, np.ndarray]:
-    """What of a fresh head changes besides training, by name, as it is at the start."""
-    head, found = model.head, {}
-    if head is not None and head.unused is not None:
-        found[head.unused] = model.parameters[head.unused]
-    if head is not None and head.counts is not None:
-        found[head.counts] = np.zeros(model.output_shape[-1], np.float32)
-    return found

@@ -86,6 +86,16 @@ class Model:
         return None
 
     @property
+    def of_classes(self) -> dict[str, np.ndarray]:
+        """What of a fresh head changes besides training, by name, as it is at the start."""
+        head, found = self.head, {}
+        if head is not None and head.unused is not None:
+            found[head.unused] = self.parameters[head.unused]
+        if head is not None and head.counts is not None:
+            found[head.counts] = np.zeros(self.output_shape[-1], np.float32)
+        return found
+
+    @property
     def scales(self) -> dict[str, np.ndarray]:
         """Scale of each quantized parameter: a scalar, or one for each output channel."""
         return self._decoded_with(1)

@@ -7,7 +7,7 @@ from fake_project import fake_project, samples
 
 from tvm_ondevice_train.device import Session, build
 from tvm_ondevice_train.device.protocol import DeviceError
-from tvm_ondevice_train.device.session import Saved
+from tvm_ondevice_train.device.replies import Saved
 
 EMPTY, CORRUPT, NO_FLASH = -34, -36, -23
 X, Y = samples(8)

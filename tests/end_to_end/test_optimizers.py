@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tiny
 import torch
+from shared import slow_after
 from stochastic_rounding import STEP_STRIDE, updated_codes
 from torch.nn import functional
 
@@ -22,12 +23,11 @@ OPTIMIZERS = [
     SGD(0.05, weight_decay=0.04),
     Momentum(0.05),
     Momentum(0.02, momentum=0.5, weight_decay=0.04),
-    Adam(0.01),
     Adam(0.01, weight_decay=0.04, beta1=0.8, beta2=0.99, epsilon=1e-6),
-    AdamW(0.01),
-    AdamW(0.01, weight_decay=0.0),
-    SGD(0.05, lr_scale={"bias": 0.5, "head": 0.25}),
     AdamW(0.01, lr_scale={"head.*": 3, "conv.weight": 0.5, "*.bias": 2}),
+    SGD(0.05, lr_scale={"bias": 0.5, "head": 0.25}),
+    Adam(0.01),
+    AdamW(0.01, weight_decay=0.0),
 ]
 
 
@@ -107,7 +107,7 @@ def assert_near(found, expected, relative=1e-6):
     assert np.abs(found - expected).max() <= relative * np.abs(expected).max()
 
 
-@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=str)
+@pytest.mark.parametrize("optimizer", slow_after(6, OPTIMIZERS, ids=map(str, OPTIMIZERS)))
 def test_float_parameters_are_those_of_pytorch(optimizer, tmp_path):
     """All together to 1e-6; a bias that mostly cancels is as near to float64 as PyTorch's own.
 
@@ -178,7 +178,7 @@ def test_codes_follow_a_float_velocity(weight_decay, tmp_path):
                 assert np.array_equal(after[name], updated_codes(codes, change, limit, salted))
 
 
-@pytest.mark.parametrize("optimizer", [Adam(0.02, weight_decay=0.04), AdamW(0.02)], ids=str)
+@pytest.mark.parametrize("optimizer", slow_after(1, [Adam(0.02, weight_decay=0.04), AdamW(0.02)]))
 def test_codes_follow_the_averages_of_adam(optimizer, tmp_path):
     """In float32, from the definition; gradients are what a second device gets, as above."""
     _, directory = project(tmp_path / "p", optimizer, quantized=True)

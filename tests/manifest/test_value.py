@@ -93,7 +93,16 @@ def test_a_map_of_labels():
     ],
 )
 def test_the_loss_of_a_guess(change, expected):
-    assert replace(MANIFEST, **change).guess == (expected and pytest.approx(expected))
+    assert replace(MANIFEST, **change).guess() == (expected and pytest.approx(expected))
+
+
+def test_classes_that_are_not_in_use_are_none_of_the_guess():
+    growing = replace(MANIFEST, active_classes=4, unused="bias")
+    learned = {"bias": np.array([0] * 6 + [-1e30] * 4, np.float32)}
+    assert growing.classes_in_use(learned) == 6 and MANIFEST.classes_in_use(learned) == CLASSES
+    assert growing.classes_in_use({"bias": np.zeros(CLASSES, np.float32)}) == CLASSES
+    assert growing.guess(6) == pytest.approx(math.log(6))
+    assert MANIFEST.guess(6) == pytest.approx(math.log(CLASSES))
 
 
 @pytest.mark.parametrize(

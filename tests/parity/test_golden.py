@@ -18,9 +18,9 @@ from instruments.interpreter import Interpreter
 from shared import shared_path
 
 from relay_passes.ops.quantized import BIAS_LIMIT
-from tvm_ondevice_train.compiler import build_steps
 from tvm_ondevice_train.frontend import load
 from tvm_ondevice_train.scheme.update_scheme import resolve
+from tvm_ondevice_train.steps import build_steps
 
 MODELS = {
     "mcunet-5fps": "mcunet-5fps-c17",

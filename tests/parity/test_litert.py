@@ -20,9 +20,9 @@ from operators import Comparison, integer_operators, photographs
 from shared import shared_path
 
 from relay_passes.memory.step import prediction
-from tvm_ondevice_train.compiler import build_steps
 from tvm_ondevice_train.frontend import load
 from tvm_ondevice_train.scheme.update_scheme import resolve
+from tvm_ondevice_train.steps import build_steps
 
 OPERATORS = ("CONV_2D", "DEPTHWISE_CONV_2D", "AVERAGE_POOL_2D", "FULLY_CONNECTED")
 RESOLVERS = (OpResolverType.BUILTIN_REF, OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES)

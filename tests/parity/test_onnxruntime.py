@@ -21,9 +21,9 @@ from operators import Comparison, integer_operators, photographs
 from shared import shared_path, slow_after
 
 from relay_passes.memory.step import prediction
-from tvm_ondevice_train.compiler import build_steps
 from tvm_ondevice_train.frontend import load
 from tvm_ondevice_train.scheme.update_scheme import resolve
+from tvm_ondevice_train.steps import build_steps
 
 # fusion into integer kernels -> optimization level
 FUSED = {

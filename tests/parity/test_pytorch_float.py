@@ -13,9 +13,9 @@ from instruments.interpreter import Interpreter
 from shared import slow_after
 from torch import nn
 
-from tvm_ondevice_train.compiler import build_steps
 from tvm_ondevice_train.frontend import load
 from tvm_ondevice_train.scheme.update_scheme import ALL, UpdateScheme
+from tvm_ondevice_train.steps import build_steps
 
 IMAGE, SERIES, VECTOR = (1, 3, 12, 12), (1, 3, 32), (1, 20)
 CASES = {  # network -> shape of a sample, loss

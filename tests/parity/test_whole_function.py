@@ -9,11 +9,11 @@ from instruments.interpreter import Interpreter
 from torch import nn
 from torch.nn import functional
 
-from tvm_ondevice_train.compiler import build_steps
 from tvm_ondevice_train.frontend import load
 from tvm_ondevice_train.losses import loss_of
 from tvm_ondevice_train.scheme.sliced_model import slice_model
 from tvm_ondevice_train.scheme.update_scheme import resolve
+from tvm_ondevice_train.steps import build_steps
 from tvm_ondevice_train.training_graph import before_loss
 
 VECTOR, PLANES = (1, 4), (1, 3, 5, 5)

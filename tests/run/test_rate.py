@@ -17,7 +17,7 @@ from tvm_ondevice_train.run.rate import LEAST_STEPS, rate_for
 DATA = Data(np.zeros((2, 4), np.float32), np.zeros(2, np.int32))
 
 
-def found(*_arguments):
+def searched(*_arguments):
     return 0.123
 
 
@@ -28,11 +28,11 @@ def too_few(*_arguments):
 @pytest.mark.parametrize(
     "options, steps, search, expected",
     [
-        (None, 1000, found, None),
-        ({}, 1000, found, 0.123),
-        ({"optimizer": "momentum"}, 1000, found, 0.123),
-        ({"learning_rate": 0.3}, 1000, found, 0.3),
-        ({}, LEAST_STEPS - 1, found, 0.01),
+        (None, 1000, searched, None),
+        ({}, 1000, searched, 0.123),
+        ({"optimizer": "momentum"}, 1000, searched, 0.123),
+        ({"learning_rate": 0.3}, 1000, searched, 0.3),
+        ({}, LEAST_STEPS - 1, searched, 0.01),
         ({}, 1000, too_few, 0.01),
     ],
     ids=["no options", "searched", "of any optimizer", "said", "a short run", "nothing to search"],
@@ -42,4 +42,7 @@ def test_the_rate(options, steps, search, expected, tmp_path, monkeypatch):
     directory = fake_project(tmp_path / "project")
     made_from = None if options is None else MadeFrom("net.onnx", Options.of(**options))
     manifest = replace(read_manifest(directory), made_from=made_from)
-    assert rate_for(directory, manifest, DATA, Schedule(COSINE, steps), 0) == expected
+    lines = []
+    found = rate_for(directory, manifest, DATA, Schedule(COSINE, steps), 0, 0, lines.append)
+    assert found == expected
+    assert len(lines) == (search is too_few)

@@ -1,5 +1,8 @@
 """A run learns old samples again between new ones."""
 
+import os
+import signal
+
 import pytest
 from fake_project import fake_project, samples
 from replaying import replaying_project
@@ -66,6 +69,25 @@ def test_rehearsals_that_cannot_be_are_refused(kept, replay, message, tmp_path):
     with pytest.raises(OdtError) as error:
         run(make(tmp_path / "project"), steps=1, replay=replay)
     assert str(error.value) == message
+
+
+def test_a_run_with_kept_samples_is_not_continued(tmp_path):
+    """No checkpoint has them; what was learned is not lost."""
+    project = replaying_project(tmp_path / "project", KEPT)
+
+    def interrupt(step, *_loss):
+        if step == 20:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt, match=r"and --from learned.npz begins another one$"):
+        run(project, epochs=2, on_progress=interrupt)
+    with pytest.raises(OdtError, match="kept samples again, and those are not in a checkpoint; be"):
+        run_project(project, DATA, continued=True)
+    result = run(project, epochs=1, start=project / "learned.npz")
+    assert len(result["losses"]) == 30 and not (project / "checkpoint.npz").exists()
+    with pytest.raises(KeyboardInterrupt, match=r"and --continue goes on$"):
+        run(project, epochs=2, replay=0, on_progress=interrupt)
+    assert run_project(project, DATA, continued=True)["steps"] == 60
 
 
 def test_forget_on_the_command_line(tmp_path, capsys):

@@ -121,7 +121,7 @@ MISTAKES = [
 @pytest.mark.parametrize(("tool", "right", "wrong", "words"), MISTAKES)
 def test_a_mistake_is_found(tool, right, wrong, words, tmp_path):
     project = fake_project(tmp_path / "project")
-    source = project / "runtime/src/odt_protocol.c"
+    source = project / "runtime/src/odt_frame.c"
     text = source.read_text()
     assert text.count(right) == 1
     source.write_text(text.replace(right, wrong))

@@ -77,3 +77,14 @@ def test_too_few_samples_are_refused(model):
     model, data = model
     with pytest.raises(OdtError, match="for validation leaves no other set"):
         search_rate(model, Data(data.x[:1], data.y[:1]), Schedule(COSINE, 300))
+
+
+def test_old_samples_and_new_classes_are_in_the_short_runs(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    path = tiny_files.network(tmp_path / "net.onnx")
+    options = {"classes": 2, "max_classes": 4, "replay": 8, "scheme": "full", "board": "host"}
+    found = host_model(odt.compile(path, **options).save(tmp_path / "project"))
+    data = load_data(tiny_files.data(tmp_path / "data.npz"), found.manifest)
+    plain, replayed = (search_rate(found, data, Schedule(COSINE, 300), 0, n) for n in (0, 2))
+    assert plain.best.accuracy > 0.8 and replayed.best.accuracy > 0.8
+    assert plain.trials != replayed.trials

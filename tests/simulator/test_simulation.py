@@ -144,7 +144,7 @@ def test_a_step_that_diverges_says_so(model):
     x, y = data(model.manifest)
     with pytest.raises(DeviceError, match="the learning rate is negative or not finite"):
         simulation.set_learning_rate(-1.0)
-    with pytest.raises(DeviceError, match="the label is out of range"):
+    with pytest.raises(DeviceError, match="of the target is out of range"):
         simulation.train_encoded(x[0], np.int32(3))
     simulation.set_parameters({"head.bias": np.full(3, 3e38, np.float32)})
     simulation.set_learning_rate(1e38)

@@ -3,11 +3,13 @@
 import json
 import pickle
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
 
 import pytest
 import tiny_files
 from click.testing import CliRunner
 
+import tvm_ondevice_train as odt
 from tvm_ondevice_train.cli import cli, main
 from tvm_ondevice_train.device.protocol import DeviceError
 from tvm_ondevice_train.errors import OdtError
@@ -130,10 +132,11 @@ def test_what_differs_is_another_run(files, tmp_path):
     wanted = base.wanted[0]
     others = [
         sweep(files, options=Options.of(board="host", backward="float32")),
+        sweep(files, options=Options.of(board="host", replay=5)),
         sweep(files, run=RunOptions(epochs=3, evaluate=True, eval_every="1e")),
         sweep((files[0], files[0])),
     ]
-    assert len({one.key(wanted) for one in (base, *others)}) == 4
+    assert len({one.key(wanted) for one in (base, *others)}) == 5
     assert sweep(files, seeds=5).key(wanted) == base.key(wanted)
 
 
@@ -141,6 +144,19 @@ def test_a_rate_is_found_once_for_each_scheme(files, tmp_path):
     lines, _ = simulate(sweep(files, schemes=("head",), learning_rates=(None,)), tmp_path)
     assert len({line["learning_rate"] for line in lines}) == 1
     assert all(line["rate_was_found"] for line in lines)
+
+
+def test_a_run_with_old_samples_and_a_new_class_is_that_of_the_device(files, tmp_path):
+    options = Options.of(board="host", classes=2, max_classes=4, replay=9, replay_in="flash")
+    asked = {"schemes": ("full",), "learning_rates": (0.05,), "seeds": 1, "options": options}
+    (line,), failed = simulate(sweep(files, **asked), tmp_path)
+    project = odt.compile(files[0], replace(options, scheme="full")).save(tmp_path / "project")
+    run = odt.run_project(
+        project, files[1], epochs=2, evaluate=True, eval_every="1e", learning_rate=0.05
+    )
+    assert not failed and run["replay"]["held"] == 9
+    assert all(line[key] == run[key] for key in ("evaluations", "epochs"))
+    assert line["after"]["accuracy"] > 0.8
 
 
 def test_rows_are_means_over_seeds(files, tmp_path):

@@ -82,7 +82,7 @@ def test_a_life_on_an_emulated_device(tmp_path):
     project = compiled("cnn_int8", "full", board="mps2-an500", **OPTIONS).save(tmp_path / "project")
     (x, y), (x_test, y_test) = images(400), images(60, seed=1)
     generator, accuracies, used = np.random.default_rng(0), [], []
-    for life in range(10):
+    for life in range(40):
         with Session(project) as device:
             if life:
                 device.load()
@@ -92,12 +92,14 @@ def test_a_life_on_an_emulated_device(tmp_path):
                 device.train(x[index], y[index])
                 device.remember(x[index], y[index])
                 device.rehearse()
-                if step == 80:
+                if step == 95:
                     device.save()
             outputs = [device.predict(sample).argmax() for sample in x_test]
             accuracies.append(np.mean(np.array(outputs) == y_test))
             used.append(device.stats())
             device.cut_power()
-    assert np.mean(accuracies[-3:]) > 0.7 and accuracies[-1] >= max(accuracies[:5]) - 0.1
-    fixed = ("stack_used", "arena_bytes", "state_bytes", "static_bytes")
-    assert len({tuple(stats[name] for name in fixed) for stats in used[1:]}) == 1
+    assert np.mean(accuracies[-5:]) > max(0.7, np.mean(accuracies[-10:-5]) - 0.05)
+    fixed = ("arena_bytes", "state_bytes", "static_bytes")
+    assert len({tuple(stats[name] for name in fixed) for stats in used}) == 1
+    stack = [stats["stack_used"] for stats in used]  # less where no group was written anew
+    assert max(stack[20:]) <= max(stack[:20]) < used[0]["stack_reserved"]

@@ -66,7 +66,7 @@ WITH_PARAMETERS = [
 ]
 
 
-@pytest.mark.parametrize("options, of", WITH_PARAMETERS, ids=lambda each: str(each)[:30])
+@pytest.mark.parametrize("options, of", WITH_PARAMETERS, ids=["weights", "bce", "l1", "huber"])
 def test_losses_with_parameters_equal_pytorchs(options, of):
     target = LABELS if options["loss"] == "cross_entropy" else np.abs(VALUES["x"][:, :4]) % 1
     step = transform.SparseBackward(optimizer=None)(transform.AppendLoss(**options)(Linear))

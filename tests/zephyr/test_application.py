@@ -18,7 +18,7 @@ from tvm_ondevice_train.project.zephyr import (
 
 REPLAY = {"odt_replay.c", "odt_ring_flash.c", "odt_ring_ram.c"}
 MODEL = {"model.c", "odt_crc.c", "odt_store.c"} | REPLAY
-SERVER = MODEL | {"odt_marks.c", "odt_protocol.c", "zephyr_server.c"}
+SERVER = MODEL | {"odt_frame.c", "odt_marks.c", "odt_protocol.c", "zephyr_server.c"}
 
 
 @pytest.fixture(scope="module")

@@ -53,8 +53,8 @@ def lr_find_command(
         model = host_model(source if is_project else compile(source, chosen))
         loaded = load_data(data, model.manifest, reading)
         loaded = with_validation(loaded, length["validation"], length["seed"], model.manifest)
-        plan = RunOptions.of(**length).plan(len(loaded.x))
-        search = search_rate(model, loaded, plan.schedule, length["seed"])
+        plan = RunOptions.of(**length).of_project(model.manifest).plan(len(loaded.x))
+        search = search_rate(model, loaded, plan.schedule, length["seed"], plan.rehearsals)
     if as_json:
         click.echo(json.dumps(asdict(search), indent=2))
     else:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,50 +14,23 @@ from relay_passes.optimizers import HYPERPARAMETERS, MOST_SAMPLES, HyperParamete
 from ..errors import OdtError
 from ..manifest import StateTensor, TrainedParameter, read_manifest
 from .build import build
+from .identity import check_hello
 from .launch import Running, launch
 from .line import Line
 from .protocol import (
     HELLO_FIELDS,
     STATE,
     STATS_FIELDS,
-    VERSION,
     Frame,
     check_reply,
     pack_frame,
     read_frame,
 )
+from .replies import Remembered, Saved, payload_bytes
 from .samples import encode_inputs, encode_targets
 from .snapshot import Snapshot, put_tensors, tensor_in
 
 _GREETINGS, _GREETING_SECONDS = 5, 3.0  # tries on a line, where old frames may still be under way
-
-_WORD = 4  # of bytes: odt_params_t may end with padding to whole words, and is never empty
-
-
-@dataclass(frozen=True)
-class Remembered:
-    """What became of a sample that was to be kept: odt_remembered_t.
-
-    kept : whether it was. held : samples that are kept now. seen : that came.
-    erases : blocks of flash that were erased for them, ever; 0 where they lie in RAM.
-    """
-
-    kept: bool
-    held: int
-    seen: int
-    erases: int
-
-
-@dataclass(frozen=True)
-class Saved:
-    """What lies in the device's flash: odt_store_info_t.
-
-    sequence : number of the newest image; each save adds one.
-    erases : how often each of the two slots was erased.
-    """
-
-    sequence: int
-    erases: tuple[int, int]
 
 
 class Session:
@@ -91,11 +63,12 @@ class Session:
         self.counts: dict[str, tuple[int, int]] = {}
         self.calls: dict[str, list[tuple[str, int]]] = {}
         self._timeout = timeout
+        self._hello: dict[str, int] = {}
         line = None if port is None else Line(port)
         self._running: Running | Line = line or launch(directory, build(directory), kernels)
         try:
             self._hello = self._greet() if line is None else self._hello_on(line)
-            self._check(directory)
+            check_hello(self._hello, self.manifest, directory)
         except BaseException:
             self.close()
             raise
@@ -108,9 +81,7 @@ class Session:
 
     def train(self, x: np.ndarray, y: ArrayLike) -> float:
         """One training step on one sample (no batch axis) and its label or target; the loss."""
-        sample = encode_inputs(np.asarray(x)[None], self.manifest)
-        target = encode_targets(np.asarray(y)[None], self.manifest)
-        return self.train_encoded(sample[0], target[0])
+        return self.train_encoded(*self._encoded(x, y))
 
     def train_encoded(self, sample: np.ndarray, target: np.ndarray) -> float:
         """As `train`, for what `encode_inputs` and `encode_targets` return."""
@@ -128,9 +99,7 @@ class Session:
 
     def evaluate(self, x: np.ndarray, y: ArrayLike) -> tuple[float, np.ndarray]:
         """The loss of one sample and the outputs, as of `predict`; nothing is trained."""
-        sample = encode_inputs(np.asarray(x)[None], self.manifest)
-        target = encode_targets(np.asarray(y)[None], self.manifest)
-        return self.evaluate_encoded(sample[0], target[0])
+        return self.evaluate_encoded(*self._encoded(x, y))
 
     def evaluate_encoded(self, sample: np.ndarray, target: np.ndarray) -> tuple[float, np.ndarray]:
         """As `evaluate`, for what `encode_inputs` and `encode_targets` return."""
@@ -140,11 +109,7 @@ class Session:
 
     def classes(self) -> int | None:
         """How many classes are in use; None where no labels are learned."""
-        unused = self.manifest.unused
-        if unused is None:
-            return self.manifest.classes
-        values = self._view(self._request(Frame.GET_PARAMS), unused)
-        return int(np.argmax(np.append(values < 0, True)))
+        return self.manifest.classes_in_use(self.parameters())
 
     def add_class(self) -> int:
         """Put one more class into use; its label. OdtError where all are."""
@@ -160,14 +125,13 @@ class Session:
         """
         if self.manifest.imprinted is None:
             raise OdtError("device: no class can be imprinted; compile it with --head cosine")
-        sample = encode_inputs(np.asarray(x)[None], self.manifest)
-        target = encode_targets(np.asarray(label)[None], self.manifest)
-        self._request(Frame.IMPRINT, sample[0].tobytes() + target[0].tobytes())
+        sample, target = self._encoded(x, label)
+        self._request(Frame.IMPRINT, sample.tobytes() + target.tobytes())
 
     def parameters(self) -> dict[str, np.ndarray]:
         """A copy of every trained tensor, by name, and of what says how its classes are."""
         raw = self._request(Frame.GET_PARAMS)
-        return {name: self._view(raw, name).copy() for name in self._tensors}
+        return {name: tensor_in(raw, entry).copy() for name, entry in self._tensors.items()}
 
     def set_parameters(self, values: Mapping[str, np.ndarray]) -> None:
         """Replace the trained tensors named in `values`; the others stay."""
@@ -266,9 +230,7 @@ class Session:
 
     def remember(self, x: np.ndarray, y: ArrayLike) -> Remembered:
         """Have one sample and its label or target kept, as the project's policy has it."""
-        sample = encode_inputs(np.asarray(x)[None], self.manifest)
-        target = encode_targets(np.asarray(y)[None], self.manifest)
-        return self.remember_encoded(sample[0], target[0])
+        return self.remember_encoded(*self._encoded(x, y))
 
     def remember_encoded(self, sample: np.ndarray, target: np.ndarray) -> Remembered:
         """As `remember`, for what `encode_inputs` and `encode_targets` return."""
@@ -304,6 +266,11 @@ class Session:
         self.counts = self._running.close() or self.counts
         self.calls = self._running.calls
 
+    def _encoded(self, x: np.ndarray, y: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+        """One sample and its target as the device reads them."""
+        sample = encode_inputs(np.asarray(x)[None], self.manifest)[0]
+        return sample, encode_targets(np.asarray(y)[None], self.manifest)[0]
+
     def _states(self, tensors: Mapping[str, StateTensor]) -> dict[str, np.ndarray]:
         raw = self._request(Frame.GET_PARAMS)
         return {name: tensor_in(raw, entry).copy() for name, entry in tensors.items()}
@@ -325,9 +292,6 @@ class Session:
     def _check_replay(self) -> None:
         if self.manifest.replay is None:
             raise OdtError("device: the project keeps no samples; compile it with --replay N")
-
-    def _view(self, raw: bytes | bytearray, name: str) -> np.ndarray:
-        return tensor_in(raw, self._tensors[name])
 
     @property
     def _output_shape(self) -> tuple[int, ...]:
@@ -359,66 +323,14 @@ class Session:
             "line its own?"
         )
 
-    def _check(self, directory: str | Path) -> None:
-        """Refuse a device that runs something else than the project in `directory`."""
-        hello = self._hello
-        if hello["version"] != VERSION:
-            raise OdtError(
-                f"device: it speaks protocol version {hello['version']}, this package {VERSION}; "
-                f"compile the project again"
-            )
-        manifest = self.manifest
-        if hello["model_hash"] != manifest.model_hash:
-            raise OdtError(
-                f"device: it runs model {hello['model_hash']:08x}, {directory} holds "
-                f"{manifest.model_hash:08x}; bring the project's program to the board"
-            )
-        self._check_sizes(directory)
-
-    def _check_sizes(self, directory: str | Path) -> None:
-        """Refuse a manifest that was altered, and tells of other bytes than the device."""
-        hello, manifest = self._hello, self.manifest
-        said = {
-            "input_bytes": manifest.input_bytes,
-            "target_bytes": manifest.target.nbytes,
-            "output_bytes": manifest.output_bytes,
-            "params_bytes": manifest.parameter_bytes,
-        }
-        for name, size in said.items():
-            padded = -(-max(size, 1) // _WORD) * _WORD if name == "params_bytes" else size
-            if hello[name] not in (size, padded):
-                raise OdtError(
-                    f"device: {name} is {hello[name]:,} there, {size:,} in the manifest of "
-                    f"{directory}; compile the project again"
-                )
-        if hello["chunk_bytes"] < 1:
-            raise OdtError("device: it takes parameters in chunks of 0 bytes; flash it again")
-
     def _request(self, kind: Frame, payload: bytes = b"", timeout: float | None = None) -> bytes:
         timeout = self._timeout if timeout is None else timeout
         self._running.write(pack_frame(kind, payload), timeout)
         reply = check_reply(kind, *read_frame(self._running, timeout))
-        expected = self._reply_bytes(kind)
+        expected = payload_bytes(kind, self.manifest, self._hello)
         if len(reply) != expected:
             raise OdtError(
                 f"device: it answered {kind.name} with {len(reply):,} bytes, not {expected:,}; is "
                 "it the project's program?"
             )
         return reply
-
-    def _reply_bytes(self, kind: Frame) -> int:
-        """How long the payload of an answer is."""
-        output = self.manifest.output_bytes
-        sizes = {
-            Frame.HELLO: 4 * len(HELLO_FIELDS),
-            Frame.STATS: 4 * len(STATS_FIELDS),
-            Frame.TRAIN: 4,
-            Frame.ADD_CLASS: 4,
-            Frame.GET_STATE: STATE.size,
-            Frame.PREDICT: output,
-            Frame.EVALUATE: 4 + output,
-            **dict.fromkeys((Frame.SAVE, Frame.LOAD), 12),
-            Frame.REMEMBER: 16,
-            Frame.REHEARSE: 4,
-        }
-        return self._hello["params_bytes"] if kind == Frame.GET_PARAMS else sizes.get(kind, 0)

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from ..device.protocol import NO_FLASH, DeviceError
-from ..device.session import Saved, Session
+from ..device.replies import Saved
+from ..device.session import Session
 from ..errors import OdtError
 from .learned import check_target, learned_parameters, write
 from .reading import read_parameters

@@ -40,7 +40,7 @@ def warnings(
     evaluations : as `Training.evaluate` gives them, in order.
     values : (training steps of the run before it, trained tensors), in order; the first is that of
         the beginning.
-    guess : see `Manifest.guess`.
+    guess : see `Manifest.guess`, of the classes that are in use.
     """
     filled = saturated(values[0][1], values[-1][1])
     return [

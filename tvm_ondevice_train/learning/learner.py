@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from ..device.session import Remembered
 from ..device.snapshot import Snapshot
 from ..manifest import Manifest
 
@@ -38,8 +39,20 @@ class Learner(Protocol):
     def set_learning_rate(self, learning_rate: float) -> None:
         """Use `learning_rate` from the next step on."""
 
+    def classes(self) -> int | None:
+        """How many classes are in use; None where no labels are learned."""
+
+    def add_class(self) -> int:
+        """Put one more class into use; its label. OdtError where all are."""
+
+    def remember_encoded(self, sample: np.ndarray, target: np.ndarray) -> Remembered:
+        """Keep this sample, as the project's policy has it."""
+
+    def rehearse(self) -> float:
+        """One training step on a kept sample; the loss before its update."""
+
     def snapshot(self) -> Snapshot:
-        """All that training changes."""
+        """All that training changes, but for the samples that are kept."""
 
     def restore(self, snapshot: Snapshot) -> None:
         """Be as the snapshot was: the next step gives the same bits."""

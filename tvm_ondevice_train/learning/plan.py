@@ -28,6 +28,7 @@ class Plan:
     on_divergence : what follows a step whose loss or gradient is not finite, of `ON_DIVERGENCE`:
         the run ends, or goes on with the next sample; `LOWER` also halves the learning rate.
     on_rising_loss : what follows a loss that rises, or codes that saturate: of `ON_RISING_LOSS`.
+    rehearsals : how many old samples are learned again after each new one.
     """
 
     schedule: Schedule
@@ -42,6 +43,7 @@ class Plan:
     early_stop: int | None = None
     on_divergence: str = STOP
     on_rising_loss: str = WARN
+    rehearsals: int = 0
 
     def __post_init__(self) -> None:
         for name in ("eval_every", "save_every", "early_stop"):

@@ -19,6 +19,7 @@ from .metrics import confusion_of
 from .order import order
 from .plan import LOWER, STOP, WARN, Plan
 from .progress import ProgressLog
+from .rehearsal import Rehearsal
 from .trend import RisingLoss
 
 _LOWERED = 0.5  # the learning rate
@@ -47,7 +48,7 @@ class Training:
     it, trained tensors). learning_rate : at the full height of the schedule. lowered : when and
     why that was. best : see there. waited : evaluations since. saturated : tensors that were seen
     to be. stopped : why the run cannot go on, or None. ended : why it ended before its last step,
-    as it was asked to, or None.
+    as it was asked to, or None. rehearsal : what became of samples that were to be kept.
 
     after : the evaluation at the end, where the plan has one.
 
@@ -84,6 +85,7 @@ class Training:
         self.stopped: str | None = None
         self.ended: str | None = None
         self.after: dict[str, Any] | None = None
+        self.rehearsal = Rehearsal(learner, plan.rehearsals)
         self._rate: np.float32 | None = None  # which the learner has
         self._rising = RisingLoss(plan.steps)
 
@@ -96,6 +98,12 @@ class Training:
     def step(self) -> int:
         """Steps of the learner, those before the run among them."""
         return self.plan.first + self.steps
+
+    @property
+    def classes(self) -> int | None:
+        """How many are in use; None where no labels are learned."""
+        _, values = self.values[0]
+        return self.learner.manifest.classes_in_use(values)
 
     def state(self) -> dict[str, Any]:
         """What `go_on_from` needs, besides the learner's snapshot, for the bits of a whole run."""
@@ -211,6 +219,7 @@ class Training:
         try:
             sample = self.data.training_sample(index, self.plan.seed, self.step)
             loss = self.learner.train_encoded(*sample)
+            self.rehearsal.after(*sample)
         except DeviceError as error:
             if error.code != DIVERGED or self.plan.on_divergence == STOP:
                 raise

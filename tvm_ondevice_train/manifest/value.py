@@ -213,11 +213,21 @@ class Manifest:
         """The loss, or None for one of the program that compiled."""
         return loss_of(self.loss, self.loss_parameters) if self.loss in LOSSES else None
 
-    @property
-    def guess(self) -> float | None:
-        """The loss of a model that holds everything for equally likely; None if unknown."""
-        loss = self.known_loss
-        return None if loss is None else loss.guess(self.output_shape)
+    def guess(self, classes: int | None = None) -> float | None:
+        """The loss of a model that holds everything for equally likely; None if unknown.
+
+        classes : how many are in use, where the device can add some.
+        """
+        loss, shape = self.known_loss, self.output_shape
+        if self.unused is not None and classes is not None:
+            shape = (shape[0], classes, *shape[2:])
+        return None if loss is None else loss.guess(shape)
+
+    def classes_in_use(self, learned: Mapping[str, np.ndarray]) -> int | None:
+        """How many classes a device with these trained tensors uses; None where it has none."""
+        if self.unused is None:
+            return self.classes
+        return int(np.argmax(np.append(learned[self.unused] < 0, True)))
 
     @property
     def sample_shape(self) -> tuple[int, ...]:

@@ -8,7 +8,9 @@ from typing import Any
 
 from ..errors import OdtError
 from ..learning.plan import STOP, WARN, Plan
+from ..learning.rehearsal import rehearsals_for
 from ..learning.schedule import COSINE
+from ..manifest import Manifest
 from .length import count_steps, interval, schedule_of
 
 _MAY_CHANGE = ("on_divergence", "on_rising_loss")  # where a run is continued
@@ -79,6 +81,10 @@ class RunOptions:
             changed[entry.name] = now
         return replace(begun, **changed)
 
+    def of_project(self, manifest: Manifest) -> RunOptions:
+        """With what the project gives where nothing was asked; OdtError for what it cannot."""
+        return replace(self, replay=rehearsals_for(manifest, self.replay))
+
     def plan(self, samples: int, first: int = 0, learning_rate: float = 0.0) -> Plan:
         """For so many training samples, after `first` steps that were done before."""
         total = count_steps(samples, self.steps, self.epochs)
@@ -98,4 +104,5 @@ class RunOptions:
             self.early_stop,
             self.on_divergence,
             self.on_rising_loss,
+            self.replay or 0,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from ..data import Data
@@ -13,13 +14,19 @@ LEAST_STEPS = 200  # of a run that is worth a search, which takes seconds
 
 
 def rate_for(
-    directory: str | Path, manifest: Manifest, data: Data, schedule: Schedule, seed: int
+    directory: str | Path,
+    manifest: Manifest,
+    data: Data,
+    schedule: Schedule,
+    seed: int,
+    rehearsals: int = 0,
+    say: Callable[[str], None] = lambda line: None,
 ) -> float | None:
     """For the project in `directory`: what short runs in this process find to be good.
 
     That of the project where it was compiled with another than its optimizer's default, where the
-    run is short, and where there is nothing to search with: the model file is gone, the samples are
-    too few. None, the one compiled in, where the manifest tells of no optimizer.
+    run is short, and where there is nothing to search with, which is said: the model file is gone,
+    the samples are too few. None, the one compiled in, where the manifest tells of no optimizer.
     """
     if manifest.made_from is None:
         return None
@@ -29,6 +36,7 @@ def rate_for(
     from ..simulator import find_rate  # here: it compiles
 
     try:
-        return find_rate(directory, data, schedule, seed)
-    except OdtError:
+        return find_rate(directory, data, schedule, seed, rehearsals)
+    except OdtError as error:
+        say(f"learning rate {optimizer.learning_rate:g}, since none can be searched: {error}")
         return optimizer.learning_rate

@@ -40,21 +40,23 @@ def result_of(run: Training) -> dict[str, Any]:
         "evaluations": run.evaluations,
         **_of_classes(run),
         "saturation": saturation(learned),
-        "warnings": [
-            *_of_data(run),
-            *warnings(run.losses, run.evaluations, run.values, guess=manifest.guess),
-        ],
+        "replay": run.rehearsal.account(),
+        "data_warnings": data_warnings(run),
+        "warnings": warnings(
+            run.losses, run.evaluations, run.values, guess=manifest.guess(run.classes)
+        ),
     }
 
 
 def _of_classes(run: Training) -> dict[str, Any]:
     """Of the evaluation at the end, where labels are learned."""
-    if run.after is None or run.confusion is None:
+    used = run.classes
+    if run.after is None or run.confusion is None or used is None:
         return {"classes": None, "confusion": None}
     _, _, labels = run.data.samples("test", "validation")
-    labels = labels[(labels >= 0) & (labels < len(run.confusion))]  # of a map, some may not count
-    counts = np.bincount(labels, minlength=len(run.confusion))
-    matrix = run.confusion.tolist()
+    labels = labels[(labels >= 0) & (labels < used)]  # of a map, some may not count
+    counts = np.bincount(labels, minlength=used)
+    matrix = run.confusion[:used, :used].tolist()
     classes = per_class(matrix, counts.tolist())
     for row, name in zip(classes, run.data.class_names, strict=False):
         row["name"] = name
@@ -64,9 +66,9 @@ def _of_classes(run: Training) -> dict[str, Any]:
     }
 
 
-def _of_data(run: Training) -> list[str]:
-    """What keeps the data from teaching, or from judging."""
-    data, plan, classes = run.data, run.plan, run.learner.manifest.classes
+def data_warnings(run: Training) -> list[str]:
+    """What keeps the data from teaching, or from judging; known before the first step."""
+    data, plan, classes = run.data, run.plan, run.classes
     lines = [] if classes is None else of_labels(classes, data.y, data.y_test)
     if data.x_val is None and (plan.save_best or plan.early_stop is not None):
         which = (

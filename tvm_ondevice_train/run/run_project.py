@@ -19,6 +19,7 @@ from ..export.exchange import start_with
 from ..export.trained_parameters import whole_parameters
 from ..files.npz import npz_bytes
 from ..files.whole_file import write_whole
+from ..learning.classes import use_classes
 from ..learning.held_out import with_validation
 from ..learning.plan import Plan
 from ..learning.progress import ProgressLog
@@ -31,8 +32,7 @@ from .curves import check_plot, write_curves
 from .interrupt import held_back
 from .options import RunOptions
 from .rate import rate_for
-from .rehearsing import RehearsingSession, rehearsals_for
-from .result import result_of
+from .result import data_warnings, result_of
 from .tables import write_tables
 from .tensorboard import write_events
 
@@ -86,18 +86,18 @@ def run_project(
     begun = _begun(directory, manifest, start, resume) if continued else None
     if begun is not None:
         asked = asked.continuing(begun.beginning.options)
+    asked = asked.of_project(manifest)
     loaded = with_validation(
         load_data(data, manifest, reading, say=say), asked.validation, asked.seed, manifest
     )
     asked.plan(len(loaded.x))  # refused, if at all, before anything is built
     if begun is not None and begun.beginning.data != digest(loaded):
         raise OdtError("run: the data are not those of the run that is to be continued")
-    rehearsals = rehearsals_for(manifest, asked.replay)
     program = build(directory) if port is None else None
     bound = checked_stack_bound(directory, manifest, program)
     started = time.monotonic()
-    with held_back() as interrupted, RehearsingSession(directory, rehearsals, port) as device:
-        plan = _prepare(device, directory, start, resume, asked, loaded, begun)
+    with held_back() as interrupted, Session(directory, port=port) as device:
+        plan = _prepare(device, directory, start, resume, asked, loaded, begun, say)
         beginning = Beginning(
             manifest.model_hash, digest(loaded), asked, plan.first, plan.learning_rate
         )
@@ -117,13 +117,14 @@ def run_project(
             else:
                 run.go_on_from(begun.state)
                 log.again(run.losses, run.diverged, run.evaluations)
+            for line in data_warnings(run):
+                say(f"warning: {line}")
             run.run()
             log.stopped = run.stopped
         _predict_once(device, loaded.x[0])
         stats = device.stats()
     result = {
         **result_of(run),
-        "replay": device.account(),
         **costs_of(stats, device.counts, program),
         "stack_bound_bytes": bound,
         "wall_seconds": time.monotonic() - started,
@@ -138,8 +139,8 @@ def run_project(
     if run.stopped is not None:
         kept = f"run: {run.stopped}; {directory} keeps run.json and learned.npz of the steps before"
         if interrupted():
-            raise KeyboardInterrupt(f"{kept}, and --continue goes on")
-        raise OdtError(f"{kept}, and --continue --on-divergence skip (or lower) goes on")
+            raise KeyboardInterrupt(f"{kept}, and {_how_to_go_on(plan)}")
+        raise OdtError(f"{kept}, and {_how_to_go_on(plan, ' --on-divergence skip (or lower)')}")
     (directory / CHECKPOINT).unlink(missing_ok=True)
     return result
 
@@ -158,17 +159,23 @@ def _begun(
             f"run: the run to continue in {directory} is of another model; begin anew without "
             "--continue"
         )
+    if found.beginning.options.replay:
+        raise OdtError(
+            "run: the run to continue learns kept samples again, and those are not in a "
+            "checkpoint; begin anew without --continue, or with --replay 0"
+        )
     return found
 
 
 def _prepare(
-    device: RehearsingSession,
+    device: Session,
     directory: Path,
     start: str | Path | None,
     resume: bool,
     options: RunOptions,
     data: Data,
     begun: Checkpoint | None,
+    say: Callable[[str], None],
 ) -> Plan:
     """Bring the device to where training begins; what is to be done there."""
     samples = len(data.x)
@@ -186,11 +193,13 @@ def _prepare(
         device.reset()
     if not resume:
         device.set_seed(options.seed)
+    use_classes(device, data, say)
     device.set_hyperparameters(**options.hyper)
-    first = device.samples_trained()
+    rehearsals = options.replay or 0
+    first = device.stats()["steps"] // (1 + rehearsals)  # which are steps, too
     if "learning_rate" not in options.hyper and not resume:
         schedule = options.plan(samples, first).schedule
-        rate = rate_for(directory, device.manifest, data, schedule, options.seed)
+        rate = rate_for(directory, device.manifest, data, schedule, options.seed, rehearsals, say)
         if rate is not None:
             device.set_learning_rate(rate)
     return options.plan(samples, first, device.learning_rate())  # a float32, as one that was saved
@@ -207,9 +216,17 @@ def _predict_once(device: Session, sample: np.ndarray) -> None:
 
 def _write_so_far(directory: Path, run: Training, learned: Mapping[str, np.ndarray]) -> None:
     """Of a run that goes on, for whoever finds it killed."""
-    left = f"unfinished: step {run.steps} of {run.plan.steps} is kept; run --continue goes on"
+    done = f"step {run.steps} of {run.plan.steps}"
+    left = f"unfinished: {done} is kept; run {_how_to_go_on(run.plan)}"
     result = {**result_of(run), "stopped": run.stopped or left}
     _write(directory, run.learner.manifest, learned, result)
+
+
+def _how_to_go_on(plan: Plan, otherwise: str = "") -> str:
+    """What a user can do with a run that did not end; `otherwise` than it was begun."""
+    if plan.rehearsals:  # the samples that are kept are in no checkpoint
+        return "--from learned.npz begins another one"
+    return f"--continue{otherwise} goes on"
 
 
 def _write(

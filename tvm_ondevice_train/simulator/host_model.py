@@ -12,6 +12,7 @@ from ..errors import OdtError
 from ..manifest import MadeFrom, Manifest, read_manifest
 from ..options import Options
 from ..project import read_report
+from ..replay import FEATURES, RAM, SAMPLE, Replay
 from .library import cache_directory, library_of
 
 if TYPE_CHECKING:
@@ -50,10 +51,12 @@ def host_model(source: CompiledModel | str | os.PathLike[str]) -> HostModel:
     if isinstance(source, (str, os.PathLike)):
         manifest, report = read_manifest(Path(source)), read_report(Path(source))
         made_from = _made_from(source, manifest)
-        compiled = compile(made_from.model, host_options(made_from.options, report))
+        options = host_options(made_from.options, report, manifest.replay)
+        compiled = compile(made_from.model, options)
     else:
         manifest = source.manifest
-        compiled = compile(source.given, host_options(source.options, source.report))
+        options = host_options(source.options, source.report, manifest.replay)
+        compiled = compile(source.given, options)
     if compiled.manifest.model_hash != manifest.model_hash:
         raise OdtError(
             f"simulate: {source} was compiled with more than its manifest tells, such as a seed; "
@@ -66,10 +69,13 @@ def host_model(source: CompiledModel | str | os.PathLike[str]) -> HostModel:
     return HostModel(path, compiled.manifest, *prefixes, before, train.macs - before)
 
 
-def host_options(options: Options, report: Mapping[str, Any]) -> Options:
+def host_options(options: Options, report: Mapping[str, Any], replay: Replay | None) -> Options:
     """What the same numbers are compiled with for this computer.
 
-    report : of the model that was compiled for its board with `options`.
+    Samples are kept as features, whatever the board keeps: those of a step in which a sample is
+    learned again are there then, too.
+
+    report, replay : of the model that was compiled for its board with `options`.
     """
     kept = (report["head"] or "").startswith(_TOO_LARGE)
     return replace(
@@ -78,10 +84,10 @@ def host_options(options: Options, report: Mapping[str, Any]) -> Options:
         backward=report["backward"],
         prefer="speed",
         split=True,
-        replay=None,
-        replay_in=Options.replay_in,
-        replay_policy=None,
-        replay_of=Options.replay_of,
+        replay=None if replay is None else replay.slots,
+        replay_policy=None if replay is None else replay.policy,
+        replay_in=RAM,
+        replay_of=SAMPLE if replay is None else FEATURES,
         board="host",
         sram_bytes=None,
         flash_bytes=None,

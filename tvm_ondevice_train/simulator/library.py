@@ -15,7 +15,8 @@ from ..errors import OdtError
 
 _FLAGS = "-std=c99 -O3 -march=native -funroll-loops -ffp-contract=off -fPIC -shared".split()
 _FLAGS.append("-fno-tree-loop-if-convert")  # gcc 12 for AVX loses conditional terms of sums
-_LIBRARIES, _PORT = "libraries", "shared_library.c"
+_LIBRARIES = "libraries"  # in the folder for such things
+_PORT, _SOURCES = "shared_library.c", ("odt_replay.c", "odt_ring_ram.c")
 
 
 def cache_directory() -> Path:
@@ -57,6 +58,7 @@ def _build(files: Mapping[str, str], path: Path) -> None:
             (Path(folder) / name).write_text(text)
         root, made = runtime_dir(), f"{folder}/model.so"
         sources = [f"{folder}/model.c", str(root / "port" / _PORT)]
+        sources += (str(root / "src" / name) for name in _SOURCES)
         includes = [f"-I{folder}", f"-I{root / 'include'}"]
         result = run_tool(["gcc", *_FLAGS, *includes, *sources, "-o", made])
         if result.returncode:

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..data import Data
 from ..errors import OdtError
+from ..learning.classes import use_classes
 from ..learning.held_out import with_validation
 from ..learning.plan import Plan
 from ..learning.schedule import Schedule
@@ -62,9 +63,10 @@ def find_rate(
     data: Data,
     schedule: Schedule,
     seed: int = 0,
+    rehearsals: int = 0,
 ) -> float:
     """The learning rate at the full height of `schedule`; see `search_rate`."""
-    return search_rate(source, data, schedule, seed).learning_rate
+    return search_rate(source, data, schedule, seed, rehearsals).learning_rate
 
 
 def search_rate(
@@ -72,6 +74,7 @@ def search_rate(
     data: Data,
     schedule: Schedule,
     seed: int = 0,
+    rehearsals: int = 0,
 ) -> RateSearch:
     """Train for a short time at several rates, and choose by samples that are not trained on.
 
@@ -79,11 +82,13 @@ def search_rate(
     whole run is longer. The same arguments give the same rate. OdtError where all of them diverge.
 
     source : what a `Simulation` is made of. data : test samples are not looked at; validation
-    samples where there are some, else some of the training samples, are held out.
+    samples where there are some, else some of the training samples, are held out. Those that train
+    are not augmented. rehearsals : old samples that are learned again after each new one.
     """
     model = source if isinstance(source, HostModel) else host_model(source)
     least, most = _STEPS
-    steps = min(schedule.steps, int(max(least, min(most, _MACS / max(1, model.train_macs)))))
+    macs = max(1, model.train_macs) * (1 + rehearsals)
+    steps = min(schedule.steps, int(max(least, min(most, _MACS / macs))))
     short = replace(schedule, steps=steps, warmup=schedule.warmup * steps // schedule.steps)
     samples = int(max(least, _MACS / max(1, model.prefix_macs)))
     some = _some_of(data, samples, seed, model.manifest)
@@ -91,7 +96,8 @@ def search_rate(
 
     def tried(rate: float) -> Trial:
         if rate not in trials:
-            trials[rate] = _trial(simulation, some, Plan(short, rate, seed=seed))
+            plan = Plan(short, rate, seed=seed, rehearsals=rehearsals)
+            trials[rate] = _trial(simulation, some, plan)
         return trials[rate]
 
     best = tried(_FIRST)
@@ -127,6 +133,7 @@ def _some_of(data: Data, samples: int, seed: int, manifest: Manifest) -> Data:
 def _trial(simulation: Simulation, data: Data, plan: Plan) -> Trial:
     simulation.reset()
     simulation.set_seed(plan.seed)
+    use_classes(simulation, data)
     run = Training(simulation, data, plan)
     run.run()
     found = {} if run.stopped else run.evaluate("validation")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..device.protocol import DeviceError
+from ..device.session import Remembered
 from ..device.snapshot import Snapshot, put_tensors, tensor_in
 from ..errors import OdtError
 from .feature_cache import FeatureCache
@@ -36,6 +37,7 @@ class _Facts:
     arena_align: int
     features: int
     evaluation_features: int
+    replay: int
 
 
 class Simulation:
@@ -48,6 +50,7 @@ class Simulation:
     source : a compiled model, the directory of a project, or a `HostModel`.
     cache_bytes : for features; 0 keeps none.
     say : called with a line once they are too many.
+    trains_again : whether samples that are trained come again; features of others are not kept.
 
     Threads must not share one; `HostModel` is compiled once for any number of simulations.
     """
@@ -58,6 +61,7 @@ class Simulation:
         *,
         cache_bytes: int = MOST_CACHED_BYTES,
         say: Callable[[str], None] = lambda line: None,
+        trains_again: bool = True,
     ):
         model = source if isinstance(source, HostModel) else host_model(source)
         self.manifest, self._say = model.manifest, say
@@ -67,7 +71,9 @@ class Simulation:
         self._arena = ctypes.create_string_buffer(self._facts.arena + self._facts.arena_align)
         self._loss = ctypes.c_float()
         self._output = np.zeros(self.manifest.output_shape[1:], np.float32)
-        self._train = self._cache("odt_features", model.train_prefix, cache_bytes)
+        self._replay = (ctypes.c_uint64 * -(-self._facts.replay // 8))()
+        train_bytes = cache_bytes if trains_again else 0
+        self._train = self._cache("odt_features", model.train_prefix, train_bytes)
         self._evaluate = self._cache("odt_evaluation_features", model.evaluate_prefix, cache_bytes)
         self.reset()
 
@@ -87,6 +93,30 @@ class Simulation:
         results = self._output.ctypes, ctypes.byref(self._loss)
         self._call(function, given, target.tobytes(), *results)
         return self._loss.value, self._output.copy()
+
+    def remember_encoded(self, sample: np.ndarray, target: np.ndarray) -> Remembered:
+        """Keep this sample, as the project's policy has it; in RAM, whatever its board has."""
+        self._check_replay()
+        given = self._state, sample.tobytes(), target.tobytes()
+        kept = _checked(self._library.odt_replay_add(self._replay, *given))
+        (seen,) = struct.unpack_from("<I", self._replay, 4)
+        return Remembered(bool(kept), self._library.odt_replay_held(self._replay), seen, 0)
+
+    def rehearse(self) -> float:
+        """One training step on a kept sample; the loss before its update."""
+        self._check_replay()
+        self._call("odt_train_replay", self._replay, ctypes.byref(self._loss))
+        return self._loss.value
+
+    def classes(self) -> int | None:
+        """How many classes are in use; None where no labels are learned."""
+        return self.manifest.classes_in_use(self.parameters())
+
+    def add_class(self) -> int:
+        """Put one more class into use; its label. OdtError where all are."""
+        if self.manifest.unused is None:
+            raise OdtError("simulate: no class can be added; compile it with --max-classes")
+        return _checked(self._library.odt_add_class(self._state))
 
     def parameters(self) -> dict[str, np.ndarray]:
         """A copy of every trained tensor, by name."""
@@ -109,7 +139,7 @@ class Simulation:
         self._call("odt_set_seed", ctypes.c_uint32(seed & 0xFFFFFFFF))
 
     def snapshot(self) -> Snapshot:
-        """All that training changes."""
+        """All that training changes, but for the samples that are kept."""
         raw, facts = bytes(self._state), self._facts
         (rate,) = struct.unpack_from("<f", raw, facts.learning_rate)
         (seed,) = struct.unpack_from("<I", raw, facts.seed)
@@ -130,11 +160,14 @@ class Simulation:
         struct.pack_into("<I", self._state, facts.steps, snapshot.steps)
 
     def reset(self) -> None:
-        """Start anew, from the compiled parameters and learning rate; features stay."""
+        """Start anew, from the compiled parameters and learning rate, with no sample kept; features
+        stay."""
         align = self._facts.arena_align
         start = ctypes.addressof(self._arena)
         arena = ctypes.c_void_p(start + -start % align)
         self._call("odt_init", arena, ctypes.c_size_t(self._facts.arena))
+        if self._replay:
+            _checked(self._library.odt_replay_init(self._replay, None))
 
     def apply(self) -> None:
         """Update with the samples of a batch that is not full, if some wait."""
@@ -171,6 +204,15 @@ class Simulation:
         return features
 
     def _call(self, function: str, *arguments: Any) -> None:
-        status = getattr(self._library, function)(self._state, *arguments)
-        if status:
-            raise DeviceError(status)
+        _checked(getattr(self._library, function)(self._state, *arguments))
+
+    def _check_replay(self) -> None:
+        if not self._replay:
+            raise OdtError("simulate: the model keeps no samples; compile it with --replay N")
+
+
+def _checked(status: int) -> int:
+    """What a function of the library returned, where that is no error."""
+    if status < 0:
+        raise DeviceError(status)
+    return status

@@ -84,7 +84,7 @@ class Sweep:
         options, rate = self.options_of(wanted.scheme), wanted.learning_rate
         facts = {
             "files": [_fingerprint(path) for path in (self.model, self.data, wanted.scheme)],
-            "options": {**(options.to_json() or {}), "seed": options.seed},
+            "options": repr(options),
             "reading": repr(self.reading),
             "run": asdict(replace(self.run, seed=wanted.seed)),
             "learning_rate": ["found with seed", self.run.seed] if rate is None else rate,

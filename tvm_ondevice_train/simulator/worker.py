@@ -5,9 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from ..data import Data, Reading, load_data
 from ..errors import OdtError
+from ..learning.classes import use_classes
 from ..learning.held_out import with_validation
+from ..learning.plan import Plan
 from ..learning.training import Training
 from ..manifest import Manifest
 from ..options import Options
@@ -62,8 +66,9 @@ def prepare(
         account = {name: compiled.report[name] for name in _ACCOUNT}
         prepared = Prepared(host_model(compiled), account, None)
         _, loaded = _ready(prepared, samples, asked)  # refused, if at all, before a run
-        schedule = asked.plan(len(loaded.x)).schedule
-        rate = find_rate(prepared.model, loaded, schedule, asked.seed) if finds else None
+        plan, rate = _plan(prepared, loaded, asked), None
+        if finds:
+            rate = find_rate(prepared.model, loaded, plan.schedule, asked.seed, plan.rehearsals)
         return Prepared(prepared.model, account, rate)
     except OdtError as error:
         return str(error)
@@ -78,7 +83,8 @@ def run(
     assert found is not None, "see prepare"
     simulation.reset()
     simulation.set_seed(asked.seed)
-    training = Training(simulation, loaded, asked.plan(len(loaded.x), 0, found))
+    use_classes(simulation, loaded)
+    training = Training(simulation, loaded, _plan(prepared, loaded, asked, found))
     training.run()
     result = result_of(training)
     return {
@@ -88,9 +94,15 @@ def run(
         "epochs": result["epochs"],
         "after": training.after or {},
         "stopped": result["stopped"],
-        "warnings": result["warnings"],
+        "warnings": [*result["data_warnings"], *result["warnings"]],
         "account": prepared.account,
     }
+
+
+def _plan(prepared: Prepared, data: Data, asked: RunOptions, rate: float = 0.0) -> Plan:
+    """Of a run from the beginning, at `rate` as a device has it."""
+    asked = asked.of_project(prepared.model.manifest)
+    return asked.plan(len(data.x), learning_rate=float(np.float32(rate)))
 
 
 def _ready(prepared: Prepared, samples: Samples, asked: RunOptions) -> tuple[Simulation, Data]:
@@ -99,6 +111,7 @@ def _ready(prepared: Prepared, samples: Samples, asked: RunOptions) -> tuple[Sim
     key = str(model.library), repr(samples)
     if key not in _kept:
         _kept.clear()
-        _kept[key] = Simulation(model), samples.load(model.manifest)
+        loaded = samples.load(model.manifest)
+        _kept[key] = Simulation(model, trains_again=loaded.augment is None), loaded
     simulation, loaded = _kept[key]
     return simulation, with_validation(loaded, asked.validation, asked.seed, model.manifest)

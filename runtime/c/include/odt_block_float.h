@@ -103,12 +103,11 @@ ODT_INLINE void odt_peak_planes(float *peak, const float *x, int32_t stride, con
         x += eights, depth -= eights;
     }
 #elif ODT_AVX2
-    for (; p < (rows & ~7); p += 8) odt_peak_8(peak + p, x + p, stride, scale, depth);
     if (!scale && rows == 1 && stride == 1) {
-        const int32_t eights = depth & ~7;
-        *peak = odt_peak_row(*peak, x, eights);
-        x += eights, depth -= eights;
+        *peak = odt_peak_row(*peak, x, depth);
+        return;
     }
+    for (; p < (rows & ~7); p += 8) odt_peak_8(peak + p, x + p, stride, scale, depth);
 #endif
     for (; p < (rows & ~3); p += 4) { /* as many as loads can be shared between */
         float p0 = peak[p], p1 = peak[p + 1], p2 = peak[p + 2], p3 = peak[p + 3];
@@ -332,86 +331,6 @@ ODT_INLINE void odt_sum_rows_masked(float *out, const float *x, int32_t stride,
     }
 }
 
-/* What a sum of codes stands for: acc * unit, both float32. */
-ODT_INLINE float odt_real(int32_t acc, float unit)
-{
-#if ODT_BLOCK_MVE
-    float number; /* in C it may become vcvtne, which assemblers take for MVE's vcvtn */
-    __asm__("vcvt.f32.s32 %0, %1" : "=t"(number) : "t"(acc));
-    return number * unit;
-#else
-    return (float)acc * unit;
-#endif
-}
-
-/* Codes of weights after a step of gradient descent, as odt_update_code() makes them:
- * out[r * stride + q] from codes[r * stride + q] and the gradient odt_real(acc[r * count + q],
- * unit[r]) * (rate * inverse[r]), with index + r * stride + q.
- *
- * out            may be codes; stride >= count
- * unit, inverse  rows
- * not_finite     as for odt_update_code() */
-ODT_INLINE void odt_update_tile(int8_t *out, const int8_t *codes, int32_t stride,
-                                const int32_t *acc, const float *unit, float rate,
-                                const float *inverse, uint32_t seed, uint32_t index, int32_t rows,
-                                int32_t count, uint32_t *not_finite)
-{
-    for (int32_t r = 0; r < rows; ++r, out += stride, codes += stride, acc += count) {
-        const float u = unit[r], by = rate * inverse[r];
-        int32_t q = 0;
-        for (; q < count; ++q) {
-#if ODT_AVX2
-            for (; q + 8 <= count; q += 8) {
-                const uint32_t first = index + (uint32_t)(r * stride + q);
-                if (!odt_update_8(out + q, codes + q, acc + q, u, by, seed, first)) break;
-            }
-            if (q == count) break;
-#endif
-            const float step = odt_real(acc[q], u) * by;
-            const uint32_t at = index + (uint32_t)(r * stride + q);
-            out[q] = (int8_t)odt_update_code(codes[q], step, 127, seed, at, not_finite);
-        }
-    }
-}
-
-/* Results from sums of codes, under their mask:
- * out[r * stride + q] = bit index + r * stride + q of mask ? odt_real(acc[r * count + q], unit) : 0.
- *
- * unit  unit[q] if step is 1, unit[0] if it is 0; >= 0 */
-ODT_INLINE void odt_real_tile_masked(float *out, int32_t stride, const int32_t *acc,
-                                     const float *unit, int32_t step, const uint8_t *mask,
-                                     int32_t index, int32_t rows, int32_t count)
-{
-    if (step == 0 && stride == count) { /* one row as well */
-        count *= rows;
-        rows = 1;
-    }
-    for (int32_t r = 0; r < rows; ++r, out += stride, acc += count, index += stride) {
-        int32_t q = 0;
-        if ((index & 7) == 0) {
-            for (const uint8_t *byte = mask + (index >> 3); q + 8 <= count; q += 8, ++byte) {
-                const uint32_t bits = *byte;
-#if ODT_BLOCK_FPU
-                if (step == 0) odt_real_8_masked(out + q, acc + q, *unit, bits);
-                if (step == 1) odt_real_8_masked_each(out + q, acc + q, unit + q, bits);
-                if (step == 0 || step == 1) continue;
-#elif ODT_AVX2
-                if (step == 0) odt_real_8_masked(out + q, acc + q, _mm256_set1_ps(*unit), bits);
-                if (step == 1) odt_real_8_masked(out + q, acc + q, _mm256_loadu_ps(unit + q), bits);
-                if (step == 0 || step == 1) continue;
-#endif
-                for (int32_t i = 0; i < 8; ++i) {
-                    const uint32_t keep = 0u - (bits >> i & 1u);
-                    const int32_t kept = (int32_t)((uint32_t)acc[q + i] & keep);
-                    out[q + i] = odt_real(kept, unit[(q + i) * step]);
-                }
-            }
-        }
-        for (; q < count; ++q) {
-            const int32_t kept = odt_bit_read(mask, index + q) ? acc[q] : 0;
-            out[q] = odt_real(kept, unit[q * step]);
-        }
-    }
-}
+#include "odt_block_result.h"
 
 #endif

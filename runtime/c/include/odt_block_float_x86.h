@@ -23,15 +23,20 @@ ODT_INLINE void odt_peak_8(float *peak, const float *x, int32_t stride, const fl
     odt_store_8x32(peak, most);
 }
 
-/* The largest of peak and of depth numbers, a multiple of 8, one after another. */
+/* The largest magnitude of peak and of depth numbers, one after another. */
 ODT_INLINE float odt_peak_row(float peak, const float *x, int32_t depth)
 {
+    uint32_t largest = odt_bits_of(peak);
     float most[8] = {peak, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f};
     odt_peak_8(most, x, 8, NULL, depth / 8);
-    for (int32_t i = 1; i < 8; ++i) {
-        if (odt_bits_of(most[i]) > odt_bits_of(most[0])) most[0] = most[i];
+    for (int32_t i = 0; i < 8; ++i) {
+        if (odt_bits_of(most[i]) > largest) largest = odt_bits_of(most[i]);
     }
-    return most[0];
+    for (int32_t i = depth & ~7; i < depth; ++i) {
+        const uint32_t magnitude = odt_bits_of(x[i]) & ~ODT_SIGN;
+        if (magnitude > largest) largest = magnitude;
+    }
+    return odt_float_of(largest);
 }
 
 /* odt_block_code() of each, in the lower half of a word whose upper half is 0. */
@@ -81,10 +86,18 @@ ODT_INLINE __m256i odt_keep_8(uint32_t bits)
 }
 
 /* out[i] = bit i ? acc[i] * unit[i] : 0 for i < 8. */
-ODT_INLINE void odt_real_8_masked(float *out, const int32_t *acc, __m256 unit, uint32_t bits)
+ODT_INLINE void odt_real_8_masked_each(float *out, const int32_t *acc, const float *unit,
+                                       uint32_t bits)
 {
     const __m256i kept = _mm256_and_si256(odt_load_8x32(acc), odt_keep_8(bits));
-    _mm256_storeu_ps(out, _mm256_mul_ps(_mm256_cvtepi32_ps(kept), unit));
+    _mm256_storeu_ps(out, _mm256_mul_ps(_mm256_cvtepi32_ps(kept), _mm256_loadu_ps(unit)));
+}
+
+/* The same with one unit for all. */
+ODT_INLINE void odt_real_8_masked(float *out, const int32_t *acc, float unit, uint32_t bits)
+{
+    const float units[8] = {unit, unit, unit, unit, unit, unit, unit, unit};
+    odt_real_8_masked_each(out, acc, units, bits);
 }
 
 /* odt_random(seed, index + i) for i < 8. */
@@ -127,6 +140,20 @@ ODT_INLINE int odt_update_8(int8_t *out, const int8_t *codes, const int32_t *acc
     const __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(new), _mm256_extracti128_si256(new, 1));
     _mm_storel_epi64((void *)out, _mm_packs_epi16(words, words));
     return 1;
+}
+
+/* odt_update_8() of whole eights, up to the first with a step that is not less than 1; how many
+ * codes that are. */
+ODT_INLINE int32_t odt_update_eights(int8_t *out, const int8_t *codes, const int32_t *acc,
+                                     float unit, float by, uint32_t seed, uint32_t index,
+                                     int32_t count)
+{
+    int32_t q = 0;
+    while (q + 8 <= count &&
+           odt_update_8(out + q, codes + q, acc + q, unit, by, seed, index + (uint32_t)q)) {
+        q += 8;
+    }
+    return q;
 }
 
 #endif

@@ -9,9 +9,9 @@ from tvm import relax
 from relay_passes import SparseBackward, lowering
 from relay_passes.memory.read_step import kind_of, read_step
 from relay_passes.pipeline import STEP_ROLES
-from tvm_ondevice_train.compiler import build_steps
 from tvm_ondevice_train.scheme.sliced_model import slice_model
 from tvm_ondevice_train.scheme.update_scheme import ALL, Channels, UpdateScheme, resolve
+from tvm_ondevice_train.steps import build_steps
 from tvm_ondevice_train.training_graph import loss_module
 
 

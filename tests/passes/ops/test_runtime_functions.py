@@ -20,7 +20,7 @@ DTYPES |= {f"{n}_t": n for n in ("uint8", "uint16", "uint32")}
 DECLARATION = re.compile(r"(?:ODT_INLINE|static inline) (\w+) (odt_\w+)\(([^)]*)\)")
 COUNT = 1 << 16
 FLAGS = ["-std=c99", "-O2", "-ffp-contract=off", "-shared", "-fPIC"]
-HEADERS = ("odt_kernels.h", "odt_requantize.h", "odt_block_float.h")
+HEADERS = ("odt_kernels.h", "odt_requantize.h", "odt_block_float.h", "odt_block_result.h")
 # where the C has a contract: of arguments, in their order, the lowest and highest
 RANGES = {
     "odt_update_code": {2: (0, 2**30 - 1)},

@@ -1,17 +1,17 @@
-"""A device that learns old samples again between the new ones of a run."""
+"""Old samples that are learned again between the new ones of a run."""
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..device.session import Remembered, Session
+from ..device.replies import Remembered
 from ..errors import OdtError
 from ..manifest import Manifest
+from .learner import Learner
 
 
 def rehearsals_for(manifest: Manifest, asked: int | None) -> int:
@@ -27,30 +27,21 @@ def rehearsals_for(manifest: Manifest, asked: int | None) -> int:
     return asked
 
 
-class RehearsingSession(Session):
-    """Each sample that is trained is kept, as the project's policy has it, and followed by so many
-    `rehearsals`. One that comes again, as in another epoch, is not offered again."""
+class Rehearsal:
+    """Has `learner` keep each sample that is trained, as the project's policy has it, and learn as
+    many as `rehearsals` again. One that comes again, as in another epoch, is not offered again."""
 
-    def __init__(self, directory: str | Path, rehearsals: int, port: str | None = None):
-        super().__init__(directory, port=port)
-        self.rehearsals = rehearsals
+    def __init__(self, learner: Learner, rehearsals: int):
+        self.learner, self.rehearsals = learner, rehearsals
         self._offered: set[bytes] = set()  # digests of samples and targets
         self._remembered: Remembered | None = None
 
-    def __enter__(self) -> RehearsingSession:
-        return self
-
-    def train_encoded(self, sample: np.ndarray, target: np.ndarray) -> float:
-        loss = super().train_encoded(sample, target)
+    def after(self, sample: np.ndarray, target: np.ndarray) -> None:
+        """Of a training step on this sample."""
         if self.rehearsals:
             self._offer(sample, target)
         for _ in range(self.rehearsals):
-            self.rehearse()
-        return loss
-
-    def samples_trained(self) -> int:
-        """Without the rehearsals, which are steps too: as many after each sample."""
-        return self.stats()["steps"] // (1 + self.rehearsals)
+            self.learner.rehearse()
 
     def account(self) -> dict[str, Any] | None:
         """What is kept, and what that cost; None where nothing was to be."""
@@ -64,4 +55,4 @@ class RehearsingSession(Session):
         digest = hashlib.sha256(sample.tobytes() + target.tobytes()).digest()
         if digest not in self._offered:
             self._offered.add(digest)
-            self._remembered = self.remember_encoded(sample, target)
+            self._remembered = self.learner.remember_encoded(sample, target)

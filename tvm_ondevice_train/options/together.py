@@ -1,33 +1,48 @@
-"""What the options of a fresh head may be; each function says what is wrong, if anything is."""
+"""What options of `compile` contradict each other."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from .files.checked_json import shown
-from .losses import LABEL
+from ..losses import LABEL
+from ..replay import RAM, SAMPLE
+from .values import CLASSIFIER
 
 if TYPE_CHECKING:
     from .options import Options
 
 
-def wrong_temperature(value: Any) -> str | None:
-    if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value <= 1000:
-        return None
-    return "it must be a number above 0 and up to 1000"
+def contradiction(options: Options) -> str | None:
+    """What of `options`, each of them right alone, cannot be together; None if all can."""
+    found = (rule(options) for rule in (_classes, _head, _sums, _replay))
+    return next(filter(None, found), None)
 
 
-def wrong_names(value: Any) -> str | None:
-    if value is None:
-        return None
-    if not isinstance(value, tuple) or not all(isinstance(name, str) and name for name in value):
-        return "it must be names, separated by commas, or a file with one a line"
-    twice = next((name for name in value if value.count(name) > 1), None)
-    return None if twice is None else f"{shown(twice)} is there twice"
+def _classes(options: Options) -> str | None:
+    if options.seed and options.classes is None:
+        return (
+            f"seed is {options.seed}, but it only draws the fresh head that classes make; "
+            "give classes, or no seed"
+        )
+    if options.classes == 1 and options.loss.target == LABEL:
+        return f"classes is 1; {CLASSIFIER}, but for one logit, with loss bce, say"
+    return None
 
 
-def wrong_head(options: Options) -> str | None:
-    """What of the options of a head contradicts itself, if anything does."""
+def _sums(options: Options) -> str | None:
+    if options.batch is None and options.accumulator != "auto":
+        return f"accumulator is {options.accumulator}, but only a batch has sums; give batch"
+    return None
+
+
+def _replay(options: Options) -> str | None:
+    how = (options.replay_in, options.replay_policy, options.replay_of)
+    if options.replay is None and how != (RAM, None, SAMPLE):
+        return "replay_in, replay_policy and replay_of say how samples are kept; give replay, too"
+    return None
+
+
+def _head(options: Options) -> str | None:
     if options.classes is None:
         return _without_classes(options)
     if options.head == "int8":

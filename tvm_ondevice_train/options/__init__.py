@@ -1,0 +1,5 @@
+"""What `compile` can be asked for."""
+
+from .options import BACKWARDS, Options
+
+__all__ = ["BACKWARDS", "Options"]
