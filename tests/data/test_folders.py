@@ -165,6 +165,7 @@ def break_file(path):
     [
         (lambda root: (root / "c").mkdir(), "/c is a class without files in .jpg"),
         (lambda root: break_file(root / "a" / "0.png"), "a/0.png is no readable image: "),
+        (lambda root: postscript(root / "a" / "0.png"), "0.png is no readable image: cannot ident"),
         (lambda root: image(root / "a" / "1.png", 9, mode="I;16"), "1.png has pixels of more than"),
         (lambda root: (root / "a" / "1.wav").touch(), "holds images and recordings; give a folder"),
         (lambda root: image(root / "test" / "a" / "0.png"), "has test/ but no train/"),
@@ -188,6 +189,11 @@ def test_a_folder_that_cannot_be_read_is_one_line(change, message, tmp_path):
     with pytest.raises(OdtError, match=message) as error:
         load_data(root, GREY)
     assert "\n" not in str(error.value) and str(error.value).startswith("data: ")
+
+
+def postscript(path):
+    """A program, for which Pillow would start Ghostscript."""
+    path.write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n")
 
 
 def labels(root, text):

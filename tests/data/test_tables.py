@@ -46,6 +46,11 @@ def test_a_window_has_rows_of_one_label(shape, channels_first, stride, tmp_path)
     assert found.y.tolist() == [["run", "walk"].index(LABELS[at]) for at in starts]
 
 
+def test_a_label_of_many_digits_is_a_name(tmp_path):
+    path = table(tmp_path / "data.csv", labels=["9" * 5000] * 20)
+    assert load_data(path, taking(3, 4)).class_names == ("9" * 5000,)
+
+
 def test_folders_are_classes_and_the_time_is_left_out(tmp_path):
     table(tmp_path / "train" / "walk" / "0.csv", time=True)
     table(tmp_path / "train" / "run" / "0.csv", VALUES[:3], time=True)

@@ -16,7 +16,9 @@ def test_intervals_are_steps_or_epochs(given, steps):
     assert interval(given, 40, "eval_every") == steps
 
 
-@pytest.mark.parametrize("given", ["", "e", "1f", "-1", "1.5", "0", "0e", "1e3", "٣"])
+@pytest.mark.parametrize(
+    "given", ["", "e", "1f", "-1", "1.5", "0", "0e", "1e3", "٣", "9" * 5000, "9" * 400 + "e"]
+)
 def test_what_is_neither_is_refused(given):
     with pytest.raises(OdtError, match=r"eval_every is .*; it is a number of steps, or of epochs"):
         interval(given, 40, "eval_every")

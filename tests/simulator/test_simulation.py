@@ -1,5 +1,8 @@
 """A simulation learns what the device learns: losses, outputs and parameters, bit for bit."""
 
+import os
+import tempfile
+
 import numpy as np
 import pytest
 import tiny
@@ -11,6 +14,7 @@ from tvm_ondevice_train.device import Session
 from tvm_ondevice_train.device.protocol import DIVERGED, DeviceError
 from tvm_ondevice_train.errors import OdtError
 from tvm_ondevice_train.simulator import Simulation, host_model
+from tvm_ondevice_train.simulator.library import cache_directory
 
 STEPS, SAMPLES = 100, 7
 
@@ -65,6 +69,18 @@ def test_a_simulation_is_its_device(board, quantized, options, tmp_path):
         expected = learned(device)
     assert learned(Simulation(compiled)) == expected
     assert learned(Simulation(compiled, cache_bytes=0)) == expected
+
+
+def test_without_a_folder_for_what_is_built_there_is_one_for_now(tmp_path, monkeypatch):
+    (tmp_path / "ondevice-train").mkdir()
+    (tmp_path / "ondevice-train" / "libraries").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    assert cache_directory().name.startswith("ondevice-train-")
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr(os, "getuid", lambda: 2**31 - 2)  # who has no home
+    assert cache_directory().parent == tmp_path
 
 
 def test_the_loss_of_a_map_has_all_of_its_pixels(tmp_path):

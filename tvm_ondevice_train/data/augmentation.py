@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field, fields
 
 import numpy as np
@@ -13,6 +12,7 @@ from ..manifest import Manifest
 from .settings import number, settings_of, shown
 
 FLAG = "--augment"
+_MOST = 1e30  # of other amounts: a float32 stays finite
 _WHOLE = ("shift", "cutout")  # numbers of pixels, frames or rows
 
 
@@ -50,7 +50,7 @@ class Augmentation:
             elif name in _WHOLE:
                 values[name] = number(given, FLAG, name, 0, 1 << 16, int)
             else:
-                values[name] = number(given, FLAG, name, 0, math.inf if name != "scale" else 1)
+                values[name] = number(given, FLAG, name, 0, _MOST if name != "scale" else 1)
         return cls(**values)  # type: ignore[arg-type]
 
     def of(

@@ -8,6 +8,8 @@ from collections.abc import Collection, Sequence
 from ..errors import OdtError
 from ..manifest import Manifest
 
+_MOST_DIGITS = 9  # of a name that is a number
+
 
 def class_names(
     found: Collection[str], given: Sequence[str], classes: int, where: str
@@ -31,7 +33,7 @@ def class_names(
             raise OdtError(f"data: {where} has one class by two names, as 1 and 01 are")
         names = tuple(own.get(label, str(label)) for label in range(max(own) + 1))
     else:
-        numbers = all(name.isascii() and name.isdecimal() for name in found)
+        numbers = all(map(_is_number, found))
         names = tuple(sorted(found, key=int if numbers else None))
     if len(names) > classes:
         raise OdtError(
@@ -47,4 +49,8 @@ def most_classes(manifest: Manifest) -> int:
 
 
 def _is_index(name: str, classes: int) -> bool:
-    return name.isascii() and name.isdecimal() and int(name) < classes
+    return _is_number(name) and int(name) < classes
+
+
+def _is_number(name: str) -> bool:
+    return name.isascii() and name.isdecimal() and len(name) <= _MOST_DIGITS

@@ -12,6 +12,7 @@ from .axes import Axes
 from .layout import NCHW, channel_axis
 
 _MODES = {1: "L", 3: "RGB", 4: "RGBA"}
+_FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP")  # that a name may hide; no EPS, which is a program
 _DEEP = ("I", "F")  # begin the modes of pixels of more than 8 bits
 
 
@@ -47,7 +48,7 @@ class ImageReader:
 
         size = (self._width, self._height)
         try:
-            with Image.open(path) as image:
+            with Image.open(path, formats=_FORMATS) as image:
                 if image.mode.startswith(_DEEP):
                     raise OdtError(
                         f"data: {path} has pixels of more than 8 bits ({image.mode}); convert it"

@@ -59,6 +59,10 @@ class Normalization:
         return self._of(values.astype(np.float32), channel_axis)
 
     def _of(self, x: np.ndarray, channel_axis: int | None) -> np.ndarray:
+        with np.errstate(over="ignore", divide="ignore", invalid="ignore"):  # infinity is refused
+            return self._scaled(x, channel_axis)
+
+    def _scaled(self, x: np.ndarray, channel_axis: int | None) -> np.ndarray:
         mean, std = (np.array(numbers, np.float32) for numbers in (self.mean, self.std))
         if mean.size > 1:
             if channel_axis is None or x.shape[channel_axis] != mean.size:

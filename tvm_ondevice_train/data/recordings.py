@@ -14,6 +14,7 @@ from .audio.library import Features
 from .axes import Axes
 
 _FULL = 32768.0  # what a sample of 16 bits is divided by
+_STREAMED = 0x7FFF0000  # bytes; so many or more says a program that wrote to a pipe
 
 
 class RecordingReader:
@@ -87,9 +88,12 @@ def _read(path: Path) -> tuple[int, np.ndarray]:
     try:
         with wave.open(str(path), "rb") as file:
             rate, channels, width = file.getframerate(), file.getnchannels(), file.getsampwidth()
-            content = file.readframes(file.getnframes())
+            frames = file.getnframes()
+            content = file.readframes(frames)
             if not rate:
                 raise wave.Error("it has no samples a second")
+            if len(content) < frames * channels * width < _STREAMED:
+                raise EOFError
     except (wave.Error, EOFError, RuntimeError) as error:
         reason = one_line(error) if str(error) else "a part of it is missing"
         raise OdtError(f"data: {path} is no readable .wav file: {reason}") from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from ..errors import OdtError
+from ..files.plain_text import shortened
 from ..learning.schedule import CONSTANT, KINDS, Schedule
 
 MOST_STEPS = (1 << 32) - 1  # of odt_t
@@ -29,9 +30,10 @@ def interval(value: int | str | None, samples: int, name: str) -> int | None:
     if value is None or isinstance(value, int):
         return value
     found = re.fullmatch(r"(\d+|(\d*\.?\d+)e)", value.strip(), re.A)
-    if found is None or float(found[2] or found[1]) == 0:
+    if found is None or not 0 < float(found[2] or found[1]) <= MOST_STEPS:
         raise OdtError(
-            f"run: {name} is {value!r}; it is a number of steps, or of epochs, as in 500 or 0.5e"
+            f"run: {name} is {shortened(value, 40)!r}; it is a number of steps, or of epochs, as "
+            "in 500 or 0.5e"
         )
     return int(value) if found[2] is None else max(1, round(float(found[2]) * samples))
 
@@ -48,7 +50,7 @@ def schedule_of(kind: str, warmup: float | None, first: int, steps: int, samples
         return Schedule(kind, whole, 0 if kind == CONSTANT else round(WARMUP * whole))
     if not 0 <= warmup * samples < whole:
         raise OdtError(
-            f"run: a warm-up of {warmup:g} epochs is {warmup * samples:,.0f} steps; it must end "
+            f"run: a warm-up of {warmup:g} epochs is {warmup * samples:,.6g} steps; it must end "
             f"before the {whole:,} of the run"
         )
     return Schedule(kind, whole, round(warmup * samples))

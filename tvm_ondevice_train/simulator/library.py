@@ -15,16 +15,18 @@ from ..errors import OdtError
 
 _FLAGS = "-std=c99 -O3 -march=native -funroll-loops -ffp-contract=off -fPIC -shared".split()
 _FLAGS.append("-fno-tree-loop-if-convert")  # gcc 12 for AVX loses conditional terms of sums
+_LIBRARIES = "libraries"  # in the folder for such things
 _PORT, _SOURCES = "shared_library.c", ("odt_replay.c", "odt_ring_ram.c")
 
 
 def cache_directory() -> Path:
     """Where what was built is kept: the user's folder for such things, or else one for now."""
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ondevice-train"
     try:
-        home.mkdir(parents=True, exist_ok=True)
-        return home
-    except OSError:
+        home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ondevice-train"
+        (home / _LIBRARIES).mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=home / _LIBRARIES):
+            return home
+    except (OSError, RuntimeError):  # which says that the user has no home
         return Path(tempfile.mkdtemp(prefix="ondevice-train-"))
 
 
@@ -37,7 +39,7 @@ def library_of(files: Mapping[str, str], cache: Path) -> Path:
     sources = {**files, **{f"runtime/{p}": t for p, t in runtime_files([_PORT]).items()}}
     facts = [_compiler(), *_FLAGS, *(f"{name}\0{sources[name]}" for name in sorted(sources))]
     key = hashlib.sha256("\0".join(facts).encode()).hexdigest()[:24]
-    path = cache / "libraries" / f"{key}.so"
+    path = cache / _LIBRARIES / f"{key}.so"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         _build(files, path)
