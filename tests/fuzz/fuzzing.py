@@ -78,7 +78,7 @@ def protocol(model: Path, input_bytes: int, target_bytes: int, *flags: str) -> T
     """The server around the model.c in `model`, and requests of every type as seeds."""
     runtime = runtime_dir()
     sources = [_HERE / "protocol.c", _HERE / "fuzz.c", _STORE / "nor.c", model / "model.c"]
-    names = ("crc", "marks", "protocol", "replay", "ring_flash", "ring_ram", "store")
+    names = ("crc", "frame", "marks", "protocol", "replay", "ring_flash", "ring_ram", "store")
     sources += [runtime / "src" / f"odt_{name}.c" for name in names]
     include = [f"-I{path}" for path in (model, runtime / "include", _STORE)]
     sample, target = bytes(input_bytes), bytes(target_bytes)
@@ -98,6 +98,11 @@ def protocol(model: Path, input_bytes: int, target_bytes: int, *flags: str) -> T
         Frame.REMEMBER: sample + target,
         Frame.REHEARSE: b"",
         Frame.FORGET: b"",
+        Frame.ADD_CLASS: b"",
+        Frame.IMPRINT: sample + target,
+        Frame.GET_STATE: b"",
+        Frame.PUT_STATE: struct.pack("<fII", 0.5, 7, 9),
+        Frame.APPLY: b"",
         Frame.EXIT: b"",
     }
     frames = [pack_frame(kind, payload) for kind, payload in payloads.items()]
@@ -118,6 +123,16 @@ def generated_protocol(directory: Path) -> Target:
     from tiny_models import compiled
 
     model = compiled("cnn_int8", "full", board="host")
+    project = model.save(directory / "project", "host")
+    return protocol(project, math.prod(model.manifest.input.shape), 4)
+
+
+def growing_protocol(directory: Path) -> Target:
+    """The server around a model that learns from batches, and whose classes can be added."""
+    from tiny_models import compiled
+
+    head = {"classes": 2, "max_classes": 4, "head": "cosine"}
+    model = compiled("cnn_int8", "head", board="host", batch=3, **head)
     project = model.save(directory / "project", "host")
     return protocol(project, math.prod(model.manifest.input.shape), 4)
 
@@ -144,7 +159,12 @@ def store(_directory: Path) -> Target:
     return Target("store", sources, flags, 2600, seeds)
 
 
-TARGETS = {"protocol": fake_protocol, "generated": generated_protocol, "store": store}
+TARGETS = {
+    "protocol": fake_protocol,
+    "generated": generated_protocol,
+    "growing": growing_protocol,
+    "store": store,
+}
 
 
 def _image(sequence: int, model_hash: int = 0x5EED5EED, learning_rate: float = 0.5) -> bytes:

@@ -25,6 +25,7 @@
 #define MAX_INPUT 16384u
 #define SAMPLE_BYTES (ODT_INPUT_ELEMENTS * sizeof(odt_input_t))
 #define NO_SAMPLES (-40) /* ODT_ERR_NO_SAMPLES, where there is replay */
+#define NO_CLASSES (-9)  /* ODT_ERR_CLASSES, where some can be added */
 #define TARGET_BYTES (ODT_TARGET_ELEMENTS * sizeof(odt_target_t))
 
 enum control {
@@ -56,8 +57,15 @@ static const struct {
     [ODT_REHEARSE] = {0, sizeof(float)},
 #endif
     [ODT_FORGET] = {0, 0},
+#ifdef ODT_ADDS_CLASSES
+    [ODT_ADD_CLASS] = {0, sizeof(int32_t)},
+#endif
+#ifdef ODT_IMPRINTS
+    [ODT_IMPRINT] = {SAMPLE_BYTES + TARGET_BYTES, 0},
+#endif
     [ODT_GET_STATE] = {0, sizeof(odt_state_t)},
     [ODT_PUT_STATE] = {sizeof(odt_state_t), 0},
+    [ODT_APPLY] = {0, 0},
 };
 #define TYPES (sizeof lengths / sizeof lengths[0])
 
@@ -97,10 +105,10 @@ static int is_whole(const uint8_t *at, size_t bytes)
            fuzz_get32(at + MAGIC_BYTES + 1) <= bytes - HEADER_BYTES - CRC_BYTES;
 }
 
-/* There are gaps between the types, and two of them carry nothing either way. */
+/* There are gaps between the types, and some of them carry nothing either way. */
 static int is_known(unsigned type)
 {
-    return type == ODT_EXIT || type == ODT_RESET ||
+    return type == ODT_EXIT || type == ODT_RESET || type == ODT_FORGET || type == ODT_APPLY ||
            (type < TYPES && lengths[type].request + lengths[type].reply > 0);
 }
 
@@ -155,6 +163,9 @@ static void check_model(unsigned type, const uint8_t *payload)
         expected.params = odt.params;
         expected.steps++;
         break;
+    case ODT_ADD_CLASS:
+    case ODT_IMPRINT:
+    case ODT_APPLY: expected.params = odt.params; break;
     case ODT_PUT_PARAMS: {
         const uint32_t offset = fuzz_get32(payload);
         const size_t bytes = fuzz_get32(payload - sizeof(uint32_t)) - sizeof offset;
@@ -182,7 +193,8 @@ static void check_model(unsigned type, const uint8_t *payload)
 static int is_of_the_model_or_store(int code)
 {
     return (code >= ODT_ERR_DIVERGED && code <= ODT_ERR_LABEL) || code == ODT_ERR_RANGE ||
-           code == ODT_ERR_EMPTY || code == ODT_ERR_NO_FLASH || code == NO_SAMPLES;
+           code == ODT_ERR_EMPTY || code == ODT_ERR_NO_FLASH || code == NO_SAMPLES ||
+           code == NO_CLASSES;
 }
 
 /* The line was left in the middle of something, or there never was a frame. */

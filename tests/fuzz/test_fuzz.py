@@ -4,7 +4,7 @@ import pytest
 from fuzzing import TARGETS, executed
 from shared import slow
 
-RUNS = {"protocol": 3000, "generated": 300, "store": 3000}
+RUNS = {"protocol": 3000, "generated": 300, "growing": 300, "store": 3000}
 
 
 @pytest.mark.parametrize("name", TARGETS)
@@ -27,19 +27,21 @@ PROTOCOL = [
         "offset > sizeof(odt_params_t)) return ODT_ERR_RANGE;",
     ),
     (
+        "a setting counts before its checksum",
+        "if (status == ODT_OK) status = odt_set_seed(c->odt, seed);",
+        "(void)odt_set_seed(c->odt, seed);",
+    ),
+]
+FRAME = [
+    (
         "a checksum may be wrong",
         "return crc == c->crc ? ODT_OK : ODT_ERR_CRC;",
         "return crc != 0 ? ODT_OK : ODT_ERR_CRC;",
     ),
     (
         "a bad frame gets two errors",
-        "if (lost_its_end(status)) c.in_sync = 0;",
-        "if (lost_its_end(status)) c.in_sync = 1;",
-    ),
-    (
-        "a setting counts before its checksum",
-        "if (status == ODT_OK) status = odt_set_seed(c->odt, seed);",
-        "(void)odt_set_seed(c->odt, seed);",
+        "if (lost_its_end(code)) c->in_sync = 0;",
+        "if (lost_its_end(code)) c->in_sync = 1;",
     ),
     (
         "the end of a frame is waited for without end",
@@ -75,20 +77,21 @@ STORE = [
         "",
     ),
 ]
-MISTAKES = [("protocol", *mistake) for mistake in PROTOCOL]
-MISTAKES += [("store", *mistake) for mistake in STORE]
+MISTAKES = [("protocol", "odt_protocol.c", *mistake) for mistake in PROTOCOL]
+MISTAKES += [("protocol", "odt_frame.c", *mistake) for mistake in FRAME]
+MISTAKES += [("store", "odt_store.c", *mistake) for mistake in STORE]
 
 
 @pytest.mark.parametrize(
-    ("name", "mistake", "right", "wrong"),
+    ("name", "file", "mistake", "right", "wrong"),
     [
-        pytest.param(*row, marks=() if index % 2 else slow, id=row[1])
+        pytest.param(*row, marks=() if index % 2 else slow, id=row[2])
         for index, row in enumerate(MISTAKES)
     ],
 )
-def test_a_mistake_is_found(name, mistake, right, wrong, tmp_path):
+def test_a_mistake_is_found(name, file, mistake, right, wrong, tmp_path):
     target = TARGETS[name](tmp_path)
-    program = target.build(tmp_path, {f"odt_{name}.c": (right, wrong)})
+    program = target.build(tmp_path, {file: (right, wrong)})
     done = target.run(program, "-runs=50000")
     assert done.returncode != 0, mistake
     assert "check failed" in done.stderr or "Sanitizer" in done.stderr
