@@ -1,9 +1,9 @@
 """The command line: help, and one line for every mistake."""
 
+import resource
 import signal
 import subprocess
 import sys
-import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -72,6 +72,12 @@ def test_the_module_exits_with_the_code_of_the_command_line():
     assert "missing.onnx" in done.stderr
 
 
+def children_seconds() -> float:
+    """CPU time of the processes that ended: however busy the machine is."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 def test_help_waits_for_no_heavy_import():
     heavy = {"tvm", "numpy", "onnx", "rich", "jinja2"}
     program = (
@@ -80,9 +86,9 @@ def test_help_waits_for_no_heavy_import():
     )
     times = []
     for _ in range(3):
-        started = time.monotonic()
+        started = children_seconds()
         done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True)
-        times.append(time.monotonic() - started)
+        times.append(children_seconds() - started)
         assert done.returncode == 0, done.stderr
     assert min(times) < 1.0
 
