@@ -49,3 +49,4 @@ def test_checkers_see_the_names_that_are_imported_on_first_use():
     tree = ast.parse(Path(tvm_ondevice_train.__file__).read_text())
     seen = [alias.name for statement in imports_for_checkers(tree) for alias in statement.names]
     assert sorted(seen) == tvm_ondevice_train.__all__
+    assert {*seen} <= {*dir(tvm_ondevice_train)}

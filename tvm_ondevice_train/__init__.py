@@ -62,6 +62,11 @@ _HOMES = {
 __all__ = sorted(_HOMES)
 
 
+def __dir__() -> list[str]:
+    """Also what is not imported yet, for whoever looks what there is."""
+    return sorted({*globals(), *_HOMES})
+
+
 def __getattr__(name: str) -> Any:
     """Import on first use: loading TVM takes seconds, `ondevice-train --help` must not."""
     if name not in _HOMES:

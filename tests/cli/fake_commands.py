@@ -29,6 +29,7 @@ REPORT = {
     "flash_budget_bytes": 1048576,
     "backup_bytes": 4096,
     "batch": 4,
+    "replay": {"slots": 12, "of": "features", "memory": "ram", "policy": "balanced"},
     "accumulator": "float32",
     "accumulator_bytes": 1048,
     "head": "the model's own, as float32",

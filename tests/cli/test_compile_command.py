@@ -67,6 +67,7 @@ def test_compile_shows_the_memory_account_beside_the_budget(compiler, model, cap
         "output logits; the softmax is left to the loss",
         "arena, for rollback 4,096 bytes",
         "batches of 4 1,048 bytes of the state, float32",
+        "replay features of 12 samples in ram, balanced",
         "in plain loops 1.0% of the MACs, 1 kernel",
         "1.0% conv:qconv2d: odt_window has no dilation",
     ):

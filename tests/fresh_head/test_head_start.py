@@ -81,7 +81,7 @@ def test_nothing_is_copied_that_nobody_asked_for():
             "no class name is also one of the file's",
         ),
         ({"classes": 3, "class_names": OURS, "file_class_names": THEIRS}, "class_names are 4"),
-        ({"classes": 4, "class_names": OURS}, "go together"),
+        ({"classes": 4, "class_names": OURS}, "give both, or none"),
         ({"classes": 2, "class_names": "a,a", "file_class_names": "a,b"}, '"a" is there twice'),
         ({"head_start": "file"}, "head_start is of a fresh head; give classes, too"),
         ({"head": "cosine"}, "head cosine is of a fresh head"),

@@ -46,7 +46,12 @@ def test_losses_that_say_nothing_bad(losses):
         (
             np.full(100, 8.0),
             math.log(10),
-            r"the loss does not fall and is 8 in the last 10 steps; guessing has 2\.303",
+            r"the loss does not fall any more and is 8 in the last 10 steps; guessing has 2\.303",
+        ),
+        (
+            np.r_[np.full(30, 7e8), np.full(70, 22.0)],  # fell from where the rate had thrown it
+            math.log(10),
+            r"the loss does not fall any more and is 22 in .*",
         ),
         (np.linspace(0.5, 2.0, 100), None, r"the loss rose from .*"),
     ],

@@ -195,7 +195,7 @@ def test_the_command(files, tmp_path):
     pytest.importorskip("matplotlib")
     model, data = files
     words = f"simulate {model} --data {data} --scheme head full --lr 0.1 --epochs 2 --board host"
-    words = f"{words} -o {tmp_path / 'out'}"
+    words = f"{words} -o {tmp_path / 'out'} --class-names a,b,c"  # of the data
     found = CliRunner().invoke(cli, words.split())
     assert found.exit_code == 0 and "full" in found.output and "accuracy" in found.output
     assert (tmp_path / "out/curves.png").read_bytes()[:4] == b"\x89PNG"

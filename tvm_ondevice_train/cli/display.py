@@ -107,7 +107,10 @@ def _kept(replay: Mapping | None) -> str:
 
 
 def _replay(replay: Mapping | None) -> str:
-    return "" if not replay else "{slots:,} {of}s in {memory}, {policy}".format(**replay)
+    if not replay:
+        return ""
+    of = "features of " if replay["of"] == "features" else ""
+    return "{of}{slots:,} samples in {memory}, {policy}".format(**{**replay, "of": of})
 
 
 def _said(what: str, holds: object, text: str | None) -> dict[str, str]:

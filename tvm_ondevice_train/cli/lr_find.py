@@ -41,7 +41,8 @@ def lr_find_command(
     from tvm_ondevice_train.cli import sweep_table
 
     length = {name: options.pop(name) for name in LENGTH}
-    chosen = Options.of(**options, class_names=reading.class_names or None)
+    names = (reading.class_names or None) if options["file_class_names"] else None
+    chosen = Options.of(**options, class_names=names)  # of the head, only beside the file's own
     with display.status("looking for the learning rate"):
         from tvm_ondevice_train.compiler import compile
         from tvm_ondevice_train.data import load_data

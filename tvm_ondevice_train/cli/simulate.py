@@ -96,7 +96,8 @@ def simulate_command(
 
     length = {name: options.pop(name) for name in LENGTH}
     asked = RunOptions.of(**length, evaluate=True, eval_every="1e")
-    chosen = Options.of(**options, class_names=reading.class_names or None)
+    names = (reading.class_names or None) if options["file_class_names"] else None
+    chosen = Options.of(**options, class_names=names)  # of the head, only beside the file's own
     rates = learning_rates or (None,)
     sweep = Sweep(model, data, schemes, rates, seeds, chosen, asked, reading)
     with sweep_table.progress() as show:

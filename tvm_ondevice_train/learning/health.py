@@ -90,10 +90,13 @@ def _of_losses(losses: Sequence[float], guess: float | None) -> Iterator[str]:
             f"the loss rose from {before:.4g} (mean of the first {count} steps) to {after:.4g} (of "
             "the last); use a smaller learning rate"
         )
-    elif guess is not None and after > _HIGHER * guess and after * _HIGHER > before:
+        return
+    middle = (len(losses) - count) // 2
+    then = float(np.mean(losses[middle : middle + count], dtype=np.float64))
+    if guess is not None and after > _HIGHER * guess and after * _HIGHER > then:
         yield (
-            f"the loss does not fall and is {after:.4g} in the last {count} steps; guessing has "
-            f"{guess:.4g}"
+            f"the loss does not fall any more and is {after:.4g} in the last {count} steps; "
+            f"guessing has {guess:.4g}"
         )
 
 

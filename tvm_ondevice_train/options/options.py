@@ -107,7 +107,8 @@ class Options:
     )
     class_names: tuple[str, ...] | None = option(
         None,
-        "Names of the classes, separated by commas, or a FILE with one a line.",
+        "Names of the classes, separated by commas, or a FILE with one a line; with the file's own "
+        "they say where a fresh head starts.",
         flag="--class-names",
         metavar="NAMES",
         check=wrong_names,

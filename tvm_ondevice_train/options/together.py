@@ -49,7 +49,10 @@ def _head(options: Options) -> str | None:
         return "head is int8, but classes make a fresh float32 head; give one of the two"
     names, theirs = options.class_names, options.file_class_names
     if bool(names) != bool(theirs) or (names and options.head_start == "random"):
-        return "class_names and file_class_names go together, and say that no head starts at random"
+        return (
+            "class_names and file_class_names say which rows of the file's classifier a fresh head "
+            "starts from: give both, or none, and none where head_start is random"
+        )
     if names and len(names) != options.classes:
         return f"class_names are {len(names):,}, classes {options.classes:,}; they must be as many"
     if options.head == "cosine" and options.loss.target != LABEL:

@@ -91,7 +91,10 @@ def read_checkpoint(directory: Path) -> Checkpoint:
     """That of the run in `directory`; OdtError where there is none, or a damaged one."""
     path = directory / NAME
     if not path.exists():
-        raise OdtError(f"run: {directory} holds no run to continue; one that ended leaves none")
+        raise OdtError(
+            f"run: {directory} holds no run to continue; one that ended leaves none, nor does one "
+            f"that was killed in its first {_SECONDS:.0f} seconds"
+        )
     arrays = read_npz(path, "run")
     try:
         return _checkpoint(arrays)
