@@ -195,7 +195,7 @@ def _compiled(
     report = {
         **make_report(manifest, planned, target, options),
         "head": own.head,
-        "not_trained": left_out(model, options.scheme, resolved.trained),
+        "not_trained": left_out(given, model, options.scheme, resolved.trained),
     }
     check_budget(report, planned)
     tuned.check()

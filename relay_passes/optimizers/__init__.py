@@ -43,7 +43,6 @@ __all__ = [
     "GradientSum",
     "HyperParameter",
     "Inputs",
-    "Kept",
     "Momentum",
     "Optimizer",
     "State",

@@ -113,8 +113,16 @@ def test_run_prints_lines_without_a_terminal(runner, model, tmp_path, capsys):
     assert "accuracy after 92.5%".split() in rows
     assert "peak SRAM, measured 123,456 bytes".split() in rows
     assert "of them diverged 1".split() in rows
-    assert lines[-3] == "warning: the loss rose"
+    assert lines[-4:-1] == ["", "warning: the loss rose", ""]
     assert not any("squared" in line for line in lines)
+
+
+def test_no_two_lines_of_a_summary_are_empty(runner, model, tmp_path, capsys, monkeypatch):
+    rows = [{"class": n, "count": 3, "recall": 1.0, "precision": 1.0} for n in range(2)]
+    for key, value in {"classes": rows, "confusion": [[3, 0], [0, 3]], "warnings": []}.items():
+        monkeypatch.setitem(RESULT, key, value)
+    assert main(["run", str(tmp_path), "--data", model]) == 0
+    assert "\n\n\n" not in capsys.readouterr().out
 
 
 def test_run_draws_a_bar_on_a_terminal(runner, model, tmp_path, capsys, monkeypatch):

@@ -175,9 +175,9 @@ def test_the_c_compiles_under_every_warning(compiler, tmp_path):
 
 
 def test_the_command_writes_the_header(tmp_path, capsys):
-    assert main(["audio-frontend", SMALL, "--out", str(tmp_path / "firmware")]) == 0
+    assert main(["audio-frontend", SMALL, "--output", str(tmp_path / "firmware")]) == 0
     written = tmp_path / "firmware" / "odt_audio_front_end.h"
     assert written.read_text() == as_header(FrontEnd.parse(SMALL))
     assert "12 features a frame" in capsys.readouterr().out
-    assert main(["audio-frontend", "log-mel", "--out", str(tmp_path)]) == 2
+    assert main(["audio-frontend", "log-mel", "-o", str(tmp_path)]) == 2
     assert "log-mel has no rate; say it" in capsys.readouterr().err

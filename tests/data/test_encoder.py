@@ -157,7 +157,7 @@ def test_a_normalization_that_is_none_is_one_line(text, message):
         Normalization.parse(text)
 
 
-def test_a_validation_set_and_names_of_labels_are_kept():
+def test_a_validation_set_and_names_of_labels_are_kept(tmp_path):
     x, y = RANDOM.normal(size=(4, 6)), np.arange(4) % 3
     arrays = {"x": x, "y": y, "x_val": x[:2], "y_val": y[:2]}
     found = load_data(arrays, taking(6), Reading.of(class_names="a, b,c", limit=3))
@@ -167,5 +167,9 @@ def test_a_validation_set_and_names_of_labels_are_kept():
         load_data(arrays, taking(6), Reading.of(class_names="a,b,c,d"))
     with pytest.raises(OdtError, match="class_names has 'a' twice"):
         Reading.of(class_names="a,b,a")
+    with pytest.raises(OdtError, match="class_names has an empty name"):
+        Reading.of(class_names=["a", ""])
+    (tmp_path / "names.txt").write_text("a\nb\n")
+    assert Reading.of(class_names=str(tmp_path / "names.txt")).class_names == ("a", "b")
     with pytest.raises(OdtError, match="stride must be at least 1, not 0"):
         Reading.of(stride=0)

@@ -1,18 +1,14 @@
 """Gradients that are summed over a batch on the device, against PyTorch and single steps."""
 
-import subprocess
-from functools import cache
-
 import numpy as np
 import pytest
-import tiny
 import torch
 from shared import slow
+from tiny_projects import run_with
 from torch_network import TorchNetwork, samples
 
 import tvm_ondevice_train as odt
 from relay_passes.optimizers import AdamW, Momentum
-from tvm_ondevice_train.c_runtime import runtime_dir
 from tvm_ondevice_train.device import Session
 from tvm_ondevice_train.device.protocol import DIVERGED, DeviceError, Frame
 from tvm_ondevice_train.run.run_project import run_project
@@ -24,19 +20,6 @@ SIZE, LIMIT = 4, 0.3
 FLOAT = Momentum(RATE, momentum=0.5, clip_norm=LIMIT)
 CODES = Momentum(RATE, momentum=0.0)
 SUMS = {"quantized": True, "batch": SIZE, "accumulator": "float32"}
-
-
-@pytest.fixture(scope="module")
-def project(tmp_path_factory):
-    """(optimizer, quantized, options) -> compiled model and its project, each made once."""
-
-    @cache
-    def made(optimizer, quantized=False, **options):
-        options = {"scheme": "full", "board": "host", "optimizer": optimizer, **options}
-        compiled = odt.compile(tiny.network(quantized=quantized), **options)
-        return compiled, compiled.save(tmp_path_factory.mktemp("project"))
-
-    return made
 
 
 @pytest.mark.parametrize("limit", [0.0, LIMIT])
@@ -295,12 +278,7 @@ int main(void) {
 )
 def test_c_refuses_a_batch_out_of_range(optimizer, options, project, tmp_path):
     compiled, _ = project(optimizer, **options)
-    for name, text in {**compiled.files, "main.c": PROGRAM}.items():
-        (tmp_path / name).write_text(text)
-    flags = f"-std=c99 -Wall -Wextra -Werror -fsanitize=undefined -I. -I{runtime_dir()}/include"
-    command = ["gcc", *flags.split(), "main.c", "model.c", "-o", "program", "-lm"]
-    subprocess.run(command, cwd=tmp_path, check=True)
-    assert subprocess.run([tmp_path / "program"]).returncode == 0
+    assert run_with(compiled, PROGRAM, tmp_path) == 0
 
 
 @slow

@@ -1,10 +1,7 @@
 """Gradients that are shortened together, against PyTorch and, of codes, against NumPy."""
 
-from functools import cache
-
 import numpy as np
 import pytest
-import tiny
 import torch
 from torch_network import TorchNetwork, samples
 
@@ -18,19 +15,6 @@ STEPS, RATE = 20, 0.1
 LIMIT = 0.3
 FLOAT = Momentum(RATE, momentum=0.5, clip_norm=LIMIT)
 CODES = Momentum(RATE, momentum=0.0, clip_norm=LIMIT)
-
-
-@pytest.fixture(scope="module")
-def project(tmp_path_factory):
-    """(optimizer, quantized, options) -> compiled model and its project, each made once."""
-
-    @cache
-    def made(optimizer, quantized=False, **options):
-        options = {"scheme": "full", "board": "host", "optimizer": optimizer, **options}
-        compiled = odt.compile(tiny.network(quantized=quantized), **options)
-        return compiled, compiled.save(tmp_path_factory.mktemp("project"))
-
-    return made
 
 
 @pytest.mark.parametrize("limit", [0.05, 0.5])

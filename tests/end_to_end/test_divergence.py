@@ -1,7 +1,5 @@
 """A step whose loss or gradient is not finite changes nothing, says so, and can be followed."""
 
-import struct
-
 import numpy as np
 import pytest
 from tiny_models import compiled, images
@@ -9,6 +7,7 @@ from tiny_models import compiled, images
 from tvm_ondevice_train.boards import board as find_board
 from tvm_ondevice_train.device import Session, build
 from tvm_ondevice_train.device.protocol import DeviceError, Frame
+from tvm_ondevice_train.device.snapshot import tensor_in
 from tvm_ondevice_train.project import read_report
 
 DIVERGED = -6
@@ -43,10 +42,8 @@ def put(device, values) -> None:
     """As set_parameters, which refuses what is not finite."""
     raw = bytearray(device._request(Frame.GET_PARAMS))
     for name, value in values.items():
-        device._view(raw, name)[...] = value
-    for at in range(0, len(raw), device._hello["chunk_bytes"]):
-        chunk = raw[at : at + device._hello["chunk_bytes"]]
-        device._request(Frame.PUT_PARAMS, struct.pack("<I", at) + chunk)
+        tensor_in(raw, device.manifest.trained_parameters[name])[...] = value
+    device._put_params(raw)
 
 
 def check_refused(device, x, y) -> None:

@@ -6,7 +6,9 @@ import tiny
 import tvm
 from shared import slow, slow_after
 from stochastic_rounding import updated_codes
-from test_optimizers import assert_near, project, salt_of, samples, scale_of
+from test_optimizers import assert_near, salt_of, scale_of
+from tiny_projects import tiny_project
+from torch_network import samples
 from tvm import relax
 
 import tvm_ondevice_train as odt
@@ -57,8 +59,8 @@ def averages(optimizer, gradient, value, old):
 )
 def test_states_are_coded_block_by_block(optimizer, tmp_path):
     """To the bit; gradients are what a second device gets for its velocity from nothing."""
-    _, directory = project(tmp_path / "p", optimizer, quantized=True)
-    _, other = project(tmp_path / "q", Momentum(), quantized=True)
+    _, directory = tiny_project(tmp_path / "p", optimizer, quantized=True)
+    _, other = tiny_project(tmp_path / "q", Momentum(), quantized=True)
     names = [state.name for state in optimizer.states]
     x, y = samples(8, np.int8)
     with Session(directory) as device, Session(other) as gradients:
@@ -133,7 +135,7 @@ def test_a_step_that_diverges_leaves_codes_and_numbers(tmp_path):
 
 
 def test_a_save_brings_codes_and_numbers_back(tmp_path):
-    _, directory = project(tmp_path / "p", AdamW(state_dtype="int8"), quantized=True)
+    _, directory = tiny_project(tmp_path / "p", AdamW(state_dtype="int8"), quantized=True)
     x, y = samples(6, np.int8)
     with Session(directory) as device:
         for step in range(3):
@@ -185,7 +187,7 @@ def test_the_device_computes_the_hosts_states(tmp_path):
 
 def learned(directory, optimizer, x, y):
     """Mean loss of the first and the last pass of ten over the samples."""
-    _, directory = project(directory, optimizer, quantized=True)
+    _, directory = tiny_project(directory, optimizer, quantized=True)
     with Session(directory) as device:
         losses = [[device.train(*one) for one in zip(x, y, strict=True)] for _ in range(10)]
     return np.mean(losses[0]), np.mean(losses[-1])

@@ -1,7 +1,6 @@
 """Optimizers against PyTorch, where values are float32, and against NumPy, where they are codes."""
 
 import re
-import subprocess
 import zlib
 
 import numpy as np
@@ -10,11 +9,11 @@ import tiny
 import torch
 from shared import slow_after
 from stochastic_rounding import STEP_STRIDE, updated_codes
-from torch.nn import functional
+from tiny_projects import run_with, tiny_project
+from torch_network import TorchNetwork, samples
 
 import tvm_ondevice_train as odt
 from relay_passes.optimizers import SGD, Adam, AdamW, Momentum
-from tvm_ondevice_train.c_runtime import runtime_dir
 from tvm_ondevice_train.device import Session
 
 STEPS = 20
@@ -31,57 +30,24 @@ OPTIMIZERS = [
 ]
 
 
-def samples(count: int, dtype=np.float32):
-    generator = np.random.default_rng(1)
-    x = generator.normal(size=(count, 2, 6, 6)).astype(np.float32)
-    if dtype == np.int8:
-        x = np.clip(np.round(x / 0.1), -128, 127).astype(np.int8)
-    return x, generator.integers(0, 3, count)
+def network_of(optimizer, dtype=torch.float32):
+    """The same network and optimizer in PyTorch."""
 
-
-def project(directory, optimizer, quantized=False, **options):
-    model = tiny.network(quantized=quantized)
-    options = {"scheme": "full", "board": "host", "optimizer": optimizer, **options}
-    compiled = odt.compile(model, **options)
-    return compiled, compiled.save(directory)
-
-
-class Network:
-    """`tiny.network()` in PyTorch."""
-
-    def __init__(self, optimizer, dtype=torch.float32):
-        values = tiny.network().parameters
-        self.values = {
-            name: torch.tensor(v, dtype=dtype, requires_grad=True) for name, v in values.items()
-        }
+    def of_torch(parameters):
+        scales = SCALES[optimizer.lr_scale]
         groups = [
-            {"params": [value], "lr": optimizer.learning_rate * SCALES[optimizer.lr_scale][at]}
-            for at, value in enumerate(self.values.values())
+            {"params": [value], "lr": optimizer.learning_rate * scale}
+            for value, scale in zip(parameters, scales, strict=True)
         ]
-        self.optimizer = torch_optimizer(optimizer, groups)
+        return torch_optimizer(optimizer, groups)
 
-    def train(self, x, y) -> float:
-        hidden = functional.conv2d(
-            torch.tensor(x, dtype=self.values["conv.bias"].dtype)[None], *self.of("conv")
-        ).relu()
-        hidden = hidden.mean((2, 3), keepdim=True)
-        logits = functional.conv2d(hidden, *self.of("head")).reshape(1, 3)
-        loss = functional.cross_entropy(logits, torch.tensor([int(y)]))
-        self.optimizer.zero_grad()
-        loss.backward()
-        self.optimizer.step()
-        return loss.item()
+    return TorchNetwork(of_torch, dtype)
 
-    def of(self, layer):
-        return self.values[f"{layer}.weight"], self.values[f"{layer}.bias"]
 
-    def numbers(self):
-        return {name: value.detach().numpy() for name, value in self.values.items()}
-
-    def state(self, name):
-        """What the optimizer keeps, by the name of our tensor."""
-        parameter, _, state = name.rpartition(".")
-        return self.optimizer.state[self.values[parameter]][TORCH_STATES[state]].numpy()
+def state_of(network, name):
+    """What PyTorch's optimizer keeps, by the name of our tensor."""
+    parameter, _, state = name.rpartition(".")
+    return network.optimizer.state[network.values[parameter]][TORCH_STATES[state]].numpy()
 
 
 SCALES = {  # of conv.weight, conv.bias, head.weight, head.bias
@@ -113,11 +79,11 @@ def test_float_parameters_are_those_of_pytorch(optimizer, tmp_path):
 
     ``1 - beta2``, of a float32, is 1e-5 away from that of a float64.
     """
-    network, exact = Network(optimizer), Network(optimizer, torch.float64)
-    with Session(project(tmp_path / "p", optimizer)[1]) as device:
+    network, exact = network_of(optimizer), network_of(optimizer, torch.float64)
+    with Session(tiny_project(tmp_path / "p", optimizer)[1]) as device:
         for x, y in zip(*samples(STEPS), strict=True):
-            exact.train(x, y)
-            assert device.train(x, y) == pytest.approx(network.train(x, y), rel=1e-5)
+            exact.train([x], [y])
+            assert device.train(x, y) == pytest.approx(network.train([x], [y]), rel=1e-5)
         ours, states = device.parameters(), device.optimizer_states()
     reference = network.numbers()
     assert_near(*(np.concatenate([v[n].ravel() for n in ours]) for v in (ours, reference)))
@@ -130,7 +96,7 @@ def test_float_parameters_are_those_of_pytorch(optimizer, tmp_path):
             assert state.shape == () and state == pytest.approx(1 - beta**STEPS, rel=2e-5)
         else:
             near = 1e-5 if name.endswith("velocity") else 3e-5
-            assert_near(state, network.state(name), near)  # sums of gradients that cancel
+            assert_near(state, state_of(network, name), near)  # sums of gradients that cancel
 
 
 def stored(device):
@@ -152,8 +118,8 @@ def test_codes_follow_a_float_velocity(weight_decay, tmp_path):
     """Gradients are what a second device of the same codes gets for its velocity from nothing."""
     rate, momentum, seed = 0.02, 0.75, 5
     optimizer = Momentum(rate, momentum=momentum, weight_decay=weight_decay)
-    _, directory = project(tmp_path / "p", optimizer, quantized=True)
-    _, other = project(tmp_path / "q", Momentum(rate), quantized=True)
+    _, directory = tiny_project(tmp_path / "p", optimizer, quantized=True)
+    _, other = tiny_project(tmp_path / "q", Momentum(rate), quantized=True)
     x, y = samples(12, np.int8)
     with Session(directory) as device, Session(other) as gradients:
         gradients.set_hyperparameters(momentum=0.0)
@@ -181,8 +147,8 @@ def test_codes_follow_a_float_velocity(weight_decay, tmp_path):
 @pytest.mark.parametrize("optimizer", slow_after(1, [Adam(0.02, weight_decay=0.04), AdamW(0.02)]))
 def test_codes_follow_the_averages_of_adam(optimizer, tmp_path):
     """In float32, from the definition; gradients are what a second device gets, as above."""
-    _, directory = project(tmp_path / "p", optimizer, quantized=True)
-    _, other = project(tmp_path / "q", Momentum(), quantized=True)
+    _, directory = tiny_project(tmp_path / "p", optimizer, quantized=True)
+    _, other = tiny_project(tmp_path / "q", Momentum(), quantized=True)
     decay = np.float32(optimizer.weight_decay)
     decoupled = isinstance(optimizer, AdamW)
     kept = {"mean": np.float32(optimizer.beta1), "square": np.float32(optimizer.beta2)}
@@ -241,7 +207,7 @@ def test_codes_move_by_their_own_rate(tmp_path):
 
 
 def after_a_step(directory, optimizer, scheme):
-    with Session(project(directory, optimizer, quantized=True, scheme=scheme)[1]) as device:
+    with Session(tiny_project(directory, optimizer, quantized=True, scheme=scheme)[1]) as device:
         device.train(*(v[0] for v in samples(1, np.int8)))
         return device.parameters()
 
@@ -256,7 +222,7 @@ def test_a_rate_of_nothing_is_refused():
 def test_codes_move_without_bias(tmp_path):
     """The mean over 1,000 seeds is the step in the real domain."""
     rate, seeds = 0.02, 1000
-    _, directory = project(tmp_path / "p", Momentum(rate), quantized=True)
+    _, directory = tiny_project(tmp_path / "p", Momentum(rate), quantized=True)
     (x,), (y,) = samples(1, np.int8)
     with Session(directory) as device:
         start = device.parameters()
@@ -278,8 +244,8 @@ def test_codes_move_without_bias(tmp_path):
 
 
 def test_states_are_counted_and_lie_in_sram(tmp_path):
-    plain, _ = project(tmp_path / "p", SGD())
-    kept, _ = project(tmp_path / "q", Momentum())
+    plain, _ = tiny_project(tmp_path / "p", SGD())
+    kept, _ = tiny_project(tmp_path / "q", Momentum())
     elements = sum(value.size for value in plain.initial.values())
     assert len({report["flash_bytes"] for report in (plain.report, kept.report)}) == 1
     grown = kept.report["trainable_state_bytes"] - plain.report["trainable_state_bytes"]
@@ -289,7 +255,7 @@ def test_states_are_counted_and_lie_in_sram(tmp_path):
 
 def test_a_slice_has_a_velocity_of_its_own_shape(tmp_path):
     scheme = odt.UpdateScheme({"conv.weight": odt.Channels(indices=(1,)), "head.bias": "all"})
-    _, directory = project(tmp_path / "p", Momentum(), quantized=True, scheme=scheme)
+    _, directory = tiny_project(tmp_path / "p", Momentum(), quantized=True, scheme=scheme)
     with Session(directory) as device:
         device.train(*(v[0] for v in samples(1, np.int8)))
         shapes = {name: value.shape for name, value in device.optimizer_states().items()}
@@ -297,7 +263,7 @@ def test_a_slice_has_a_velocity_of_its_own_shape(tmp_path):
 
 
 def test_hyperparameters_change_while_the_device_runs(tmp_path):
-    _, directory = project(tmp_path / "p", Momentum(weight_decay=0.1))
+    _, directory = tiny_project(tmp_path / "p", Momentum(weight_decay=0.1))
     (x,), (y,) = samples(1)
     with Session(directory) as device:
         device.train(x, y)
@@ -342,10 +308,5 @@ int main(void) {
 
 
 def test_c_refuses_a_hyperparameter_out_of_range(tmp_path):
-    compiled, _ = project(tmp_path / "p", Momentum(weight_decay=0.5))
-    for name, text in {**compiled.files, "main.c": PROGRAM}.items():
-        (tmp_path / name).write_text(text)
-    flags = f"-std=c99 -Wall -Wextra -Werror -fsanitize=undefined -I. -I{runtime_dir()}/include"
-    command = ["gcc", *flags.split(), "main.c", "model.c", "-o", "program", "-lm"]
-    subprocess.run(command, cwd=tmp_path, check=True)
-    assert subprocess.run([tmp_path / "program"]).returncode == 0
+    compiled, _ = tiny_project(tmp_path / "p", Momentum(weight_decay=0.5))
+    assert run_with(compiled, PROGRAM, tmp_path) == 0

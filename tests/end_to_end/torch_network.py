@@ -22,9 +22,15 @@ def samples(count: int, dtype: type = np.float32) -> tuple[np.ndarray, np.ndarra
 class TorchNetwork:
     """Its parameters, by our names; `optimizer` makes that of PyTorch for them."""
 
-    def __init__(self, optimizer: Callable[[Iterable], torch.optim.Optimizer]) -> None:
-        values = tiny.network().parameters
-        self.values = {n: torch.tensor(v, requires_grad=True) for n, v in values.items()}
+    def __init__(
+        self,
+        optimizer: Callable[[Iterable], torch.optim.Optimizer],
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        self.dtype, values = dtype, tiny.network().parameters
+        self.values = {
+            name: torch.tensor(v, dtype=dtype, requires_grad=True) for name, v in values.items()
+        }
         self.optimizer = optimizer(self.values.values())
 
     def train(self, x: Iterable, y: Iterable, limit: float | None = None) -> float:
@@ -39,17 +45,23 @@ class TorchNetwork:
         self.optimizer.step()
         return loss.item()
 
+    def numbers(self) -> dict[str, np.ndarray]:
+        """The parameters as they are now."""
+        return {name: value.detach().numpy() for name, value in self.values.items()}
+
     def assert_near(self, found: Mapping[str, np.ndarray], relative: float = 1e-6) -> None:
         """All parameters together, to `relative` of the largest."""
         assert found.keys() == self.values.keys()
         ours, reference = (
             np.concatenate([np.asarray(of[n]).ravel() for n in found])
-            for of in (found, {n: v.detach().numpy() for n, v in self.values.items()})
+            for of in (found, self.numbers())
         )
         assert np.abs(ours - reference).max() <= relative * np.abs(reference).max()
 
     def _loss(self, sample: np.ndarray, label: int) -> torch.Tensor:
-        hidden = functional.conv2d(torch.tensor(sample)[None], *self._of("conv")).relu()
+        hidden = functional.conv2d(
+            torch.tensor(sample, dtype=self.dtype)[None], *self._of("conv")
+        ).relu()
         logits = functional.conv2d(hidden.mean((2, 3), keepdim=True), *self._of("head"))
         return functional.cross_entropy(logits.reshape(1, 3), torch.tensor([int(label)]))
 

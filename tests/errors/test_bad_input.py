@@ -305,7 +305,7 @@ def test_a_data_file_that_is_none_is_refused(project, refused, tmp_path):
         ("flipped.npz", "not a readable .npz file"),
     ):
         assert expected in refused("run", project, "--data", tmp_path / name)
-    assert "is a directory" in refused("run", project, "--data", tmp_path)
+    assert "has no samples to train on" in refused("run", project, "--data", tmp_path)
 
 
 def test_steps_and_epochs_together_are_refused(project, refused, tmp_path):

@@ -1,5 +1,6 @@
 """Classes that are added on the device, and heads of cosines, beside PyTorch."""
 
+import json
 from functools import cache
 
 import numpy as np
@@ -113,6 +114,10 @@ def test_steps_are_those_of_pytorch_with_as_many_classes(head, project):
             np.testing.assert_allclose(output[:classes], expected, rtol=2e-5, atol=1e-5)
         with pytest.raises(DeviceError, match="all classes that there is room for are in use"):
             device.add_class()
+
+
+def test_what_the_head_adds_is_not_named_as_left_out_of_the_file(project):
+    assert json.loads((project / "report.json").read_text())["not_trained"] == {}
 
 
 def test_a_label_beyond_the_classes_in_use_is_refused(project):

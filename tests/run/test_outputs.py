@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 from fake_project import fake_project, samples
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from matplotlib.axes import Axes
 from PIL import Image
 
 from tvm_ondevice_train.errors import OdtError
+from tvm_ondevice_train.run.curves import write_curves
 from tvm_ondevice_train.run.run_project import run_project
 from tvm_ondevice_train.run.tensorboard import _crc32c
 
@@ -108,6 +110,21 @@ def test_curves_of_a_single_step(tmp_path):
     x, y = samples(20)
     run_project(fake_project(tmp_path / "project"), (x, y), steps=1, plot=tmp_path / "run.png")
     assert (tmp_path / "run.png").stat().st_size > 1000
+
+
+def test_the_confusions_of_a_picture_are_named(run, monkeypatch, tmp_path):
+    _, result, _ = run
+    kept, drawn = Axes.set_yticks, []
+
+    def kept_too(axes, ticks, *names, **how):
+        drawn.append(names)
+        kept(axes, ticks, *names, **how)
+
+    monkeypatch.setattr(Axes, "set_yticks", kept_too)
+    names = ["$^", "a long name of a class", *map(str, range(2, len(result["classes"])))]
+    classes = [{**row, "name": name} for row, name in zip(result["classes"], names, strict=True)]
+    write_curves(tmp_path / "run.png", {**result, "classes": classes})
+    assert drawn == [(["$^", "a long name of a ...", *names[2:]],)]
 
 
 def test_a_picture_that_cannot_be_made_is_refused_first(tmp_path, monkeypatch):

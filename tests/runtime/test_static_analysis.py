@@ -27,6 +27,7 @@ PORTS = {
     for how in row.transports
 }
 PORTS["host"] = ("host", "stdio")
+LIBRARY = "shared_library.c"  # which no project has: a simulation is made with it
 
 
 def run(*command) -> tuple[int, str]:
@@ -75,7 +76,7 @@ def test_the_ports_that_are_checked_are_all_of_them(tmp_path):
         for name, (board, how) in PORTS.items()
         for path in fake_project(tmp_path / name, board, transport=how).rglob("*.c")
     }
-    assert every <= checked
+    assert every <= checked | {LIBRARY}
 
 
 @pytest.mark.parametrize(("board", "transport"), slow_after(8, PORTS.values(), PORTS))
@@ -84,6 +85,12 @@ def test_the_runtime_is_clean(board, transport, tmp_path):
     sources = sorted((project / "runtime").rglob("*.c"))
     assert [analyse(project, source) for source in sources] == [(0, "")] * len(sources)
     assert check(project, *sources) == (0, "")
+
+
+def test_the_library_of_a_simulation_is_clean(tmp_path):
+    project = compiled("cnn_int8", "head", board="host", split=True, replay=9).save(tmp_path / "p")
+    source = runtime_dir() / "port" / LIBRARY
+    assert analyse(project, source) == check(project, source) == (0, "")
 
 
 @pytest.mark.parametrize("kind", slow_after(1, ["cnn_int8", "cnn"]))

@@ -47,8 +47,8 @@ def test_learned_vectors_belong_to_the_layer_before_them_or_to_the_first(model):
 
 def test_full_says_what_it_leaves_out(model):
     trained = resolve("full", model.layers).trained
-    assert left_out(model, "full", trained) == {"table": CONSTANT, "k": NUMBER}
-    assert left_out(model, "head", ("v",)) == {}
+    assert left_out(model, model, "full", trained) == {"table": CONSTANT, "k": NUMBER}
+    assert left_out(model, model, "head", ("v",)) == {}
 
 
 def test_where_the_file_says_what_was_learned_all_of_it_trains(model):
@@ -58,7 +58,7 @@ def test_where_the_file_says_what_was_learned_all_of_it_trains(model):
     whole = certain.run(function.params[0])
     trained = resolve("full", whole.layers).trained
     assert set(trained) == set(VALUES)
-    assert left_out(whole, "full", trained) == {}
+    assert left_out(whole, whole, "full", trained) == {}
 
 
 def _types():
@@ -72,7 +72,7 @@ def test_codes_that_no_layer_has_are_left_out():
 
     values = {"codes": np.arange(3, dtype=np.int8).reshape(3, 1, 1)}
     _, model = imported(quantized, ((1, 3, 4, 5), "float32"), **values)
-    assert left_out(model, "full", []) == {"codes": "quantized, and of no layer"}
+    assert left_out(model, model, "full", []) == {"codes": "quantized, and of no layer"}
 
 
 HALF = relax.const(0.5, "float32")
@@ -85,7 +85,7 @@ def test_what_is_computed_from_a_tensor_trains_in_its_place():
     values = {"w": weights(4, 3), "v": weights(4, 3, seed=1)}
     _, model = imported(halved, ((1, 4), "float32"), **values)
     why = "dense0.weight, which is computed from it, trains in its place"
-    assert left_out(model, "full", ["dense0.weight"]) == {"w": why, "v": why}
+    assert left_out(model, model, "full", ["dense0.weight"]) == {"w": why, "v": why}
     check_operators(model, ["dense0.weight"])
 
 

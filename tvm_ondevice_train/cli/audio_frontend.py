@@ -14,20 +14,21 @@ NAME = "odt_audio_front_end.h"
 @click.command("audio-frontend", short_help="Write the tables of a front end for sound, in C.")
 @click.argument("front_end", metavar="FRONT_END")
 @click.option(
-    "--out",
+    "-o",
+    "--output",
     required=True,
     type=click.Path(file_okay=False),
     metavar="DIR",
     help=f"Where {NAME} goes.",
 )
-def audio_frontend_command(front_end: str, out: str) -> None:
+def audio_frontend_command(front_end: str, output: str) -> None:
     """Write the tables of FRONT_END, as --audio of `run` takes it, for firmware.
 
     With odt_audio.h of a project's runtime/include they compute, to the bit, the features that
     `run` trains on.
 
     \b
-    ondevice-train audio-frontend mfcc,rate=16000,window=30,hop=20,coefficients=10 --out firmware
+    ondevice-train audio-frontend mfcc,rate=16000,window=30,hop=20,coefficients=10 -o firmware
     """
     from tvm_ondevice_train.data.audio.front_end import FLAG, FrontEnd
     from tvm_ondevice_train.data.audio.tables import as_header
@@ -36,7 +37,7 @@ def audio_frontend_command(front_end: str, out: str) -> None:
     chosen = FrontEnd.parse(front_end)
     if chosen.rate is None:
         raise OdtError(f"{FLAG}: {front_end} has no rate; say it, as rate=16000")
-    path = Path(out, NAME)
+    path = Path(output, NAME)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, as_header(chosen).encode(), "audio-frontend")
     click.echo(f"{path}: {chosen}, {chosen.features} features a frame")

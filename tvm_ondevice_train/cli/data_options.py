@@ -43,8 +43,9 @@ _FLAGS = {
     ),
     "class_names": click.option(
         "--class-names",
-        metavar="A,B,..",
-        help="Classes in the order of their labels.  [default: the order of their names]",
+        metavar="NAMES",
+        help="Classes in the order of their labels, separated by commas, or a FILE with one a line."
+        "  [default: the order of their names]",
     ),
     "augment": click.option(
         "--augment",

@@ -70,7 +70,8 @@ def _facts(report: Mapping) -> dict[str, str]:
         "arena, lower bound": f"{_number(report['arena_lower_bound_bytes'])} bytes",
         "forward": _macs(report["macs_forward"], report["macs_forward_integer"]),
         "backward": _macs(report["macs_backward"], report["macs_backward_integer"]),
-        f"trained by {report['scheme']}": f"{_number(elements)} values, {len(trained)} parameters",
+        f"trained by {report['scheme']}": f"{_number(elements)} values, "
+        f"{len(trained)} parameter{'s' if len(trained) != 1 else ''}",
         **_said("head", report["head"], report["head"]),
         **_said("not trained", report["not_trained"], _not_trained(report["not_trained"])),
         **_said("output", report["output"].startswith("logits;"), report["output"]),
@@ -163,18 +164,21 @@ def print_run(result: Mapping) -> None:
     _print_facts(facts)
     table = class_table(result)
     if table is not None:
-        _console().print("", table, "")
-    for lowered in result.get("lowered", ()):
-        _console().print(
-            "learning rate lowered to {learning_rate:.4g} at step {step:,}: {why}".format(
-                **lowered
-            ),
-            soft_wrap=True,
-        )
+        _console().print("", table)
+    remarks = _remarks(result)
+    if remarks:
+        _console().print("", *remarks, sep="\n", soft_wrap=True)
+
+
+def _remarks(result: Mapping) -> list[str]:
+    """A line for each lowering of the rate, for an end before its time, and for each warning."""
+    lines = [
+        "learning rate lowered to {learning_rate:.4g} at step {step:,}: {why}".format(**lowered)
+        for lowered in result.get("lowered", ())
+    ]
     if result.get("ended"):
-        _console().print(result["ended"], soft_wrap=True)
-    for warning in result["warnings"]:
-        _console().print(f"warning: {warning}", soft_wrap=True)
+        lines.append(result["ended"])
+    return lines + [f"warning: {warning}" for warning in result["warnings"]]
 
 
 def _plan(result: Mapping) -> dict[str, str]:

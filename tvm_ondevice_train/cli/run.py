@@ -9,10 +9,10 @@ import click
 
 from tvm_ondevice_train.cli import display
 from tvm_ondevice_train.learning.plan import ON_DIVERGENCE, ON_RISING_LOSS, STOP, WARN
-from tvm_ondevice_train.learning.schedule import COSINE, KINDS
 from tvm_ondevice_train.run.length import interval
 
 from .data_options import data_options
+from .length_options import plan_options
 from .options import Checked, hyperparameters, port_option
 
 
@@ -37,21 +37,7 @@ def _interval(text: str) -> int | str:
     metavar="N",
     help="Passes over the data, instead of --steps.",
 )
-@click.option(
-    "--schedule",
-    type=click.Choice(KINDS),
-    default=COSINE,
-    show_default=True,
-    help="How the learning rate goes: down to 0 as a cosine, constant, or in three equal steps, "
-    "each with a tenth of the rate before.",
-)
-@click.option(
-    "--warmup",
-    type=click.FloatRange(min=0),
-    metavar="E",
-    help="Epochs in which the rate rises to its height.  [default: 5 % of the run; none where it "
-    "is constant]",
-)
+@plan_options
 @click.option("--eval", "evaluate", is_flag=True, help="Measure accuracy before and after.")
 @click.option(
     "--eval-every",
@@ -59,13 +45,6 @@ def _interval(text: str) -> int | str:
     metavar="N|Ee",
     help="Measure it after every N steps, or E epochs, too; `monitor` draws it.  [default: with "
     "--save-best or --early-stop 1e]",
-)
-@click.option(
-    "--validation",
-    type=click.FloatRange(0, 1, min_open=True, max_open=True),
-    metavar="SHARE",
-    help="Hold this share of x and y out, of each class alike, for what is measured in between; "
-    "arrays x_val, y_val do so, too.",
 )
 @click.option(
     "--save-best",
@@ -102,14 +81,6 @@ def _interval(text: str) -> int | str:
     "keeps what it has; the next sample; or that with half the learning rate.",
 )
 @hyperparameters
-@click.option(
-    "--seed",
-    type=click.IntRange(0, 2**32 - 1),
-    default=0,
-    show_default=True,
-    metavar="N",
-    help="Order of the samples and stochastic rounding; the same seed repeats the run.",
-)
 @port_option
 @click.option(
     "--from",

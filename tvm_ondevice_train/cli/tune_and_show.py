@@ -11,7 +11,7 @@ from typing import Any
 from ..boards import board as find_board
 from ..device.line import flash_with
 from ..errors import OdtError
-from ..manifest import read_manifest
+from ..manifest import read_manifest, source_of
 from ..options import Options
 from ..tune.runners import BoardRunner, EmulatorRunner, HostRunner, Runner
 from .display import print_tuning, tuning_progress
@@ -54,13 +54,7 @@ def _options(model: str, options: Mapping[str, Any]) -> dict[str, Any]:
     if not Path(model).is_dir():
         return {"model": model, **options}
     manifest = read_manifest(model)
-    made_from = manifest.made_from
-    if made_from is None or not Path(made_from.model).exists():
-        missing = f" {made_from.model}" if made_from else ""
-        raise OdtError(
-            f"tune: the model file{missing} that {model} was made from is not there; give the "
-            "model file itself, with the options of `compile`"
-        )
+    made_from = source_of(manifest, model, "tune")
     plain = made_from.options.to_json() or {}
     return {"model": made_from.model, **plain, "board": manifest.board}
 

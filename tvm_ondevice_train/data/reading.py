@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..errors import OdtError
+from ..files.name_list import name_list, repeated
 from .audio.front_end import FrontEnd
 from .augmentation import Augmentation
 from .normalization import Normalization
@@ -37,9 +38,9 @@ class Reading:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise OdtError(f"data: {name} must be at least 1, not {value}")
-        twice = {name for name in self.class_names if self.class_names.count(name) > 1}
-        if twice or "" in self.class_names:
-            what = f"{min(twice)!r} twice" if twice else "an empty name"
+        twice = repeated(self.class_names)
+        if twice is not None or "" in self.class_names:
+            what = f"{twice!r} twice" if twice else "an empty name"
             raise OdtError(f"data: class_names has {what}")
 
     @classmethod
@@ -54,13 +55,12 @@ class Reading:
         limit: int | None = None,
     ) -> Reading:
         """From values as the command line has them; OdtError for what they cannot be."""
-        names = class_names.split(",") if isinstance(class_names, str) else class_names or ()
         return cls(
             normalization=None if normalize is None else Normalization.parse(normalize),
             front_end=None if audio is None else FrontEnd.parse(audio),
             window=window,
             stride=stride,
-            class_names=tuple(name.strip() for name in names),
+            class_names=name_list(class_names or ()),
             augmentation=None if augment is None else Augmentation.parse(augment),
             limit=limit,
         )

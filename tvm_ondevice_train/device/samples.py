@@ -113,7 +113,7 @@ def _encode_labels(y: np.ndarray, manifest: Manifest, name: str) -> np.ndarray:
     if wrong.any():
         index = tuple(np.argwhere(wrong)[0])
         place, ignored = ", ".join(map(str, index)), target.ignored
-        more = ", more come with compile --classes, or --max-classes"
+        more = "" if shape else ", more come with compile --classes, or --max-classes"
         more = more if ignored is None else f", and ignores {ignored}"
         raise OdtError(
             f"data: {name}[{place}] is {y[index]}; the model has classes 0 to {classes - 1}{more}"

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from relay_passes.optimizers import HYPERPARAMETERS, MOST_SAMPLES, HyperParameter
 
 from ..errors import OdtError
-from ..manifest import StateTensor, TrainedParameter, read_manifest
+from ..manifest import TrainedParameter, read_manifest
 from .build import build
 from .identity import check_hello
 from .launch import Running, launch
@@ -28,7 +28,7 @@ from .protocol import (
 )
 from .replies import Remembered, Saved, payload_bytes
 from .samples import encode_inputs, encode_targets
-from .snapshot import Snapshot, put_tensors, tensor_in
+from .snapshot import Snapshot, put_tensors, tensors_in
 
 _GREETINGS, _GREETING_SECONDS = 5, 3.0  # tries on a line, where old frames may still be under way
 
@@ -130,8 +130,7 @@ class Session:
 
     def parameters(self) -> dict[str, np.ndarray]:
         """A copy of every trained tensor, by name, and of what says how its classes are."""
-        raw = self._request(Frame.GET_PARAMS)
-        return {name: tensor_in(raw, entry).copy() for name, entry in self._tensors.items()}
+        return tensors_in(self._request(Frame.GET_PARAMS), self._tensors)
 
     def set_parameters(self, values: Mapping[str, np.ndarray]) -> None:
         """Replace the trained tensors named in `values`; the others stay."""
@@ -188,7 +187,7 @@ class Session:
 
     def optimizer_states(self) -> dict[str, np.ndarray]:
         """A copy of every float32 tensor that the optimizer keeps, by name."""
-        return self._states(self.manifest.optimizer_states)
+        return tensors_in(self._request(Frame.GET_PARAMS), self.manifest.optimizer_states)
 
     def set_batch(self, samples: int) -> None:
         """Let so many samples make a batch, of what comes and of those that wait now."""
@@ -209,7 +208,8 @@ class Session:
     def gradient_sums(self) -> dict[str, np.ndarray]:
         """A copy of the sums of the gradients of the samples that wait, by name; float32."""
         batches = self.manifest.batches
-        return self._states({} if batches is None else batches.sums)
+        sums = {} if batches is None else batches.sums
+        return tensors_in(self._request(Frame.GET_PARAMS), sums)
 
     def set_seed(self, seed: int) -> None:
         """Restart the generator of stochastic rounding at `seed` (its low 32 bits)."""
@@ -270,10 +270,6 @@ class Session:
         """One sample and its target as the device reads them."""
         sample = encode_inputs(np.asarray(x)[None], self.manifest)[0]
         return sample, encode_targets(np.asarray(y)[None], self.manifest)[0]
-
-    def _states(self, tensors: Mapping[str, StateTensor]) -> dict[str, np.ndarray]:
-        raw = self._request(Frame.GET_PARAMS)
-        return {name: tensor_in(raw, entry).copy() for name, entry in tensors.items()}
 
     def _state(self) -> tuple[float, int, int]:
         """Learning rate, seed, steps."""

@@ -30,6 +30,13 @@ def tensor_in(params: bytes | bytearray, spec: TrainedParameter | StateTensor) -
     return np.frombuffer(params, spec.dtype, math.prod(spec.shape), spec.offset).reshape(spec.shape)
 
 
+def tensors_in(
+    params: bytes | bytearray, specs: Mapping[str, TrainedParameter] | Mapping[str, StateTensor]
+) -> dict[str, np.ndarray]:
+    """A copy of every tensor that `specs` say lies in ``odt_params_t``."""
+    return {name: tensor_in(params, spec).copy() for name, spec in specs.items()}
+
+
 def put_tensors(
     params: bytearray, values: Mapping[str, np.ndarray], specs: Mapping[str, TrainedParameter]
 ) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,3 +26,8 @@ def name_list(given: str | os.PathLike | Iterable[Any]) -> tuple[Any, ...]:
         reason = getattr(error, "strerror", None) or str(error)
         raise OdtError(f"names: cannot read {path}: {reason}") from None
     return tuple(stripped for name in text if (stripped := name.strip()))
+
+
+def repeated(names: Sequence[str]) -> str | None:
+    """The first of `names` that is there more than once; None where all differ."""
+    return next((name for name in names if names.count(name) > 1), None)

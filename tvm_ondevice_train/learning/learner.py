@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ..device.session import Remembered
+from ..device.replies import Remembered
 from ..device.snapshot import Snapshot
 from ..manifest import Manifest
 

@@ -5,6 +5,7 @@ talks to it reads the file. It is no account of memory or time: that is report.j
 """
 
 from .file import NAME, from_json, read_manifest, to_json
+from .source import source_of
 from .value import (
     PLATFORMS,
     Batches,
@@ -29,6 +30,7 @@ __all__ = [
     "check_values",
     "from_json",
     "read_manifest",
+    "source_of",
     "to_json",
     "transports",
 ]

@@ -9,6 +9,7 @@ from relay_passes.optimizers import MOST_SAMPLES
 
 from ..codegen.prefix import wrong_prefix
 from ..files.checked_json import shown
+from ..files.name_list import repeated
 from ..replay import MOST_SLOTS
 from ..scheme import UpdateScheme
 
@@ -77,5 +78,5 @@ def wrong_names(value: Any) -> str | None:
         return None
     if not isinstance(value, tuple) or not all(isinstance(name, str) and name for name in value):
         return "it must be names, separated by commas, or a file with one a line"
-    twice = next((name for name in value if value.count(name) > 1), None)
+    twice = repeated(value)
     return None if twice is None else f"{shown(twice)} is there twice"

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..data import Data
-from ..device.snapshot import Snapshot, tensor_in
+from ..device.snapshot import Snapshot, tensors_in
 from ..errors import OdtError
 from ..files.npz import npz_bytes, read_npz
 from ..files.whole_file import write_whole
@@ -72,7 +72,7 @@ class Keeper:
         made = Checkpoint(self._beginning, run.learner.snapshot(), run.state())
         write_whole(self._directory / NAME, npz_bytes(_arrays(made)), "run")
         tensors = run.learner.manifest.trained_parameters
-        learned = {name: tensor_in(made.snapshot.params, spec) for name, spec in tensors.items()}
+        learned = tensors_in(made.snapshot.params, tensors)
         self._also(self._directory, run, learned)
         now = time.monotonic()
         self._due = now + max(_SECONDS, _SHARE * (now - started))

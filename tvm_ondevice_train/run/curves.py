@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import OdtError
+from ..files.plain_text import shortened
 from ..files.whole_file import write_whole
 from .tables import steps_of
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 _INCHES, _DPI = (11, 7), 110
 _STRETCHES = 100  # means of so many equal parts of the run make its curve smooth
 _MOST_NUMBERED = 12  # classes whose cells have room for their numbers
+_SHORT = 3  # characters of a class's name that stand side by side
+_TILTED: dict[str, Any] = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"}
 _COLOURS = {"training": "#0072b2", "validation": "#e69f00", "test": "#d55e00"}
 
 
@@ -112,8 +115,10 @@ def _confusion(axes: Axes, result: Mapping[str, Any]) -> None:
     axes.set_ylabel("class")
     if len(counts) > _MOST_NUMBERED:
         return
-    axes.set_xticks(range(len(counts)))
-    axes.set_yticks(range(len(counts)))
+    names = [shortened(row.get("name", str(row["class"])), 20) for row in result["classes"]]
+    tilted = _TILTED if max(map(len, names)) > _SHORT else {}
+    axes.set_xticks(range(len(counts)), names, parse_math=False, **tilted)
+    axes.set_yticks(range(len(counts)), names, parse_math=False)
     for (row, column), count in np.ndenumerate(counts):
         if count:
             colour = "white" if shares[row, column] > 0.5 else "black"

@@ -68,18 +68,24 @@ class RunOptions:
 
     def continuing(self, begun: RunOptions) -> RunOptions:
         """Those that a run was begun with, and what may change; OdtError for what is unlike."""
-        changed = {}
-        for entry in fields(self):
-            now, then = getattr(self, entry.name), getattr(begun, entry.name)
-            if now == then or now in (entry.default, {}):
+        changed, default, known = {}, RunOptions()._by_name(), begun._by_name()
+        for name, now in self._by_name().items():
+            then = known.get(name)
+            if now in (then, default.get(name)):
                 continue
-            if entry.name not in _MAY_CHANGE:
+            if name not in _MAY_CHANGE:
+                told = f"without {name}, not with" if then is None else f"with {name} {then}, not"
                 raise OdtError(
-                    f"run: the run that is to be continued was begun with {entry.name} {then}, "
-                    f"not {now}; leave that out, or begin anew without --continue"
+                    f"run: the run that is to be continued was begun {told} {now}; "
+                    "leave that out, or begin anew without --continue"
                 )
-            changed[entry.name] = now
+            changed[name] = now
         return replace(begun, **changed)
+
+    def _by_name(self) -> dict[str, Any]:
+        """Each option, and each hyper-parameter beside them."""
+        own = {entry.name: getattr(self, entry.name) for entry in fields(self)}
+        return own | own.pop("hyper")
 
     def of_project(self, manifest: Manifest) -> RunOptions:
         """With what the project gives where nothing was asked; OdtError for what it cannot."""

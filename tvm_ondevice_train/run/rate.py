@@ -24,14 +24,20 @@ def rate_for(
 ) -> float | None:
     """For the project in `directory`: what short runs in this process find to be good.
 
-    That of the project where it was compiled with another than its optimizer's default, where the
-    run is short, and where there is nothing to search with, which is said: the model file is gone,
-    the samples are too few. None, the one compiled in, where the manifest tells of no optimizer.
+    That of the project where it was compiled with another than its optimizer's default; and, which
+    is said, where the run is short or there is nothing to search with: the model file is gone, the
+    samples are too few. None, the one compiled in, where the manifest tells of no optimizer.
     """
     if manifest.made_from is None:
         return None
     optimizer = manifest.made_from.options.optimizer
-    if optimizer.learning_rate != type(optimizer)().learning_rate or schedule.steps < LEAST_STEPS:
+    if optimizer.learning_rate != type(optimizer)().learning_rate:
+        return optimizer.learning_rate
+    if schedule.steps < LEAST_STEPS:
+        say(
+            f"learning rate {optimizer.learning_rate:g}, since a run of fewer than {LEAST_STEPS} "
+            "steps searches none; lr-find does"
+        )
         return optimizer.learning_rate
     from ..simulator import find_rate  # here: it compiles
 

@@ -92,7 +92,10 @@ def run_project(
     )
     asked.plan(len(loaded.x))  # refused, if at all, before anything is built
     if begun is not None and begun.beginning.data != digest(loaded):
-        raise OdtError("run: the data are not those of the run that is to be continued")
+        raise OdtError(
+            "run: the data are not those of the run that is to be continued; it needs the same "
+            "--data, --augment, and how samples are read"
+        )
     program = build(directory) if port is None else None
     bound = checked_stack_bound(directory, manifest, program)
     started = time.monotonic()

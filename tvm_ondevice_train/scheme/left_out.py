@@ -11,15 +11,20 @@ from ..model import Model
 FULL = "full"
 
 
-def left_out(model: Model, scheme: object, trained: Collection[str]) -> dict[str, str]:
+def left_out(
+    given: Model, model: Model, scheme: object, trained: Collection[str]
+) -> dict[str, str]:
     """Name -> why, of each parameter and number of the file; empty for any scheme but `full`.
 
-    scheme : as the user gave it; trained : names of the parameters that it trains.
+    given : the model as the file has it; model : and with its head, which has parameters that are
+    not the file's. scheme : as the user gave it; trained : names of the parameters that it trains.
     """
     if scheme != FULL:
         return {}
     constants = {
-        name: _reason(value) for name, value in model.parameters.items() if name not in trained
+        name: _reason(value)
+        for name, value in model.parameters.items()
+        if name in given.parameters and name not in trained
     }
     origins = {
         origin: f"{name}, which is computed from it, trains in its place"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import OdtError
-from ..manifest import MadeFrom, Manifest, read_manifest
+from ..manifest import Manifest, read_manifest, source_of
 from ..options import Options
 from ..project import read_report
 from ..replay import FEATURES, RAM, SAMPLE, Replay
@@ -50,7 +50,7 @@ def host_model(source: CompiledModel | str | os.PathLike[str]) -> HostModel:
 
     if isinstance(source, (str, os.PathLike)):
         manifest, report = read_manifest(Path(source)), read_report(Path(source))
-        made_from = _made_from(source, manifest)
+        made_from = source_of(manifest, source, "simulate")
         options = host_options(made_from.options, report, manifest.replay)
         compiled = compile(made_from.model, options)
     else:
@@ -95,14 +95,3 @@ def host_options(options: Options, report: Mapping[str, Any], replay: Replay | N
         prefix=None,
         dump_ir=None,
     )
-
-
-def _made_from(directory: str | os.PathLike[str], manifest: Manifest) -> MadeFrom:
-    made_from = manifest.made_from
-    if made_from is None or not Path(made_from.model).exists():
-        missing = f" {made_from.model}" if made_from else ""
-        raise OdtError(
-            f"simulate: the model file{missing} that {directory} was made from is not there; give "
-            "the model file itself, with the options of `compile`"
-        )
-    return made_from

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..device.protocol import DeviceError
-from ..device.session import Remembered
-from ..device.snapshot import Snapshot, put_tensors, tensor_in
+from ..device.replies import Remembered
+from ..device.snapshot import Snapshot, put_tensors, tensors_in
 from ..errors import OdtError
 from .feature_cache import FeatureCache
 from .host_model import HostModel, host_model
@@ -120,9 +120,7 @@ class Simulation:
 
     def parameters(self) -> dict[str, np.ndarray]:
         """A copy of every trained tensor, by name."""
-        raw = self.snapshot().params
-        tensors = self.manifest.trained_parameters
-        return {name: tensor_in(raw, spec).copy() for name, spec in tensors.items()}
+        return tensors_in(self.snapshot().params, self.manifest.trained_parameters)
 
     def set_parameters(self, values: Mapping[str, np.ndarray]) -> None:
         """Replace the trained tensors named in `values`; the others stay."""

@@ -26,7 +26,7 @@ from ..errors import OdtError
 from ..files.plain_text import shortened
 from ..options import Options
 from ..run.options import RunOptions
-from .worker import LINE, Samples, prepare, run
+from .worker import LINE, Samples, end_with_parent, prepare, run
 
 RUNS = "runs.jsonl"
 _KEYS = ("run", "scheme", "seed", *LINE)  # of a line
@@ -120,7 +120,8 @@ def simulate(
         raise OdtError(f"simulate: cannot write {output}: {error.strerror}") from None
     context = multiprocessing.get_context("spawn")  # TVM has threads
     count = min(jobs or os.cpu_count() or 1, len(missing))
-    with ProcessPoolExecutor(count, mp_context=context) as pool:
+    workers = ProcessPoolExecutor(count, mp_context=context, initializer=end_with_parent)
+    with workers as pool:
         try:
             for key, line in _run_all(pool, sweep, missing, failed):
                 found[key] = {"run": key, **line}

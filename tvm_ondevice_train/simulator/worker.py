@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
+import threading
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,6 +53,18 @@ class Prepared:
     model: HostModel
     account: dict[str, Any]
     learning_rate: float | None
+
+
+def end_with_parent() -> None:
+    """For a worker's start: one whose parent was killed would wait for work forever."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None, "see ProcessPoolExecutor"
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def prepare(

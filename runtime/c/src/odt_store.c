@@ -74,7 +74,9 @@ static int read_flash(const odt_flash_t *flash, uint32_t offset, void *data, uin
     return odt_flash_read(flash, offset, data, bytes) == 0 ? ODT_OK : ODT_ERR_FLASH;
 }
 
-static int program(const odt_flash_t *flash, uint32_t offset, const void *data, uint32_t bytes)
+/* Never inlined: its buffer would lie on the stack while odt_save() looks for a slot. */
+__attribute__((noinline)) static int program(const odt_flash_t *flash, uint32_t offset,
+                                             const void *data, uint32_t bytes)
 {
     return odt_flash_program(flash, offset, data, bytes) == 0 ? ODT_OK : ODT_ERR_FLASH;
 }
