@@ -7,7 +7,9 @@ from shared import slow
 RUNS = {"protocol": 3000, "generated": 300, "growing": 300, "store": 3000}
 
 
-@pytest.mark.parametrize("name", TARGETS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=slow if name == "growing" else ()) for name in TARGETS]
+)
 def test_nothing_is_found(name, tmp_path):
     target = TARGETS[name](tmp_path)
     done = target.run(target.build(tmp_path), f"-runs={RUNS[name]}")

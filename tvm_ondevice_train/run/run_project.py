@@ -25,6 +25,7 @@ from ..learning.plan import Plan
 from ..learning.progress import ProgressLog
 from ..learning.training import Training
 from ..manifest import Manifest, read_manifest
+from .alone import alone
 from .checkpoint import NAME as CHECKPOINT
 from .checkpoint import Beginning, Checkpoint, Keeper, digest, read_checkpoint
 from .costs import checked_stack_bound, costs_of
@@ -99,7 +100,11 @@ def run_project(
     program = build(directory) if port is None else None
     bound = checked_stack_bound(directory, manifest, program)
     started = time.monotonic()
-    with held_back() as interrupted, Session(directory, port=port) as device:
+    with (
+        alone(directory),
+        held_back() as interrupted,
+        Session(directory, port=port) as device,
+    ):
         plan = _prepare(device, directory, start, resume, asked, loaded, begun, say)
         beginning = Beginning(
             manifest.model_hash, digest(loaded), asked, plan.first, plan.learning_rate
