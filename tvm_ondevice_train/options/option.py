@@ -27,6 +27,7 @@ def option(
     tunes : whether `tune` needs it to make the same kernels.
     remakes : whether the same numbers cannot be made again without it; by default as `tunes`.
     """
-    facts = {"flag": flag, "metavar": metavar, "choices": choices, "check": check}
-    facts |= {"tunes": tunes, "remakes": tunes if remakes is None else remakes}
-    return field(default=default, metadata={"help": help, **facts, "without": without})
+    said = {"help": help, "flag": flag, "metavar": metavar, "without": without}
+    may_be = {"choices": choices, "check": check}
+    used_by = {"tunes": tunes, "remakes": tunes if remakes is None else remakes}
+    return field(default=default, metadata={**said, **may_be, **used_by})
