@@ -200,7 +200,7 @@ def test_a_run_tells_what_its_board_takes(files, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     "board, why",
     [
-        ("nrf52840dk", "board nrf52840dk is not emulated"),
+        ("nrf52840dk", "no bare-metal program for nrf52840dk is emulated"),
         ("mps2-an386", "toolchain: arm-none-eabi-gcc not found; install it: apt install"),
     ],
 )
@@ -244,7 +244,7 @@ def test_the_command(files, tmp_path):
     words = f"{words} -o {tmp_path / 'out'}"
     found = CliRunner().invoke(cli, words.split())
     assert found.exit_code == 0 and "full" in found.output and "accuracy" in found.output
-    assert "instructions cannot be counted: board host is not emulated" in found.output
+    assert "instructions cannot be counted: no bare-metal program for host" in found.output
     assert (tmp_path / "out/curves.png").read_bytes()[:4] == b"\x89PNG"
     found = CliRunner().invoke(cli, [*words.split(), "--json"])
     assert [row["scheme"] for row in json.loads(found.output)["rows"]] == ["head", "full"]

@@ -39,7 +39,7 @@ def print_rows(rows: Sequence[Mapping[str, Any]]) -> None:
         )
     _console().print(table)
     for why in reasons:
-        _console().print(f"MACs, since instructions cannot be counted: {why}")
+        _console().print(f"MACs, since instructions cannot be counted: {why}", soft_wrap=True)
 
 
 def _mean(row: Mapping[str, Any]) -> str:

@@ -42,7 +42,7 @@ def board_account(compiled: CompiledModel, data: Data) -> dict[str, Any]:
 def _instructions(project: Path, compiled: CompiledModel, data: Data) -> dict[str, int]:
     """Of a training step with its update, and of a prediction; of the first sample of `data`."""
     if "semihosting" not in compiled.board.transports:
-        raise OdtError(f"board {compiled.board.name} is not emulated")
+        raise OdtError(f"no bare-metal program for {compiled.board.name} is emulated")
     with Session(project) as device:
         use_classes(device, data)
         if device.manifest.batches is not None:
