@@ -212,5 +212,5 @@ def _classes(model: Model, options: Options) -> int | None:
 
 
 def _made_from(model: str | os.PathLike, options: Options) -> MadeFrom | None:
-    """What `tune` needs to make a project again; None if that was not from files alone."""
+    """What a project is made from again; None if that was not from files alone."""
     return None if options.to_json() is None else MadeFrom(os.fspath(model), options)

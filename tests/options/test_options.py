@@ -72,6 +72,7 @@ def test_plain_values_become_options():
         ({"batch": 4, "accumulator": "int4"}, "allowed are auto, float32, int16"),
         ({"accumulator": "int16"}, "accumulator is int16, but only a batch has sums; give batch"),
         ({"clip_norm": -1}, "clip_norm is -1; it must be 0 or more, and finite"),
+        ({"classes": 2, "class_names": 3}, "class_names is 3; it must be names, separated"),
         ({"seed": -1}, "seed is -1; it must be an integer of at least 0"),
     ],
 )
@@ -94,6 +95,7 @@ def test_an_unknown_option_is_a_mistake_of_the_program():
         Options(),
         Options(classes=4, scheme="bias:2", loss=MSE, sram_bytes=1000, rollback=False),
         Options(optimizer=Adam(state_dtype="int8")),
+        Options(classes=2, class_names=("a", "b"), file_class_names=("b", "c"), seed=3),
         Options(optimizer=Momentum(0.1, momentum=0.5, weight_decay=0.01), backward="float8"),
         Options(optimizer=Adam(lr_scale={"head": 2, "*.bias": 0.5})),
         Options(loss=Huber(0.5)),
@@ -104,9 +106,9 @@ def test_options_survive_json(options):
     assert Options.of(**json.loads(json.dumps(options.to_json()))) == options
 
 
-def test_what_does_not_decide_kernels_stays_out_of_json():
+def test_what_does_not_decide_numbers_stays_out_of_json():
     plain = Options(classes=4, seed=3, tuning="t.json", dump_ir="ir").to_json()
-    assert not {"seed", "tuning", "dump_ir"} & plain.keys()
+    assert not {"tuning", "dump_ir"} & plain.keys() and plain["seed"] == 3
 
 
 def test_values_of_a_program_have_no_plain_form():

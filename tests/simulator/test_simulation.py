@@ -173,6 +173,29 @@ def test_too_many_samples_are_not_kept_and_it_says_so(model):
     )
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"seed": 3},
+        {"class_names": ("b", "x", "a"), "file_class_names": tuple("abc"), "head_start": "auto"},
+    ],
+)
+def test_a_project_with_a_fresh_head_is_compiled_again(options, tmp_path):
+    model = tiny_files.network(tmp_path / "net.onnx")
+    compiled = odt.compile(model, classes=3, board="host", **options)
+    initial = Simulation(compiled.save(tmp_path / "project")).parameters()
+    for name, value in compiled.initial.items():
+        np.testing.assert_array_equal(initial[name], value)
+
+
+def test_a_project_whose_model_is_another_now(tmp_path):
+    model = tiny_files.network(tmp_path / "net.onnx")
+    project = odt.compile(model, board="host").save(tmp_path / "project")
+    tiny_files.map_network(model)
+    with pytest.raises(OdtError, match="from another content of its model file, or by another rel"):
+        Simulation(project)
+
+
 def test_a_project_whose_model_is_gone(tmp_path):
     odt.compile(tiny.network(True), scheme="head", board="host").save(tmp_path / "project")
     with pytest.raises(OdtError, match=r"simulate: the model file that .* was made from is not"):

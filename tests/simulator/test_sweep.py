@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import shutil
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 
@@ -11,11 +12,15 @@ from click.testing import CliRunner
 
 import tvm_ondevice_train as odt
 from tvm_ondevice_train.cli import cli, main
+from tvm_ondevice_train.data import load_data
+from tvm_ondevice_train.device import Session
 from tvm_ondevice_train.device.protocol import DeviceError
 from tvm_ondevice_train.errors import OdtError
 from tvm_ondevice_train.options import Options
+from tvm_ondevice_train.project import read_report
 from tvm_ondevice_train.run.options import RunOptions
 from tvm_ondevice_train.simulator import sweep as sweeps
+from tvm_ondevice_train.simulator import worker
 from tvm_ondevice_train.simulator.sweep import RUNS, Sweep, rows_of, simulate
 from tvm_ondevice_train.simulator.worker import prepare
 
@@ -170,6 +175,47 @@ def test_rows_are_means_over_seeds(files, tmp_path):
     assert rows[-1]["mean"] > 0.8
 
 
+def test_a_run_tells_what_its_board_takes(files, tmp_path, monkeypatch):
+    """As its own program does, which is built once however often a sweep is resumed."""
+    options = Options.of(board="mps2-an500", classes=2, max_classes=3, batch=2)
+    asked = {"schemes": ("head",), "learning_rates": (0.1,), "seeds": 1, "options": options}
+    (line,), failed = simulate(sweep(files, **asked), tmp_path)
+    project = odt.compile(files[0], options).save(tmp_path / "project")
+    with Session(project) as device:
+        device.add_class()
+        device.set_batch(1)
+        data = load_data(files[1], device.manifest)
+        device.train_encoded(data.x[0], data.y[0])
+    account, report = line["account"], read_report(project)
+    assert not failed and account["not_emulated"] is None and account["flash_holds_code"]
+    assert account["flash_bytes"] == report["flash_bytes"]
+    assert account["instructions_per_step"] == device.counts["train"][1]
+    assert account["instructions_per_step"] > account["instructions_forward"] > 0
+    PREPARED.clear()
+    monkeypatch.setattr(worker, "board_account", None)
+    more = simulate(sweep(files, **{**asked, "seeds": 2}), tmp_path)[0]
+    assert [one["account"] for one in more] == [account] * 2
+
+
+@pytest.mark.parametrize(
+    "board, why",
+    [
+        ("nrf52840dk", "no bare-metal program for nrf52840dk is emulated"),
+        ("mps2-an386", "toolchain: arm-none-eabi-gcc not found; install it: apt install"),
+    ],
+)
+def test_without_an_emulator_or_tools_there_is_an_account(board, why, files, tmp_path, monkeypatch):
+    which = shutil.which
+    monkeypatch.setattr(shutil, "which", lambda name: None if "arm" in name else which(name))
+    model, data = files
+    words = f"simulate {model} --data {data} --lr 0.1 --epochs 1 --board {board} -o {tmp_path}"
+    found = CliRunner().invoke(cli, words.split())
+    assert "MACs a step" in found.output
+    assert f"MACs, since instructions cannot be counted: {why}" in found.output
+    (row,) = json.loads(CliRunner().invoke(cli, [*words.split(), "--json"]).output)["rows"]
+    assert row["instructions_per_step"] is None and not row["flash_holds_code"]
+
+
 def test_a_scheme_that_cannot_be_is_left_out(files, tmp_path):
     lines, failed = simulate(sweep(files, schemes=("head", "last:0")), tmp_path)
     assert {line["scheme"] for line in lines} == {"head"} and "last:0" in failed["last:0"]
@@ -198,6 +244,7 @@ def test_the_command(files, tmp_path):
     words = f"{words} -o {tmp_path / 'out'} --class-names a,b,c"  # of the data
     found = CliRunner().invoke(cli, words.split())
     assert found.exit_code == 0 and "full" in found.output and "accuracy" in found.output
+    assert "instructions cannot be counted: no bare-metal program for host" in found.output
     assert (tmp_path / "out/curves.png").read_bytes()[:4] == b"\x89PNG"
     found = CliRunner().invoke(cli, [*words.split(), "--json"])
     assert [row["scheme"] for row in json.loads(found.output)["rows"]] == ["head", "full"]

@@ -16,11 +16,17 @@ if TYPE_CHECKING:
 
 
 def print_rows(rows: Sequence[Mapping[str, Any]]) -> None:
-    """A line for each scheme and rate; of a mean its standard deviation over the seeds."""
+    """A line for each scheme and rate; of a mean its standard deviation over the seeds.
+
+    The time of a step is in instructions of the board, and in MACs where one cannot be emulated.
+    """
     flash = "flash" if all(row["flash_holds_code"] for row in rows) else "flash, without code"
-    table = _table("scheme", "learning rate", "runs", rows[0]["of"], "SRAM", flash, "MACs a step")
+    reasons = dict.fromkeys(row["not_emulated"] for row in rows if row["not_emulated"])
+    time = "MACs a step" if reasons else "instructions a step"
+    table = _table("scheme", "learning rate", "runs", rows[0]["of"], "SRAM", flash, time)
     for row in rows:
         rate = f"{row['learning_rate']:g}" + (", found" if row["rate_was_found"] else "")
+        macs = row["macs_forward"] + row["macs_backward"]
         ended = f", {row['stopped']} diverged" if row["stopped"] else ""
         table.add_row(
             printable(row["scheme"]),
@@ -29,9 +35,11 @@ def print_rows(rows: Sequence[Mapping[str, Any]]) -> None:
             _mean(row),
             f"{row['peak_sram_bytes']:,}",
             f"{row['flash_bytes']:,}",
-            f"{row['macs_forward'] + row['macs_backward']:,}",
+            f"{macs if reasons else row['instructions_per_step']:,}",
         )
     _console().print(table)
+    for why in reasons:
+        _console().print(f"MACs, since instructions cannot be counted: {why}", soft_wrap=True)
 
 
 def _mean(row: Mapping[str, Any]) -> str:

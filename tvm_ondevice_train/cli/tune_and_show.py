@@ -56,7 +56,9 @@ def _options(model: str, options: Mapping[str, Any]) -> dict[str, Any]:
     manifest = read_manifest(model)
     made_from = source_of(manifest, model, "tune")
     plain = made_from.options.to_json() or {}
-    return {"model": made_from.model, **plain, "board": manifest.board}
+    others = {entry.name for entry in fields(Options) if not entry.metadata["tunes"]}
+    tuned = {name: value for name, value in plain.items() if name not in others}
+    return {"model": made_from.model, **tuned, "board": manifest.board}
 
 
 def _command(model: str, options: Mapping[str, Any], trials: int, seed: int) -> str:

@@ -16,6 +16,7 @@ def option(
     choices: tuple[str, ...] = (),
     check: Callable[[Any], str | None] = lambda value: None,
     tunes: bool = True,
+    remakes: bool | None = None,
     without: str | None = None,
 ) -> Any:
     """A field of `Options`.
@@ -24,8 +25,9 @@ def option(
     without : what holds where it is None.
     check : what is wrong with a value, if anything is.
     tunes : whether `tune` needs it to make the same kernels.
+    remakes : whether the same numbers cannot be made again without it; by default as `tunes`.
     """
-    facts = {"flag": flag, "metavar": metavar, "choices": choices, "check": check}
-    return field(
-        default=default, metadata={"help": help, **facts, "tunes": tunes, "without": without}
-    )
+    said = {"help": help, "flag": flag, "metavar": metavar, "without": without}
+    may_be = {"choices": choices, "check": check}
+    used_by = {"tunes": tunes, "remakes": tunes if remakes is None else remakes}
+    return field(default=default, metadata={**said, **may_be, **used_by})

@@ -104,6 +104,7 @@ class Options:
         choices=HEAD_STARTS,
         check=wrong_text,
         tunes=False,
+        remakes=True,
     )
     class_names: tuple[str, ...] | None = option(
         None,
@@ -113,6 +114,7 @@ class Options:
         metavar="NAMES",
         check=wrong_names,
         tunes=False,
+        remakes=True,
         without="numbers",
     )
     file_class_names: tuple[str, ...] | None = option(
@@ -122,6 +124,7 @@ class Options:
         metavar="NAMES",
         check=wrong_names,
         tunes=False,
+        remakes=True,
         without="numbers",
     )
     scheme: str | os.PathLike | UpdateScheme = option(
@@ -250,7 +253,9 @@ class Options:
         check=wrong_bytes,
         without="the board's",
     )
-    seed: int = option(0, "Seed of a fresh classifier's weights.", check=wrong_seed, tunes=False)
+    seed: int = option(
+        0, "Seed of a fresh classifier's weights.", check=wrong_seed, tunes=False, remakes=True
+    )
     tuning: str | os.PathLike | Mapping | Tuning | None = option(
         None,
         "A file that `tune` wrote, or none.",
@@ -318,7 +323,7 @@ class Options:
     @classmethod
     def of_json(cls, plain: Mapping[str, Any]) -> Options:
         """The inverse of `to_json`; OdtError, in one line, for anything else."""
-        names = {e.name for e in fields(cls) if e.metadata["tunes"]}
+        names = {e.name for e in fields(cls) if e.metadata["remakes"]}
         names |= {*OF_OPTIMIZERS, *PARAMETERS}
         unknown = [name for name in plain if name not in names]
         if unknown:
@@ -331,14 +336,14 @@ class Options:
         return cls.of(**plain)
 
     def to_json(self) -> dict | None:
-        """The plain values that `of` makes options for the same kernels of; None if there are none.
+        """The plain values that `of` makes options for the same numbers of; None if there are none.
 
         There are none where a scheme, a loss or an optimizer is the compiling program's own.
         """
         is_known = type(LOSSES.get(self.loss.name)) is type(self.loss)
         if isinstance(self.scheme, UpdateScheme) or not is_known:
             return None
-        plain = {e.name: getattr(self, e.name) for e in fields(self) if e.metadata["tunes"]}
+        plain = {e.name: getattr(self, e.name) for e in fields(self) if e.metadata["remakes"]}
         values = plain_optimizer(self.optimizer) | {"loss": self.loss.name} | self.loss.parameters
         return plain | {"scheme": os.fspath(self.scheme)} | values
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -22,7 +23,7 @@ def from_plain(keywords: Mapping[str, Any]) -> dict[str, Any]:
     found["optimizer"] = _optimizer(found.get("optimizer", SGD.name), of_optimizer)
     found["loss"] = loss_of(found.get("loss", CROSS_ENTROPY), of_loss)
     for name in ("class_names", "file_class_names"):
-        if found.get(name) is not None:
+        if isinstance(found.get(name), (os.PathLike, Iterable)):
             found[name] = name_list(found[name])
     return found
 

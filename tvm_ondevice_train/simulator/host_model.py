@@ -59,8 +59,8 @@ def host_model(source: CompiledModel | str | os.PathLike[str]) -> HostModel:
         compiled = compile(source.given, options)
     if compiled.manifest.model_hash != manifest.model_hash:
         raise OdtError(
-            f"simulate: {source} was compiled with more than its manifest tells, such as a seed; "
-            "give the model file itself, with the options of `compile`"
+            f"simulate: {source} was compiled from another content of its model file, or by "
+            "another release; compile it again"
         )
     train, evaluate = compiled.planned.train.step, compiled.planned.evaluate.step
     path = library_of(compiled.files, cache_directory())

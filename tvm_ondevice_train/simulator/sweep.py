@@ -123,7 +123,8 @@ def simulate(
     workers = ProcessPoolExecutor(count, mp_context=context, initializer=end_with_parent)
     with workers as pool:
         try:
-            for key, line in _run_all(pool, sweep, missing, failed):
+            accounts = {line["scheme"]: line["account"] for line in found.values()}
+            for key, line in _run_all(pool, sweep, missing, accounts, failed):
                 found[key] = {"run": key, **line}
                 _append(path, found[key])
                 done += 1
@@ -140,17 +141,23 @@ def simulate(
 
 
 def _run_all(
-    pool: ProcessPoolExecutor, sweep: Sweep, missing: dict[str, Wanted], failed: dict[str, str]
+    pool: ProcessPoolExecutor,
+    sweep: Sweep,
+    missing: dict[str, Wanted],
+    accounts: dict[str, dict[str, Any]],
+    failed: dict[str, str],
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Key and line of each run, as they end; those of a scheme begin once it is compiled."""
+    """Key and line of each run, as they end; those of a scheme begin once it is compiled.
+
+    accounts : of the schemes that have earlier runs.
+    """
     finds, samples = None in sweep.learning_rates, Samples(sweep.data, sweep.reading)
     schemes = dict.fromkeys(wanted.scheme for wanted in missing.values())
-    compiling: dict[Future, str] = {
-        pool.submit(
-            prepare, sweep.model, sweep.options_of(scheme), samples, sweep.run, finds
-        ): scheme
-        for scheme in schemes
-    }
+    compiling: dict[Future, str] = {}
+    for scheme in schemes:
+        options, account = sweep.options_of(scheme), accounts.get(scheme)
+        task = sweep.model, options, samples, sweep.run, finds, account
+        compiling[pool.submit(prepare, *task)] = scheme
     running: dict[Future, str] = {}
     while compiling or running:
         ended, _ = wait([*compiling, *running], return_when=FIRST_COMPLETED)
@@ -162,8 +169,8 @@ def _run_all(
             for key, wanted in missing.items():
                 if wanted.scheme == scheme:
                     asked = replace(sweep.run, seed=wanted.seed)
-                    task = prepared, samples, asked, wanted.learning_rate
-                    running[pool.submit(run, *task)] = key
+                    rate = wanted.learning_rate
+                    running[pool.submit(run, prepared, samples, asked, rate)] = key
         for future in ended & running.keys():
             key, line = running.pop(future), future.result()
             yield key, {"scheme": missing[key].scheme, "seed": missing[key].seed, **line}

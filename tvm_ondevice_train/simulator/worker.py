@@ -20,14 +20,11 @@ from ..manifest import Manifest
 from ..options import Options
 from ..run.options import RunOptions
 from ..run.result import result_of
+from .board_account import board_account
 from .host_model import HostModel, host_model
 from .rate_search import find_rate
 from .simulation import Simulation
 
-_ACCOUNT = (
-    *("board", "peak_sram_bytes", "sram_budget_bytes", "flash_bytes", "flash_holds_code"),
-    *("macs_forward", "macs_backward", "backward", "head"),
-)
 LINE = (  # what `run` returns
     *("learning_rate", "rate_was_found", "evaluations", "epochs", "after", "stopped", "warnings"),
     "account",
@@ -68,19 +65,25 @@ def end_with_parent() -> None:
 
 
 def prepare(
-    model: str, options: Options, samples: Samples, asked: RunOptions, finds: bool
+    model: str,
+    options: Options,
+    samples: Samples,
+    asked: RunOptions,
+    finds: bool,
+    account: dict[str, Any] | None,
 ) -> Prepared | str:
     """Compile for the board, and for this computer; or why that cannot be.
 
-    finds : whether a learning rate is wanted.
+    finds : whether a learning rate is wanted. account : that of an earlier run, if there is one:
+    the board's program is not built again then.
     """
     from ..compiler import compile  # here: it loads TVM
 
     try:
         compiled = compile(model, options)
-        account = {name: compiled.report[name] for name in _ACCOUNT}
-        prepared = Prepared(host_model(compiled), account, None)
+        prepared = Prepared(host_model(compiled), {}, None)
         _, loaded = _ready(prepared, samples, asked)  # refused, if at all, before a run
+        account = account or board_account(compiled, loaded)
         plan, rate = _plan(prepared, loaded, asked), None
         if finds:
             rate = find_rate(prepared.model, loaded, plan.schedule, asked.seed, plan.rehearsals)
