@@ -151,6 +151,25 @@ def test_the_classes_in_use_are_saved_and_loaded(project):
             assert value.tobytes() == learned[name].tobytes()
 
 
+def test_a_class_that_was_not_saved_comes_back_with_its_samples(tmp_path):
+    """Flash keeps the samples of a class that power takes from the parameters."""
+    kept = {"replay": 5, "replay_in": "flash"}
+    project = odt.compile(NETWORK, **OPTIONS, **kept).save(tmp_path / "project")
+    x, _ = samples(1, 2)
+    with Session(project) as device:
+        device.save()
+        while device.add_class() < 3:
+            pass
+        assert device.remember(x[0], 3).kept
+        device.cut_power()
+    with Session(project) as device:
+        device.load()
+        assert device.classes() == 2
+        assert np.isfinite(device.rehearse())
+        assert device.classes() == 4
+        assert np.isfinite(device.train(x[0], 3))
+
+
 def test_rows_are_imprinted_as_means_of_directions(project_of):
     x, y = samples(12, 3)
     with Session(project_of("cosine")) as device:

@@ -7,8 +7,11 @@
  * SAMPLES holds two counts and then so many float samples and labels to learn, and to judge by.
  *
  * Its classes come one after the other, PHASE steps each, so that what is known of the others is
- * owed to the samples that are kept. Mixed in are samples that are not finite, labels that are none,
- * saves, and losses of power in saves and while samples are kept.
+ * owed to the samples that are kept. Where the model adds classes, each is added when it first
+ * comes. Mixed in are samples that are not finite, labels that are none, saves, and losses of power:
+ * in saves, while samples are kept, and before a class that is new was saved.
+ *
+ * At its end all is forgotten, and another life begins, half as long.
  */
 #include <math.h>
 #include <stdio.h>
@@ -23,6 +26,7 @@
 #define UNIT 8u
 #define BLOCK 1024u
 #define PHASE 250u
+#define UNSAVED 20u /* steps on a class that is new, before power is lost */
 #define SAVE_EVERY 100u
 #define CHECKS 20u
 #define MOST 2000u
@@ -41,7 +45,7 @@ static odt_replay_t replay;
 static _Alignas(ODT_ARENA_ALIGN) uint8_t arena[ODT_ARENA_BYTES];
 static uint32_t random_state = 1;
 static struct {
-    uint32_t cuts, saves, refused, diverged;
+    uint32_t cuts, saves, refused, diverged, classes_again;
 } found;
 
 static uint32_t below(uint32_t bound)
@@ -67,6 +71,25 @@ static void read_samples(const char *path)
     fclose(file);
 }
 
+static int32_t classes_in_use(void)
+{
+#ifdef ODT_ADDS_CLASSES
+    return odt_classes(&odt);
+#else
+    return (int32_t)ODT_OUTPUT_ELEMENTS;
+#endif
+}
+
+/* Adds what kept samples know of and the saved image does not. */
+static void add_kept_classes(void)
+{
+#ifdef ODT_ADDS_CLASSES
+    const int32_t saved = odt_classes(&odt), now = odt_replay_add_classes(&replay, &odt);
+    expect(now >= saved, "kept classes", saved, now);
+    found.classes_again += (uint32_t)(now - saved);
+#endif
+}
+
 /* RAM holds anything, and flash what it held. */
 static void power_on(void)
 {
@@ -80,6 +103,7 @@ static void power_on(void)
     const int status = odt_load(&flash, &odt, NULL);
     expect(status == ODT_OK || status == ODT_ERR_EMPTY, "odt_load", status, 0);
     expect(odt_replay_init(&replay, &flash) == ODT_OK, "odt_replay_init", 0, 0);
+    add_kept_classes();
 }
 
 /* Now and then power will fail in one of the next operations on flash. */
@@ -114,7 +138,7 @@ static void refuse(const sample_t *sample)
 {
     static sample_t wrong;
     const odt_t before = odt;
-    const int32_t label = (int32_t)ODT_OUTPUT_ELEMENTS + (int32_t)below(3);
+    const int32_t label = classes_in_use() + (int32_t)below(3);
     float loss;
     wrong = *sample;
     wrong.values[below(ODT_INPUT_ELEMENTS)] = below(2) ? NAN : INFINITY;
@@ -126,35 +150,31 @@ static void refuse(const sample_t *sample)
     found.refused += 3;
 }
 
-/* Where there is odt_add_class(): a class whose turn has come, again where power took it. */
-static void add_classes(int32_t label)
+/* The sample is the first of its class: the class is added, and begins with it where it can. */
+static void begin_class(const sample_t *sample)
 {
+    (void)sample;
 #ifdef ODT_ADDS_CLASSES
-    while (label >= odt_classes(&odt)) expect(odt_add_class(&odt) >= 0, "a class", label, 0);
-#else
-    (void)label;
+    while (sample->label >= odt_classes(&odt))
+        expect(odt_add_class(&odt) >= 0, "a class", sample->label, 0);
 #endif
-}
-
-/* Errors that a rehearsal may end with. */
-static int is_expected(int status)
-{
-#ifdef ODT_ADDS_CLASSES
-    if (status == ODT_ERR_LABEL) return 1; /* its class was not saved */
+#ifdef ODT_IMPRINTS
+    expect(odt_quantize_input(sample->values, odt_input(&odt)) == ODT_OK, "a sample", 0, 3);
+    expect(odt_imprint(&odt, odt_input(&odt), &sample->label) == ODT_OK, "odt_imprint", 0, 0);
 #endif
-    return status == ODT_OK || status == ODT_ERR_DIVERGED || status == ODT_ERR_NO_SAMPLES;
 }
 
 static void train(const sample_t *sample)
 {
     float loss;
-    add_classes(sample->label);
+    if (sample->label >= classes_in_use()) begin_class(sample);
     expect(odt_quantize_input(sample->values, odt_input(&odt)) == ODT_OK, "a sample", 0, 1);
     int status = odt_train_step(&odt, odt_input(&odt), &sample->label, &loss);
     expect(status == ODT_OK || status == ODT_ERR_DIVERGED, "a step", status, 0);
     found.diverged += status != ODT_OK;
     status = odt_train_replay(&odt, &replay, &loss);
-    expect(is_expected(status), "a rehearsal", status, 0);
+    expect(status == ODT_OK || status == ODT_ERR_DIVERGED || status == ODT_ERR_NO_SAMPLES,
+           "a rehearsal", status, 0);
     found.diverged += status == ODT_ERR_DIVERGED;
     threaten(200);
     expect(odt_quantize_input(sample->values, odt_input(&odt)) == ODT_OK, "a sample", 0, 2);
@@ -192,6 +212,35 @@ static const sample_t *next(uint32_t step)
     return sample;
 }
 
+/* Prints the accuracy at the start, and CHECKS times on the way. */
+static void live(uint32_t steps)
+{
+    printf("[%.4f", accuracy());
+    for (uint32_t step = 0; step < steps; step++) {
+        const sample_t *sample = next(step);
+        if (below(50) == 0) refuse(sample);
+        train(sample);
+        if (step / PHASE < ODT_OUTPUT_ELEMENTS && step % PHASE == UNSAVED) power_on();
+        if (step % SAVE_EVERY == SAVE_EVERY - 1) save();
+        if ((step + 1) % (steps / CHECKS) == 0) printf(", %.4f", accuracy());
+    }
+    printf("]");
+}
+
+/* All of it, though power is lost on the way. */
+static void forget(void)
+{
+    nor.operations = 0;
+    nor.fail_at = 3;
+    nor.power_fails = 1;
+    expect(odt_forget(&flash, &odt) == ODT_ERR_FLASH, "odt_forget without power", 0, 0);
+    power_on();
+    expect(odt_forget(&flash, &odt) == ODT_OK, "odt_forget", 0, 0);
+    power_on();
+    expect(odt_load(&flash, &odt, NULL) == ODT_ERR_EMPTY, "an image is left", 0, 0);
+    expect(odt_replay_held(&replay) == 0 && replay.seen == 0, "samples are left", 0, 0);
+}
+
 int main(int argc, char **argv)
 {
     if (argc != 4) return 2;
@@ -200,21 +249,20 @@ int main(int argc, char **argv)
     nor_init(&nor, UNIT, BLOCK, NOR_BYTES / BLOCK);
     flash = nor_flash(&nor);
     power_on();
-    printf("{\"accuracies\": [%.4f", accuracy());
-    for (uint32_t step = 0; step < steps; step++) {
-        const sample_t *sample = next(step);
-        if (below(50) == 0) refuse(sample);
-        train(sample);
-        if (step % SAVE_EVERY == SAVE_EVERY - 1) save();
-        if ((step + 1) % (steps / CHECKS) == 0) printf(", %.4f", accuracy());
-    }
+    printf("{\"accuracies\": ");
+    live(steps);
     const uint32_t erases = replay.erases, held = odt_replay_held(&replay);
     power_on();
     expect(replay.erases == erases && odt_replay_held(&replay) == held, "wear or samples", erases,
            held);
-    printf("], \"cuts\": %u, \"saves\": %u, \"refused\": %u, \"diverged\": %u, \"erases\": %u, "
-           "\"held\": %u}\n", found.cuts, found.saves, found.refused, found.diverged, erases, held);
+    printf(", \"cuts\": %u, \"saves\": %u, \"refused\": %u, \"diverged\": %u, \"erases\": %u, "
+           "\"held\": %u, \"classes_again\": %u", found.cuts, found.saves, found.refused,
+           found.diverged, erases, held, found.classes_again);
     FILE *file = fopen(argv[3], "wb");
     expect(file != NULL && fwrite(&odt.params, sizeof odt.params, 1, file) == 1, "no file", 0, 0);
+    forget();
+    printf(", \"second_life\": ");
+    live(steps / 2);
+    printf("}\n");
     return fclose(file);
 }

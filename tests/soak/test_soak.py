@@ -19,6 +19,18 @@ FLAGS = "-std=c11 -O2 -ffp-contract=off -Wall -Wextra -Wpedantic -Werror".split(
 SANITIZED = "-g -fsanitize=address,undefined -fno-sanitize-recover=all".split()
 OPTIONS = {"replay": 20, "replay_policy": "balanced", "replay_in": "flash", "learning_rate": 0.005}
 SLOTS = OPTIONS["replay"]
+GROWING = {"classes": 2, "max_classes": CLASSES}
+COSINE = {**GROWING, "head": "cosine", "learning_rate": 0.01}
+IN_BATCHES = {**GROWING, "optimizer": "adamw", "state_dtype": "int8", "batch": 4}
+LIVES = {
+    "full": ("full", {}),
+    "full, features": ("full", {"replay_of": "features"}),
+    "last:2": ("last:2", {}),
+    "last:2, features": ("last:2", {"replay_of": "features"}),
+    "classes": ("full", GROWING),
+    "classes, cosine head": ("full", COSINE),
+    "classes, batches, adamw": ("last:2", {**IN_BATCHES, "learning_rate": 0.001}),
+}
 
 
 def live(steps, directory, scheme, flags=(), **options):
@@ -40,7 +52,7 @@ def live(steps, directory, scheme, flags=(), **options):
     raw = (directory / "params.bin").read_bytes()
     tensors = model.manifest.trained_parameters.items()
     learned = {name: tensor_in(raw, spec) for name, spec in tensors}
-    return json.loads(done.stdout), learned, model.planned
+    return json.loads(done.stdout), learned
 
 
 def write_samples(path):
@@ -52,7 +64,7 @@ def write_samples(path):
     path.write_bytes(content)
 
 
-def check(found, learned, planned, before):
+def check(found, learned, before, grows):
     """No drift: what it reaches it keeps, though one class after the other comes alone."""
     accuracies = found["accuracies"]
     half = len(accuracies) // 2
@@ -63,17 +75,25 @@ def check(found, learned, planned, before):
     assert found["cuts"] > 2 and found["refused"] > 50 and found["saves"] > 5
     assert found["diverged"] == 0
     assert found["erases"] > SLOTS // 2
+    assert (found["classes_again"] > 0) == grows
+    check_second_life(found["second_life"], accuracies[0], before)
+
+
+def check_second_life(accuracies, start, before):
+    """What was forgotten is forgotten, and learned again."""
+    assert accuracies[0] == start
+    assert np.mean(accuracies[-5:]) > before
 
 
 def test_a_short_life_under_the_sanitizers(tmp_path):
-    check(*live(4000, tmp_path, "full", SANITIZED), before=0.7)
+    check(*live(2000, tmp_path, "full", SANITIZED, **COSINE), before=0.7, grows=True)
 
 
 @slow
-@pytest.mark.parametrize("options", [{}, {"replay_of": "features"}], ids=["samples", "features"])
-@pytest.mark.parametrize("scheme", ["full", "last:2"])
+@pytest.mark.parametrize("scheme, options", LIVES.values(), ids=LIVES)
 def test_a_hundred_thousand_steps(scheme, options, tmp_path):
-    check(*live(100_000, tmp_path, scheme, **options), before=0.8)
+    grows = "max_classes" in options
+    check(*live(100_000, tmp_path, scheme, **options), before=0.8, grows=grows)
 
 
 @slow

@@ -19,7 +19,7 @@ _GUARDS = ("ODT_MODEL_H", "ODT_MODEL_DATA_H")
 # global, and compiled for each model; the latter where it keeps samples
 _OF_RUNTIME = ("odt_save", "odt_load", "odt_forget", "odt_serve")
 _OF_REPLAY = (
-    *(f"odt_replay_{name}" for name in ("init", "add", "held", "draw", "read")),
+    *(f"odt_replay_{name}" for name in ("init", "add", "held", "draw", "read", "add_classes")),
     *("odt_train_replay", "odt_ring_open", "odt_ring_write", "odt_ring_read"),
 )
 _COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)

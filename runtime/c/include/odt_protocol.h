@@ -41,7 +41,8 @@
  *     ODT_APPLY       -                         -; odt_apply(), where the model has batches
  *
  * ODT_REMEMBER and ODT_REHEARSE are there where the model was compiled with --replay; there
- * ODT_RESET empties slots that lie in RAM.
+ * ODT_RESET empties slots that lie in RAM. ODT_REHEARSE first puts into use, where the model has
+ * ODT_ADDS_CLASSES, the classes of all samples that are kept: see odt_replay_add_classes().
  *
  * Whatever bytes come, each request is answered by its reply, by one error frame or,
  * where no frame could be made out, by silence. The rest of a frame that does not come

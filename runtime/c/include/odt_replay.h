@@ -60,6 +60,10 @@ enum odt_replay_error {
 /* Whether a target is one label. */
 #define ODT_REPLAY_HAS_LABELS (ODT_TARGET_IS_LABEL && ODT_TARGET_ELEMENTS == 1u)
 
+#if defined(ODT_ADDS_CLASSES) && ODT_REPLAY_HAS_LABELS
+#define ODT_REPLAY_ADDS_CLASSES 1 /* there is odt_replay_add_classes() */
+#endif
+
 typedef struct odt_replay {
     int32_t state;   /* 1 once odt_replay_init() succeeded, else its error */
     uint32_t seen;   /* samples that came, kept or not */
@@ -117,9 +121,18 @@ int odt_replay_read(odt_replay_t *replay, uint32_t slot, void *data);
 
 /* A training step on a sample that is drawn.
  *
- * Returns what odt_train_step() returns (ODT_ERR_LABEL where the sample's class was added behind the
- * image that odt_load() found), or an error of odt_replay_draw() or odt_replay_read(). */
+ * Returns what odt_train_step() returns (ODT_ERR_LABEL where the sample's class is not in use: see
+ * odt_replay_add_classes()), or an error of odt_replay_draw() or odt_replay_read(). */
 int odt_train_replay(odt_t *odt, odt_replay_t *replay, float *loss);
+
+#ifdef ODT_REPLAY_ADDS_CLASSES
+/* Puts the classes of all samples that are kept into use. Slots in flash outlive a class that was
+ * added and not saved; without this odt_add_class() would give its label to another class. Call it
+ * behind odt_load() and odt_replay_init().
+ *
+ * Returns how many classes are in use, ODT_ERR_NULL, or the error of odt_replay_init(). */
+int32_t odt_replay_add_classes(const odt_replay_t *replay, odt_t *odt);
+#endif
 
 #ifdef __cplusplus
 }

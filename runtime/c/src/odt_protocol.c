@@ -286,6 +286,10 @@ static int serve_rehearse(odt_connection_t *c)
     float loss = 0.0f;
     int status = odt_frame_finish(c);
     if (status == ODT_OK) status = check_replay(c);
+#ifdef ODT_REPLAY_ADDS_CLASSES
+    /* what fails in it fails in the step */
+    if (status == ODT_OK) (void)odt_replay_add_classes(c->io->replay, c->odt);
+#endif
     if (status == ODT_OK) status = odt_train_replay(c->odt, c->io->replay, &loss);
     return status < 0 ? status : odt_frame_reply(c, &loss, sizeof loss);
 }

@@ -198,4 +198,17 @@ int odt_train_replay(odt_t *odt, odt_replay_t *replay, float *loss)
 #endif
 }
 
+#ifdef ODT_REPLAY_ADDS_CLASSES
+int32_t odt_replay_add_classes(const odt_replay_t *replay, odt_t *odt)
+{
+    const int status = check(replay, odt);
+    if (status != ODT_OK) return status;
+    for (uint32_t slot = 0; slot < SLOTS; slot++) {
+        if (replay->labels[slot] == ODT_REPLAY_EMPTY) continue;
+        while (odt_classes(odt) <= (int32_t)replay->labels[slot]) (void)odt_add_class(odt);
+    }
+    return odt_classes(odt);
+}
+#endif
+
 #endif
