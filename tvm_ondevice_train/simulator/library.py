@@ -14,7 +14,6 @@ from ..device.toolchain import run_tool
 from ..errors import OdtError
 
 _FLAGS = "-std=c99 -O3 -march=native -funroll-loops -ffp-contract=off -fPIC -shared".split()
-_FLAGS.append("-fno-tree-loop-if-convert")  # gcc 12 for AVX loses conditional terms of sums
 _LIBRARIES = "libraries"  # in the folder for such things
 _PORT, _SOURCES = "shared_library.c", ("odt_replay.c", "odt_ring_ram.c")
 

@@ -2,9 +2,10 @@
  * odt_arithmetic: floats as IEEE 754 has them, whatever the compiler was told.
  *
  * What results depend on, and many toolchains do by default, is turned off here for all that comes
- * behind this line: a product and a sum in one rounding (fp-contract). What a file cannot turn off
- * - another order of sums, reciprocals in place of divisions, numbers taken to be finite or without
- * a sign of zero, another rounding mode - odt_is_exact() finds where the program runs.
+ * behind this line: a product and a sum in one rounding (fp-contract), and what gcc gets wrong. What
+ * a file cannot turn off - another order of sums, reciprocals in place of divisions, numbers taken
+ * to be finite or without a sign of zero, another rounding mode - odt_is_exact() finds where the
+ * program runs.
  */
 #ifndef ODT_ARITHMETIC_H
 #define ODT_ARITHMETIC_H
@@ -13,6 +14,9 @@
 #pragma STDC FP_CONTRACT OFF
 #elif defined(__GNUC__)
 #pragma GCC optimize("fp-contract=off")
+#ifdef __AVX__ /* gcc 12 makes vectors of conditional terms of sums, and loses some of them */
+#pragma GCC optimize("no-tree-loop-if-convert")
+#endif
 #endif
 
 #include <stdint.h>
