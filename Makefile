@@ -18,7 +18,7 @@ test-all: .venv/test.stamp ## all tests
 	$(bin)/python -m pytest -n 2
 
 figures: .venv/test.stamp ## whether committed figures of the benchmarks are what the code gives
-	$(bin)/python -m pytest tests/test_benchmarks.py
+	$(bin)/python -m pytest tests/test_benchmarks.py tests/simulator/test_learning_benchmark.py
 
 coverage: .venv/test.stamp ## how much of the passes their own tests run; at least 95 %, by branches
 	$(bin)/python -m pytest -q -n 2 -m "not slow" tests/passes tests/tvm --cov=relay_passes --cov-branch \
