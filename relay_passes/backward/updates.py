@@ -55,7 +55,8 @@ class Updates:
             {
                 state: tuple(relax.Var(t.name, relax.TensorType(t.shape, t.dtype)) for t in kept)
                 for state, kept in inputs.kept(
-                    leaf.parameter.name, shape_of(leaf.parameter)
+                    leaf.parameter.name,
+                    leaf.parameter.ty.shape,  # it may be symbolic
                 ).items()
             }
             for leaf in leaves

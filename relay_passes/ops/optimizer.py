@@ -8,7 +8,7 @@ from functools import cache, partial
 
 from tvm import relax, te
 
-from ..graph import Shape, op_name, shape_of
+from ..graph import op_name, shape_of
 from ..optimizers import OPTIMIZERS, Optimizer, State
 from ..tir import tirx
 from .block_states import block_values, coded, decoded, flat_index, index_of
@@ -51,7 +51,7 @@ def optimizer_step(
     hyper : 0-d tensors by name: hyper-parameters, and what `next_scalars` gave.
     seed : of stochastic rounding, where there are codes.
     """
-    real = partial(_real, shape_of(gradient), emit)
+    real = partial(_real, gradient, emit)
     operands: Operands = {_GRADIENT: lambda: gradient, _VALUE: value}
     operands |= {one.name: real(one, states[one.name]) for one in optimizer.states}
     operands |= _constantly(hyper)
@@ -67,11 +67,12 @@ def optimizer_step(
     return direction, [var for kept in new.values() for var in kept]
 
 
-def _real(shape: Shape, emit: Emit, state: State, kept: Kept) -> Callable[[], relax.Var]:
+def _real(gradient: relax.Var, emit: Emit, state: State, kept: Kept) -> Callable[[], relax.Var]:
     """What gives the values of a state; of codes whenever they are read."""
     if len(kept) == 1:
         return partial(_same, kept[0])
     codes, scale = kept
+    shape = shape_of(gradient)
     return lambda: emit(block_values(codes, scale, shape, state.rooted), False)
 
 

@@ -29,13 +29,19 @@ class Inputs:
 
         Codes are of shape (blocks, elements of a block), scales of (blocks,), see `blocks_of`.
         """
-        blocks = blocks_of(shape)
-        return {
-            state: (Kept(names[0], tuple(shape), "float32"),)
-            if len(names) == 1 or blocks is None
-            else (Kept(names[0], blocks, "int8"), Kept(names[1], blocks[:1], "float32"))
-            for state, names in self.states[parameter].items()
-        }
+        return {state: _kept(names, shape) for state, names in self.states[parameter].items()}
+
+
+def _kept(names: tuple[str, ...], shape: Sequence[int]) -> tuple[Kept, ...]:
+    if len(names) == 1:
+        return (Kept(names[0], tuple(shape), "float32"),)
+    try:
+        blocks = blocks_of([int(extent) for extent in shape])
+    except TypeError:
+        raise ValueError(f"{names[0]} in 8 bits needs a static shape, not {list(shape)}") from None
+    if blocks is None:
+        return (Kept(names[0], tuple(shape), "float32"),)
+    return Kept(names[0], blocks, "int8"), Kept(names[1], blocks[:1], "float32")
 
 
 @dataclass(frozen=True)

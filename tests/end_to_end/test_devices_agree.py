@@ -32,6 +32,7 @@ LIKE_ANOTHER = [
     ("cnn", "full", None),
     ("cnn", "bias:2", 5),
     ("cnn_activated", "full", None),
+    ("cnn_activated_int8", "full", None),
     ("cnn_int8", "full", None),
     ("cnn_int8", "bias:2", None),
     ("autoencoder", "full", None),

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from shared import needs_models
+from shared import needs_models, slow_after
 from test_devices_agree import KWS, MCUNET, VWW, assert_same_bits, initial, trained
 from tiny_models import CLASSES, compiled
 
@@ -14,9 +14,7 @@ def compile_case(kind, scheme, classes, backward, rate=0.02):
     return compiled(kind, scheme, classes=classes, **options)
 
 
-@pytest.mark.parametrize(
-    "backward", ["int16", "bfloat16", pytest.param("float8", marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize("backward", slow_after(1, ["int16", "bfloat16", "float8"]))
 def test_a_tiny_model_trains_alike_on_every_board(backward, tmp_path):
     model = compile_case("cnn_int8", "full", None, backward)
     assert "odt_dot_columns" in model.files["model.c"]

@@ -113,7 +113,7 @@ def scale_of(device, name, shape):
     return np.asarray(scale).reshape(-1, *[1] * (len(shape) - 1))
 
 
-@pytest.mark.parametrize("weight_decay", [0.0, 0.04])
+@pytest.mark.parametrize("weight_decay", slow_after(1, [0.04, 0.0]))
 def test_codes_follow_a_float_velocity(weight_decay, tmp_path):
     """Gradients are what a second device of the same codes gets for its velocity from nothing."""
     rate, momentum, seed = 0.02, 0.75, 5

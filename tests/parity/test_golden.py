@@ -15,7 +15,7 @@ import numpy as np
 import onnx
 import pytest
 from instruments.interpreter import Interpreter
-from shared import shared_path
+from shared import shared_path, slow_after
 
 from relay_passes.ops.quantized import BIAS_LIMIT
 from tvm_ondevice_train.frontend import load
@@ -158,7 +158,7 @@ def test_every_code_and_mask_is_identical(nets, model, number):
     assert not differing
 
 
-@pytest.mark.parametrize("model, number", CASES)
+@pytest.mark.parametrize("model, number", slow_after(1, CASES))
 def test_logits_loss_and_every_gradient(nets, model, number):
     golden, net = read_golden(model, number), nets(model)
     values = net.run(golden, 0)

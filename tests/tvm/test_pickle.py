@@ -78,6 +78,7 @@ def test_signatures_are_those_of_the_constructors():
         "roles",
         "rollback",
         "func_name",
+        "changing",
     ]
     assert "fuse" in inspect.signature(relay_passes.lowering).parameters
 
