@@ -8,8 +8,8 @@
  *
  * Its classes come one after the other, PHASE steps each, so that what is known of the others is
  * owed to the samples that are kept. Where the model adds classes, each is added when it first
- * comes. Mixed in are samples that are not finite, labels that are none, saves, and losses of power:
- * in saves, while samples are kept, and before a class that is new was saved.
+ * comes. Mixed in are samples that are not finite, labels that are none, saves, and losses of
+ * power: in saves, while samples are kept, and before a class that is new was saved.
  *
  * At its end all is forgotten, and another life begins, half as long.
  */
