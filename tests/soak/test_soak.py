@@ -123,3 +123,34 @@ def test_a_life_on_an_emulated_device(tmp_path):
     assert len({tuple(stats[name] for name in fixed) for stats in used}) == 1
     stack = [stats["stack_used"] for stats in used]  # less where no group was written anew
     assert max(stack[20:]) <= max(stack[:20]) < used[0]["stack_reserved"]
+
+
+@slow
+def test_classes_come_during_a_life_on_an_emulated_device(tmp_path):
+    """Power is cut before what a new class taught is saved; its kept samples bring it back."""
+    model = compiled("cnn_int8", "full", board="mps2-an500", **OPTIONS, **GROWING)
+    project = model.save(tmp_path / "project")
+    (x, y), (x_test, y_test) = images(400), images(60, seed=1)
+    generator, accuracies, known = np.random.default_rng(0), [], GROWING["classes"]
+    for life in range(24):
+        with Session(project) as device:
+            if life:
+                device.load()
+                device.rehearse()
+                assert device.classes() == known
+            if life % 4 == 3 and device.classes() < CLASSES:
+                device.add_class()
+            known = device.classes()
+            for step in range(80):
+                (of_class,) = np.nonzero(y == (life + step // 20) % known)
+                index = generator.choice(of_class)
+                device.train(x[index], y[index])
+                device.remember(x[index], y[index])
+                device.rehearse()
+                if step == 75 and life % 4 != 3:
+                    device.save()
+            outputs = [device.predict(sample).argmax() for sample in x_test]
+            accuracies.append(np.mean(np.array(outputs) == y_test))
+            device.cut_power()
+    assert known == CLASSES
+    assert np.mean(accuracies[-5:]) > max(0.7, np.mean(accuracies[-10:-5]) - 0.05)
