@@ -27,14 +27,4 @@ ODT_INLINE uint32_t odt_requantize_row_masked(int8_t **out, const int32_t **acc,
     return bits;
 }
 
-ODT_INLINE void odt_add_s8(int8_t *out, const int8_t *a, const int8_t *b, int32_t a_multiplier,
-                           int32_t b_multiplier, int32_t offset, int32_t shift, int32_t count)
-{
-    for (int32_t i = 0; i < count; ++i) {
-        const int32_t sum =
-            odt_scaled_sum_narrow(a[i], a_multiplier, b[i], b_multiplier, offset);
-        out[i] = (int8_t)odt_clamp8(sum >> shift);
-    }
-}
-
 #endif

@@ -14,6 +14,18 @@
 /* From row to row of a plane that has `width` columns with its borders, in elements. */
 #define ODT_PITCH(width) (((width) + 1) & ~1)
 
+#if !ODT_DSP && !ODT_MVE /* plain C, which compilers for a computer make vectors of */
+ODT_INLINE void odt_zero(int16_t *to, int32_t count)
+{
+    for (int32_t i = 0; i < count; ++i) to[i] = 0;
+}
+
+ODT_INLINE void odt_widen(int16_t *to, const int8_t *x, int32_t zero_point, int32_t count)
+{
+    for (int32_t i = 0; i < count; ++i) to[i] = (int16_t)(x[i] - zero_point);
+}
+#endif
+
 #if ODT_DSP
 #include "odt_window_dsp.h"
 #elif ODT_MVE

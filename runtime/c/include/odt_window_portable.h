@@ -4,16 +4,6 @@
 
 #define ODT_TAPS(kh, kw) ((kh) * (kw))
 
-ODT_INLINE void odt_zero(int16_t *to, int32_t count)
-{
-    for (int32_t i = 0; i < count; ++i) to[i] = 0;
-}
-
-ODT_INLINE void odt_widen(int16_t *to, const int8_t *x, int32_t zero_point, int32_t count)
-{
-    for (int32_t i = 0; i < count; ++i) to[i] = (int16_t)(x[i] - zero_point);
-}
-
 ODT_INLINE void odt_taps(int16_t *taps, const int8_t *w, int32_t kh, int32_t kw)
 {
     odt_widen(taps, w, 0, kh * kw);

@@ -13,16 +13,6 @@
 #define ODT_TAP_PAIRS(kw) (((kw) + 1) / 2)
 #define ODT_TAPS(kh, kw) (2 * (kh) * ODT_TAP_PAIRS(kw))
 
-ODT_INLINE void odt_zero(int16_t *to, int32_t count)
-{
-    for (int32_t i = 0; i < count; ++i) to[i] = 0;
-}
-
-ODT_INLINE void odt_widen(int16_t *to, const int8_t *x, int32_t zero_point, int32_t count)
-{
-    for (int32_t i = 0; i < count; ++i) to[i] = (int16_t)(x[i] - zero_point);
-}
-
 /* The taps of a filter that is read from w on, `step` 1, or from w backwards, -1. */
 ODT_INLINE void odt_taps_from(int16_t *taps, const int8_t *w, int32_t step, int32_t kh, int32_t kw)
 {
